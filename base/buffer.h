@@ -1,0 +1,132 @@
+// Who owns received bytes is in the type. Buffer (move-only): I own this memory until I am destroyed, then it goes home
+// to its pool. std::span: I look, during this call. BufferChain: an ordered run of Buffers, read as one byte string.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <deque>
+#include <span>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace penstock {
+
+// Seam: where a Buffer's memory goes home to (a provided-buffer ring, an mbuf pool, heap memory in a test).
+class BufferPool {
+ public:
+  virtual void release(std::span<std::byte> memory) = 0;
+
+ protected:
+  ~BufferPool() = default;
+};
+
+class Buffer {
+ public:
+  // Owns memory, of which the first used bytes are filled.
+  Buffer(BufferPool& pool, std::span<std::byte> memory, size_t used)
+      : pool_(&pool), memory_(memory), end_(used) {
+    CHECK(used <= memory.size());
+  }
+  Buffer(Buffer&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)),
+        memory_(std::exchange(other.memory_, {})),
+        begin_(std::exchange(other.begin_, 0)),
+        end_(std::exchange(other.end_, 0)) {}
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(pool_, other.pool_);
+    std::swap(memory_, other.memory_);
+    std::swap(begin_, other.begin_);
+    std::swap(end_, other.end_);
+    return *this;
+  }
+  ~Buffer() {
+    if (pool_ != nullptr) pool_->release(memory_);
+  }
+
+  std::span<const std::byte> bytes() const { return memory_.subspan(begin_, end_ - begin_); }
+  size_t size() const { return end_ - begin_; }
+  // Memory behind the filled bytes.
+  std::span<std::byte> room() { return memory_.subspan(end_); }
+  // The first n bytes of room() are filled now.
+  void filled(size_t n) {
+    CHECK(n <= memory_.size() - end_);
+    end_ += n;
+  }
+  void drop_front(size_t n) {
+    CHECK(n <= size());
+    begin_ += n;
+  }
+
+ private:
+  BufferPool* pool_;
+  std::span<std::byte> memory_;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+};
+
+class BufferChain {
+ public:
+  size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  size_t buffer_count() const { return buffers_.size(); }
+
+  void append(Buffer buffer) {
+    if (buffer.size() == 0) return;
+    size_ += buffer.size();
+    buffers_.push_back(std::move(buffer));
+  }
+  // Drops the first n bytes; Buffers that empty go home.
+  void consume(size_t n) {
+    CHECK(n <= size_);
+    size_ -= n;
+    while (n > 0) {
+      const size_t step = std::min(n, buffers_.front().size());
+      buffers_.front().drop_front(step);
+      if (buffers_.front().size() == 0) buffers_.pop_front();
+      n -= step;
+    }
+  }
+  void clear() {
+    buffers_.clear();
+    size_ = 0;
+  }
+  // Room behind the last byte, for a transport that tops up its last Buffer; empty if there is none.
+  std::span<std::byte> tail_room() { return buffers_.empty() ? std::span<std::byte>{} : buffers_.back().room(); }
+  void filled(size_t n) {
+    buffers_.back().filled(n);
+    size_ += n;
+  }
+
+  // Copies out.size() bytes from place at on; the chain has them.
+  void copy_out(size_t at, std::span<std::byte> out) const {
+    for_each_piece(at, out.size(), [&](std::span<const std::byte> piece) {
+      std::memcpy(out.data(), piece.data(), piece.size());
+      out = out.subspan(piece.size());
+    });
+  }
+
+  // Calls visit(span) for each contiguous piece of [at, at + n); the chain has them.
+  template <class Visit>
+  void for_each_piece(size_t at, size_t n, Visit&& visit) const {
+    CHECK(at <= size_ && n <= size_ - at);
+    for (const Buffer& buffer : buffers_) {
+      if (n == 0) return;
+      if (at >= buffer.size()) {
+        at -= buffer.size();
+        continue;
+      }
+      const auto piece = buffer.bytes().subspan(at, std::min(n, buffer.size() - at));
+      at = 0;
+      n -= piece.size();
+      visit(piece);
+    }
+  }
+
+ private:
+  std::deque<Buffer> buffers_;
+  size_t size_ = 0;
+};
+
+}  // namespace penstock

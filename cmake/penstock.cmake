@@ -1,0 +1,70 @@
+# Compiler settings and the two functions that every folder uses.
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
+pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing>=2.3)
+
+option(PENSTOCK_DCHECK "DCHECK is on" OFF)
+set(PENSTOCK_SANITIZE "" CACHE STRING "value of -fsanitize=, empty for none")
+
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+
+add_library(penstock_flags INTERFACE)
+target_include_directories(penstock_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(penstock_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Werror -fno-omit-frame-pointer
+  # GCC 12 reports these for correct code of its own library in optimised builds.
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-error=restrict -Wno-error=array-bounds -Wno-error=stringop-overflow -Wno-error=maybe-uninitialized>)
+if(PENSTOCK_DCHECK)
+  target_compile_definitions(penstock_flags INTERFACE PENSTOCK_DCHECK=1)
+endif()
+if(PENSTOCK_SANITIZE)
+  target_compile_options(penstock_flags INTERFACE -fsanitize=${PENSTOCK_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(penstock_flags INTERFACE -fsanitize=${PENSTOCK_SANITIZE} -fno-sanitize-recover=all)
+endif()
+
+# The layers below control promise neither to throw nor to need type information.
+add_library(penstock_strict INTERFACE)
+target_link_libraries(penstock_strict INTERFACE penstock_flags)
+target_compile_options(penstock_strict INTERFACE -fno-exceptions -fno-rtti)
+
+# penstock_layer(NAME [LAX] SOURCES a.cc ... LINKS lib ...): static library penstock_NAME of one layer.
+# LAX is control's: it may use libraries that throw.
+function(penstock_layer name)
+  cmake_parse_arguments(ARG "LAX" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  add_library(penstock_${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(penstock_${name} PUBLIC penstock_flags ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS})
+  if(NOT ARG_LAX)
+    target_link_libraries(penstock_${name} PRIVATE penstock_strict)
+  endif()
+endfunction()
+
+# penstock_test(NAME [LAX] SOURCES a_test.cc ... LINKS lib ...): a GoogleTest binary NAME, each of its cases a ctest case.
+function(penstock_test name)
+  cmake_parse_arguments(ARG "LAX" "TIMEOUT" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE penstock_flags ${ARG_LINKS} GTest::gtest GTest::gtest_main Threads::Threads)
+  if(NOT ARG_LAX)
+    target_link_libraries(${name} PRIVATE penstock_strict)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# penstock_bench(NAME SOURCES a_bench.cc ... LINKS lib ...): a Google Benchmark binary; runs tiny as a test, so that it cannot rot.
+function(penstock_bench name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE penstock_strict ${ARG_LINKS} benchmark::benchmark benchmark::benchmark_main)
+  add_test(NAME bench.${name} COMMAND ${name} --benchmark_min_time=0.001)
+  set_tests_properties(bench.${name} PROPERTIES TIMEOUT 120)
+endfunction()
