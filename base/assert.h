@@ -14,18 +14,18 @@ namespace penstock {
 }  // namespace penstock
 
 // Always on: the cost of a wrong byte on disk is higher than the cost of a branch.
-#define CHECK(x)                                                     \
-  do {                                                               \
-    if (!(x)) [[unlikely]]                                           \
-      ::penstock::check_failed(#x, __FILE__, __LINE__);              \
+#define CHECK(x)                                        \
+  do {                                                  \
+    if (!(x)) [[unlikely]]                              \
+      ::penstock::check_failed(#x, __FILE__, __LINE__); \
   } while (0)
 
 // On in the dev, tsan, sim and fuzz builds.
 #ifdef PENSTOCK_DCHECK
 #define DCHECK(x) CHECK(x)
 #else
-#define DCHECK(x)            \
-  do {                       \
-    if (false) (void)(x);    \
+#define DCHECK(x)         \
+  do {                    \
+    if (false) (void)(x); \
   } while (0)
 #endif

@@ -25,8 +25,7 @@ class BufferPool {
 class Buffer {
  public:
   // Owns memory, of which the first used bytes are filled.
-  Buffer(BufferPool& pool, std::span<std::byte> memory, size_t used)
-      : pool_(&pool), memory_(memory), end_(used) {
+  Buffer(BufferPool& pool, std::span<std::byte> memory, size_t used) : pool_(&pool), memory_(memory), end_(used) {
     CHECK(used <= memory.size());
   }
   Buffer(Buffer&& other) noexcept

@@ -1,9 +1,9 @@
 #include "base/crc32c.h"
 
+#include <isa-l/crc.h>
+
 #include <algorithm>
 #include <cstring>
-
-#include <isa-l/crc.h>
 
 #include "base/assert.h"
 

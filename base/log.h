@@ -1,5 +1,6 @@
 // Log lines for the operator. A thread that may not block (an lcore) installs a LogRing, which control drains; every
-// other thread's lines go straight to the sink. A full ring drops the line and counts it: the log never stalls the data.
+// other thread's lines go straight to the sink. A full ring drops the line and counts it: the log never stalls the
+// data.
 #pragma once
 
 #include <array>

@@ -10,21 +10,21 @@
 namespace penstock {
 
 enum class Errc : uint8_t {
-  kIo,             // the device or the file system reported a failure
-  kNoSpace,        // ENOSPC, EDQUOT: the folder is full
-  kShort,          // fewer bytes than asked were moved
-  kCorrupt,        // bytes that fail their checksum or break their format
-  kInvalid,        // an argument or a setting that cannot be
-  kNotFound,       // the named thing does not exist
-  kExists,         // the named thing exists already
-  kUnsupported,    // the kernel, the file system or this version cannot do it
-  kWouldBlock,     // nothing now; ask again
-  kFull,           // a bound was reached
-  kTruncated,      // the input ended inside a value
-  kTooLarge,       // a length above its bound
-  kPoisoned,       // an earlier failed write fenced this object
-  kLocked,         // another process holds it
-  kNoPermission,   // EACCES, EPERM
+  kIo,            // the device or the file system reported a failure
+  kNoSpace,       // ENOSPC, EDQUOT: the folder is full
+  kShort,         // fewer bytes than asked were moved
+  kCorrupt,       // bytes that fail their checksum or break their format
+  kInvalid,       // an argument or a setting that cannot be
+  kNotFound,      // the named thing does not exist
+  kExists,        // the named thing exists already
+  kUnsupported,   // the kernel, the file system or this version cannot do it
+  kWouldBlock,    // nothing now; ask again
+  kFull,          // a bound was reached
+  kTruncated,     // the input ended inside a value
+  kTooLarge,      // a length above its bound
+  kPoisoned,      // an earlier failed write fenced this object
+  kLocked,        // another process holds it
+  kNoPermission,  // EACCES, EPERM
 };
 
 constexpr std::string_view to_string(Errc code) {
@@ -66,18 +66,18 @@ inline std::unexpected<Error> fail(Errc code, int os_errno = 0) { return std::un
 }  // namespace penstock
 
 // Value of a Result, or return its error from the calling function.
-#define TRY(expr)                                                    \
-  __extension__({                                                    \
-    auto try_ = (expr);                                              \
-    if (!try_) [[unlikely]]                                          \
-      return std::unexpected(try_.error());                          \
-    *std::move(try_);                                                \
+#define TRY(expr)                           \
+  __extension__({                           \
+    auto try_ = (expr);                     \
+    if (!try_) [[unlikely]]                 \
+      return std::unexpected(try_.error()); \
+    *std::move(try_);                       \
   })
 
 // The same for a Result<void>.
-#define TRY_VOID(expr)                                               \
-  do {                                                               \
-    auto try_ = (expr);                                              \
-    if (!try_) [[unlikely]]                                          \
-      return std::unexpected(try_.error());                          \
+#define TRY_VOID(expr)                      \
+  do {                                      \
+    auto try_ = (expr);                     \
+    if (!try_) [[unlikely]]                 \
+      return std::unexpected(try_.error()); \
   } while (0)

@@ -1,0 +1,58 @@
+// Lcore: one polled loop as control sees it: made from parts, run on a thread that control starts, spoken to through
+// two rings. Concrete; its body is the dataplane's, behind a pointer.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/doorbell.h"
+#include "base/ring.h"
+#include "dataplane/api/messages.h"
+#include "storage/api/disk.h"
+#include "storage/api/store.h"
+
+namespace penstock::dataplane {
+
+struct ListenerAddress {
+  std::string host;   // numeric IPv4 or IPv6 to bind
+  uint16_t port = 0;  // 0: the kernel chooses; bound_ports() tells
+};
+
+struct LcoreRequest {
+  uint16_t index = 0;
+  DataplaneOptions options;
+  std::vector<ListenerAddress> listeners;
+  storage::Disk* disk = nullptr;  // polled through store; armed by the loop before it sleeps
+  std::unique_ptr<storage::Store> store;
+  Clock* clock = nullptr;
+  DataplaneCounters* counters = nullptr;
+  Doorbell* control_doorbell = nullptr;  // rung after an event was pushed
+};
+
+class Lcore {
+ public:
+  // Binds and listens. Failure is one line that says what to do (port in use, no permission, old kernel).
+  static std::expected<std::unique_ptr<Lcore>, storage::OpenFailure> make(LcoreRequest request);
+  ~Lcore();
+
+  std::span<const uint16_t> bound_ports() const;  // by listener
+  // Control's ends. After pushing commands, ring doorbell().
+  SpscRing<Command>& commands();
+  SpscRing<Event>& events();
+  Doorbell& doorbell();
+
+  // The loop; returns after Stop was obeyed and Stopped was pushed. Called by the thread that is to be the lcore.
+  void run();
+
+ private:
+  class Impl;
+  explicit Lcore(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,54 @@
+// What control and an lcore say to each other, through two bounded SPSC rings and their doorbells.
+// Command: control -> lcore. Event: lcore -> control. A full ring is back-pressure: a connection whose slow-path
+// request finds the event ring full parks and tries again; control keeps commands it could not push and tries again.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "dataplane/api/routing.h"
+#include "dataplane/api/types.h"
+
+namespace penstock::dataplane {
+
+// ---- commands
+struct OpenLog {  // before the image that names it
+  storage::LogId log;
+};
+struct DropLog {  // after the image that no longer names it
+  storage::LogId log;
+};
+struct PublishImage {
+  std::shared_ptr<const RoutingImage> image;
+};
+// Answer to a SlowRequest: the whole response after the 4-byte length, header included. Empty: close the connection.
+struct Answer {
+  ConnectionId connection;
+  std::vector<std::byte> response;
+};
+struct Stop {};  // close listeners and connections, write and seal what was taken, then say Stopped
+using Command = std::variant<std::monostate, OpenLog, DropLog, PublishImage, Answer, Stop>;
+
+// ---- events
+// A request that control answers. The connection is parked until its Answer; it has at most one.
+struct SlowRequest {
+  ConnectionId connection;
+  uint16_t listener = 0;  // index of the listener the client used: its advertised address is the answer's
+  int16_t api_key = 0;
+  int16_t api_version = 0;
+  std::vector<std::byte> frame;  // the whole request, header included, without the 4-byte length
+};
+struct RetiredImage {  // freed by control, not by the lcore
+  std::shared_ptr<const RoutingImage> image;
+};
+struct LcoreFailed {  // the ring is poisoned; its partitions are offline
+  Error error;
+};
+struct Stopped {};
+using Event = std::variant<std::monostate, SlowRequest, RetiredImage, LcoreFailed, Stopped>;
+
+}  // namespace penstock::dataplane

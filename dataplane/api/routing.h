@@ -1,0 +1,57 @@
+// RoutingImage: which topics exist, where their partitions live, and the topic settings that the fast path needs.
+// Immutable. Control builds one for each change (topics are shared between images), lcores read it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "protocol/types.h"
+#include "storage/api/types.h"
+
+namespace penstock::dataplane {
+
+struct PartitionRoute {
+  storage::LogId log;
+  uint16_t lcore = 0;        // owner of the log
+  LeaderEpoch leader_epoch;  // stamped into each batch
+};
+
+struct TopicRoute {
+  std::string name;
+  Uuid id;
+  bool is_internal = false;                // clients may not produce to it
+  int64_t max_message_bytes = 1'048'588;   // topic config max.message.bytes
+  std::vector<PartitionRoute> partitions;  // by partition index
+};
+
+class RoutingImage {
+ public:
+  using TopicPtr = std::shared_ptr<const TopicRoute>;
+
+  uint64_t revision = 0;
+  BrokerId node_id{0};
+  std::unordered_map<std::string_view, TopicPtr> by_name;  // keys point into the topics
+  std::map<Uuid, TopicPtr> by_id;
+
+  const TopicRoute* find(std::string_view name) const {
+    const auto it = by_name.find(name);
+    return it == by_name.end() ? nullptr : it->second.get();
+  }
+  const TopicRoute* find(const Uuid& id) const {
+    const auto it = by_id.find(id);
+    return it == by_id.end() ? nullptr : it->second.get();
+  }
+  void insert(TopicPtr topic) {
+    by_id[topic->id] = topic;
+    const std::string_view key = topic->name;
+    by_name[key] = std::move(topic);
+  }
+};
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,26 @@
+// Stream: one connection's byte stream as the Kafka code sees it, whichever transport carries it. A concept, not an
+// interface: kafka/connection.h is a template over it, instantiated for kernel sockets, our own TCP, and SimStream.
+//
+// Received bytes arrive as a chain of Buffers and are given back with consume(), which is what reopens the window.
+// What is sent is lent for the call: send() takes as much as the transport takes now and returns how many bytes that
+// was; nothing of the pieces is kept afterwards. After a short send the owner is told when there is room again.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+
+#include "base/buffer.h"
+
+namespace penstock::dataplane {
+
+template <class S>
+concept Stream = requires(S s, size_t n, bool on, std::span<const std::span<const std::byte>> pieces) {
+  { s.received() } -> std::same_as<BufferChain&>;  // bytes not yet consumed
+  { s.consume(n) };                                // the first n of them are done with
+  { s.pause(on) };                                 // stop (go on) receiving: back-pressure on this peer
+  { s.send(pieces) } -> std::same_as<size_t>;      // bytes taken now; less than offered: wait for the writable event
+  { s.close() };                                   // no more of either; idempotent
+};
+
+}  // namespace penstock::dataplane

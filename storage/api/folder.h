@@ -1,0 +1,35 @@
+// The data folder: its format version, id and lock. <folder>/folder is a small text file; <folder>/lock is locked while
+// a broker runs. A folder of a newer format is refused by name.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/prng.h"
+#include "protocol/types.h"
+#include "storage/api/disk.h"
+#include "storage/api/store.h"
+
+namespace penstock::storage {
+
+inline constexpr int kFormatVersion = 1;
+
+struct Folder {
+  std::string path;
+  Uuid id;  // made with the folder, never changes
+  int format_version;
+  FileHandle lock;  // held until the Disk closes it
+};
+
+// Makes or opens the folder and takes its lock. Blocks; every failure is one line that says what to do.
+std::expected<Folder, OpenFailure> open_folder(Disk& disk, Prng& prng, std::string_view path);
+
+// Which durability operation is faster here now: writes a small scratch file in folder by turns with each, and takes
+// the smaller median. spin: wait as a spinning lcore does; otherwise sleep between polls. Blocks a few hundred
+// milliseconds.
+Result<DurableMethod> measure_durable_method(Disk& disk, Clock& clock, std::string_view folder, bool spin);
+
+}  // namespace penstock::storage

@@ -1,0 +1,132 @@
+// Store: all of one lcore's storage; the whole contract between the dataplane and the log. Concrete and owned by one
+// lcore's thread; nothing here blocks except open(). docs/internals/log_format.md has the bytes.
+//
+// The loop's turn: handle requests (append, plan_read) -> submit() -> ... -> poll(). An append is durable when
+// durable() >= its durable_at. Everything below a log's durable offset may be read.
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/prng.h"
+#include "storage/api/disk.h"
+#include "storage/api/types.h"
+
+namespace penstock::storage {
+
+enum class AppendStatus : uint8_t {
+  kAppended,              // in the ring's memory; offsets assigned
+  kDuplicate,             // repeats a remembered batch: base_offset is the first one's, durable_at when that is durable
+  kBusy,                  // too much waits for the device: park the request and try again after the next poll()
+  kRingFull,              // no room until something is deleted; retriable for the client
+  kCorrupt,               // CRC-32C wrong
+  kInvalidRecord,         // the records contradict the header
+  kTooLarge,              // the ring can never take a batch of this size
+  kOutOfOrderSequence,    // a gap before this batch
+  kDuplicateSequence,     // repeats a batch older than the five remembered
+  kInvalidProducerEpoch,  // an older epoch than the one known
+  kUnknownLog,            // not on this lcore
+  kPoisoned,              // a failed write fenced the ring
+};
+
+struct AppendResult {
+  AppendStatus status;
+  Offset base_offset;       // of the batch as stored; with kAppended and kDuplicate
+  Offset log_start_offset;  // with kAppended and kDuplicate
+  Lsn durable_at;           // answer when durable() has reached this
+};
+
+// Bytes of whole batches that a fetch answer promises. Resumable: it holds no memory, so a slow client pins nothing.
+struct ReadCursor {
+  LogId log;
+  Offset batch;            // base offset of the batch that the next byte belongs to
+  uint64_t skip = 0;       // bytes of that batch already sent
+  uint64_t remaining = 0;  // bytes still promised
+};
+
+struct TimeAndOffset {
+  Offset offset;
+  int64_t timestamp;
+};
+
+struct OpenFailure {
+  Error error;
+  std::string what;  // one line for the operator: what happened, what it means, what to do
+};
+
+struct StoreRequest {
+  std::string folder;  // the data folder; the ring is <folder>/ring-<index>
+  uint32_t ring_index = 0;
+  StorageOptions options;
+  Disk* disk = nullptr;
+  Clock* clock = nullptr;
+  Prng* prng = nullptr;  // ring ids
+  StorageCounters* counters = nullptr;
+  // The logs that live here, and the first id never issued: an entry of another log below it is of a deleted one.
+  std::span<const LogId> live_logs;
+  LogId next_log_id;
+  // Called once, with the ring's size: memory aligned to the disk's block that outlives the Store.
+  std::function<std::span<std::byte>(size_t bytes)> allocate;
+  // The operator's override: cut the ring at this lsn although acked data behind it is damaged. 0: none.
+  uint64_t accept_loss_at = 0;
+};
+
+class Store {
+ public:
+  // Makes or recovers the ring. Blocks. Afterwards nothing is served that power could still take.
+  static std::expected<std::unique_ptr<Store>, OpenFailure> open(StoreRequest request);
+  ~Store();
+
+  void open_log(LogId log);  // a new, empty log; fine if it exists
+  void drop_log(LogId log);  // forgets it; its ring space is reused once the state says so
+
+  // Copies the batch at chain[at, at + length) into the ring in one pass with its CRC, checks it, assigns offsets and
+  // stamps the leader epoch. The caller has checked the batch's header (protocol/record_batch.h): length is the whole
+  // batch. Nothing of a refused batch remains.
+  AppendResult append(LogId log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length);
+
+  std::optional<LogOffsets> offsets(LogId log) const;
+  // A cursor over whole batches from the one that holds offset from on, ending at the durable offset, at most
+  // max_bytes; if at_least_one, the first batch even when it is larger. remaining == 0: nothing there now. The caller
+  // has checked log_start_offset <= from <= log_end_offset.
+  ReadCursor plan_read(LogId log, Offset from, uint64_t max_bytes, bool at_least_one) const;
+  // The next bytes of cursor as pieces of ring memory, at most max_bytes and pieces.size() of them; returns how many
+  // pieces. They stay valid until the next append(), poll() or drop_log(). kNotFound: the log or its data is gone.
+  Result<size_t> view(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces) const;
+  // cursor has sent n more bytes.
+  void advance(ReadCursor& cursor, size_t n) const;
+
+  // First record whose timestamp is at least timestamp_ms; nothing if there is none. Exact for uncompressed batches;
+  // for a compressed one the answer is its first offset.
+  std::optional<TimeAndOffset> find_by_time(LogId log, int64_t timestamp_ms) const;
+  // The record with the greatest timestamp (ListOffsets -3).
+  std::optional<TimeAndOffset> find_max_time(LogId log) const;
+
+  // End of a turn: closes and submits a frame if the ring is idle and something waits; seals after idle time.
+  void submit();
+  // Takes completions. Returns how many; durable() and advanced_logs() tell what they changed.
+  size_t poll();
+  Lsn durable() const;
+  // Logs whose durable offset moved in the last poll(); valid until the next.
+  std::span<const LogId> advanced_logs() const;
+  bool poisoned() const;
+  // When submit() wants to be called again though nothing arrives (the seal timer); a far future if never.
+  Nanos next_deadline() const;
+
+  // Stop: no more appends are taken; what was taken is written and sealed. Call submit() and poll() until stopped().
+  void begin_stop();
+  bool stopped() const;
+
+ private:
+  class Impl;
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace penstock::storage
