@@ -21,7 +21,8 @@ add_library(penstock_flags INTERFACE)
 target_include_directories(penstock_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(penstock_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Werror -fno-omit-frame-pointer
   # GCC 12 reports these for correct code of its own library in optimised builds.
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-error=restrict -Wno-error=array-bounds -Wno-error=stringop-overflow -Wno-error=maybe-uninitialized>)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-error=restrict -Wno-error=array-bounds>
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-error=stringop-overflow -Wno-error=maybe-uninitialized>)
 if(PENSTOCK_DCHECK)
   target_compile_definitions(penstock_flags INTERFACE PENSTOCK_DCHECK=1)
 endif()
@@ -46,7 +47,8 @@ function(penstock_layer name)
   endif()
 endfunction()
 
-# penstock_test(NAME [LAX] SOURCES a_test.cc ... LINKS lib ...): a GoogleTest binary NAME, each of its cases a ctest case.
+# penstock_test(NAME [LAX] SOURCES a_test.cc ... LINKS lib ...): a GoogleTest binary NAME, each of its cases a ctest
+# case.
 function(penstock_test name)
   cmake_parse_arguments(ARG "LAX" "TIMEOUT" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -60,7 +62,8 @@ function(penstock_test name)
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT})
 endfunction()
 
-# penstock_bench(NAME SOURCES a_bench.cc ... LINKS lib ...): a Google Benchmark binary; runs tiny as a test, so that it cannot rot.
+# penstock_bench(NAME SOURCES a_bench.cc ... LINKS lib ...): a Google Benchmark binary; runs tiny as a test, so that it
+# cannot rot.
 function(penstock_bench name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})

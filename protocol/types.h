@@ -9,11 +9,11 @@
 
 namespace penstock {
 
-using Offset = Position<struct OffsetTag>;                        // logical number of a record in a partition
-using LeaderEpoch = Id<struct LeaderEpochTag, int32_t>;           // generation of partition leadership
-using PartitionIndex = Id<struct PartitionIndexTag, int32_t>;     // 0-based number of a partition in its topic
-using BrokerId = Id<struct BrokerIdTag, int32_t>;                 // node.id
-using ProducerId = Id<struct ProducerIdTag, int64_t>;             // -1 when a batch has none
+using Offset = Position<struct OffsetTag>;                     // logical number of a record in a partition
+using LeaderEpoch = Id<struct LeaderEpochTag, int32_t>;        // generation of partition leadership
+using PartitionIndex = Id<struct PartitionIndexTag, int32_t>;  // 0-based number of a partition in its topic
+using BrokerId = Id<struct BrokerIdTag, int32_t>;              // node.id
+using ProducerId = Id<struct ProducerIdTag, int64_t>;          // -1 when a batch has none
 using CorrelationId = Id<struct CorrelationIdTag, int32_t>;
 
 inline constexpr ProducerId kNoProducerId{-1};

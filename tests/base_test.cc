@@ -1,3 +1,4 @@
+// The vocabulary of base: known answers.
 #include <gtest/gtest.h>
 
 #include "base/buffer.h"
