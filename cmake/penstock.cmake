@@ -47,10 +47,10 @@ function(penstock_layer name)
   endif()
 endfunction()
 
-# penstock_test(NAME [LAX] SOURCES a_test.cc ... LINKS lib ...): a GoogleTest binary NAME, each of its cases a ctest
-# case.
+# penstock_test(NAME [LAX] [TIMEOUT s] [LABEL l] SOURCES a_test.cc ... LINKS lib ...): a GoogleTest binary NAME, each of
+# its cases a ctest case. Label sim: scripts/dev sim SEED runs it.
 function(penstock_test name)
-  cmake_parse_arguments(ARG "LAX" "TIMEOUT" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "LAX" "TIMEOUT;LABEL" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE penstock_flags ${ARG_LINKS} GTest::gtest GTest::gtest_main Threads::Threads)
   if(NOT ARG_LAX)
@@ -59,7 +59,24 @@ function(penstock_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL unit)
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS ${ARG_LABEL})
+endfunction()
+
+# penstock_check(NAME [TIMEOUT s] [LABEL l] COMMAND program args ...): a test that is a program of its own and passes by
+# ending with 0. Label compat: needs the program itself, so it runs against the release build only.
+function(penstock_check name)
+  cmake_parse_arguments(ARG "" "TIMEOUT;LABEL" "COMMAND" ${ARGN})
+  add_test(NAME ${name} COMMAND ${ARG_COMMAND} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL house)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS ${ARG_LABEL})
 endfunction()
 
 # penstock_bench(NAME SOURCES a_bench.cc ... LINKS lib ...): a Google Benchmark binary; runs tiny as a test, so that it
@@ -69,5 +86,5 @@ function(penstock_bench name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE penstock_strict ${ARG_LINKS} benchmark::benchmark benchmark::benchmark_main)
   add_test(NAME bench.${name} COMMAND ${name} --benchmark_min_time=0.001)
-  set_tests_properties(bench.${name} PROPERTIES TIMEOUT 120)
+  set_tests_properties(bench.${name} PROPERTIES TIMEOUT 120 LABELS bench)
 endfunction()
