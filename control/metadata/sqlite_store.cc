@@ -1,0 +1,338 @@
+#include "control/metadata/sqlite_store.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "control/metadata/change_feed.h"
+#include "control/metadata/leases.h"
+
+namespace penstock::control {
+namespace {
+
+constexpr int kSchemaVersion = 1;           // PRAGMA user_version
+constexpr int kApplicationId = 0x504e5354;  // "PNST": file(1) and the sqlite3 shell show whose file it is
+constexpr const char* kSchema =
+    "CREATE TABLE entries(key TEXT PRIMARY KEY, value TEXT NOT NULL, changed INTEGER NOT NULL, lease INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE TABLE revision(only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value INTEGER NOT NULL);"
+    "INSERT INTO revision VALUES (1, 0);";
+
+struct CloseDatabase {
+  void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
+};
+using DatabasePtr = std::unique_ptr<sqlite3, CloseDatabase>;
+
+Error to_error(int code) {
+  switch (code & 0xff) {
+    case SQLITE_FULL: return {Errc::kNoSpace};
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return {Errc::kLocked};
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: return {Errc::kCorrupt};
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+    case SQLITE_CANTOPEN: return {Errc::kNoPermission};
+    case SQLITE_TOOBIG: return {Errc::kTooLarge};
+    default: return {Errc::kIo};
+  }
+}
+
+// A prepared statement, reset after each use.
+class Statement {
+ public:
+  Statement(sqlite3* db, const char* sql) : db_(db) {
+    CHECK(sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement_, nullptr) == SQLITE_OK);
+  }
+  ~Statement() { sqlite3_finalize(statement_); }
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+
+  // Text stays the caller's until reset().
+  Statement& text(int at, std::string_view value) {
+    CHECK(sqlite3_bind_text64(statement_, at, value.data() == nullptr ? "" : value.data(), value.size(), SQLITE_STATIC,
+                              SQLITE_UTF8) == SQLITE_OK);
+    return *this;
+  }
+  Statement& number(int at, int64_t value) {
+    CHECK(sqlite3_bind_int64(statement_, at, value) == SQLITE_OK);
+    return *this;
+  }
+  // True: a row is there to read. False: done.
+  Result<bool> step() {
+    const int code = sqlite3_step(statement_);
+    if (code == SQLITE_ROW) return true;
+    if (code == SQLITE_DONE) return false;
+    LOG_ERROR("metadata store: %s", sqlite3_errmsg(db_));
+    return std::unexpected(to_error(code));
+  }
+  Result<void> run() {
+    const auto row = step();
+    reset();
+    if (!row) return std::unexpected(row.error());
+    return {};
+  }
+  std::string column_text(int at) const {
+    const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, at));
+    return text == nullptr ? std::string{}
+                           : std::string(text, static_cast<size_t>(sqlite3_column_bytes(statement_, at)));
+  }
+  int64_t column_number(int at) const { return sqlite3_column_int64(statement_, at); }
+  Entry entry() const {
+    return Entry{.key = column_text(0),
+                 .value = column_text(1),
+                 .changed = Revision{static_cast<uint64_t>(column_number(2))},
+                 .lease = LeaseId{column_number(3)}};
+  }
+  void reset() {
+    sqlite3_reset(statement_);
+    sqlite3_clear_bindings(statement_);
+  }
+
+ private:
+  sqlite3* db_;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+// Resets a statement when its rows have been read.
+struct Resetting {
+  Statement& statement;
+  ~Resetting() { statement.reset(); }
+};
+
+Result<void> run_sql(sqlite3* db, const char* sql, bool quiet = false) {
+  const int code = sqlite3_exec(db, sql, nullptr, nullptr, nullptr);
+  if (code == SQLITE_OK) return {};
+  if (!quiet) LOG_ERROR("metadata store: %s", sqlite3_errmsg(db));
+  return std::unexpected(to_error(code));
+}
+
+Result<int64_t> pragma(sqlite3* db, const char* sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int prepared = sqlite3_prepare_v2(db, sql, -1, &statement, nullptr);
+  if (prepared != SQLITE_OK) return std::unexpected(to_error(prepared));
+  const int code = sqlite3_step(statement);
+  const int64_t value = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+  sqlite3_finalize(statement);
+  if (code != SQLITE_ROW) return std::unexpected(to_error(code));
+  return value;
+}
+
+// SQLite makes its journals' names durable, but not the database's own.
+Result<void> sync_folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  const int fd = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return fail(Errc::kIo, errno);
+  const int code = fsync(fd);
+  const int saved = errno;
+  close(fd);
+  if (code != 0) return fail(Errc::kIo, saved);
+  return {};
+}
+
+}  // namespace
+
+class SqliteStore::Impl {
+ public:
+  Impl(DatabasePtr db, Clock& clock)
+      : leases_(clock),
+        db_(std::move(db)),
+        get_(db_.get(), "SELECT key, value, changed, lease FROM entries WHERE key = ?1"),
+        range_(db_.get(),
+               "SELECT key, value, changed, lease FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3"),
+        put_(db_.get(), "INSERT OR REPLACE INTO entries(key, value, changed, lease) VALUES (?1, ?2, ?3, ?4)"),
+        erase_(db_.get(), "DELETE FROM entries WHERE key = ?1"),
+        leased_(db_.get(), "SELECT key FROM entries WHERE lease = ?1"),
+        set_revision_(db_.get(), "UPDATE revision SET value = ?1") {}
+
+  Result<void> load() {
+    revision_ = Revision{static_cast<uint64_t>(TRY(pragma(db_.get(), "SELECT value FROM revision")))};
+    feed_.start_after(revision_);
+    // Whoever held a lease died with the process that had this file open.
+    std::vector<Write> deletes;
+    Statement all(db_.get(), "SELECT key FROM entries WHERE lease <> 0");
+    while (TRY(all.step())) deletes.push_back(Write{.key = all.column_text(0), .value = std::nullopt});
+    all.reset();
+    if (!deletes.empty()) TRY_VOID(apply_all(deletes));
+    return {};
+  }
+
+  Revision revision() const { return revision_; }
+  ChangeFeed& feed() { return feed_; }
+  Leases& leases() { return leases_; }
+
+  Result<std::optional<Entry>> get(std::string_view key) {
+    const Resetting guard{get_};
+    if (!TRY(get_.text(1, key).step())) return std::optional<Entry>{};
+    return std::optional<Entry>(get_.entry());
+  }
+
+  Result<Page> range(std::string_view first, std::string_view end, size_t limit) {
+    const Resetting guard{range_};
+    Page page{.revision = revision_};
+    range_.text(1, first).text(2, end).number(3, static_cast<int64_t>(limit) + 1);
+    while (TRY(range_.step())) {
+      if (page.entries.size() == limit) {
+        page.more = true;
+        break;
+      }
+      page.entries.push_back(range_.entry());
+    }
+    return page;
+  }
+
+  Result<Commit> commit(const Transaction& transaction) {
+    TRY_VOID(check_transaction(transaction));
+    for (const Write& write : transaction.writes) {
+      if (write.lease != kNoLease && !leases_.alive(write.lease)) return fail(Errc::kNotFound);
+    }
+    // This connection is the file's only writer, so what it reads now holds when it writes.
+    for (const Condition& condition : transaction.conditions) {
+      const auto entry = TRY(get(condition.key));
+      if ((entry ? entry->changed : Revision{}) != condition.changed) {
+        return Commit{.applied = false, .revision = revision_};
+      }
+    }
+    TRY_VOID(apply_all(transaction.writes));
+    return Commit{.applied = true, .revision = revision_};
+  }
+
+  Result<void> end_lease(LeaseId lease) {
+    if (!leases_.alive(lease)) return fail(Errc::kNotFound);
+    std::vector<Write> deletes;
+    {
+      const Resetting guard{leased_};
+      leased_.number(1, lease.value());
+      while (TRY(leased_.step())) deletes.push_back(Write{.key = leased_.column_text(0), .value = std::nullopt});
+    }
+    if (!deletes.empty()) TRY_VOID(apply_all(deletes));
+    leases_.end(lease);
+    return {};
+  }
+
+ private:
+  // All writes in one transaction, and their changes to the feed.
+  Result<void> apply_all(const std::vector<Write>& writes) {
+    const Revision next{revision_.value() + 1};
+    TRY_VOID(run_sql(db_.get(), "BEGIN IMMEDIATE"));
+    auto changes = write_all(writes, next);
+    if (changes) {
+      if (const auto done = run_sql(db_.get(), "COMMIT"); !done) changes = std::unexpected(done.error());
+    }
+    if (!changes) {
+      // A failed COMMIT may have ended the transaction by itself.
+      if (sqlite3_get_autocommit(db_.get()) == 0) (void)run_sql(db_.get(), "ROLLBACK");
+      return std::unexpected(changes.error());
+    }
+    revision_ = next;
+    feed_.add(std::move(*changes));
+    return {};
+  }
+
+  Result<std::vector<Change>> write_all(const std::vector<Write>& writes, Revision next) {
+    std::vector<Change> changes;
+    const auto number = static_cast<int64_t>(next.value());
+    for (const Write& write : writes) {
+      if (write.value) {
+        TRY_VOID(put_.text(1, write.key).text(2, *write.value).number(3, number).number(4, write.lease.value()).run());
+      } else {
+        TRY_VOID(erase_.text(1, write.key).run());
+        if (sqlite3_changes(db_.get()) == 0) continue;
+      }
+      changes.push_back(Change{.revision = next, .key = write.key, .value = write.value});
+    }
+    TRY_VOID(set_revision_.number(1, number).run());
+    return changes;
+  }
+
+  ChangeFeed feed_;
+  Leases leases_;
+  DatabasePtr db_;
+  Revision revision_;
+  Statement get_;
+  Statement range_;
+  Statement put_;
+  Statement erase_;
+  Statement leased_;
+  Statement set_revision_;
+};
+
+namespace {
+
+Result<void> set_up(sqlite3* db, const std::string& path, int64_t& found_version) {
+  TRY_VOID(run_sql(db, "PRAGMA locking_mode = EXCLUSIVE", true));
+  TRY_VOID(run_sql(db, "PRAGMA journal_mode = WAL", true));
+  TRY_VOID(run_sql(db, "PRAGMA synchronous = FULL", true));
+  found_version = TRY(pragma(db, "PRAGMA user_version"));
+  if (found_version > kSchemaVersion) return fail(Errc::kUnsupported);
+  // BEGIN IMMEDIATE takes the lock now: a second opener fails here, not at its first commit.
+  TRY_VOID(run_sql(db, "BEGIN IMMEDIATE", true));
+  if (found_version == 0) {
+    TRY_VOID(run_sql(db, kSchema, true));
+    TRY_VOID(run_sql(db, ("PRAGMA application_id = " + std::to_string(kApplicationId)).c_str(), true));
+    TRY_VOID(run_sql(db, ("PRAGMA user_version = " + std::to_string(kSchemaVersion)).c_str(), true));
+  }
+  TRY_VOID(run_sql(db, "COMMIT", true));
+  if (found_version == 0) TRY_VOID(sync_folder_of(path));
+  return {};
+}
+
+std::string explain(const std::string& path, Error error, int64_t version) {
+  switch (error.code) {
+    case Errc::kUnsupported:
+      return path + ": written by a newer penstock (metadata schema " + std::to_string(version) +
+             ", this one knows up to " + std::to_string(kSchemaVersion) + "). Run that version or a newer one.";
+    case Errc::kLocked: return path + ": another process has it open. Stop that process first.";
+    case Errc::kCorrupt:
+      return path + ": not a readable metadata database (damaged, or not penstock's). Restore it from a copy.";
+    case Errc::kNoSpace: return path + ": no space left on its file system. Free some and start again.";
+    case Errc::kNoPermission: return path + ": cannot be opened for writing. Check the folder's owner and mode.";
+    default: return path + ": cannot be opened (" + std::string(to_string(error.code)) + ").";
+  }
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<SqliteStore>, std::string> SqliteStore::open(const std::string& path, Clock& clock) {
+  sqlite3* raw = nullptr;
+  const int code =
+      sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  DatabasePtr db(raw);
+  if (code != SQLITE_OK) return std::unexpected(explain(path, to_error(code), 0));
+  int64_t version = 0;
+  if (const auto ready = set_up(db.get(), path, version); !ready) {
+    return std::unexpected(explain(path, ready.error(), version));
+  }
+  auto impl = std::make_unique<Impl>(std::move(db), clock);
+  if (const auto loaded = impl->load(); !loaded) return std::unexpected(explain(path, loaded.error(), version));
+  return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(impl)));
+}
+
+SqliteStore::SqliteStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+SqliteStore::~SqliteStore() = default;
+
+Revision SqliteStore::revision() { return impl_->revision(); }
+Result<std::optional<Entry>> SqliteStore::get(std::string_view key) { return impl_->get(key); }
+Result<Page> SqliteStore::range(std::string_view first, std::string_view end, size_t limit) {
+  return impl_->range(first, end, limit);
+}
+Result<Commit> SqliteStore::commit(const Transaction& transaction) { return impl_->commit(transaction); }
+WatchId SqliteStore::watch(std::string_view prefix, Revision after, const Doorbell* bell) {
+  return impl_->feed().watch(prefix, after, bell);
+}
+Result<std::vector<Change>> SqliteStore::take_changes(WatchId watch) { return impl_->feed().take(watch); }
+void SqliteStore::unwatch(WatchId watch) { impl_->feed().unwatch(watch); }
+Result<LeaseId> SqliteStore::grant_lease(Nanos ttl) { return impl_->leases().grant(ttl); }
+Result<void> SqliteStore::keep_alive(LeaseId lease) { return impl_->leases().keep_alive(lease); }
+Result<void> SqliteStore::revoke(LeaseId lease) { return impl_->end_lease(lease); }
+Result<void> SqliteStore::end_due_leases() {
+  for (const LeaseId lease : impl_->leases().due()) TRY_VOID(impl_->end_lease(lease));
+  return {};
+}
+
+}  // namespace penstock::control
