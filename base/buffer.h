@@ -67,6 +67,16 @@ class Buffer {
 
 class BufferChain {
  public:
+  BufferChain() = default;
+  // What was moved from is empty, and may be filled again.
+  BufferChain(BufferChain&& other) noexcept
+      : buffers_(std::exchange(other.buffers_, {})), size_(std::exchange(other.size_, 0)) {}
+  BufferChain& operator=(BufferChain&& other) noexcept {
+    buffers_ = std::exchange(other.buffers_, {});
+    size_ = std::exchange(other.size_, 0);
+    return *this;
+  }
+
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   size_t buffer_count() const { return buffers_.size(); }

@@ -11,7 +11,7 @@ namespace penstock {
 uint32_t crc32c(uint32_t crc, std::span<const std::byte> bytes);
 
 // Copies from to to (to.size() >= from.size(), no overlap) and returns the running crc of the bytes copied: the one
-// pass that the CPU makes over a record's bytes on their way in. Works in blocks that stay in the L1 cache.
+// pass that the CPU makes over a record's bytes on their way in. Each byte is fetched from memory once.
 uint32_t copy_with_crc32c(uint32_t crc, std::span<std::byte> to, std::span<const std::byte> from);
 
 }  // namespace penstock
