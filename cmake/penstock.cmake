@@ -19,7 +19,8 @@ endif()
 
 add_library(penstock_flags INTERFACE)
 target_include_directories(penstock_flags INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(penstock_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Werror -Wno-missing-field-initializers -fno-omit-frame-pointer
+target_compile_options(penstock_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Werror -fno-omit-frame-pointer
+  -Wno-missing-field-initializers  # a designated initialiser names what differs from the default
   # GCC 12 reports these for correct code of its own library in optimised builds.
   $<$<CXX_COMPILER_ID:GNU>:-Wno-error=restrict -Wno-error=array-bounds>
   $<$<CXX_COMPILER_ID:GNU>:-Wno-error=stringop-overflow -Wno-error=maybe-uninitialized>)

@@ -79,6 +79,8 @@ struct StoreRequest {
 
 class Store {
  public:
+  class Impl;  // storage's own
+
   // Makes or recovers the ring. Blocks. Afterwards nothing is served that power could still take.
   static std::expected<std::unique_ptr<Store>, OpenFailure> open(StoreRequest request);
   ~Store();
@@ -124,7 +126,6 @@ class Store {
   bool stopped() const;
 
  private:
-  class Impl;
   explicit Store(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -15,6 +15,6 @@ struct DiskDeleter {
   void operator()(Disk* disk) const;
 };
 using DiskPtr = std::unique_ptr<Disk, DiskDeleter>;
-std::expected<DiskPtr, OpenFailure> open_uring_disk(StorageCounters& counters);
+std::expected<DiskPtr, OpenFailure> open_uring_disk();
 
 }  // namespace penstock::storage

@@ -1,0 +1,123 @@
+// The file that makes a folder a data folder, and the lock that keeps a second broker out.
+#include "storage/api/folder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <vector>
+
+#include "base/bytes.h"
+
+namespace penstock::storage {
+namespace {
+
+constexpr std::string_view kName = "folder";
+constexpr std::string_view kHead = "penstock data folder\n";
+constexpr size_t kFileBytes = 256;  // fixed, padded with line ends, so that one read has it all
+
+std::unexpected<OpenFailure> refuse(Error error, std::string what) {
+  return std::unexpected(OpenFailure{error, std::move(what)});
+}
+
+std::unexpected<OpenFailure> refuse_io(Error error, std::string_view doing, const std::string& path) {
+  std::string_view hint = "check the drive and its file system";
+  if (error.code == Errc::kNoSpace) hint = "free some space";
+  if (error.code == Errc::kNoPermission) hint = "give the user that runs penstock the right to write there";
+  if (error.code == Errc::kNotFound) hint = "make the folder above it first";
+  return refuse(error, fmt::format("cannot {} {}: {}; {}", doing, path, to_string(error.code), hint));
+}
+
+std::string hex(const Uuid& id) {
+  std::string text;
+  for (const uint8_t byte : id.bytes) text += fmt::format("{:02x}", byte);
+  return text;
+}
+
+bool parse_hex(std::string_view text, Uuid& id) {
+  if (text.size() != 2 * id.bytes.size()) return false;
+  for (size_t i = 0; i < id.bytes.size(); ++i) {
+    const char* at = text.data() + 2 * i;
+    const auto [end, error] = std::from_chars(at, at + 2, id.bytes[i], 16);
+    if (error != std::errc{} || end != at + 2) return false;
+  }
+  return true;
+}
+
+// The text behind "key = " on a line of its own, or empty.
+std::string_view value_of(std::string_view text, std::string_view key) {
+  const std::string start = fmt::format("\n{} = ", key);
+  const size_t at = text.find(start);
+  if (at == std::string_view::npos) return {};
+  text.remove_prefix(at + start.size());
+  return text.substr(0, text.find('\n'));
+}
+
+std::expected<void, OpenFailure> write_folder_file(Disk& disk, const Folder& folder) {
+  const std::string path = fmt::format("{}/{}", folder.path, kName);
+  const std::string making = path + ".making";
+  std::string text = fmt::format("{}format_version = {}\nid = {}\n", kHead, folder.format_version, hex(folder.id));
+  text.resize(kFileBytes, '\n');
+  const auto file = disk.open(making, {.create = true, .direct = false});
+  if (!file) return refuse_io(file.error(), "make", making);
+  DiskOp write{.kind = DiskOp::Kind::kWrite, .file = *file, .memory = std::as_writable_bytes(std::span(text))};
+  if (auto done = run_to_end(disk, write); !done) return refuse_io(done.error(), "write", making);
+  DiskOp flush{.kind = DiskOp::Kind::kFlush, .file = *file};
+  if (auto done = run_to_end(disk, flush); !done) return refuse_io(done.error(), "flush", making);
+  disk.close(*file);
+  if (auto done = disk.rename(making, path); !done) return refuse_io(done.error(), "name", path);
+  if (auto done = disk.sync_dir(folder.path); !done) return refuse_io(done.error(), "sync", folder.path);
+  return {};
+}
+
+std::expected<void, OpenFailure> read_folder_file(Disk& disk, Folder& folder) {
+  const std::string path = fmt::format("{}/{}", folder.path, kName);
+  const auto file = disk.open(path, {.direct = false});
+  if (!file) return refuse_io(file.error(), "open", path);
+  std::string text(kFileBytes, '\0');
+  DiskOp read{.file = *file, .memory = std::as_writable_bytes(std::span(text))};
+  const auto done = run_to_end(disk, read);
+  disk.close(*file);
+  if (!done) return refuse_io(done.error(), "read", path);
+  const std::string_view version = value_of(text, "format_version");
+  const auto [end, error] = std::from_chars(version.data(), version.data() + version.size(), folder.format_version);
+  if (!text.starts_with(kHead) || error != std::errc{} || !parse_hex(value_of(text, "id"), folder.id))
+    return refuse({Errc::kCorrupt},
+                  fmt::format("{} is not a penstock folder file; restore it, or choose another folder", path));
+  if (folder.format_version > kFormatVersion)
+    return refuse({Errc::kUnsupported},
+                  fmt::format("{} has format {}, this penstock knows formats up to {}; start the newer "
+                              "penstock that wrote it",
+                              folder.path, folder.format_version, kFormatVersion));
+  return {};
+}
+
+}  // namespace
+
+std::expected<Folder, OpenFailure> open_folder(Disk& disk, Prng& prng, std::string_view path) {
+  Folder folder{.path = std::string(path), .id = {}, .format_version = kFormatVersion, .lock = {}};
+  if (auto done = disk.make_dir(path); !done) return refuse_io(done.error(), "make", folder.path);
+  const std::string lock_path = folder.path + "/lock";
+  const auto lock = disk.open(lock_path, {.create = true, .direct = false});
+  if (!lock) return refuse_io(lock.error(), "open", lock_path);
+  folder.lock = *lock;
+  if (auto done = disk.lock(folder.lock); !done)
+    return refuse(done.error(), fmt::format("{} is in use by another penstock; stop that one, or choose another --data",
+                                            folder.path));
+  const auto names = disk.list(path);
+  if (!names) return refuse_io(names.error(), "read", folder.path);
+  if (std::ranges::find(*names, kName) != names->end()) {
+    if (auto done = read_folder_file(disk, folder); !done) return std::unexpected(done.error());
+    return folder;
+  }
+  // A ring without a folder file: this is not a new folder, and making one over it could hide its version.
+  if (std::ranges::any_of(*names, [](const std::string& name) { return name == "ring-0"; }))
+    return refuse({Errc::kNotFound},
+                  fmt::format("{} holds a ring but no file named '{}'; restore that file", folder.path, kName));
+  prng.fill(std::as_writable_bytes(std::span(folder.id.bytes)));
+  if (auto done = write_folder_file(disk, folder); !done) return std::unexpected(done.error());
+  return folder;
+}
+
+}  // namespace penstock::storage

@@ -1,0 +1,213 @@
+// The half of UringDisk that never blocks: ops in, completions out. The files half is uring_files.cc.
+#include "storage/io/uring_disk.h"
+
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/log.h"
+
+namespace penstock::storage {
+namespace {
+
+constexpr unsigned kQueueEntries = 256;     // ops in flight: one frame, a state slot, later destage and cold reads
+constexpr uint64_t kBufferBytesMax = kGiB;  // the kernel's bound on one registered buffer
+constexpr uint64_t kFlushTag = 1;           // low bit of user_data: the fdatasync behind a write
+constexpr int kRwfNowait = RWF_NOWAIT;
+constexpr int kRwfDsync = RWF_DSYNC;
+static_assert(alignof(DiskOp) > kFlushTag);
+
+}  // namespace
+
+UringDisk::~UringDisk() {
+  if (have_ring_) io_uring_queue_exit(&ring_);
+}
+
+Result<void> UringDisk::probe() { return make_ring(); }
+
+Result<void> UringDisk::make_ring() {
+  CHECK(!have_ring_);
+  io_uring_params params{};
+  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+  const int rc = io_uring_queue_init_params(kQueueEntries, &ring_, &params);
+  if (rc < 0) return fail(rc == -EPERM || rc == -EACCES ? Errc::kNoPermission : Errc::kUnsupported, -rc);
+  have_ring_ = true;
+  ring_thread_ = std::this_thread::get_id();
+  if (!registered_.empty()) register_buffers();
+  return {};
+}
+
+void UringDisk::own_ring() {
+  if (have_ring_ && ring_thread_ == std::this_thread::get_id()) [[likely]]
+    return;
+  CHECK(in_flight_ == 0);  // whoever hands a Disk over has waited for its ops
+  if (have_ring_) io_uring_queue_exit(&ring_);
+  have_ring_ = false;
+  wakeup_fd_ = -1;
+  CHECK(make_ring());
+}
+
+void UringDisk::register_memory(std::span<std::byte> memory) {
+  CHECK(registered_.empty());
+  registered_ = memory;
+  own_ring();
+  if (!buffers_registered_) register_buffers();
+}
+
+void UringDisk::register_buffers() {
+  std::vector<iovec> pieces;
+  for (size_t at = 0; at < registered_.size(); at += kBufferBytesMax)
+    pieces.push_back({registered_.data() + at, std::min<size_t>(registered_.size() - at, kBufferBytesMax)});
+  const int rc = io_uring_register_buffers(&ring_, pieces.data(), static_cast<unsigned>(pieces.size()));
+  buffers_registered_ = rc == 0;
+  if (rc < 0)
+    LOG_WARN(
+        "the ring's memory cannot be locked for the drive (%s): going on without; raise the locked-memory limit "
+        "(ulimit -l, LimitMEMLOCK=) to %zu MiB to save the CPU some work",
+        std::strerror(-rc), registered_.size() / kMiB);
+}
+
+int UringDisk::buffer_index(std::span<const std::byte> memory) const {
+  if (!buffers_registered_ || memory.data() < registered_.data() ||
+      memory.data() + memory.size() > registered_.data() + registered_.size())
+    return -1;
+  const auto at = static_cast<size_t>(memory.data() - registered_.data());
+  const size_t index = at / kBufferBytesMax;
+  return (at + memory.size() - 1) / kBufferBytesMax == index ? static_cast<int>(index) : -1;
+}
+
+io_uring_sqe* UringDisk::next_sqe() {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  if (sqe == nullptr) {
+    io_uring_submit(&ring_);
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  CHECK(sqe != nullptr);
+  queued_ += 1;
+  return sqe;
+}
+
+void UringDisk::submit(DiskOp& op) {
+  own_ring();
+  CHECK(!op.in_flight);
+  CHECK(in_flight_ < kQueueEntries / 2);  // a durable write may take two entries
+  op.in_flight = true;
+  op.punted = false;
+  in_flight_ += 1;
+  prepare(op, op.kind == DiskOp::Kind::kWrite || op.kind == DiskOp::Kind::kWriteDurable);
+}
+
+void UringDisk::prepare(DiskOp& op, bool nowait) {
+  const auto tag = reinterpret_cast<uint64_t>(&op);
+  op.parts_left = 1;
+  op.result = 0;
+  if (op.kind == DiskOp::Kind::kFlush) {
+    io_uring_sqe* sqe = next_sqe();
+    io_uring_prep_fsync(sqe, op.file.value(), IORING_FSYNC_DATASYNC);
+    io_uring_sqe_set_data64(sqe, tag | kFlushTag);
+    return;
+  }
+  const bool linked = op.kind == DiskOp::Kind::kWriteDurable && method_ == DurableMethod::kLinkedFlush;
+  // Write and flush go into one submission, or the link would end with the first.
+  if (linked && io_uring_sq_space_left(&ring_) < 2) io_uring_submit(&ring_);
+  prepare_transfer(op, nowait);
+  if (!linked) return;
+  op.parts_left = 2;
+  io_uring_sqe* flush = next_sqe();
+  io_uring_prep_fsync(flush, op.file.value(), IORING_FSYNC_DATASYNC);
+  io_uring_sqe_set_data64(flush, tag | kFlushTag);
+}
+
+void UringDisk::prepare_transfer(DiskOp& op, bool nowait) {
+  io_uring_sqe* sqe = next_sqe();
+  const int fd = op.file.value();
+  const int index = buffer_index(op.memory);
+  const auto bytes = static_cast<unsigned>(op.memory.size());
+  if (op.kind == DiskOp::Kind::kRead) {
+    if (index >= 0)
+      io_uring_prep_read_fixed(sqe, fd, op.memory.data(), bytes, op.at, index);
+    else
+      io_uring_prep_read(sqe, fd, op.memory.data(), bytes, op.at);
+  } else {
+    if (index >= 0)
+      io_uring_prep_write_fixed(sqe, fd, op.memory.data(), bytes, op.at, index);
+    else
+      io_uring_prep_write(sqe, fd, op.memory.data(), bytes, op.at);
+    const bool durable = op.kind == DiskOp::Kind::kWriteDurable;
+    sqe->rw_flags = (nowait ? kRwfNowait : 0) | (durable && method_ == DurableMethod::kDsync ? kRwfDsync : 0);
+    if (durable && method_ == DurableMethod::kLinkedFlush) sqe->flags |= IOSQE_IO_LINK;
+  }
+  io_uring_sqe_set_data64(sqe, reinterpret_cast<uint64_t>(&op));
+}
+
+size_t UringDisk::poll(std::span<DiskOp*> done) {
+  own_ring();
+  size_t count = 0;
+  if (queued_ > 0) {
+    queued_ = 0;
+    io_uring_submit(&ring_);
+  }
+  if (in_flight_ == 0) return 0;
+  std::array<io_uring_cqe*, 16> cqes;
+  while (count < done.size()) {
+    const unsigned most = static_cast<unsigned>(std::min(cqes.size(), done.size() - count));
+    const unsigned n = io_uring_peek_batch_cqe(&ring_, cqes.data(), most);
+    if (n == 0) break;
+    for (unsigned i = 0; i < n; ++i) {
+      const uint64_t tag = io_uring_cqe_get_data64(cqes[i]);
+      auto& op = *reinterpret_cast<DiskOp*>(tag & ~kFlushTag);
+      if (settle(op, (tag & kFlushTag) != 0, cqes[i]->res)) done[count++] = &op;
+    }
+    io_uring_cq_advance(&ring_, n);
+  }
+  if (queued_ > 0) {
+    queued_ = 0;
+    io_uring_submit(&ring_);
+  }
+  return count;
+}
+
+bool UringDisk::settle(DiskOp& op, bool flush_part, int result) {
+  CHECK(op.in_flight && op.parts_left > 0);
+  op.parts_left -= 1;
+  if (!flush_part) {
+    op.result = result;
+  } else if (result < 0 && op.result >= 0 && result != -ECANCELED) {
+    op.result = result;  // written, but not durable
+  } else if (result == -ECANCELED && op.result == static_cast<int64_t>(op.memory.size())) {
+    op.result = -EIO;  // the flush never ran: not durable either
+  }
+  if (op.parts_left > 0) return false;
+  if (op.result == -EAGAIN && !op.punted && op.kind != DiskOp::Kind::kRead) {
+    op.punted = true;
+    prepare(op, false);
+    return false;
+  }
+  op.in_flight = false;
+  in_flight_ -= 1;
+  return true;
+}
+
+void UringDisk::wait(Nanos timeout) {
+  own_ring();
+  io_uring_cqe* cqe = nullptr;
+  __kernel_timespec ts{.tv_sec = timeout / kSecond, .tv_nsec = timeout % kSecond};
+  queued_ = 0;
+  io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &ts, nullptr);
+}
+
+void UringDisk::arm_wakeup(int fd, bool armed) {
+  own_ring();
+  if (wakeup_fd_ != fd) {
+    CHECK(wakeup_fd_ == -1);
+    CHECK(io_uring_register_eventfd(&ring_, fd) == 0);
+    wakeup_fd_ = fd;
+  }
+  io_uring_cq_eventfd_toggle(&ring_, armed);
+}
+
+}  // namespace penstock::storage

@@ -1,0 +1,190 @@
+#include "storage/ring/recovery.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace penstock::storage {
+namespace {
+
+// A batch whose bytes go on in the next frame.
+struct Carry {
+  bool open = false;
+  bool known = true;  // false for bytes whose beginning lies before the tail
+  FoundBatch batch{};
+  uint32_t left = 0;
+  uint32_t crc = 0;     // running, of the bytes so far
+  uint32_t expect = 0;  // the batch's own
+};
+
+class Scanner {
+ public:
+  Scanner(const ScanRequest& request, const std::function<void(const FoundBatch&)>& on_batch)
+      : request_(request), on_batch_(on_batch), at_(request.tail) {}
+
+  ScanResult run() {
+    while (at_ - request_.tail < request_.memory.bytes() && here_is_next_frame()) {
+      for (const FoundBatch& batch : found_) on_batch_(batch);
+      carry_ = next_carry_;
+      previous_crc_ = header_.crc;
+      generation_ = header_.generation;
+      first_ = false;
+      frames_ += 1;
+      at_ += header_.frame_bytes;
+    }
+    const Lsn behind = find_behind();
+    return {.head = at_,
+            .here = here_,
+            .row = &decide(here_, behind == at_ ? Behind::kNone : Behind::kFrames),
+            .accepted = request_.accept_loss_at != 0 && request_.accept_loss_at == at_.value(),
+            .generation = std::max(generation_, request_.generation),
+            .previous_crc = previous_crc_,
+            .frames = frames_,
+            .behind = behind,
+            .open_batch = carry_.open && carry_.known ? carry_.batch.at : at_,
+            .foreign = foreign_};
+  }
+
+ private:
+  // True if a whole frame that follows stands at at_: fills header_, found_ and next_carry_. Else here_ says what does.
+  bool here_is_next_frame() {
+    const auto header = decode_frame_header(request_.memory.at(at_));
+    if (!header || header->ring_id != request_.ring_id) {
+      here_ = is_zero_block() ? Here::kNothing : Here::kNotAFrame;
+      return false;
+    }
+    header_ = *header;
+    if (header_.lsn != at_) {
+      here_ = header_.lsn < at_ ? Here::kOlderLap : Here::kNewerLap;
+      return false;
+    }
+    if (!first_ && header_.generation < generation_) {
+      here_ = Here::kLeftover;
+      return false;
+    }
+    if (!first_ && header_.previous_crc != previous_crc_) {
+      here_ = Here::kBrokenChain;
+      return false;
+    }
+    here_ = Here::kTornBody;
+    return well_formed() && body_is_whole();
+  }
+
+  bool is_zero_block() const {
+    const auto block = request_.memory.span(at_, request_.block_bytes);
+    return std::ranges::all_of(block, [](std::byte b) { return b == std::byte{0}; });
+  }
+
+  bool well_formed() const {
+    const FrameHeader& h = header_;
+    return h.frame_bytes % request_.block_bytes == 0 && h.used_bytes >= kFrameHeaderBytes &&
+           h.used_bytes <= h.frame_bytes && h.frame_bytes <= RingMemory::left_in_chunk(at_) &&
+           h.carry_in <= h.used_bytes - kFrameHeaderBytes;
+  }
+
+  bool body_is_whole() {
+    found_.clear();
+    next_carry_ = Carry{};
+    Lsn at = at_ + kFrameHeaderBytes;
+    const Lsn end = at_ + header_.used_bytes;
+    if (!take_carry_in(at)) return false;
+    at += header_.carry_in;
+    uint32_t entries = 0;
+    for (; at < end; ++entries)
+      if (!take_entry(at, end)) return false;
+    return entries == header_.entries && header_.carry_crc == (next_carry_.open ? next_carry_.crc : 0);
+  }
+
+  // The leading bytes that finish, or carry further, the batch of the frame before.
+  bool take_carry_in(Lsn at) {
+    const uint32_t n = header_.carry_in;
+    const bool abandons = (header_.flags & kFrameOpensGeneration) != 0;
+    if (first_) {
+      // What it continues lies before the tail and is needed by nobody.
+      if (n == kChunkBytes - kFrameHeaderBytes)
+        next_carry_ = Carry{.open = true, .known = false, .crc = header_.carry_crc};
+      return true;
+    }
+    if (!carry_.open) return n == 0;
+    if (abandons) return n == 0;
+    if (!carry_.known) {
+      if (n == kChunkBytes - kFrameHeaderBytes)
+        next_carry_ = Carry{.open = true, .known = false, .crc = header_.carry_crc};
+      return true;
+    }
+    if (n != std::min<uint64_t>(carry_.left, RingMemory::left_in_chunk(at))) return false;
+    carry_.crc = crc32c(carry_.crc, request_.memory.span(at, n));
+    next_carry_ = carry_;
+    next_carry_.left -= n;
+    return next_carry_.left > 0 || finish(next_carry_);
+  }
+
+  bool take_entry(Lsn& at, Lsn end) {
+    if (at + kEntryStartBytes > end) return false;
+    const std::byte* header = request_.memory.at(at);
+    const auto kind = load_le<uint8_t>(header + EntryLayout::kind);
+    const auto payload = load_le<uint32_t>(header + EntryLayout::payload_bytes);
+    const std::span<const std::byte> covered{header + kEntryHeaderBytes, kBatchUncoveredBytes};
+    if (load_le<uint32_t>(header + EntryLayout::crc) != entry_crc(header, covered)) return false;
+    if (kind != static_cast<uint8_t>(EntryKind::kBatch)) {
+      foreign_ = "an entry of a kind that this version does not know";
+      return false;
+    }
+    if (payload <= kBatchUncoveredBytes) return false;
+    at += kEntryHeaderBytes;
+    Carry batch{.open = true,
+                .batch = {LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload},
+                .left = payload,
+                .expect = load_be<uint32_t>(covered.data() + kBatchCrcAt)};
+    const auto n = std::min<uint64_t>(payload, end - at);
+    if (n < payload && end != RingMemory::chunk_end(at_)) return false;  // only a chunk's end splits a batch
+    batch.crc = crc32c(0, request_.memory.span(at, n).subspan(kBatchUncoveredBytes));
+    batch.left -= static_cast<uint32_t>(n);
+    at += n;
+    if (batch.left == 0) return finish(batch);
+    next_carry_ = batch;
+    return true;
+  }
+
+  bool finish(Carry& batch) {
+    if (batch.crc != batch.expect) return false;
+    found_.push_back(batch.batch);
+    batch.open = false;
+    return true;
+  }
+
+  // The first place behind at_ with a frame header that was written after what should stand at at_; at_ if there is
+  // none.
+  Lsn find_behind() const {
+    const uint64_t ring = request_.memory.bytes();
+    const uint64_t left = ring - std::min<uint64_t>(ring, at_ - request_.tail);
+    for (uint64_t step = request_.block_bytes; step < left; step += request_.block_bytes) {
+      const Lsn lsn = at_ + step;
+      const auto header = decode_frame_header(request_.memory.at(lsn));
+      if (header && header->ring_id == request_.ring_id && header->lsn == lsn && header->generation >= generation_)
+        return lsn;
+    }
+    return at_;
+  }
+
+  const ScanRequest& request_;
+  const std::function<void(const FoundBatch&)>& on_batch_;
+  Lsn at_;
+  Here here_ = Here::kNothing;
+  FrameHeader header_;
+  bool first_ = true;
+  uint32_t previous_crc_ = 0;
+  uint64_t generation_ = 0;
+  uint64_t frames_ = 0;
+  Carry carry_;
+  Carry next_carry_;
+  std::vector<FoundBatch> found_;
+  std::string_view foreign_;
+};
+
+}  // namespace
+
+ScanResult scan_ring(const ScanRequest& request, const std::function<void(const FoundBatch&)>& on_batch) {
+  return Scanner(request, on_batch).run();
+}
+
+}  // namespace penstock::storage

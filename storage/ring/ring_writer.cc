@@ -1,0 +1,205 @@
+#include "storage/ring/ring_writer.h"
+
+#include <cstring>
+
+#include "base/log.h"
+
+namespace penstock::storage {
+namespace {
+
+// Frames that must always find room though no batch does: the seal of a stop and the opening of the next start, some
+// hundred times over, until space is freed.
+constexpr uint64_t kReserveBytes = kMiB;
+
+}  // namespace
+
+RingWriter::RingWriter(Parts parts, const RingStart& start)
+    : disk_(parts.disk),
+      file_(parts.file),
+      clock_(parts.clock),
+      counters_(parts.counters),
+      memory_(parts.memory),
+      block_(parts.disk.block_bytes()),
+      seal_after_(parts.seal_after),
+      unflushed_max_(parts.unflushed_max),
+      generation_(start.generation),
+      ring_id_(start.ring_id),
+      tail_(start.tail),
+      durable_(start.head),
+      previous_crc_(start.previous_crc) {
+  CHECK(kChunkBytes % block_ == 0);
+  CHECK(start.head.value() % block_ == 0);
+  start_frame(start.head);
+}
+
+void RingWriter::become(WriterState next) {
+  CHECK(legal(state_, next));
+  state_ = next;
+}
+
+void RingWriter::start_frame(Lsn at) { filling_ = Frame{.start = at, .end = at + kFrameHeaderBytes}; }
+
+RingWriter::Room RingWriter::room_for(uint64_t n) const {
+  // Each chunk that the payload crosses costs a frame header; before it, what is left of this chunk may be padded away.
+  const uint64_t chunks = n / (kChunkBytes - kFrameHeaderBytes) + 2;
+  const uint64_t need = n + kEntryHeaderBytes + chunks * kFrameHeaderBytes + kEntryStartBytes + 2 * block_;
+  const uint64_t usable = memory_.bytes() - kReserveBytes;
+  if (need > usable) return Room::kNever;
+  if (filling_.end - tail_ + need > usable) return Room::kFull;
+  if (filling_.end - durable_ > unflushed_max_) return Room::kBusy;
+  return Room::kYes;
+}
+
+Lsn RingWriter::begin_entry(LogId log, uint32_t payload_bytes) {
+  CHECK(!entry_.open);
+  CHECK(payload_bytes > kBatchUncoveredBytes);
+  if (filling_.end + kEntryStartBytes > RingMemory::chunk_end(filling_.start)) close_filling();
+  entry_ = {.open = true,
+            .log = log,
+            .header = filling_.end,
+            .next = filling_.end + kEntryHeaderBytes,
+            .payload_bytes = payload_bytes,
+            .saved = filling_};
+  filling_.entries += 1;
+  filling_.end = entry_.next;
+  return entry_.next;
+}
+
+void RingWriter::write(std::span<const std::byte> piece) {
+  CHECK(entry_.open && piece.size() <= entry_.payload_bytes - entry_.written);
+  counters_.add(Metric::bytes_copied, piece.size());
+  while (!piece.empty()) {
+    if (RingMemory::left_in_chunk(filling_.start) == filling_.end - filling_.start) spill();
+    uint64_t n = std::min<uint64_t>(piece.size(), RingMemory::chunk_end(filling_.start) - entry_.next);
+    if (entry_.written < kBatchUncoveredBytes) {
+      n = std::min<uint64_t>(n, kBatchUncoveredBytes - entry_.written);
+      std::memcpy(memory_.at(entry_.next), piece.data(), n);
+    } else {
+      entry_.crc = copy_with_crc32c(entry_.crc, memory_.span(entry_.next, n), piece.first(n));
+    }
+    entry_.next += n;
+    entry_.written += static_cast<uint32_t>(n);
+    filling_.end = entry_.next;
+    piece = piece.subspan(n);
+  }
+}
+
+void RingWriter::spill() {
+  filling_.carry_crc = entry_.crc;
+  const Lsn next = RingMemory::chunk_end(filling_.start);
+  spilled_.push_back(filling_);
+  start_frame(next);
+  filling_.carry_in =
+      static_cast<uint32_t>(std::min<uint64_t>(entry_.payload_bytes - entry_.written, kChunkBytes - kFrameHeaderBytes));
+  entry_.next = filling_.end;
+}
+
+Lsn RingWriter::commit_entry() {
+  CHECK(entry_.open && entry_.written == entry_.payload_bytes);
+  const std::byte* payload = memory_.at(entry_.header) + kEntryHeaderBytes;
+  encode({.payload_bytes = entry_.payload_bytes, .log = entry_.log}, memory_.at(entry_.header),
+         {payload, kBatchUncoveredBytes});
+  for (const Frame& frame : spilled_) close(frame);
+  spilled_.clear();
+  entry_.open = false;
+  sealed_ = false;
+  return filling_.end;
+}
+
+void RingWriter::abort_entry() {
+  CHECK(entry_.open);
+  filling_ = entry_.saved;
+  spilled_.clear();
+  entry_.open = false;
+}
+
+void RingWriter::close(const Frame& frame) {
+  const uint64_t frame_bytes = align_up(frame.end - frame.start, block_);
+  const uint64_t used = frame.end - frame.start;
+  std::memset(memory_.at(frame.start) + used, 0, frame_bytes - used);
+  previous_crc_ = encode(FrameHeader{.flags = frame.flags,
+                                     .lsn = frame.start,
+                                     .frame_bytes = static_cast<uint32_t>(frame_bytes),
+                                     .used_bytes = static_cast<uint32_t>(used),
+                                     .entries = frame.entries,
+                                     .carry_in = frame.carry_in,
+                                     .carry_crc = frame.carry_crc,
+                                     .previous_crc = previous_crc_,
+                                     .generation = generation_,
+                                     .ring_id = ring_id_},
+                         memory_.at(frame.start));
+  closed_.push_back(frame);
+  closed_.back().end = frame.start + frame_bytes;
+}
+
+void RingWriter::close_filling() {
+  close(filling_);
+  start_frame(closed_.back().end);
+}
+
+void RingWriter::submit() {
+  CHECK(!entry_.open);
+  if (state_ != WriterState::kIdle) return;
+  if (closed_.empty() && filling_has_data()) close_filling();
+  if (closed_.empty() && !sealed_ && clock_.monotonic() - last_commit_at_ >= seal_after_) {
+    sealed_ = true;
+    if (used_bytes() + block_ > memory_.bytes()) return;  // not even a block left: the last commit stays unvouched for
+    filling_.flags = kFrameIsSeal;
+    close_filling();
+    counters_.add(Metric::ring_seals);
+  }
+  if (closed_.empty()) return;
+  const Frame frame = closed_.front();
+  closed_.pop_front();
+  send(frame);
+}
+
+void RingWriter::send(const Frame& frame) {
+  become(WriterState::kInFlight);
+  in_flight_ = frame;
+  op_ = DiskOp{.kind = DiskOp::Kind::kWriteDurable,
+               .file = file_,
+               .at = memory_.place(frame.start),
+               .memory = memory_.span(frame.start, frame.end - frame.start)};
+  disk_.submit(op_);
+}
+
+bool RingWriter::complete(DiskOp& op) {
+  if (&op != &op_) return false;
+  CHECK(state_ == WriterState::kInFlight);
+  if (op.punted) counters_.add(Metric::ring_punts);
+  if (op.result != static_cast<int64_t>(op.memory.size())) {
+    become(WriterState::kFailed);
+    counters_.add(Metric::ring_write_failures);
+    LOG_ERROR(
+        "ring write of %zu bytes at %llu failed (result %lld): the ring is fenced and its partitions are offline; "
+        "check the drive, then restart",
+        op.memory.size(), static_cast<unsigned long long>(op.at), static_cast<long long>(op.result));
+    return true;
+  }
+  become(WriterState::kIdle);
+  counters_.add(Metric::ring_frames);
+  counters_.add(Metric::ring_bytes_written, op.memory.size());
+  durable_ = in_flight_.end;
+  last_commit_at_ = last_commit_at_ == kSealAtOnce ? kSealAtOnce : clock_.monotonic();
+  return true;
+}
+
+void RingWriter::open_generation() {
+  CHECK(closed_.empty() && !filling_has_data());
+  filling_.flags = kFrameOpensGeneration;
+  close_filling();
+  sealed_ = true;  // it vouches for what was before it, as a seal does
+}
+
+void RingWriter::advance_tail(Lsn tail) {
+  CHECK(tail >= tail_ && tail <= durable_);
+  tail_ = tail;
+}
+
+Nanos RingWriter::next_deadline() const {
+  if (sealed_ || state_ != WriterState::kIdle || filling_has_data() || !closed_.empty()) return kNever;
+  return last_commit_at_ == kSealAtOnce ? 0 : last_commit_at_ + seal_after_;
+}
+
+}  // namespace penstock::storage

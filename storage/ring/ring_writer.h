@@ -1,0 +1,153 @@
+// RingWriter: group commits into the write-ahead ring. One frame is in flight at most; while it is, the next one fills
+// in memory. There is no linger: an idle ring submits at the end of the turn, a busy one gathers until its frame
+// returns. Owned by one lcore. docs/internals/log_format.md has the bytes.
+//
+//   tail_          durable_            in flight     closed_ ...   filling_           tail_ + capacity
+//   | needed frames | ............... | frame       | frame frame | entries...  free ->|
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "storage/api/disk.h"
+#include "storage/api/store.h"
+#include "storage/ring/frame.h"
+#include "storage/ring/ring_memory.h"
+
+namespace penstock::storage {
+
+enum class WriterState : uint8_t {
+  kIdle,      // nothing in flight
+  kInFlight,  // one frame is at the device
+  kFailed,    // a write failed: never retried, nothing more is accepted
+};
+
+constexpr bool legal(WriterState from, WriterState to) {
+  switch (from) {
+    case WriterState::kIdle: return to == WriterState::kInFlight || to == WriterState::kFailed;
+    case WriterState::kInFlight: return to == WriterState::kIdle || to == WriterState::kFailed;
+    case WriterState::kFailed: return false;
+  }
+  std::unreachable();
+}
+
+// Where a recovered (or new) ring goes on.
+struct RingStart {
+  Lsn tail;                   // oldest frame that is needed
+  Lsn head;                   // where the next frame goes, on a block
+  uint32_t previous_crc = 0;  // header CRC of the frame before head
+  uint64_t generation = 0;    // of this start
+  RingId ring_id{};
+};
+
+class RingWriter {
+ public:
+  struct Parts {
+    Disk& disk;
+    FileHandle file;
+    Clock& clock;
+    StorageCounters& counters;
+    RingMemory memory;
+    Nanos seal_after;
+    uint64_t unflushed_max;
+  };
+  RingWriter(Parts parts, const RingStart& start);
+
+  enum class Room : uint8_t { kYes, kBusy, kFull, kNever };
+  // Whether a payload of n bytes can be taken now (kYes), after the device has caught up, after the tail moved, or
+  // never.
+  Room room_for(uint64_t n) const;
+
+  // ---- one entry at a time: begin, write all payload bytes, then commit or abort
+  // Returns where the payload begins. The caller has asked room_for(payload_bytes).
+  Lsn begin_entry(LogId log, uint32_t payload_bytes);
+  // Copies piece behind what was written: the one touch, fused with the CRC of the payload from byte 21 on.
+  void write(std::span<const std::byte> piece);
+  // CRC-32C of the payload bytes written so far, from byte 21 on.
+  uint32_t payload_crc() const { return entry_.crc; }
+  // The entry is part of its frame. Returns the lsn behind its last byte: durable() >= that means durable.
+  Lsn commit_entry();
+  // As if begin_entry had not been called.
+  void abort_entry();
+
+  // Ends a turn: submits the oldest closed frame, or closes and submits what has gathered, or seals after idle time.
+  void submit();
+  // A completed op of this writer; false if op is not its own.
+  bool complete(DiskOp& op);
+  // Writes an empty frame that opens this generation; nothing may be served before it is durable. Start-up only.
+  void open_generation();
+  void seal_now() { last_commit_at_ = kSealAtOnce; }
+  // Space below tail may be overwritten: the state that says so is durable.
+  void advance_tail(Lsn tail);
+
+  Lsn durable() const { return durable_; }
+  Lsn tail() const { return tail_; }
+  Lsn head() const { return filling_.start; }
+  uint64_t used_bytes() const { return filling_.end - tail_; }
+  bool failed() const { return state_ == WriterState::kFailed; }
+  // Everything taken is durable and sealed.
+  bool quiet() const { return state_ == WriterState::kIdle && closed_.empty() && !filling_has_data() && sealed_; }
+  Nanos next_deadline() const;
+  const RingMemory& memory() const { return memory_; }
+
+ private:
+  static constexpr Nanos kSealAtOnce = INT64_MIN / 2;
+  static constexpr Nanos kNever = INT64_MAX;
+
+  struct Frame {
+    Lsn start;
+    Lsn end;  // behind its last entry byte; at the chunk's end for one that continues
+    uint16_t flags = 0;
+    uint32_t entries = 0;
+    uint32_t carry_in = 0;
+    uint32_t carry_crc = 0;
+  };
+  struct OpenEntry {
+    bool open = false;
+    LogId log;
+    Lsn header;  // where its entry header lies
+    Lsn next;    // where its next byte goes
+    uint32_t payload_bytes = 0;
+    uint32_t written = 0;
+    uint32_t crc = 0;
+    Frame saved;  // filling_ as it was, for abort
+  };
+
+  bool filling_has_data() const { return filling_.end > filling_.start + kFrameHeaderBytes; }
+  void become(WriterState next);
+  void start_frame(Lsn at);
+  void spill();                    // the entry reached its chunk's end and goes on in the next frame
+  void close(const Frame& frame);  // pads, writes the header, queues it
+  void close_filling();
+  void send(const Frame& frame);
+
+  Disk& disk_;
+  const FileHandle file_;
+  Clock& clock_;
+  StorageCounters& counters_;
+  const RingMemory memory_;
+  const uint32_t block_;
+  const Nanos seal_after_;
+  const uint64_t unflushed_max_;
+  const uint64_t generation_;
+  const RingId ring_id_;
+
+  WriterState state_ = WriterState::kIdle;
+  Lsn tail_;
+  Lsn durable_;
+  Frame filling_;
+  OpenEntry entry_;
+  std::vector<Frame> spilled_;  // frames that the open entry has filled; closed by its commit
+  std::deque<Frame> closed_;    // wait for the device, oldest first; bounded by the ring
+  uint32_t previous_crc_;
+  DiskOp op_;
+  Frame in_flight_;
+  bool sealed_ = false;  // the last frame is a seal
+  Nanos last_commit_at_ = 0;
+};
+
+}  // namespace penstock::storage

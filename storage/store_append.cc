@@ -1,0 +1,104 @@
+// Store::append: the one touch. Copy with CRC into the ring, check, then stamp offsets; nothing of a refused batch
+// stays.
+#include <array>
+
+#include "protocol/record_batch.h"
+#include "storage/store_impl.h"
+
+namespace penstock::storage {
+namespace {
+
+constexpr AppendStatus status_of(SequenceVerdict verdict) {
+  switch (verdict) {
+    case SequenceVerdict::kNext: return AppendStatus::kAppended;
+    case SequenceVerdict::kRepeat: return AppendStatus::kDuplicate;
+    case SequenceVerdict::kTooOldRepeat: return AppendStatus::kDuplicateSequence;
+    case SequenceVerdict::kGap: return AppendStatus::kOutOfOrderSequence;
+    case SequenceVerdict::kOldEpoch: return AppendStatus::kInvalidProducerEpoch;
+  }
+  std::unreachable();
+}
+
+constexpr AppendStatus status_of(RingWriter::Room room) {
+  switch (room) {
+    case RingWriter::Room::kYes: return AppendStatus::kAppended;
+    case RingWriter::Room::kBusy: return AppendStatus::kBusy;
+    case RingWriter::Room::kFull: return AppendStatus::kRingFull;
+    case RingWriter::Room::kNever: return AppendStatus::kTooLarge;
+  }
+  std::unreachable();
+}
+
+// The records of the batch that now lies at at, read while they are hot. A compressed batch is checked by its CRC
+// alone.
+bool records_fit(const RingMemory& memory, Lsn at, size_t length, int32_t count) {
+  std::vector<std::span<const std::byte>> pieces(length / (kChunkBytes - kFrameHeaderBytes) + 2);
+  pieces.resize(memory.view(at, protocol::kBatchHeaderBytes, length - protocol::kBatchHeaderBytes, pieces));
+  return protocol::walk_records(pieces, count).error == ErrorCode::kNone;
+}
+
+}  // namespace
+
+AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length) {
+  Impl& s = *impl_;
+  s.owner.check();
+  CHECK(length >= protocol::kBatchHeaderBytes && length <= chain.size() - at);
+  PartitionLog* log = s.find(id);
+  if (log == nullptr) return {.status = AppendStatus::kUnknownLog};
+  if (s.poisoned || s.stopping) return {.status = AppendStatus::kPoisoned};
+  const AppendStatus room = status_of(s.ring->room_for(length));
+  if (room == AppendStatus::kAppended) return s.append(*log, epoch, chain, at, length);
+  if (room == AppendStatus::kRingFull) s.counters.add(Metric::appends_refused_full);
+  return {.status = room};
+}
+
+AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const BufferChain& chain, size_t at,
+                                 size_t length) {
+  // life: 7 (one touch)
+  const Lsn payload = ring->begin_entry(log.id, static_cast<uint32_t>(length));
+  chain.for_each_piece(at, length, [&](std::span<const std::byte> piece) { ring->write(piece); });
+  const std::span<std::byte, protocol::kBatchHeaderBytes> head(ring->memory().at(payload), protocol::kBatchHeaderBytes);
+  const protocol::RecordBatchView batch(head);
+  const auto refuse = [&](AppendStatus status, Metric metric) {
+    ring->abort_entry();
+    counters.add(metric);
+    return AppendResult{.status = status};
+  };
+  if (batch.crc() != ring->payload_crc()) return refuse(AppendStatus::kCorrupt, Metric::appends_refused_corrupt);
+  const bool compressed = batch.compression() != protocol::Compression::kNone;
+  if (!compressed && !records_fit(ring->memory(), payload, length, batch.records_count()))
+    return refuse(AppendStatus::kInvalidRecord, Metric::appends_refused_corrupt);
+
+  if (batch.has_producer_id()) {
+    const auto check =
+        log.producers.check(batch.producer_id(), batch.producer_epoch(), batch.base_sequence(), batch.last_sequence());
+    if (check.verdict == SequenceVerdict::kRepeat) {
+      ring->abort_entry();
+      counters.add(Metric::batches_duplicate);
+      return {AppendStatus::kDuplicate, check.repeated->base_offset, log.log_start_offset, check.repeated->end};
+    }
+    if (check.verdict != SequenceVerdict::kNext)
+      return refuse(status_of(check.verdict), Metric::appends_refused_sequence);
+  }
+
+  // life: 8 (offsets). Both fields lie before what Kafka's CRC covers, so the client's CRC stays valid.
+  const Offset base = log.log_end_offset;
+  protocol::store_base_offset(head, base);
+  protocol::store_partition_leader_epoch(head, epoch);
+  const Lsn end = ring->commit_entry();
+  log.add({base, batch.max_timestamp(), payload, static_cast<uint32_t>(length), batch.last_offset_delta()});
+  if (batch.has_producer_id()) {
+    const size_t before = log.producers.size();
+    log.producers.remember(batch.producer_id(),
+                           {batch.producer_epoch(), batch.base_sequence(), batch.last_sequence(), base, end},
+                           static_cast<size_t>(options.producers_max));
+    producers_tracked += log.producers.size() - before;
+  }
+  log.pending += 1;
+  pending.push_back({end, log.log_end_offset, &log});
+  counters.add(Metric::bytes_appended, length);
+  counters.add(Metric::batches_appended);
+  return {AppendStatus::kAppended, base, log.log_start_offset, end};
+}
+
+}  // namespace penstock::storage
