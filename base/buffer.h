@@ -80,6 +80,8 @@ class BufferChain {
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   size_t buffer_count() const { return buffers_.size(); }
+  // Filled bytes of the index-th Buffer, for a reader that goes forward through the chain.
+  std::span<const std::byte> piece(size_t index) const { return buffers_[index].bytes(); }
 
   void append(Buffer buffer) {
     if (buffer.size() == 0) return;

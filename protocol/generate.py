@@ -112,11 +112,11 @@ class Field:
     def initializer(self):
         if self.nullable:
             if self.default == "null":
-                return ""
+                return "{}"
             inner = self.member_type().removeprefix("std::optional<")[:-1]
             return f" = {inner}()"
         if self.array or self.is_struct or self.type in ("string", "bytes", "records", "uuid"):
-            return ""
+            return "{}"  # so that designated initialisers may leave it out without a warning
         if self.element_type() == "ErrorCode":
             return " = ErrorCode::kNone"
         if self.type == "bool":

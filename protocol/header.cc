@@ -1,22 +1,40 @@
 #include "protocol/header.h"
 
+#include "protocol/chain_reader.h"
+
 namespace penstock::protocol {
 
-Result<RequestHeader> decode_request_header(std::span<const std::byte> frame) {
-  Reader in(frame);
+namespace {
+
+// client_id(length) gives that many bytes of text.
+template <class AnyReader, class ClientId>
+Result<RequestHeader> decode_from(AnyReader& in, ClientId&& client_id) {
   RequestHeader header;
-  header.api_key = in.fixed<int16_t>();
-  header.api_version = in.fixed<int16_t>();
-  header.correlation_id = CorrelationId{in.fixed<int32_t>()};
+  header.api_key = in.template fixed<int16_t>();
+  header.api_version = in.template fixed<int16_t>();
+  header.correlation_id = CorrelationId{in.template fixed<int32_t>()};
   TRY_VOID(in.result());
   const Api* api = find_api(header.api_key);
   if (api == nullptr) return fail(Errc::kUnsupported);
   // The client id keeps its classic length in header v2 too, so that v2 can be read as far as this by anyone.
-  header.client_id = in.string(/*flexible=*/false);
+  const int64_t length = in.string_length(/*flexible=*/false);
+  if (length != kNullLength) header.client_id = client_id(static_cast<size_t>(length));
   in.skip_tags(request_header_version(*api, header.api_version) == 2);
   TRY_VOID(in.result());
   header.size = in.position();
   return header;
+}
+
+}  // namespace
+
+Result<RequestHeader> decode_request_header(std::span<const std::byte> frame) {
+  Reader in(frame);
+  return decode_from(in, [&](size_t length) { return as_text(in.bytes(length)); });
+}
+
+Result<RequestHeader> decode_request_header(const BufferChain& chain, size_t at, size_t n, std::string& scratch) {
+  ChainReader in(chain, at, n);
+  return decode_from(in, [&](size_t length) { return in.text(length, scratch); });
 }
 
 void encode_request_header(const Api& api, const RequestHeader& header, std::vector<std::byte>& out) {

@@ -5,9 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/buffer.h"
 #include "base/result.h"
 #include "protocol/api.h"
 #include "protocol/types.h"
@@ -42,6 +44,10 @@ inline int16_t response_header_version(const Api& api, int16_t api_version) {
 // frame: a request without its four bytes of size, or at least its beginning. kUnsupported: no such API, so nobody can
 // tell where the header ends, and the connection must be closed. The version may be one that we do not serve.
 Result<RequestHeader> decode_request_header(std::span<const std::byte> frame);
+
+// The same of a frame in network buffers: n bytes of chain from place at on. A client id that straddles two buffers is
+// copied to scratch.
+Result<RequestHeader> decode_request_header(const BufferChain& chain, size_t at, size_t n, std::string& scratch);
 
 // For our own clients. header.size is ignored.
 void encode_request_header(const Api& api, const RequestHeader& header, std::vector<std::byte>& out);

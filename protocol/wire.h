@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -113,14 +114,17 @@ class BasicReader : public Source {
   }
   int64_t bytes_length(bool flexible) { return flexible ? compact_length() : bounded(fixed<int32_t>()); }
   int64_t array_count(bool flexible) { return bytes_length(flexible); }
+  // A length or count that may not be null.
+  size_t required(int64_t length) {
+    if (length == kNullLength) fail(Errc::kInvalid);
+    return ok() ? static_cast<size_t>(length) : 0;
+  }
 
   void skip(size_t n) {
     if (remaining() < n) [[unlikely]]
       return fail(Errc::kTruncated);
     Source::drop(n);
   }
-  // A string or bytes whose value is of no interest.
-  void skip_string(bool flexible) { skip(static_cast<size_t>(std::max<int64_t>(string_length(flexible), 0))); }
 
   // Passes over a tag section; visit(tag, size) is called with the reader at the payload and consumes exactly size
   // bytes. Tags must rise (KIP-482); anything else is kInvalid.
@@ -232,6 +236,9 @@ class Writer {
   void string(std::string_view text, bool flexible) {
     string_length(text.size(), flexible);
     raw(as_bytes(text));
+  }
+  void nullable_string(std::optional<std::string_view> text, bool flexible) {
+    text ? string(*text, flexible) : null_string(flexible);
   }
   void bytes(std::span<const std::byte> value, bool flexible) {
     bytes_length(value.size(), flexible);

@@ -7,6 +7,7 @@
 #include "protocol/codec.h"
 #include "protocol/gen/headers.h"
 #include "protocol/header.h"
+#include "tests/protocol_chain.h"
 
 namespace penstock::protocol {
 namespace {
@@ -88,6 +89,38 @@ TEST(Header, TaggedFieldsAreSkipped) {
   const RequestHeader header = *decode_request_header(bytes);
   EXPECT_EQ(header.client_id, "x");
   EXPECT_EQ(header.size, 17u);
+}
+
+TEST(Header, InPiecesItReadsTheSame) {
+  Prng prng(3);
+  testing::HeapPool pool;
+  for (int round = 0; round < 500; ++round) {
+    const Api& api = apis()[prng.below(apis().size())];
+    const std::string client_id(prng.below(60), 'c');
+    Bytes bytes(prng.below(20));
+    const size_t at = bytes.size();
+    encode_request_header(api,
+                          {.api_key = static_cast<int16_t>(api.key),
+                           .api_version = api.max,
+                           .correlation_id = CorrelationId{round},
+                           .client_id = client_id},
+                          bytes);
+    if (prng.one_in(5)) bytes.resize(at + prng.below(bytes.size() - at));
+    const auto whole = decode_request_header(std::span(bytes).subspan(at));
+    const BufferChain chain = testing::chain_of(pool, bytes, prng, 12);
+    std::string scratch;
+    const auto split = decode_request_header(chain, at, bytes.size() - at, scratch);
+    ASSERT_EQ(split.has_value(), whole.has_value());
+    if (!whole) {
+      ASSERT_EQ(split.error(), whole.error());
+      continue;
+    }
+    ASSERT_EQ(split->api_key, whole->api_key);
+    ASSERT_EQ(split->api_version, whole->api_version);
+    ASSERT_EQ(split->correlation_id, whole->correlation_id);
+    ASSERT_EQ(split->client_id, client_id);
+    ASSERT_EQ(split->size, whole->size);
+  }
 }
 
 TEST(Header, AnUnknownApiCannotBeRead) {

@@ -11,7 +11,7 @@ import tempfile
 
 
 def flags_by_folder(root, build):
-    """{folder: compiler and flags} of one source of each folder that has one."""
+    """{folder or source without suffix: compiler and flags}, a folder's being those of one of its sources."""
     commands = {}
     for entry in json.loads((build / 'compile_commands.json').read_text()):
         source = pathlib.Path(entry['directory'], entry['file'])
@@ -24,11 +24,14 @@ def flags_by_folder(root, build):
             del words[words.index('-o'):words.index('-o') + 2]
         words = [word for word in words if word != '-c' and word != entry['file']]
         commands.setdefault(source.parent.relative_to(root), words)
+        commands.setdefault(source.relative_to(root).with_suffix(''), words)
     return commands
 
 
 def flags_for(header, commands):
-    """Those of the header's folder, or of the nearest folder around it, or of any under that."""
+    """Those of the source beside it, of its folder, of the nearest folder around that, or of any under that."""
+    if header.with_suffix('') in commands:
+        return commands[header.with_suffix('')]
     for folder in header.parents:
         if folder in commands:
             return commands[folder]
