@@ -1,0 +1,149 @@
+// Controller: decides which topics there are and where their partitions live. A function of the metadata store and of
+// what it is asked: no thread, no clock, no network. Whoever owns it tells the lcores what take_changes() returns.
+//
+// Order of a creation: commit (durable), then OpenLog, then the image, then the client's answer. Of a deletion: commit,
+// the image, DropLog, the answer. A crash between any two leaves nothing wrong: the store says what lives, and the ring
+// opens the logs that live and skips the others.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/prng.h"
+#include "control/controller/image.h"
+#include "control/controller/topic_config.h"
+#include "control/metadata/store.h"
+#include "control/types.h"
+#include "protocol/error_code.h"
+
+namespace penstock::control {
+
+// Producer ids are taken from the store in blocks of this many, so that most requests write nothing. What is left of a
+// block at a stop is never used.
+inline constexpr uint64_t kProducerIdBlock = 1000;
+// Kafka's bound for one CreateTopics request; also keeps a topic's record under the store's bound.
+inline constexpr int64_t kPartitionsPerRequestMax = 10'000;
+
+struct ReplicaAssignment {
+  int32_t partition;
+  std::vector<int32_t> brokers;
+};
+
+struct NewTopic {
+  std::string name;
+  int32_t partitions = -1;                       // -1: num.partitions
+  int16_t replication_factor = -1;               // -1: default.replication.factor
+  std::vector<ReplicaAssignment> assignments{};  // instead of the two numbers
+  ConfigMap configs{};
+};
+
+struct TopicOutcome {
+  ErrorCode error = ErrorCode::kNone;
+  std::string message{};  // for the client, when there is an error
+  TopicPtr topic{};       // created, or what would have been (then its id is zero), or deleted
+};
+
+inline TopicOutcome refused(ErrorCode error, std::string message) {
+  return {.error = error, .message = std::move(message), .topic = nullptr};
+}
+
+struct LogPlace {
+  storage::LogId log;
+  uint16_t lcore;
+};
+
+// What the lcores do not know yet.
+struct ImageChange {
+  std::vector<LogPlace> opened;
+  std::shared_ptr<const dataplane::RoutingImage> image;  // nullptr: as it was
+  std::vector<LogPlace> dropped;
+};
+
+struct ControllerSettings {
+  const BrokerOptions* options;
+  int64_t message_max_bytes;
+  uint16_t lcores = 1;
+};
+
+class Controller {
+ public:
+  // Reads the store, or makes the cluster in an empty one. A failure is one line that says what to do.
+  static std::expected<std::unique_ptr<Controller>, std::string> load(MetadataStore& store, Prng& prng,
+                                                                      ControllerSettings settings,
+                                                                      ControlCounters& counters);
+
+  const MetadataImage& image() const { return image_; }
+  const Uuid& cluster_id() const { return cluster_id_; }
+  BrokerId node() const { return defaults_.node; }
+  const BrokerOptions& options() const { return *settings_.options; }
+  int64_t message_max_bytes() const { return settings_.message_max_bytes; }
+  storage::LogId next_log_id() const { return storage::LogId{next_log_id_}; }
+  std::vector<storage::LogId> logs_of(uint16_t lcore) const;
+
+  // One outcome a topic, in order; each is made or refused for itself.
+  std::vector<TopicOutcome> create_topics(std::span<const NewTopic> topics, bool validate_only);
+  std::vector<TopicOutcome> delete_topics(std::span<const std::string> names);
+  // Never handed out before, not even to another broker.
+  Result<ProducerId> next_producer_id();
+
+  // What changed since the last call. The first call gives the whole image.
+  ImageChange take_changes();
+
+ private:
+  struct Counter {
+    uint64_t value = 0;
+    Revision changed;
+  };
+  using Claims = std::map<std::string, std::string>;  // the key of a claim, and the topic that holds it
+  struct Planned {
+    size_t index;  // of the request
+    std::string name;
+    TopicRecord record;
+  };
+
+  Controller(MetadataStore& store, Prng& prng, ControllerSettings settings, ControlCounters& counters);
+
+  std::expected<void, std::string> load_cluster();
+  Result<Counter> read_counter(std::string_view key);
+  // Makes the image what the store says; remembers which logs came and went.
+  Result<void> read_topics();
+  Result<void> read_again_if_unsure();
+
+  TopicOutcome plan(const NewTopic& topic, const Claims& planned, TopicRecord& record) const;
+  TopicOutcome check_name(const std::string& name, const Claims& planned) const;
+  TopicOutcome check_assignments(const NewTopic& topic) const;
+  TopicOutcome check_counts(const NewTopic& topic) const;
+  void assign(TopicRecord& record, size_t partitions) const;
+
+  void create_planned(std::span<Planned> batch, std::vector<TopicOutcome>& outcomes);
+  void delete_batch(std::span<const TopicPtr> batch, std::span<TopicOutcome*> outcomes);
+  // Commits; on failure every outcome says so.
+  Result<Revision> commit(const Transaction& transaction, std::span<TopicOutcome*> outcomes);
+  void add(TopicPtr topic);
+  void remove(const TopicPtr& topic);
+
+  MetadataStore& store_;
+  Prng& prng_;
+  const ControllerSettings settings_;
+  const ImageDefaults defaults_;
+  ControlCounters& counters_;
+  Uuid cluster_id_;
+  MetadataImage image_;
+  Claims claims_;
+  uint64_t next_log_id_ = 0;
+  Revision next_log_id_changed_;
+  uint64_t next_producer_id_ = 0;
+  uint64_t producer_ids_end_ = 0;  // of the block that next_producer_id_ is in
+  bool unsure_ = false;            // a commit failed: the store may know more than the image
+  bool image_changed_ = true;
+  ImageChange change_;
+};
+
+}  // namespace penstock::control

@@ -1,0 +1,52 @@
+// MetadataImage: all topics as control knows them, and the RoutingImage made of them for the lcores.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "control/controller/records.h"
+#include "control/metadata/store.h"
+#include "dataplane/api/routing.h"
+
+namespace penstock::control {
+
+struct Topic {
+  std::string name;
+  TopicRecord record;
+  Revision changed;                                    // of its key in the store
+  std::shared_ptr<const dataplane::TopicRoute> route;  // the same topic, as lcores see it
+};
+using TopicPtr = std::shared_ptr<const Topic>;
+
+struct ImageDefaults {
+  BrokerId node;
+  int64_t message_max_bytes;  // of topics that do not say
+};
+
+// Makes the topic with its route.
+TopicPtr make_topic(std::string name, TopicRecord record, Revision changed, const ImageDefaults& defaults);
+
+class MetadataImage {
+ public:
+  using Topics = std::map<std::string, TopicPtr, std::less<>>;
+
+  const Topics& topics() const { return topics_; }
+  size_t partition_count() const { return partition_count_; }
+  TopicPtr find(std::string_view name) const;
+  TopicPtr find(const Uuid& id) const;
+
+  void insert(TopicPtr topic);  // no topic of this name is there
+  void erase(std::string_view name);
+
+  // Routes are shared with the images before it.
+  std::shared_ptr<const dataplane::RoutingImage> routing(Revision revision, BrokerId node) const;
+
+ private:
+  Topics topics_;
+  std::map<Uuid, TopicPtr> by_id_;
+  size_t partition_count_ = 0;
+};
+
+}  // namespace penstock::control

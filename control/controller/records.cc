@@ -1,0 +1,101 @@
+#include "control/controller/records.h"
+
+#include <charconv>
+#include <sstream>
+
+#include "control/controller/uuid_text.h"
+
+namespace penstock::control {
+namespace {
+
+constexpr std::string_view kVersionLine = "topic 1";
+
+std::string join(const std::vector<BrokerId>& ids) {
+  std::string text;
+  for (const BrokerId id : ids) {
+    if (!text.empty()) text += ',';
+    text += std::to_string(id.value());
+  }
+  return text;
+}
+
+template <class Number>
+Result<Number> parse_number(std::string_view text) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) return fail(Errc::kCorrupt);
+  return number;
+}
+
+// Cuts text at the first separator and returns what stood before it.
+std::string_view next_word(std::string_view& text, char separator) {
+  const size_t at = text.find(separator);
+  const std::string_view word = text.substr(0, at);
+  text.remove_prefix(at == std::string_view::npos ? text.size() : at + 1);
+  return word;
+}
+
+Result<std::vector<BrokerId>> parse_brokers(std::string_view text) {
+  std::vector<BrokerId> ids;
+  while (!text.empty()) ids.emplace_back(TRY(parse_number<int32_t>(next_word(text, ','))));
+  return ids;
+}
+
+Result<PartitionRecord> parse_partition(std::string_view words) {
+  PartitionRecord partition;
+  partition.log = storage::LogId{TRY(parse_number<uint64_t>(next_word(words, ' ')))};
+  partition.lcore = TRY(parse_number<uint16_t>(next_word(words, ' ')));
+  partition.leader_epoch = LeaderEpoch{TRY(parse_number<int32_t>(next_word(words, ' ')))};
+  partition.leader = BrokerId{TRY(parse_number<int32_t>(next_word(words, ' ')))};
+  partition.replicas = TRY(parse_brokers(next_word(words, ' ')));
+  partition.in_sync = TRY(parse_brokers(next_word(words, ' ')));
+  if (!words.empty() || partition.replicas.empty()) return fail(Errc::kCorrupt);
+  return partition;
+}
+
+Result<void> parse_line(std::string_view line, TopicRecord& record) {
+  const std::string_view kind = next_word(line, ' ');
+  if (kind == "id") {
+    const auto id = parse_uuid(line);
+    if (!id) return fail(Errc::kCorrupt);
+    record.id = *id;
+    return {};
+  }
+  if (kind == "partition") {
+    record.partitions.push_back(TRY(parse_partition(line)));
+    return {};
+  }
+  if (kind == "config") {
+    const std::string_view name = next_word(line, '=');
+    record.configs.emplace(name, line);
+    return {};
+  }
+  return fail(Errc::kCorrupt);
+}
+
+}  // namespace
+
+std::string encode(const TopicRecord& record) {
+  std::ostringstream text;
+  text << kVersionLine << "\nid " << to_text(record.id) << '\n';
+  for (const PartitionRecord& partition : record.partitions) {
+    text << "partition " << partition.log.value() << ' ' << partition.lcore << ' ' << partition.leader_epoch.value()
+         << ' ' << partition.leader.value() << ' ' << join(partition.replicas) << ' ' << join(partition.in_sync)
+         << '\n';
+  }
+  for (const auto& [name, value] : record.configs) text << "config " << name << '=' << value << '\n';
+  return std::move(text).str();
+}
+
+Result<TopicRecord> parse_topic_record(std::string_view text) {
+  const std::string_view version = next_word(text, '\n');
+  if (version != kVersionLine) return fail(version.starts_with("topic ") ? Errc::kUnsupported : Errc::kCorrupt);
+  TopicRecord record;
+  while (!text.empty()) TRY_VOID(parse_line(next_word(text, '\n'), record));
+  if (record.id.is_zero() || record.partitions.empty()) return fail(Errc::kCorrupt);
+  return record;
+}
+
+Result<uint64_t> parse_counter(std::string_view text) { return parse_number<uint64_t>(text); }
+
+}  // namespace penstock::control

@@ -1,0 +1,45 @@
+// Values of the metadata store that have more than one word, as text: one fact a line, the first word says which.
+//
+//   topic 1                                    the record's version; a newer one is refused
+//   id MkU3OEVBNTcwNTJENDM2Qg
+//   partition 17 0 0 1 1 1                     log id, lcore, leader epoch, leader, replicas (a,b,c), in-sync replicas
+//   config max.message.bytes=2097152           only what its owner set; sorted
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "protocol/types.h"
+#include "storage/api/types.h"
+
+namespace penstock::control {
+
+struct PartitionRecord {
+  storage::LogId log{};
+  uint16_t lcore = 0;
+  LeaderEpoch leader_epoch{};
+  BrokerId leader{};
+  std::vector<BrokerId> replicas{};
+  std::vector<BrokerId> in_sync{};
+  friend bool operator==(const PartitionRecord&, const PartitionRecord&) = default;
+};
+
+struct TopicRecord {
+  Uuid id;
+  std::vector<PartitionRecord> partitions;                  // by partition index
+  std::map<std::string, std::string, std::less<>> configs;  // validated: no line breaks
+  friend bool operator==(const TopicRecord&, const TopicRecord&) = default;
+};
+
+std::string encode(const TopicRecord& record);
+// kCorrupt: not such a record; kUnsupported: of a newer version.
+Result<TopicRecord> parse_topic_record(std::string_view text);
+
+// Decimal, nothing else. kCorrupt otherwise.
+Result<uint64_t> parse_counter(std::string_view text);
+
+}  // namespace penstock::control

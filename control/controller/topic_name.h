@@ -1,0 +1,32 @@
+// Which topic names Kafka allows (org.apache.kafka.common.internals.Topic).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace penstock::control {
+
+// What is wrong with the name, in a sentence for the client; nothing if it is fine.
+inline std::optional<std::string> check_topic_name(std::string_view name) {
+  constexpr size_t kLongest = 249;  // a folder name of 255 less a dash and five digits
+  const auto allowed = [](char c) {
+    return ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z') || ('0' <= c && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
+  };
+  if (name.empty()) return "Topic name is invalid: the empty string is not allowed";
+  if (name == "." || name == "..") return "Topic name is invalid: '.' or '..' is not allowed";
+  if (name.size() > kLongest) return "Topic name is invalid: the length is longer than the max allowed length 249";
+  for (const char c : name) {
+    if (!allowed(c))
+      return "Topic name is invalid: it contains a character other than ASCII alphanumerics, '.', '_' and '-'";
+  }
+  return std::nullopt;
+}
+
+// Topics that the broker itself writes; clients may not.
+inline bool is_internal_topic(std::string_view name) {
+  return name == "__consumer_offsets" || name == "__transaction_state" || name == "__share_group_state";
+}
+
+}  // namespace penstock::control

@@ -1,0 +1,98 @@
+#include "control/slow_path/slow_path.h"
+
+#include <exception>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "control/slow_path/handlers.h"
+#include "protocol/codec.h"
+#include "protocol/header.h"
+
+namespace penstock::control {
+namespace {
+
+constexpr ApiKey kServed[] = {
+    // answered by the lcores
+    ApiKey::kProduce,
+    ApiKey::kFetch,
+    ApiKey::kListOffsets,
+    // answered here
+    ApiKey::kMetadata,
+    // Always COORDINATOR_NOT_AVAILABLE so far. Not offering it would make librdkafka 2.0.2 drop lz4 silently: its
+    // feature table asks for it (rdkafka_feature.c, LZ4).
+    ApiKey::kFindCoordinator,
+    ApiKey::kApiVersions,
+    ApiKey::kCreateTopics,
+    ApiKey::kDeleteTopics,
+    ApiKey::kInitProducerId,
+    ApiKey::kDescribeCluster,
+};
+
+template <class Response>
+std::vector<std::byte> respond(const protocol::Api& api, int16_t version, CorrelationId correlation,
+                               const Response& response) {
+  std::vector<std::byte> out;
+  protocol::encode_response_header(api, version, correlation, out);
+  if (const auto done = protocol::encode(response, version, out); !done) {
+    LOG_ERROR("an answer to %.*s version %d cannot be encoded: %s", static_cast<int>(api.name.size()), api.name.data(),
+              version, to_string(done.error().code).data());
+    return {};
+  }
+  return out;
+}
+
+// Decodes the body, asks for the answer, encodes it. Empty if the body is not of this version.
+template <class Request>
+std::vector<std::byte> serve(const protocol::Api& api, const protocol::RequestHeader& header,
+                             std::span<const std::byte> frame, Call& call) {
+  Request request;
+  if (!protocol::decode(frame.subspan(header.size), header.api_version, request)) return {};
+  return respond(api, header.api_version, header.correlation_id, answer(request, call));
+}
+
+}  // namespace
+
+std::span<const ApiKey> served_apis() { return kServed; }
+
+std::vector<std::byte> SlowPath::handle(const dataplane::SlowRequest& request) {
+  counters_.add(Metric::slow_requests);
+  std::vector<std::byte> response;
+  try {
+    response = dispatch(request);
+  } catch (const std::exception& problem) {  // memory, most likely: this client goes, the others stay
+    LOG_ERROR("a request with API key %d could not be answered: %s", request.api_key, problem.what());
+  }
+  if (response.empty()) counters_.add(Metric::slow_requests_bad);
+  return response;
+}
+
+std::vector<std::byte> SlowPath::dispatch(const dataplane::SlowRequest& request) {
+  const std::span<const std::byte> frame = request.frame;
+  const protocol::Api* api = protocol::find_api(request.api_key);
+  if (api == nullptr || frame.size() < protocol::kRequestHeaderFixed) return {};
+  if (api->key == ApiKey::kApiVersions && !api->serves(request.api_version)) {
+    // Its header may be of a form that we do not know either, but the correlation id has a fixed place.
+    counters_.add(Metric::api_versions_unsupported);
+    return respond(*api, 0, CorrelationId{load_be<int32_t>(frame.data() + 4)}, unsupported_api_versions());
+  }
+  const auto header = protocol::decode_request_header(frame);
+  if (!header || !api->serves(header->api_version)) return {};
+  CHECK(request.listener < advertised_.size());
+  Call call{.controller = controller_,
+            .counters = counters_,
+            .address = advertised_[request.listener],
+            .failed_lcores = failed_lcores_,
+            .version = header->api_version};
+  switch (api->key) {
+    case ApiKey::kApiVersions: return serve<protocol::ApiVersionsRequest>(*api, *header, frame, call);
+    case ApiKey::kMetadata: return serve<protocol::MetadataRequest>(*api, *header, frame, call);
+    case ApiKey::kCreateTopics: return serve<protocol::CreateTopicsRequest>(*api, *header, frame, call);
+    case ApiKey::kDeleteTopics: return serve<protocol::DeleteTopicsRequest>(*api, *header, frame, call);
+    case ApiKey::kDescribeCluster: return serve<protocol::DescribeClusterRequest>(*api, *header, frame, call);
+    case ApiKey::kInitProducerId: return serve<protocol::InitProducerIdRequest>(*api, *header, frame, call);
+    case ApiKey::kFindCoordinator: return serve<protocol::FindCoordinatorRequest>(*api, *header, frame, call);
+    default: return {};  // Kafka closes too (SocketServer, "unsupported API key or version")
+  }
+}
+
+}  // namespace penstock::control

@@ -1,0 +1,58 @@
+// SlowPath: answers the requests that lcores hand to control: a function from a request frame to a response frame.
+// Each API has a function of its own in the file of its name; what they share is a Call. Runs on control's event loop.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "control/controller/controller.h"
+#include "control/types.h"
+#include "dataplane/api/messages.h"
+#include "protocol/api.h"
+
+namespace penstock::control {
+
+// What clients of a listener are told to connect to: a name or a numeric address without brackets.
+struct AdvertisedAddress {
+  std::string host;
+  uint16_t port = 0;
+};
+
+// The APIs that this version serves, by key: what ApiVersions answers. An API stands here once somebody answers it.
+std::span<const ApiKey> served_apis();
+
+// One request's surroundings.
+struct Call {
+  Controller& controller;
+  ControlCounters& counters;
+  const AdvertisedAddress& address;         // of the listener that the client used
+  const std::set<uint16_t>& failed_lcores;  // their partitions are offline
+  int16_t version;
+};
+
+class SlowPath {
+ public:
+  // advertised: by listener index.
+  SlowPath(Controller& controller, std::vector<AdvertisedAddress> advertised, ControlCounters& counters)
+      : controller_(controller), advertised_(std::move(advertised)), counters_(counters) {}
+
+  // The whole response, header included, without its length. Empty: close the connection (and it was counted).
+  // Never throws.
+  std::vector<std::byte> handle(const dataplane::SlowRequest& request);
+
+  void lcore_failed(uint16_t lcore) { failed_lcores_.insert(lcore); }
+
+ private:
+  std::vector<std::byte> dispatch(const dataplane::SlowRequest& request);
+
+  Controller& controller_;
+  const std::vector<AdvertisedAddress> advertised_;
+  ControlCounters& counters_;
+  std::set<uint16_t> failed_lcores_;
+};
+
+}  // namespace penstock::control
