@@ -31,6 +31,7 @@ class Scanner {
       frames_ += 1;
       at_ += header_.frame_bytes;
     }
+    if (at_ - request_.tail == request_.memory.bytes()) here_ = Here::kNothing;  // full to the last block
     const Lsn behind = find_behind();
     return {.head = at_,
             .here = here_,

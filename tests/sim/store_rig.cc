@@ -1,0 +1,94 @@
+#include "tests/sim/store_rig.h"
+
+#include <algorithm>
+
+namespace penstock::sim {
+
+using storage::LogId;
+
+StoreRig::StoreRig(uint64_t seed, std::vector<uint64_t> ids)
+    : disk(clock, seed), prng(seed, 3), memory_(kRingBytes + 4096) {
+  for (const uint64_t id : ids) logs[id] = {};
+}
+
+std::string StoreRig::open(uint64_t accept_loss_at) {
+  std::vector<LogId> live;
+  if (disk.exists(kRing))
+    for (const auto& [id, model] : logs) live.push_back(LogId{id});
+  storage::StoreRequest request{.folder = "data",
+                                .disk = &disk,
+                                .clock = &clock,
+                                .prng = &prng,
+                                .counters = &counters,
+                                .live_logs = live,
+                                .next_log_id = LogId{next_log},
+                                .accept_loss_at = accept_loss_at};
+  request.options.ring_bytes = kRingBytes;
+  request.allocate = [&](size_t bytes) {
+    const auto at = reinterpret_cast<uintptr_t>(memory_.data());
+    return std::span(memory_).subspan(align_up(at, 4096) - at, bytes);
+  };
+  auto opened = storage::Store::open(request);
+  if (!opened) return opened.error().what;
+  store = std::move(*opened);
+  for (const auto& [id, model] : logs) store->open_log(LogId{id});
+  return {};
+}
+
+bool StoreRig::append(size_t value_bytes) {
+  const auto it = std::next(logs.begin(), static_cast<int64_t>(prng.below(logs.size())));
+  const auto batch = random_batch(prng, static_cast<int32_t>(prng.between(1, 3)), value_bytes);
+  const auto result = store->append(LogId{it->first}, LeaderEpoch{0}, pool_.chain_of(batch, prng), 0, batch.size());
+  if (result.status != storage::AppendStatus::kAppended) return false;
+  it->second.take(result.base_offset.value(), batch);
+  waiting_.push_back({result.durable_at, it->first, it->second.batches.size() - 1});
+  return true;
+}
+
+void StoreRig::turn() {
+  store->submit();
+  clock.advance(kMillisecond);
+  store->poll();
+  std::erase_if(waiting_, [&](const Waiting& w) {
+    if (w.durable_at > store->durable()) return false;
+    logs[w.log].batches[w.batch].acked = true;
+    return true;
+  });
+}
+
+void StoreRig::settle() {
+  for (int i = 0; i < 300; ++i) turn();
+}
+
+void StoreRig::stop() {
+  store->begin_stop();
+  for (int i = 0; i < 300 && !store->stopped(); ++i) turn();
+  store.reset();
+  waiting_.clear();
+}
+
+void StoreRig::crash() {
+  disk.lose_power();
+  store.reset();
+  disk.power_on();
+  waiting_.clear();
+}
+
+std::string StoreRig::check_acked() const {
+  for (const auto& [id, model] : logs) {
+    const auto bytes = read_all(*store, LogId{id});
+    if (!bytes) return "log " + std::to_string(id) + " cannot be read";
+    LogModel copy = model;
+    if (std::string wrong = copy.settle_after_crash(*bytes); !wrong.empty()) return wrong;
+  }
+  return {};
+}
+
+uint64_t StoreRig::acked() const {
+  uint64_t count = 0;
+  for (const auto& [id, model] : logs)
+    count += static_cast<uint64_t>(std::ranges::count_if(model.batches, &LogModel::Batch::acked));
+  return count;
+}
+
+}  // namespace penstock::sim

@@ -1,0 +1,208 @@
+// Faults of the drive: what a failed, short, lying or misdirected write and damage at rest may and may not do. Each
+// test runs over seeds; the property is always: an acked record reads back, or the folder is refused by name.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "base/log.h"
+#include "storage/ring/frame.h"
+#include "tests/sim/store_rig.h"
+
+namespace penstock::sim {
+namespace {
+
+using storage::AppendStatus;
+using storage::Metric;
+
+uint64_t seeds() {
+  const char* text = std::getenv("PENSTOCK_SIM_SEEDS");
+  return std::max<uint64_t>(20, text == nullptr ? 0 : std::strtoull(text, nullptr, 10) / 20);
+}
+
+class StoreFaults : public testing::Test {
+ protected:
+  void SetUp() override {
+    set_log_sink([](LogLevel, std::string_view) {});
+  }
+};
+
+void work(StoreRig& rig, int appends) {
+  for (int i = 0; i < appends; ++i) {
+    rig.append(rig.prng.one_in(20) ? 100'000 : 200);
+    if (rig.prng.one_in(3)) rig.turn();
+  }
+}
+
+TEST_F(StoreFaults, AFailedRingWriteFencesTheRingAndLosesNothingAcked) {
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    StoreRig rig(seed);
+    ASSERT_EQ(rig.open(), "");
+    work(rig, 20);
+    (rig.prng.one_in(2) ? rig.disk.faults().fail_write_in : rig.disk.faults().short_write_in) = rig.prng.between(1, 10);
+    work(rig, 60);
+    rig.settle();
+    ASSERT_TRUE(rig.store->poisoned());
+    ASSERT_FALSE(rig.append());
+    EXPECT_EQ(rig.counters.get(Metric::ring_write_failures), 1u);
+    ASSERT_EQ(rig.check_acked(), "") << seed;  // what was durable is still served
+    rig.crash();
+    ASSERT_EQ(rig.open(), "");
+    ASSERT_EQ(rig.check_acked(), "") << seed;
+  }
+}
+
+TEST_F(StoreFaults, AFlippedBitIsRefusedByNameOrDidNotMatter) {
+  uint64_t refused = 0;
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    StoreRig rig(seed);
+    ASSERT_EQ(rig.open(), "");
+    work(rig, 60);
+    rig.settle();
+    const uint64_t used = rig.counters.get(Metric::ring_used_bytes);
+    rig.stop();
+    rig.disk.flip_bit(StoreRig::kRing, rig.prng.below(used), static_cast<unsigned>(rig.prng.below(8)));
+    const std::string line = rig.open();
+    if (line.empty()) {
+      ASSERT_EQ(rig.check_acked(), "") << seed;
+      continue;
+    }
+    refused += 1;
+    EXPECT_NE(line.find("data/ring-0 is damaged at lsn"), std::string::npos) << line;
+    EXPECT_NE(line.find("log 1 from offset"), std::string::npos) << line;
+    EXPECT_NE(line.find("--accept-loss-at"), std::string::npos) << line;
+  }
+  EXPECT_GT(refused, 0u);
+}
+
+TEST_F(StoreFaults, TheOperatorMayAcceptTheLoss) {
+  StoreRig rig(3);
+  ASSERT_EQ(rig.open(), "");
+  work(rig, 60);
+  rig.settle();
+  rig.stop();
+  rig.disk.flip_bit(StoreRig::kRing, 4096 * 3 + storage::FrameLayout::lsn, 2);
+  const std::string line = rig.open();
+  const std::string marker = "--accept-loss-at ";
+  const size_t at = line.find(marker);
+  ASSERT_NE(at, std::string::npos) << line;
+  const uint64_t lsn = std::strtoull(line.c_str() + at + marker.size(), nullptr, 10);
+  ASSERT_NE(rig.open(lsn + 4096), "");  // only the place that was named
+  ASSERT_EQ(rig.open(lsn), "");
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");  // and it stays accepted
+}
+
+TEST_F(StoreFaults, AMisdirectedOrLyingWriteIsRefusedOnceAnotherFollowed) {
+  uint64_t refused = 0;
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    StoreRig rig(seed);
+    ASSERT_EQ(rig.open(), "");
+    work(rig, 20);
+    rig.settle();
+    const bool lie = rig.prng.one_in(2);
+    (lie ? rig.disk.faults().lie_in : rig.disk.faults().misdirect_write_in) = 1;
+    rig.append();
+    rig.settle();  // the frame that goes astray, then its seal
+    work(rig, 10);
+    rig.settle();
+    rig.crash();
+    const std::string line = rig.open();
+    if (line.empty()) {
+      ASSERT_EQ(rig.check_acked(), "") << seed;
+    } else {
+      refused += 1;
+      EXPECT_NE(line.find("data/ring-0"), std::string::npos) << line;
+    }
+  }
+  EXPECT_GT(refused, 0u);
+}
+
+TEST_F(StoreFaults, OnlyTheVeryLastFrameBeforeItsSealLooksTorn) {
+  StoreRig rig(11);
+  ASSERT_EQ(rig.open(), "");
+  rig.append();
+  rig.turn();
+  rig.turn();
+  ASSERT_EQ(rig.acked(), 1u);
+  const uint64_t used = rig.counters.get(Metric::ring_used_bytes);
+  rig.crash();
+  rig.disk.flip_bit(StoreRig::kRing, align_down(used - 1, 4096) - 4096 + storage::kFrameHeaderBytes + 30, 0);
+  EXPECT_EQ(rig.open(), "");  // the one stated exception: no seal vouched for it yet
+}
+
+TEST_F(StoreFaults, DamagedStateSlotsAreRefusedByNameOneAloneIsNot) {
+  StoreRig rig(5);
+  ASSERT_EQ(rig.open(), "");
+  work(rig, 10);
+  rig.settle();
+  rig.stop();
+  rig.disk.flip_bit(StoreRig::kState, 20, 1);
+  ASSERT_EQ(rig.open(), "");
+  ASSERT_EQ(rig.check_acked(), "");
+  rig.crash();
+  rig.disk.flip_bit(StoreRig::kState, 64 * 1024 + 20, 1);
+  EXPECT_NE(rig.open().find("both state slots of data/ring-0.state are damaged"), std::string::npos);
+}
+
+TEST_F(StoreFaults, ABatchOfALogThatWasNeverIssuedIsRefused) {
+  StoreRig rig(6);
+  ASSERT_EQ(rig.open(), "");
+  work(rig, 10);
+  rig.stop();
+  rig.logs.erase(2);
+  rig.next_log = 2;
+  EXPECT_NE(rig.open().find("never issued"), std::string::npos);
+  rig.next_log = 3;  // issued and deleted: skipped
+  EXPECT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.check_acked(), "");
+}
+
+TEST_F(StoreFaults, AMissingRingIsNotMadeAgainOverLiveTopics) {
+  StoreRig rig(7);
+  ASSERT_EQ(rig.open(), "");
+  work(rig, 5);
+  rig.stop();
+  ASSERT_TRUE(rig.disk.rename("data/ring-0", "elsewhere/ring-0"));
+  rig.disk.sync_dir("data").value();
+  ASSERT_FALSE(rig.disk.exists(StoreRig::kRing));
+  storage::LogId live[] = {storage::LogId{1}};
+  storage::StoreRequest request{.folder = "data",
+                                .disk = &rig.disk,
+                                .clock = &rig.clock,
+                                .prng = &rig.prng,
+                                .counters = &rig.counters,
+                                .live_logs = live,
+                                .next_log_id = storage::LogId{100}};
+  const auto opened = storage::Store::open(request);
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().what.find("ring-0 is missing"), std::string::npos);
+}
+
+TEST_F(StoreFaults, AFullRingRefusesAndADeletedTopicMakesRoom) {
+  StoreRig rig(8);
+  ASSERT_EQ(rig.open(), "");
+  int taken = 0;
+  for (int i = 0; i < 4000 && rig.append(20'000); ++i, ++taken) rig.turn();
+  ASSERT_LT(taken, 4000);
+  EXPECT_GT(rig.counters.get(Metric::appends_refused_full), 0u);
+  rig.settle();
+  ASSERT_EQ(rig.check_acked(), "");
+  // Space comes back only chunk by chunk from the tail on, and only once the state that frees it is durable.
+  rig.store->drop_log(storage::LogId{1});
+  rig.store->drop_log(storage::LogId{2});
+  rig.logs.clear();
+  rig.logs[3] = {};
+  rig.store->open_log(storage::LogId{3});
+  const uint64_t states = rig.counters.get(Metric::state_writes);
+  EXPECT_FALSE(rig.append(20'000));
+  rig.settle();
+  EXPECT_GT(rig.counters.get(Metric::state_writes), states);
+  EXPECT_TRUE(rig.append(20'000));
+  rig.settle();
+  rig.crash();
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.check_acked(), "");
+}
+
+}  // namespace
+}  // namespace penstock::sim
