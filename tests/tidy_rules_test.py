@@ -187,7 +187,8 @@ class Headers(Tree):
         return list(headers.check(self.root, self.root / 'build', self.files()))
 
     def test_a_header_stands_alone_and_is_compiled_again_when_what_it_reads_changes(self):
-        self.seed('base/a.cc')
+        self.seed('base/a.cc', '// What it is.\n#include "base/first.h"\n#include "base/bad.h"\n')
+        self.seed('base/first.h', 'no code, but the build of a.cc would have said so\n')
         self.seed('base/good.h', '#include <cstdint>\n#include "gen/made.h"\ninline uint8_t x = kMade;\n')
         self.seed('base/bad.h', 'inline std::vector<int> v;\n')
         self.seed('base/sub/c.h', '#include "base/good.h"\n')
