@@ -12,8 +12,8 @@ import subprocess
 import tempfile
 
 
-def flags_by_folder(root, build):
-    """{folder or source without suffix: compiler and flags}, a folder's being those of one of its sources."""
+def flags_of_sources(root, build):
+    """{path of a source: compiler and flags}."""
     commands = {}
     for entry in json.loads((build / 'compile_commands.json').read_text()):
         source = pathlib.Path(entry['directory'], entry['file'])
@@ -25,21 +25,19 @@ def flags_by_folder(root, build):
         if '-o' in words:
             del words[words.index('-o'):words.index('-o') + 2]
         words = [word for word in words if word != '-c' and word != entry['file']]
-        commands.setdefault(source.parent.relative_to(root), words)
-        commands.setdefault(source.relative_to(root).with_suffix(''), words)
+        commands[source.relative_to(root).as_posix()] = words
     return commands
 
 
-def flags_for(header, commands):
-    """Those of the source beside it, of its folder, of the nearest folder around that, or of any under that."""
-    if header.with_suffix('') in commands:
-        return commands[header.with_suffix('')]
-    for folder in header.parents:
-        if folder in commands:
-            return commands[folder]
-        below = [found for found in sorted(commands) if found.is_relative_to(folder)]
-        if below:
-            return commands[below[0]]
+def flags_for(header, commands, files):
+    """Those of a source that includes the header; else of the nearest folder's source that sees most folders."""
+    for file in files:
+        if file.path in commands and f'#include "{header}"' in file.text:
+            return commands[file.path]
+    for folder in pathlib.PurePath(header).parents:
+        near = [words for path, words in commands.items() if pathlib.PurePath(path).is_relative_to(folder)]
+        if near:
+            return max(near, key=lambda words: sum(word.startswith(('-I', '-isystem')) for word in words))
     return None
 
 
@@ -79,7 +77,7 @@ def check(root, build, files):
     if not (build / 'compile_commands.json').exists():
         yield f'{build}: no compile_commands.json: build first'
         return
-    commands, store = flags_by_folder(root, build), build / 'tidy_headers.json'
+    commands, store = flags_of_sources(root, build), build / 'tidy_headers.json'
     try:
         passed = json.loads(store.read_text())
     except (OSError, ValueError):
@@ -88,7 +86,7 @@ def check(root, build, files):
     for file in files:
         if file.suffix != '.h' or file.path in proven:
             continue
-        words = flags_for(pathlib.Path(file.path), commands)
+        words = flags_for(file.path, commands, files)
         if words is None:
             yield f'{file.path}: no source tells how to compile it'
             continue
