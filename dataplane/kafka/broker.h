@@ -1,0 +1,61 @@
+// Broker: what the Kafka handlers of one lcore work with. Passed by reference to all of them; knows no transport, so
+// that the simulator runs connections, handlers and Store on one thread (tests/sim).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/doorbell.h"
+#include "base/ring.h"
+#include "dataplane/api/messages.h"
+#include "dataplane/api/routing.h"
+#include "dataplane/api/types.h"
+#include "dataplane/kafka/response.h"
+#include "dataplane/kafka/wakeups.h"
+#include "storage/api/store.h"
+
+namespace penstock::dataplane {
+
+struct Broker {
+  // Frames that control holds at once, of all connections; a larger one goes when there is no other.
+  static constexpr size_t kSlowBytesMax = 64 * kMiB;
+
+  storage::Store& store;
+  const DataplaneOptions& options;
+  DataplaneCounters& counters;
+  SpscRing<Event>& events;
+  const Doorbell* control_doorbell;  // nullptr: control looks without being rung
+  uint16_t lcore = 0;
+
+  Nanos now = 0;                                        // of this turn
+  std::shared_ptr<const RoutingImage> image = nullptr;  // null before the first
+  Wakeups wakeups{};
+  Outgoing outgoing{};
+  std::unordered_map<ConnectionId, size_t> slow_frames{};  // bytes that control holds, until it answers
+  size_t slow_bytes = 0;                                   // their sum
+
+  // False: too much is with control now; try again.
+  bool admit_slow(ConnectionId who, size_t bytes) {
+    if (slow_bytes > 0 && slow_bytes + bytes > kSlowBytesMax) return false;
+    slow_bytes += bytes;
+    slow_frames[who] = bytes;
+    return true;
+  }
+  void slow_answered(ConnectionId who) {
+    const auto found = slow_frames.find(who);
+    if (found == slow_frames.end()) return;
+    slow_bytes -= found->second;
+    slow_frames.erase(found);
+  }
+  // Moves event to control; false and unmoved if its ring is full.
+  bool tell_control(Event& event) {
+    if (!events.try_push(event)) return false;
+    if (control_doorbell != nullptr) control_doorbell->ring();
+    return true;
+  }
+};
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,113 @@
+// Clients: the connections of one lcore over one transport, by the transport's slot: hands them the transport's events
+// and wakes those whose wait is over. A template over the stream, like Connection.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/assert.h"
+#include "dataplane/kafka/connection.h"
+
+namespace penstock::dataplane {
+
+template <Stream S>
+class Clients {
+ public:
+  explicit Clients(Broker& broker) : broker_(broker) {}
+
+  // The stream of slot has a new peer. It must live until its connection is closed.
+  ConnectionId add(uint32_t slot, S& stream, uint16_t listener) {
+    if (slot >= by_slot_.size()) by_slot_.resize(slot + 1);
+    CHECK(by_slot_[slot] == nullptr && slot < kSlots);
+    const ConnectionId id{++serial_ * kSlots + slot};
+    by_slot_[slot] = std::make_unique<Connection<S>>(broker_, stream, id, listener);
+    ++count_;
+    return id;
+  }
+
+  void received(uint32_t slot) {
+    with(slot, [](auto& c) { c.on_received(); });
+  }
+  void writable(uint32_t slot) {
+    with(slot, [](auto& c) { c.on_writable(); });
+  }
+  void ended(uint32_t slot) {
+    with(slot, [](auto& c) { c.on_end(); });
+  }
+  void broken(uint32_t slot) {
+    with(slot, [](auto& c) { c.on_broken(); });
+  }
+
+  void answer(const Answer& answer) {
+    broker_.slow_answered(answer.connection);
+    if (is_there(answer.connection)) {
+      with(slot_of(answer.connection), [&](auto& c) { c.on_answer(answer.response); });
+    }
+  }
+
+  // Makes image the one that requests see; returns the one before.
+  std::shared_ptr<const RoutingImage> publish(std::shared_ptr<const RoutingImage> image) {
+    std::swap(broker_.image, image);
+    broker_.wakeups.image_changed();
+    return image;
+  }
+
+  // Once a turn, behind store.poll(). Returns how many it woke.
+  size_t wake() {
+    woken_.clear();
+    broker_.wakeups.collect(broker_.store, broker_.now, woken_);
+    for (const ConnectionId id : woken_) {
+      if (is_there(id)) with(slot_of(id), [](auto& c) { c.resume(); });
+    }
+    return woken_.size();
+  }
+
+  // Closes connections that did nothing since before; looks at some of them in each call.
+  void reap_idle(Nanos before) {
+    constexpr size_t kAtOnce = 4096;
+    for (size_t i = 0; i < kAtOnce && i < by_slot_.size(); ++i) {
+      reap_at_ = (reap_at_ + 1) % by_slot_.size();
+      const auto& connection = by_slot_[reap_at_];
+      if (connection == nullptr || connection->busy() || connection->last_active() >= before) continue;
+      broker_.counters.add(Metric::connections_closed_idle);
+      with(static_cast<uint32_t>(reap_at_), [](auto& c) { c.close(); });
+    }
+  }
+
+  void stop() {
+    for (uint32_t slot = 0; slot < by_slot_.size(); ++slot) with(slot, [](auto& c) { c.stop(); });
+  }
+  void close_all() {
+    for (uint32_t slot = 0; slot < by_slot_.size(); ++slot) with(slot, [](auto& c) { c.close(); });
+  }
+  size_t count() const { return count_; }
+
+ private:
+  static constexpr uint64_t kSlots = 1 << 24;
+
+  static uint32_t slot_of(ConnectionId id) { return static_cast<uint32_t>(id.value() % kSlots); }
+  bool is_there(ConnectionId id) const {
+    const uint32_t slot = slot_of(id);
+    return slot < by_slot_.size() && by_slot_[slot] != nullptr && by_slot_[slot]->id() == id;
+  }
+
+  template <class Event>
+  void with(uint32_t slot, Event&& event) {
+    if (slot >= by_slot_.size() || by_slot_[slot] == nullptr) return;
+    event(*by_slot_[slot]);
+    if (!by_slot_[slot]->closed()) return;
+    by_slot_[slot].reset();
+    --count_;
+  }
+
+  Broker& broker_;
+  std::vector<std::unique_ptr<Connection<S>>> by_slot_;
+  std::vector<ConnectionId> woken_;
+  uint64_t serial_ = 0;
+  size_t count_ = 0;
+  size_t reap_at_ = 0;
+};
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,404 @@
+// Connection: one client, whichever transport carries it: frames in, answers out, in order. Runs on its lcore.
+//
+// A connection executes one request at a time. The exception is Produce: while earlier ones wait for the device,
+// further ones are appended, so that a client's pipeline fills one group commit. Any other request begins when all
+// answers before it have left. A request that must wait (a long poll, control, a device that is behind) parks what
+// follows in the stream, which stops receiving at kHeldBytesMax.
+//
+// Bounds: kAnswersMax answers of together about kAnswerBytesMax; of the record bytes that an answer promises, nothing.
+// A client that does not read therefore stops itself: its answers stay, so nothing new begins, so nothing is received.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/log.h"
+#include "dataplane/kafka/broker.h"
+#include "dataplane/kafka/fetch.h"
+#include "dataplane/kafka/framer.h"
+#include "dataplane/kafka/list_offsets.h"
+#include "dataplane/kafka/produce.h"
+#include "dataplane/kafka/request.h"
+#include "dataplane/kafka/response.h"
+#include "dataplane/stream.h"
+#include "protocol/header.h"
+
+namespace penstock::dataplane {
+
+template <Stream S>
+class Connection {
+ public:
+  static constexpr size_t kAnswersMax = 256;
+  static constexpr size_t kAnswerBytesMax = 1 * kMiB;
+  static constexpr size_t kHeldBytesMax = 64 * kKiB;  // received behind a parked request
+  static constexpr size_t kSendMax = 1 * kMiB;        // in one go, before other connections have their turn
+
+  Connection(Broker& broker, S& stream, ConnectionId id, uint16_t listener)
+      : broker_(broker), stream_(stream), id_(id), listener_(listener), last_active_(broker.now) {}
+
+  // ---- events; after each of them look at closed()
+  void on_received() { busy() ? hold_back() : pump(); }
+  void on_writable() { pump(); }
+  // A wait of this connection may be over (Wakeups).
+  void resume() {
+    stands_in_wakeups_ = false;
+    pump();
+  }
+  // The peer sends nothing more. What it asked is answered, unless it would have to wait for others' data.
+  void on_end();
+  void on_broken() { close(); }
+  void on_answer(std::span<const std::byte> response);
+  // The broker stops: what was appended is answered, nothing begins.
+  void stop();
+  void close();
+
+  bool closed() const { return closed_; }
+  ConnectionId id() const { return id_; }
+  // When it last began or finished a request; busy: it is in the middle of one.
+  Nanos last_active() const { return last_active_; }
+  bool busy() const { return !std::holds_alternative<Idle>(work_); }
+
+ private:
+  struct Idle {};
+  struct WithControl {
+    std::optional<Event> untold;  // control's ring was full
+  };
+  struct Answer {
+    Response response;
+    storage::Lsn durable_at{0};
+    bool is_produce = false;
+  };
+
+  void pump();
+  void hold_back();
+  bool work();
+  bool begin_request();
+  std::optional<protocol::RequestHeader> read_header(size_t frame_bytes);
+  bool may_begin(int16_t api_key) const;
+  bool dispatch(const Request& request, size_t frame_bytes);
+  bool go_on(Idle&) { return begin_request(); }
+  bool go_on(ProduceHandler& handler);
+  bool go_on(FetchHandler& handler);
+  bool go_on(WithControl& slow);
+  bool produce(ProduceHandler& handler, const Request& request, size_t frame_bytes);
+  bool after_fetch(FetchHandler& handler, FetchHandler::State state);
+  bool hand_to_control(const Request& request, size_t frame_bytes);
+  void add_answer(Response response, storage::Lsn durable_at, bool is_produce);
+  bool flush();
+  bool lay_out();
+  void mark_sent(size_t n);
+  bool refuse(Metric reason);
+  bool try_again_next_turn();
+  bool is_durable(const Answer& answer) const { return answer.durable_at <= broker_.store.durable(); }
+
+  Broker& broker_;
+  S& stream_;
+  const ConnectionId id_;
+  const uint16_t listener_;
+  std::variant<Idle, ProduceHandler, FetchHandler, WithControl> work_;
+  std::deque<Answer> answers_;
+  size_t answer_bytes_ = 0;
+  Nanos last_active_;
+  bool needs_bytes_ = false;  // the front request is not all there: only the peer can go on
+  bool stands_in_wakeups_ = false;
+  bool ended_ = false;
+  bool stopping_ = false;
+  bool closed_ = false;
+};
+
+template <Stream S>
+void Connection<S>::pump() {
+  for (bool progress = true; progress && !closed_;) {
+    progress = work();
+    if (!closed_ && flush()) progress = true;
+  }
+  if (closed_) return;
+  const bool finished = !busy() && answers_.empty();
+  if (finished && (stopping_ || (ended_ && needs_bytes_))) return close();
+  hold_back();
+}
+
+// Behind a request that waits, or answers that do not leave, no more is taken from the peer than this.
+template <Stream S>
+void Connection<S>::hold_back() {
+  stream_.pause(!needs_bytes_ && stream_.received().size() >= kHeldBytesMax);
+}
+
+// One step of the current request, or the beginning of the next. False: nothing more can be done now.
+template <Stream S>
+bool Connection<S>::work() {
+  return std::visit([this](auto& current) { return go_on(current); }, work_);
+}
+
+template <Stream S>
+bool Connection<S>::begin_request() {
+  if (stopping_) return false;
+  const Framing frame = front_frame(stream_.received(), static_cast<size_t>(broker_.options.request_max_bytes));
+  needs_bytes_ = frame.state == Framing::State::kIncomplete;
+  if (frame.state == Framing::State::kBad) return refuse(Metric::connections_closed_bad_frame);
+  if (needs_bytes_) {
+    if (frame.size > 0) stream_.want(frame.size);
+    return false;
+  }
+  if (broker_.image == nullptr) {
+    if (!std::exchange(stands_in_wakeups_, true)) broker_.wakeups.when_image(id_);
+    return false;
+  }
+  const auto header = read_header(frame.size);
+  if (!header) return refuse(Metric::connections_closed_bad_request);
+  if (!may_begin(header->api_key)) return false;
+  broker_.counters.add(Metric::requests);
+  last_active_ = broker_.now;
+  return dispatch(Request{.chain = stream_.received(),
+                          .body_at = kFrameLengthBytes + header->size,
+                          .body_bytes = frame.size - kFrameLengthBytes - header->size,
+                          .api_key = header->api_key,
+                          .api_version = header->api_version,
+                          .correlation_id = header->correlation_id},
+                  frame.size);
+}
+
+// The header of the front request, if it is one that we serve. An ApiVersions of any version is, so that control can
+// tell the client which ones there are (KIP-511).
+template <Stream S>
+std::optional<protocol::RequestHeader> Connection<S>::read_header(size_t frame_bytes) {
+  std::span<const std::byte> front;
+  const size_t n = std::min(frame_bytes - kFrameLengthBytes, protocol::kRequestHeaderMax);
+  std::vector<std::byte> scratch;
+  stream_.received().for_each_piece(kFrameLengthBytes, n, [&](std::span<const std::byte> piece) {
+    if (front.empty()) front = piece;
+  });
+  auto header = protocol::decode_request_header(front);
+  if (!header && front.size() < n) {  // it straddles two buffers
+    scratch.resize(n);
+    stream_.received().copy_out(kFrameLengthBytes, scratch);
+    header = protocol::decode_request_header(scratch);
+  }
+  if (!header) return std::nullopt;
+  header->client_id = {};  // it may lie in scratch
+  const bool served = protocol::find_api(header->api_key)->serves(header->api_version);
+  if (!served && header->key() != ApiKey::kApiVersions) return std::nullopt;
+  return *header;
+}
+
+template <Stream S>
+bool Connection<S>::may_begin(int16_t api_key) const {
+  if (answers_.empty()) return true;
+  return api_key == static_cast<int16_t>(ApiKey::kProduce) && answers_.back().is_produce &&
+         answers_.size() < kAnswersMax && answer_bytes_ < kAnswerBytesMax;
+}
+
+// life: 4
+template <Stream S>
+bool Connection<S>::dispatch(const Request& request, size_t frame_bytes) {
+  switch (static_cast<ApiKey>(request.api_key)) {
+    case ApiKey::kProduce:
+      broker_.counters.add(Metric::requests_produce);
+      return produce(work_.template emplace<ProduceHandler>(), request, frame_bytes);
+    case ApiKey::kFetch: {
+      broker_.counters.add(Metric::requests_fetch);
+      auto& handler = work_.template emplace<FetchHandler>();
+      const auto state = handler.begin(broker_, request, id_);
+      stream_.consume(frame_bytes);
+      return after_fetch(handler, state);
+    }
+    case ApiKey::kListOffsets: {
+      broker_.counters.add(Metric::requests_list_offsets);
+      auto response = list_offsets(broker_, request);
+      if (!response) return refuse(Metric::connections_closed_bad_request);
+      stream_.consume(frame_bytes);
+      add_answer(*std::move(response), storage::Lsn{0}, false);
+      return true;
+    }
+    default: return hand_to_control(request, frame_bytes);
+  }
+}
+
+template <Stream S>
+bool Connection<S>::go_on(ProduceHandler& handler) {
+  const Framing frame = front_frame(stream_.received(), static_cast<size_t>(broker_.options.request_max_bytes));
+  const auto header = read_header(frame.size);
+  CHECK(frame.state == Framing::State::kComplete && header);  // it was when the request began
+  return produce(handler,
+                 Request{.chain = stream_.received(),
+                         .body_at = kFrameLengthBytes + header->size,
+                         .body_bytes = frame.size - kFrameLengthBytes - header->size,
+                         .api_key = header->api_key,
+                         .api_version = header->api_version,
+                         .correlation_id = header->correlation_id},
+                 frame.size);
+}
+
+// life: 5
+template <Stream S>
+bool Connection<S>::produce(ProduceHandler& handler, const Request& request, size_t frame_bytes) {
+  switch (handler.run(broker_, request)) {
+    case ProduceHandler::State::kMalformed: return refuse(Metric::connections_closed_bad_request);
+    case ProduceHandler::State::kBusy: return try_again_next_turn();
+    case ProduceHandler::State::kDone: break;
+  }
+  stream_.consume(frame_bytes);
+  if (handler.wants_answer()) {
+    add_answer(handler.take_answer(), handler.durable_at(), true);
+  } else if (handler.any_error()) {
+    close();  // acks=0 has no answer that could say so
+    return false;
+  }
+  work_.template emplace<Idle>();
+  return true;
+}
+
+template <Stream S>
+bool Connection<S>::go_on(FetchHandler& handler) {
+  return after_fetch(handler, handler.go_on(broker_));
+}
+
+template <Stream S>
+bool Connection<S>::after_fetch(FetchHandler& handler, FetchHandler::State state) {
+  switch (state) {
+    case FetchHandler::State::kMalformed: return refuse(Metric::connections_closed_bad_request);
+    case FetchHandler::State::kParked:
+      if (ended_) close();  // nobody is left who could read what it waits for
+      return false;
+    case FetchHandler::State::kDone: break;
+  }
+  add_answer(handler.take_answer(), storage::Lsn{0}, false);
+  work_.template emplace<Idle>();
+  return true;
+}
+
+template <Stream S>
+bool Connection<S>::hand_to_control(const Request& request, size_t frame_bytes) {
+  const size_t n = frame_bytes - kFrameLengthBytes;
+  if (!broker_.admit_slow(id_, n)) return try_again_next_turn();
+  broker_.counters.add(Metric::requests_slow_path);
+  std::vector<std::byte> frame(n);
+  stream_.received().copy_out(kFrameLengthBytes, frame);
+  auto& slow = work_.template emplace<WithControl>();
+  slow.untold.emplace(SlowRequest{.connection = id_,
+                                  .listener = listener_,
+                                  .api_key = request.api_key,
+                                  .api_version = request.api_version,
+                                  .frame = std::move(frame)});
+  stream_.consume(frame_bytes);
+  return go_on(slow);
+}
+
+template <Stream S>
+bool Connection<S>::go_on(WithControl& slow) {
+  if (!slow.untold) return false;
+  if (!broker_.tell_control(*slow.untold)) return try_again_next_turn();
+  slow.untold.reset();
+  return false;
+}
+
+template <Stream S>
+void Connection<S>::on_answer(std::span<const std::byte> response) {
+  if (!std::holds_alternative<WithControl>(work_)) return;
+  work_.template emplace<Idle>();
+  if (response.empty()) return close();
+  add_answer(Response(response), storage::Lsn{0}, false);
+  pump();
+}
+
+template <Stream S>
+void Connection<S>::add_answer(Response response, storage::Lsn durable_at, bool is_produce) {
+  last_active_ = broker_.now;
+  answer_bytes_ += response.own_bytes();
+  answers_.push_back({std::move(response), durable_at, is_produce});
+  if (!is_durable(answers_.back())) broker_.wakeups.when_durable(durable_at, id_);
+}
+
+// Sends what is ready. True if an answer has left completely, so that a request that waited for it may begin.
+template <Stream S>
+bool Connection<S>::flush() {
+  const size_t before = answers_.size();
+  size_t sent = 0;
+  while (!answers_.empty() && lay_out()) {
+    const size_t n = stream_.send(broker_.outgoing.pieces());
+    mark_sent(n);
+    if (n < broker_.outgoing.bytes()) break;  // the stream tells when there is room
+    sent += n;
+    if (sent >= kSendMax && !answers_.empty()) {
+      try_again_next_turn();
+      break;
+    }
+  }
+  return answers_.size() < before;
+}
+
+// What the next send offers: the front answers, as far as they are durable. False if there is nothing.
+// life: 12
+template <Stream S>
+bool Connection<S>::lay_out() {
+  Outgoing& out = broker_.outgoing;
+  out.clear();
+  for (const Answer& answer : answers_) {
+    if (!is_durable(answer)) {
+      // The device failed with this in flight: nobody can say whether it is there, so nobody is told.
+      if (broker_.store.poisoned()) close();
+      break;
+    }
+    const auto all = out.add(broker_.store, answer.response, broker_.counters);
+    if (!all) {
+      close();  // records that the answer has promised are gone
+      break;
+    }
+    if (!*all) break;
+  }
+  return !closed_ && out.bytes() > 0;
+}
+
+template <Stream S>
+void Connection<S>::mark_sent(size_t n) {
+  while (!answers_.empty()) {
+    Response& front = answers_.front().response;
+    n -= Outgoing::mark_sent(broker_.store, front, n, broker_.counters);
+    if (!front.sent()) break;
+    answer_bytes_ -= front.own_bytes();
+    answers_.pop_front();
+    if (n == 0) break;
+  }
+}
+
+template <Stream S>
+bool Connection<S>::refuse(Metric reason) {
+  broker_.counters.add(reason);
+  close();
+  return false;
+}
+
+template <Stream S>
+bool Connection<S>::try_again_next_turn() {
+  if (!std::exchange(stands_in_wakeups_, true)) broker_.wakeups.next_turn(id_);
+  return false;
+}
+
+template <Stream S>
+void Connection<S>::on_end() {
+  ended_ = true;
+  pump();
+}
+
+template <Stream S>
+void Connection<S>::stop() {
+  stopping_ = true;
+  work_.template emplace<Idle>();
+  pump();
+}
+
+template <Stream S>
+void Connection<S>::close() {
+  if (closed_) return;
+  closed_ = true;
+  answers_.clear();
+  stream_.close();
+}
+
+}  // namespace penstock::dataplane

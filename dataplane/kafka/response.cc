@@ -1,0 +1,108 @@
+#include "dataplane/kafka/response.h"
+
+#include <algorithm>
+
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "protocol/header.h"
+
+namespace penstock::dataplane {
+namespace {
+
+constexpr size_t kLengthBytes = sizeof(int32_t);
+
+}  // namespace
+
+Response::Response(int16_t api_key, int16_t api_version, CorrelationId correlation_id) : bytes_(kLengthBytes) {
+  const protocol::Api* api = protocol::find_api(api_key);
+  CHECK(api != nullptr);
+  protocol::encode_response_header(*api, api_version, correlation_id, bytes_);
+}
+
+Response::Response(std::span<const std::byte> encoded) {
+  bytes_.reserve(kLengthBytes + encoded.size());
+  bytes_.resize(kLengthBytes);
+  bytes_.insert(bytes_.end(), encoded.begin(), encoded.end());
+  finish();
+}
+
+void Response::add_records(size_t at, const storage::ReadCursor& cursor) {
+  if (cursor.remaining > 0) records_.push_back({at, cursor});
+}
+
+void Response::finish() {
+  uint64_t length = bytes_.size() - kLengthBytes;
+  for (const Records& records : records_) length += records.cursor.remaining;
+  store_be(bytes_.data(), static_cast<int32_t>(length));
+}
+
+Result<bool> Outgoing::add(const storage::Store& store, const Response& response, DataplaneCounters& counters) {
+  const std::span<const std::byte> own = response.bytes_;
+  size_t from = response.sent_;
+  for (size_t i = response.next_records_; !full(); ++i) {
+    const bool more = i < response.records_.size();
+    const size_t to = more ? response.records_[i].at : own.size();
+    const size_t n = std::min(to - from, kBytes - bytes_);
+    if (n > 0) add_piece(own.subspan(from, n));
+    from += n;
+    if (from < to) return false;
+    if (!more) return true;
+    if (!TRY(add_records(store, response.records_[i].cursor, counters))) return false;
+  }
+  return false;
+}
+
+// life: 11
+Result<bool> Outgoing::add_records(const storage::Store& store, storage::ReadCursor cursor,
+                                   DataplaneCounters& counters) {
+  std::array<std::span<const std::byte>, kPieces> found;
+  while (!full() && cursor.remaining > 0) {
+    const size_t room = kBytes - bytes_;
+    const size_t count = TRY(store.view(cursor, room, std::span(found).first(kPieces - count_)));
+    if (count == 0) return fail(Errc::kNotFound);
+    const size_t before = bytes_;
+    for (const auto& piece : std::span(found).first(count)) {
+      if (piece.size() < kGatherBelow) counters.add(Metric::bytes_gathered, piece.size());
+      add_piece(piece);
+    }
+    store.advance(cursor, bytes_ - before);
+  }
+  return cursor.remaining == 0;
+}
+
+void Outgoing::add_piece(std::span<const std::byte> piece) {
+  bytes_ += piece.size();
+  if (piece.size() >= kGatherBelow) {
+    pieces_[count_++] = piece;
+    return;
+  }
+  std::byte* to = gather_.data() + gathered_;
+  std::copy(piece.begin(), piece.end(), to);
+  gathered_ += piece.size();
+  if (count_ > 0 && pieces_[count_ - 1].data() + pieces_[count_ - 1].size() == to) {
+    pieces_[count_ - 1] = {pieces_[count_ - 1].data(), pieces_[count_ - 1].size() + piece.size()};
+  } else {
+    pieces_[count_++] = {to, piece.size()};
+  }
+}
+
+size_t Outgoing::mark_sent(const storage::Store& store, Response& response, size_t n, DataplaneCounters& counters) {
+  const size_t offered = n;
+  while (n > 0 && !response.sent()) {
+    const bool more = response.next_records_ < response.records_.size();
+    const size_t to = more ? response.records_[response.next_records_].at : response.bytes_.size();
+    const size_t own = std::min(n, to - response.sent_);
+    response.sent_ += own;
+    n -= own;
+    if (!more || response.sent_ < to) continue;
+    storage::ReadCursor& cursor = response.records_[response.next_records_].cursor;
+    const size_t records = std::min<size_t>(n, cursor.remaining);
+    if (records > 0) store.advance(cursor, records);
+    counters.add(Metric::bytes_fetched, records);
+    n -= records;
+    if (cursor.remaining == 0) ++response.next_records_;
+  }
+  return offered - n;
+}
+
+}  // namespace penstock::dataplane

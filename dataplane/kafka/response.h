@@ -1,0 +1,86 @@
+// Response: one answer on its way out. It owns the bytes that were encoded for it; record bytes are only promised, by
+// cursors into the log, and are looked up again each time some of them can be sent. So a client that reads slowly holds
+// no chunk, and at most Outgoing::kBytes of an answer are gathered at any time.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "dataplane/api/types.h"
+#include "protocol/types.h"
+#include "storage/api/store.h"
+
+namespace penstock::dataplane {
+
+class Response {
+ public:
+  // Begins with room for the frame's length and the response header of this API and version.
+  Response() = default;
+  Response(int16_t api_key, int16_t api_version, CorrelationId correlation_id);
+  // A whole answer that control has encoded, header included.
+  explicit Response(std::span<const std::byte> encoded);
+
+  std::vector<std::byte>& bytes() { return bytes_; }
+  // The bytes of cursor stand before place at of bytes(), behind those of earlier calls.
+  void add_records(size_t at, const storage::ReadCursor& cursor);
+  // The last call before sending: fills in the frame's length.
+  void finish();
+
+  size_t own_bytes() const { return bytes_.size(); }
+  bool sent() const { return sent_ == bytes_.size() && next_records_ == records_.size(); }
+
+ private:
+  friend class Outgoing;
+
+  struct Records {
+    size_t at;  // in bytes_
+    storage::ReadCursor cursor;
+  };
+
+  std::vector<std::byte> bytes_;
+  std::vector<Records> records_;
+  size_t sent_ = 0;          // of bytes_
+  size_t next_records_ = 0;  // the first of records_ that has bytes to send
+};
+
+// One lcore's room to lay out what the next send takes. Pieces of 1 KiB and more go out from where they lie in the
+// ring; runs of smaller ones, which would cost a descriptor each, are copied together.
+class Outgoing {
+ public:
+  static constexpr size_t kBytes = 64 * kKiB;
+
+  void clear() {
+    count_ = 0;
+    bytes_ = 0;
+    gathered_ = 0;
+  }
+  // Lays out as much of response as fits behind what is there; true if all of it did. kNotFound: promised records are
+  // gone, the answer cannot be completed.
+  Result<bool> add(const storage::Store& store, const Response& response, DataplaneCounters& counters);
+  std::span<const std::span<const std::byte>> pieces() const { return std::span(pieces_).first(count_); }
+  size_t bytes() const { return bytes_; }
+
+  // n bytes of response went out, at most what is left of it; returns how many of n it took.
+  static size_t mark_sent(const storage::Store& store, Response& response, size_t n, DataplaneCounters& counters);
+
+ private:
+  static constexpr size_t kPieces = 128;
+  static constexpr size_t kGatherBelow = 1 * kKiB;
+
+  bool full() const { return count_ == kPieces || bytes_ == kBytes; }
+  void add_piece(std::span<const std::byte> piece);
+  Result<bool> add_records(const storage::Store& store, storage::ReadCursor cursor, DataplaneCounters& counters);
+
+  std::array<std::span<const std::byte>, kPieces> pieces_;
+  size_t count_ = 0;
+  size_t bytes_ = 0;
+  size_t gathered_ = 0;
+  std::array<std::byte, kBytes> gather_;
+};
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,87 @@
+#include "dataplane/kafka/wakeups.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/assert.h"
+
+namespace penstock::dataplane {
+
+void Wakeups::when_durable(storage::Lsn lsn, ConnectionId who) {
+  // A repeated batch may be durable before its predecessors in this queue; it waits for them, so that the queue rises.
+  if (!durable_waits_.empty()) lsn = std::max(lsn, durable_waits_.back().first);
+  durable_waits_.emplace_back(lsn, who);
+}
+
+void Wakeups::image_changed() {
+  retries_.insert(retries_.end(), image_waits_.begin(), image_waits_.end());
+  image_waits_.clear();
+  // A parked fetch may name a topic that is gone now, or have asked in vain for one that is there.
+  for (const auto& [deadline, who] : by_deadline_) retries_.push_back(who);
+}
+
+// life: 9
+void Wakeups::collect(const storage::Store& store, Nanos now, std::vector<ConnectionId>& woken) {
+  const storage::Lsn durable = store.durable();
+  const bool all = store.poisoned();
+  while (!durable_waits_.empty() && (all || durable_waits_.front().first <= durable)) {
+    woken.push_back(durable_waits_.front().second);
+    durable_waits_.pop_front();
+  }
+  for (const storage::LogId log : store.advanced_logs()) {
+    const auto found = by_log_.find(log);
+    if (found == by_log_.end()) continue;
+    for (const Link* link = found->second; link != nullptr; link = link->next) woken.push_back(link->who);
+  }
+  for (const auto& [deadline, who] : by_deadline_) {
+    if (deadline > now) break;
+    woken.push_back(who);
+  }
+  woken.insert(woken.end(), retries_.begin(), retries_.end());
+  retries_.clear();
+}
+
+Nanos Wakeups::next_deadline() const {
+  return by_deadline_.empty() ? std::numeric_limits<Nanos>::max() : by_deadline_.begin()->first;
+}
+
+void Wakeups::add(Link& link) {
+  Link*& first = by_log_[link.log];
+  link.next = first;
+  if (first != nullptr) first->previous = &link;
+  first = &link;
+}
+
+void Wakeups::remove(Link& link) {
+  if (link.next != nullptr) link.next->previous = link.previous;
+  if (link.previous != nullptr) {
+    link.previous->next = link.next;
+    return;
+  }
+  const auto found = by_log_.find(link.log);
+  DCHECK(found != by_log_.end() && found->second == &link);
+  if (link.next != nullptr) {
+    found->second = link.next;
+  } else {
+    by_log_.erase(found);
+  }
+}
+
+FetchWait::FetchWait(Wakeups& wakeups, ConnectionId who, Nanos deadline, std::span<const storage::LogId> logs)
+    : wakeups_(wakeups), entry_(deadline, who) {
+  links_.reserve(logs.size());
+  for (const storage::LogId log : logs) {
+    links_.push_back({.log = log, .who = who});
+    wakeups_.add(links_.back());
+  }
+  wakeups_.by_deadline_.insert(entry_);
+  wakeups_.parked_partitions_ += links_.size();
+}
+
+FetchWait::~FetchWait() {
+  for (Wakeups::Link& link : links_) wakeups_.remove(link);
+  wakeups_.by_deadline_.erase(entry_);
+  wakeups_.parked_partitions_ -= links_.size();
+}
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,79 @@
+// Wakeups: which connections of one lcore wait for what. Handlers register a connection and return; once a turn the
+// loop collects those whose wait is over and resumes them (clients.h). A connection stands here by its id, so one that
+// has gone meanwhile is simply not found. To be resumed without need is harmless: it looks and waits on.
+//
+// Bounds: one durable wait for each unanswered Produce (Connection::kAnswersMax a connection); one fetch a connection,
+// kParkedPartitionsMax partitions in all; one retry or image wait a connection.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <set>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/units.h"
+#include "dataplane/api/types.h"
+#include "storage/api/store.h"
+
+namespace penstock::dataplane {
+
+class Wakeups {
+ public:
+  static constexpr size_t kParkedPartitionsMax = 1'000'000;
+
+  // When everything below lsn is durable, or the ring is poisoned.
+  void when_durable(storage::Lsn lsn, ConnectionId who);
+  // After the next poll of the store: the device held it back, or control's ring was full.
+  void next_turn(ConnectionId who) { retries_.push_back(who); }
+  // When control has published another image.
+  void when_image(ConnectionId who) { image_waits_.push_back(who); }
+  void image_changed();
+
+  // Once a turn, behind store.poll(): appends those whose wait is over.
+  void collect(const storage::Store& store, Nanos now, std::vector<ConnectionId>& woken);
+
+  // When the next parked fetch must be answered; a far future if none is.
+  Nanos next_deadline() const;
+  // Somebody tries again every turn, so the lcore must not sleep long.
+  bool retrying() const { return !retries_.empty(); }
+  bool has_room_to_park(size_t partitions) const { return parked_partitions_ + partitions <= kParkedPartitionsMax; }
+
+ private:
+  friend class FetchWait;
+
+  struct Link {
+    storage::LogId log;
+    ConnectionId who;
+    Link* previous = nullptr;
+    Link* next = nullptr;
+  };
+  void add(Link& link);
+  void remove(Link& link);
+
+  std::deque<std::pair<storage::Lsn, ConnectionId>> durable_waits_;  // by rising lsn
+  std::vector<ConnectionId> retries_;
+  std::vector<ConnectionId> image_waits_;
+  std::unordered_map<storage::LogId, Link*> by_log_;      // first of those that wait for the log
+  std::set<std::pair<Nanos, ConnectionId>> by_deadline_;  // all parked fetches
+  size_t parked_partitions_ = 0;
+};
+
+// A fetch that is parked until one of its logs has more durable records, its deadline passes or the image changes.
+// Ends with its destructor.
+class FetchWait {
+ public:
+  FetchWait(Wakeups& wakeups, ConnectionId who, Nanos deadline, std::span<const storage::LogId> logs);
+  ~FetchWait();
+  FetchWait(const FetchWait&) = delete;
+  FetchWait& operator=(const FetchWait&) = delete;
+
+ private:
+  Wakeups& wakeups_;
+  const std::pair<Nanos, ConnectionId> entry_;
+  std::vector<Wakeups::Link> links_;
+};
+
+}  // namespace penstock::dataplane

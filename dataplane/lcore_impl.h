@@ -1,0 +1,73 @@
+// What stands behind Lcore (dataplane/api/lcore.h): the parts of one lcore and its loop.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "base/doorbell.h"
+#include "base/on_lcore.h"
+#include "base/ring.h"
+#include "dataplane/api/lcore.h"
+#include "dataplane/kafka/broker.h"
+#include "dataplane/kafka/clients.h"
+#include "dataplane/sockets/uring_sockets.h"
+
+namespace penstock::dataplane {
+
+class Lcore::Impl {
+ public:
+  Impl(LcoreRequest request, std::unique_ptr<UringSockets> sockets);
+
+  std::expected<void, storage::OpenFailure> listen();
+  void run();
+
+  static constexpr size_t kCommands = 4096;
+  static constexpr size_t kEvents = 4096;
+
+  LcoreRequest request_;
+  SpscRing<Command> commands_{kCommands};
+  SpscRing<Event> events_{kEvents};
+  Doorbell doorbell_;
+  std::vector<uint16_t> ports_;
+
+ private:
+  enum class Phase : uint8_t {
+    kServing,
+    kAnswering,  // Stop was said: what was appended gets its answer
+    kSealing,    // no connection is left; the store writes and seals what it has
+    kSaying,     // Stopped waits for room in control's ring
+    kStopped,
+  };
+
+  void begin_turn();
+  size_t obey_commands();
+  void obey(OpenLog command) { request_.store->open_log(command.log); }
+  void obey(DropLog command) { request_.store->drop_log(command.log); }
+  void obey(PublishImage command);
+  void obey(const Answer& command) { clients_.answer(command); }
+  void obey(Stop);
+  void obey(std::monostate) {}
+  size_t take_arrivals();
+  void take(const SocketEvent& event);
+  void keep_house();
+  void go_on_stopping();
+  void tell_control(Event event);
+  void rest();
+  Nanos next_deadline() const;
+
+  OnLcore owner_;
+  std::unique_ptr<UringSockets> sockets_;
+  Broker broker_;
+  Clients<UringStream> clients_;
+  std::deque<Event> untold_;  // of the lcore itself: retired images, its failure, its end
+  Phase phase_ = Phase::kServing;
+  Nanos house_kept_at_ = 0;
+  Nanos turn_longest_ = 0;
+  Nanos worked_at_ = 0;  // the last turn that had something to do
+  Nanos stop_answering_at_ = 0;
+  bool slept_ = true;  // the time since the last turn's beginning was not work
+  bool failure_told_ = false;
+};
+
+}  // namespace penstock::dataplane

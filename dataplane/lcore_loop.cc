@@ -1,0 +1,60 @@
+// The lcore's loop on one screen. docs/how_a_request_lives.md follows a request through it.
+//
+// A turn takes what has arrived (commands, bytes), lets each request go as far as it can, submits one group commit for
+// all that was appended, takes what the device has completed, and wakes who waited for it. Nothing in it blocks.
+#include "dataplane/lcore_impl.h"
+
+namespace penstock::dataplane {
+
+void Lcore::Impl::run() {
+  owner_.check();
+  sockets_->start(doorbell_);
+  while (phase_ != Phase::kStopped) {
+    begin_turn();
+    size_t did = obey_commands();
+    did += take_arrivals();
+    request_.store->submit();
+    did += request_.store->poll();
+    did += clients_.wake();
+    keep_house();
+    if (did > 0) {
+      worked_at_ = broker_.now;
+    } else {
+      rest();
+    }
+  }
+}
+
+void Lcore::Impl::begin_turn() {
+  const Nanos now = request_.clock->monotonic();
+  if (!slept_ && now - broker_.now > turn_longest_) {
+    turn_longest_ = now - broker_.now;
+    broker_.counters.set(Metric::loop_turn_longest_ns, static_cast<uint64_t>(turn_longest_));
+  }
+  slept_ = false;
+  broker_.now = now;
+  broker_.counters.add(Metric::loop_turns);
+}
+
+size_t Lcore::Impl::take_arrivals() {
+  sockets_->enter();
+  size_t did = 0;
+  while (const auto event = sockets_->next()) {
+    take(*event);
+    ++did;
+  }
+  return did;
+}
+
+void Lcore::Impl::take(const SocketEvent& event) {
+  const uint32_t slot = event.stream->slot();
+  switch (event.kind) {
+    case SocketEvent::Kind::kAccepted: clients_.add(slot, *event.stream, event.listener); break;
+    case SocketEvent::Kind::kReceived: clients_.received(slot); break;
+    case SocketEvent::Kind::kWritable: clients_.writable(slot); break;
+    case SocketEvent::Kind::kEnded: clients_.ended(slot); break;
+    case SocketEvent::Kind::kBroken: clients_.broken(slot); break;
+  }
+}
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,374 @@
+// Listeners, the table of connections, the line for reserved memory, and the dispatch of completions.
+#include "dataplane/sockets/uring_sockets.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/log.h"
+
+namespace penstock::dataplane {
+namespace {
+
+constexpr Nanos kTick = kSecond;
+constexpr Nanos kNever = std::numeric_limits<Nanos>::max();
+// While others wait for memory, a request that holds a reservation must bring so much in so long, or it is closed.
+constexpr uint64_t kProgressBytes = 1 * kMiB;
+constexpr Nanos kProgressTime = 10 * kSecond;
+
+union SocketAddress {
+  sockaddr any;
+  sockaddr_in v4;
+  sockaddr_in6 v6;
+};
+
+std::optional<socklen_t> parse_address(const std::string& host, uint16_t port, SocketAddress& address) {
+  address = {};
+  if (inet_pton(AF_INET, host.c_str(), &address.v4.sin_addr) == 1) {
+    address.v4.sin_family = AF_INET;
+    address.v4.sin_port = htons(port);
+    return sizeof address.v4;
+  }
+  if (inet_pton(AF_INET6, host.c_str(), &address.v6.sin6_addr) == 1) {
+    address.v6.sin6_family = AF_INET6;
+    address.v6.sin6_port = htons(port);
+    return sizeof address.v6;
+  }
+  return std::nullopt;
+}
+
+std::string listen_failure(const std::string& host, uint16_t port, int error) {
+  const std::string where = host + ":" + std::to_string(port);
+  switch (error) {
+    case EADDRINUSE:
+      return "cannot listen on " + where + ": the port is in use; stop the other process or choose another";
+    case EACCES: return "cannot listen on " + where + ": no permission; choose a port above 1023";
+    case EADDRNOTAVAIL: return "cannot listen on " + where + ": this machine does not have that address";
+    default: return "cannot listen on " + where + ": " + std::strerror(error);
+  }
+}
+
+}  // namespace
+
+UringSockets::UringSockets(const SocketOptions& options, DataplaneCounters& counters)
+    : options_(options), counters_(counters), pool_(options.receive_pool_bytes) {}
+
+std::expected<std::unique_ptr<UringSockets>, std::string> UringSockets::make(const SocketOptions& options,
+                                                                             DataplaneCounters& counters) {
+  std::unique_ptr<UringSockets> sockets(new UringSockets(options, counters));
+  if (ReceivePool::buffers_for(options.request_bytes_max) > sockets->pool_.reserve_limit()) {
+    return std::unexpected(
+        "penstock.receive.pool.bytes is too small: it must be a quarter more than"
+        " socket.request.max.bytes (" +
+        std::to_string(options.request_bytes_max) + ") at least");
+  }
+  auto uring = Uring::make(sockets->pool_);
+  if (!uring) return std::unexpected(uring.error());
+  sockets->uring_ = *std::move(uring);
+  return sockets;
+}
+
+UringSockets::~UringSockets() {
+  for (const Listener& listener : listeners_) {
+    if (listener.fd >= 0) ::close(listener.fd);
+  }
+  uring_.reset();  // the kernel forgets what was armed before the memory goes
+  for (const auto& stream : slots_) {
+    if (stream->fd_ >= 0) ::close(stream->fd_);
+    stream->give_back_reservation();
+  }
+  slots_.clear();
+}
+
+std::expected<uint16_t, std::string> UringSockets::listen(const std::string& host, uint16_t port) {
+  SocketAddress address;
+  const auto length = parse_address(host, port, address);
+  if (!length) return std::unexpected("cannot listen on " + host + ": not a numeric IPv4 or IPv6 address");
+  const int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return std::unexpected(listen_failure(host, port, errno));
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (address.any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  socklen_t bound_length = sizeof address;
+  if (bind(fd, &address.any, *length) < 0 || ::listen(fd, options_.backlog) < 0 ||
+      getsockname(fd, &address.any, &bound_length) < 0) {
+    const int error = errno;
+    ::close(fd);
+    return std::unexpected(listen_failure(host, port, error));
+  }
+  listeners_.push_back({.fd = fd});
+  return ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port : address.v6.sin6_port);
+}
+
+void UringSockets::start(const Doorbell& doorbell) {
+  owner_.check();
+  uring_->start();
+  doorbell_ = &doorbell;
+  uring_->poll(doorbell.fd(), POLLIN, true, {SocketOp::kDoorbell, 0, 0});
+  arm_listeners();
+}
+
+void UringSockets::stop_listening() {
+  owner_.check();
+  for (uint32_t i = 0; i < listeners_.size(); ++i) {
+    if (listeners_[i].accepting) uring_->cancel({SocketOp::kAccept, i, 0}, {SocketOp::kCancel, kNoSlot, 0});
+    ::close(std::exchange(listeners_[i].fd, -1));
+  }
+}
+
+void UringSockets::arm_listeners() {
+  for (uint32_t i = 0; i < listeners_.size(); ++i) {
+    if (listeners_[i].fd < 0 || listeners_[i].accepting) continue;
+    listeners_[i].accepting = true;
+    uring_->accept(listeners_[i].fd, {SocketOp::kAccept, i, 0});
+  }
+}
+
+// ---- the turn
+
+void UringSockets::settle() {
+  uring_->post_buffers();
+  serve_line();
+  // By index: what settles may touch others.
+  for (size_t i = 0; i < touched_.size(); ++i) touched_[i]->settle();
+  touched_.clear();
+}
+
+void UringSockets::enter() {
+  owner_.check();
+  settle();
+  uring_->enter();
+}
+
+void UringSockets::wait(Nanos timeout) {
+  owner_.check();
+  settle();
+  uring_->wait(std::clamp<Nanos>(timeout, 0, 3600 * kSecond));
+}
+
+std::optional<SocketEvent> UringSockets::next() {
+  owner_.check();
+  while (!broken_.empty()) {
+    UringStream* stream = broken_.back();
+    broken_.pop_back();
+    if (stream->open()) return SocketEvent{SocketEvent::Kind::kBroken, stream, stream->listener_};
+  }
+  while (const auto completion = uring_->next()) {
+    if (auto event = on_completion(*completion)) return event;
+  }
+  return std::nullopt;
+}
+
+std::optional<SocketEvent> UringSockets::on_completion(const SocketCompletion& completion) {
+  const SocketTag tag = completion.tag;
+  if (tag.op == SocketOp::kDoorbell) {
+    doorbell_->clear();
+    if (completion.last) uring_->poll(doorbell_->fd(), POLLIN, true, tag);
+    return std::nullopt;
+  }
+  if (tag.op == SocketOp::kAccept) return on_accept(completion);
+  if (tag.slot == kNoSlot) return std::nullopt;
+  CHECK(tag.slot < slots_.size());
+  UringStream& stream = *slots_[tag.slot];
+  CHECK(stream.generation_ == tag.generation);  // a slot waits for its last completion
+  std::optional<SocketEvent> event;
+  switch (tag.op) {
+    case SocketOp::kReceive: event = on_receive(stream, completion); break;
+    case SocketOp::kReadable: event = on_readable(stream); break;
+    case SocketOp::kWritable:
+      stream.watches_ = false;
+      if (stream.open()) event = SocketEvent{SocketEvent::Kind::kWritable, &stream, stream.listener_};
+      break;
+    case SocketOp::kCancel:
+    case SocketOp::kAccept:
+    case SocketOp::kDoorbell: break;
+  }
+  if (completion.last) operation_ended(stream);
+  return event;
+}
+
+std::optional<SocketEvent> UringSockets::on_accept(const SocketCompletion& completion) {
+  Listener& listener = listeners_[completion.tag.slot];
+  if (completion.last) {
+    listener.accepting = false;
+    // Out of descriptors, it begins again with the next tick, when others may have closed.
+    if (completion.result >= 0) {
+      arm_listeners();
+    } else if (listener.fd >= 0) {
+      LOG_WARN("accept: %s; clients wait", std::strerror(-completion.result));
+    }
+  }
+  if (completion.result < 0) return std::nullopt;
+  if (open_ >= options_.connections_max || listener.fd < 0) {
+    ::close(completion.result);
+    counters_.add(Metric::connections_refused);
+    return std::nullopt;
+  }
+  UringStream& stream = take_slot();
+  stream.start(completion.result, static_cast<uint16_t>(completion.tag.slot));
+  counters_.add(Metric::connections_accepted);
+  counters_.set(Metric::connections_open, ++open_);
+  return SocketEvent{SocketEvent::Kind::kAccepted, &stream, stream.listener_};
+}
+
+std::optional<SocketEvent> UringSockets::on_receive(UringStream& stream, const SocketCompletion& completion) {
+  const int result = completion.result;
+  std::optional<Buffer> buffer;
+  if (completion.buffer_id) {
+    buffer = uring_->take_buffer(*completion.buffer_id, static_cast<size_t>(std::max(result, 0)));
+  }
+  if (completion.last) stream.receive_ = UringStream::Receive::kOff;
+  if (!stream.open()) return std::nullopt;
+  stream.touch();
+  if (result > 0) {
+    CHECK(buffer.has_value());
+    stream.land(*std::move(buffer));
+    return SocketEvent{SocketEvent::Kind::kReceived, &stream, stream.listener_};
+  }
+  if (result == -ENOBUFS) {
+    stream.starved_ = true;
+    counters_.add(Metric::receive_buffers_empty);
+    return std::nullopt;
+  }
+  if (result == -ECANCELED || result == -EINTR || result == -EAGAIN) return std::nullopt;
+  stream.ended_ = true;
+  const auto kind = result == 0 ? SocketEvent::Kind::kEnded : SocketEvent::Kind::kBroken;
+  return SocketEvent{kind, &stream, stream.listener_};
+}
+
+std::optional<SocketEvent> UringSockets::on_readable(UringStream& stream) {
+  stream.receive_ = UringStream::Receive::kOff;
+  if (!stream.open()) return std::nullopt;
+  stream.touch();
+  if (stream.wanted_receive() != UringStream::Receive::kPolling) return std::nullopt;
+  auto kind = SocketEvent::Kind::kReceived;
+  switch (stream.read_directly()) {
+    case UringStream::Read::kNothing: return std::nullopt;
+    case UringStream::Read::kBytes: break;
+    case UringStream::Read::kEnd:
+      stream.ended_ = true;
+      kind = SocketEvent::Kind::kEnded;
+      break;
+    case UringStream::Read::kBroken:
+      stream.ended_ = true;
+      kind = SocketEvent::Kind::kBroken;
+      break;
+  }
+  return SocketEvent{kind, &stream, stream.listener_};
+}
+
+// ---- slots
+
+UringStream& UringSockets::take_slot() {
+  if (!free_slots_.empty()) {
+    UringStream& stream = *slots_[free_slots_.back()];
+    free_slots_.pop_back();
+    return stream;
+  }
+  slots_.push_back(std::make_unique<UringStream>(*this, static_cast<uint32_t>(slots_.size())));
+  return *slots_.back();
+}
+
+void UringSockets::operation_ended(UringStream& stream) {
+  CHECK(stream.operations_ > 0);
+  --stream.operations_;
+  if (stream.closing_ && stream.operations_ == 0) free_slot(stream);
+}
+
+void UringSockets::free_slot(UringStream& stream) {
+  ::close(std::exchange(stream.fd_, -1));
+  ++stream.generation_;
+  free_slots_.push_back(stream.slot_);
+  counters_.add(Metric::connections_closed);
+  counters_.set(Metric::connections_open, --open_);
+}
+
+// ---- memory for requests, first come first served
+
+bool UringSockets::short_of_buffers() const {
+  return uring_->posted() < std::min<size_t>(8, pool_.landing_limit() / 2);
+}
+
+void UringSockets::reserve(UringStream& stream, size_t buffers) {
+  CHECK(buffers <= pool_.reserve_limit());
+  stream.asked_ = buffers;
+  stream.waits_in_line_ = true;
+  stream.ticket_ = ++last_ticket_;
+  line_.push_back({&stream, stream.ticket_});
+  serve_line();
+}
+
+void UringSockets::serve_line() {
+  const auto waits = [](const Waiting& w) { return w.stream->waits_in_line_ && w.stream->ticket_ == w.ticket; };
+  for (; !line_.empty(); line_.pop_front()) {
+    if (!waits(line_.front())) {
+      --left_line_;
+      continue;
+    }
+    UringStream& stream = *line_.front().stream;
+    if (!pool_.try_reserve(stream.asked_)) break;
+    stream.waits_in_line_ = false;
+    stream.promised_ = std::exchange(stream.asked_, 0);
+    stream.checked_at_ = 0;
+    if (!std::exchange(stream.is_holder_, true)) holders_.push_back(&stream);
+    stream.touch();
+  }
+  if (left_line_ > 1024 && left_line_ > line_.size() / 2) {
+    std::erase_if(line_, [&](const Waiting& w) { return !waits(w); });
+    left_line_ = 0;
+  }
+}
+
+void UringSockets::leave_line(UringStream& stream) {
+  ++left_line_;
+  stream.waits_in_line_ = false;
+  stream.asked_ = 0;
+}
+
+void UringSockets::tick(Nanos now) {
+  owner_.check();
+  ticked_at_ = now;
+  arm_listeners();
+  watch_stalled(now);
+}
+
+Nanos UringSockets::next_deadline() const {
+  const bool accepting = std::ranges::all_of(listeners_, [](const Listener& l) { return l.accepting || l.fd < 0; });
+  return accepting && line_.empty() ? kNever : ticked_at_ + kTick;
+}
+
+void UringSockets::watch_stalled(Nanos now) {
+  std::erase_if(holders_, [](UringStream* stream) {
+    stream->is_holder_ = stream->open() && stream->want_ > 0;
+    return !stream->is_holder_;
+  });
+  if (line_.empty()) {
+    line_since_ = 0;
+    return;
+  }
+  if (line_since_ == 0) line_since_ = now;
+  for (UringStream* stream : holders_) {
+    if (stream->checked_at_ < line_since_) {
+      stream->checked_at_ = now;
+      stream->checked_bytes_ = stream->bytes_received_;
+    }
+    if (now - stream->checked_at_ < kProgressTime) continue;
+    if (stream->bytes_received_ - stream->checked_bytes_ < kProgressBytes) {
+      counters_.add(Metric::connections_closed_stalled);
+      broken_.push_back(stream);
+    }
+    stream->checked_at_ = now;
+    stream->checked_bytes_ = stream->bytes_received_;
+  }
+}
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,118 @@
+// UringSockets: the kernel's TCP as a transport of one lcore: listeners, connections, their receive memory, and the
+// place where an idle lcore sleeps. The loop takes events from next(); what they are about is a UringStream.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/doorbell.h"
+#include "base/on_lcore.h"
+#include "dataplane/api/types.h"
+#include "dataplane/sockets/receive_pool.h"
+#include "dataplane/sockets/uring.h"
+#include "dataplane/sockets/uring_stream.h"
+
+namespace penstock::dataplane {
+
+struct SocketEvent {
+  enum class Kind : uint8_t {
+    kAccepted,
+    kReceived,  // received() has more
+    kWritable,  // after a short send
+    kEnded,     // the peer will send nothing more; it may still read
+    kBroken,    // the connection is of no use any more: close it
+  };
+  Kind kind;
+  UringStream* stream;
+  uint16_t listener;  // kAccepted
+};
+
+struct SocketOptions {
+  size_t receive_pool_bytes;
+  size_t request_bytes_max;   // the largest want()
+  size_t request_head_bytes;  // how many the owner must see to know what it wants
+  size_t connections_max;
+  int backlog;
+};
+
+class UringSockets {
+ public:
+  static std::expected<std::unique_ptr<UringSockets>, std::string> make(const SocketOptions& options,
+                                                                        DataplaneCounters& counters);
+  ~UringSockets();
+
+  // Binds and listens; returns the port. host is a numeric address.
+  std::expected<uint16_t, std::string> listen(const std::string& host, uint16_t port);
+
+  // ---- the rest is the lcore's
+  void start(const Doorbell& doorbell);
+  void stop_listening();
+
+  // Once a turn: gives the kernel what is queued and learns what has completed.
+  void enter();
+  // The next thing that happened. The stream of an event lives until the following next().
+  std::optional<SocketEvent> next();
+  // Housekeeping, a few times a second at most; needed by next_deadline().
+  void tick(Nanos now);
+  Nanos next_deadline() const;
+  void wait(Nanos timeout);
+
+  size_t open_connections() const { return open_; }
+
+ private:
+  friend class UringStream;
+
+  struct Listener {
+    int fd;
+    bool accepting = false;
+  };
+
+  struct Waiting {
+    UringStream* stream;
+    uint64_t ticket;
+  };
+  static constexpr uint32_t kNoSlot = 0xff'ffff;
+
+  UringSockets(const SocketOptions& options, DataplaneCounters& counters);
+  std::optional<SocketEvent> on_completion(const SocketCompletion& completion);
+  std::optional<SocketEvent> on_accept(const SocketCompletion& completion);
+  std::optional<SocketEvent> on_receive(UringStream& stream, const SocketCompletion& completion);
+  std::optional<SocketEvent> on_readable(UringStream& stream);
+  UringStream& take_slot();
+  void operation_ended(UringStream& stream);
+  void free_slot(UringStream& stream);
+  void settle();
+  bool short_of_buffers() const;
+  void arm_listeners();
+  void reserve(UringStream& stream, size_t buffers);
+  void leave_line(UringStream& stream);
+  void serve_line();
+  void watch_stalled(Nanos now);
+
+  OnLcore owner_;
+  const SocketOptions options_;
+  DataplaneCounters& counters_;
+  ReceivePool pool_;
+  HeapPool heap_;
+  std::unique_ptr<Uring> uring_;
+  const Doorbell* doorbell_ = nullptr;
+  std::vector<Listener> listeners_;
+  std::vector<std::unique_ptr<UringStream>> slots_;
+  std::vector<uint32_t> free_slots_;
+  std::vector<UringStream*> touched_;  // to settle before the kernel is entered
+  std::vector<UringStream*> broken_;   // to tell their owners
+  std::vector<UringStream*> holders_;  // those with a reservation
+  std::deque<Waiting> line_;           // those that wait for one, first come first
+  size_t left_line_ = 0;               // entries of line_ whose stream does not wait any more
+  uint64_t last_ticket_ = 0;
+  size_t open_ = 0;
+  Nanos ticked_at_ = 0;
+  Nanos line_since_ = 0;  // 0: nobody waits
+};
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,243 @@
+// One connection's receiving and sending. What is armed is decided in settle(), once a turn, from flags that the turn's
+// calls have set: so a request that is consumed and a next one that is begun do not cost a cancel and an arm each.
+#include "dataplane/sockets/uring_stream.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "base/assert.h"
+#include "dataplane/sockets/uring_sockets.h"
+
+namespace penstock::dataplane {
+namespace {
+
+// A receive of so few bytes is moved behind the bytes before it: a slow sender cannot hold a buffer for each.
+constexpr size_t kCoalesceMax = 2 * kKiB;
+// So few bytes do not keep a pool's buffer: they move to memory of their own size.
+constexpr size_t kLeaveBelow = 1 * kKiB;
+// Buffers that one connection fills in a row before the others have their turn.
+constexpr int kReadsInARow = 8;
+constexpr size_t kPiecesMax = 256;
+
+}  // namespace
+
+void UringStream::start(int fd, uint16_t listener) {
+  CHECK(fd_ < 0 && operations_ == 0 && chain_.empty());
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  fd_ = fd;
+  listener_ = listener;
+  receive_ = Receive::kOff;
+  starved_ = directly_ = paused_ = waits_in_line_ = watches_ = ended_ = closing_ = false;
+  bytes_received_ = checked_bytes_ = 0;
+  checked_at_ = 0;
+  touch();
+}
+
+void UringStream::touch() {
+  if (touched_) return;
+  touched_ = true;
+  sockets_.touched_.push_back(this);
+}
+
+void UringStream::consume(size_t n) {
+  if (n == 0) return;
+  chain_.consume(n);
+  if (chain_.empty()) holds_large_buffer_ = false;
+  give_back_reservation();
+  touch();
+}
+
+// Memory for the whole request at the front is reserved here, or the connection waits in line with receive off.
+void UringStream::want(size_t n) {
+  if (!open() || want_ == n) return;
+  CHECK(want_ == 0 && n <= sockets_.options_.request_bytes_max);
+  want_ = n;
+  if (n > chain_.size()) {
+    leave_large_buffer();
+    const size_t missing = n - chain_.size();
+    const size_t room = chain_.tail_room().size();
+    if (missing > room) sockets_.reserve(*this, ReceivePool::buffers_for(missing - room));
+  }
+  touch();
+}
+
+void UringStream::give_back_reservation() {
+  want_ = 0;
+  if (waits_in_line_) sockets_.leave_line(*this);
+  sockets_.pool_.unreserve(std::exchange(promised_, 0));
+}
+
+void UringStream::pause(bool on) {
+  if (paused_ == on) return;
+  paused_ = on;
+  touch();
+}
+
+size_t UringStream::send(std::span<const std::span<const std::byte>> pieces) {
+  if (!open() || watches_) return 0;
+  std::array<iovec, kPiecesMax> vectors;
+  msghdr message{};
+  message.msg_iov = vectors.data();
+  size_t offered = 0;
+  for (const auto& piece : pieces.first(std::min(pieces.size(), kPiecesMax))) {
+    vectors[message.msg_iovlen++] = {const_cast<std::byte*>(piece.data()), piece.size()};
+    offered += piece.size();
+  }
+  const ssize_t sent = sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+    sockets_.broken_.push_back(this);
+    return 0;
+  }
+  const size_t taken = sent < 0 ? 0 : static_cast<size_t>(sent);
+  sockets_.counters_.add(Metric::bytes_sent, taken);
+  if (taken < offered) {
+    watches_ = true;
+    ++operations_;
+    sockets_.uring_->poll(fd_, POLLOUT, false, tag(SocketOp::kWritable));
+  }
+  return taken;
+}
+
+void UringStream::close() {
+  if (!open()) return;
+  closing_ = true;
+  chain_.clear();
+  holds_large_buffer_ = false;
+  give_back_reservation();
+  // The peer sees the end at once, behind what was sent; the descriptor goes when no operation names it any more.
+  shutdown(fd_, SHUT_RDWR);
+  if (receive_ == Receive::kMultishot) cancel(SocketOp::kReceive);
+  if (receive_ == Receive::kPolling) cancel(SocketOp::kReadable);
+  if (watches_) cancel(SocketOp::kWritable);
+  if (operations_ == 0) sockets_.free_slot(*this);
+}
+
+void UringStream::cancel(SocketOp of) {
+  ++operations_;
+  sockets_.uring_->cancel(tag(of), tag(SocketOp::kCancel));
+}
+
+// What a direct read may take: never a byte behind the request at the front, so that all it reads is reserved, or the
+// few that tell how long that request is.
+size_t UringStream::bytes_to_read() const {
+  const size_t upto = want_ > 0 ? want_ : sockets_.options_.request_head_bytes;
+  return upto > chain_.size() ? upto - chain_.size() : 0;
+}
+
+UringStream::Receive UringStream::wanted_receive() const {
+  if (closing_ || ended_ || paused_ || waits_in_line_) return Receive::kOff;
+  if (!directly_) return Receive::kMultishot;
+  return bytes_to_read() > 0 ? Receive::kPolling : Receive::kOff;
+}
+
+void UringStream::settle() {
+  touched_ = false;
+  if (!open()) return;
+  if (want_ == 0) leave_large_buffer();
+  if (starved_ && !sockets_.short_of_buffers()) starved_ = false;
+  directly_ = starved_ || (want_ > 0 && bytes_to_read() > ReceivePool::kBufferBytes);
+  const Receive wanted = wanted_receive();
+  if (wanted == receive_ || receive_ == Receive::kCancelling) return;
+  if (receive_ == Receive::kOff) return arm(wanted);
+  cancel(receive_ == Receive::kMultishot ? SocketOp::kReceive : SocketOp::kReadable);
+  receive_ = Receive::kCancelling;
+}
+
+void UringStream::arm(Receive receive) {
+  ++operations_;
+  receive_ = receive;
+  if (receive == Receive::kMultishot) {
+    sockets_.uring_->receive(fd_, tag(SocketOp::kReceive));
+  } else {
+    sockets_.uring_->poll(fd_, POLLIN, false, tag(SocketOp::kReadable));
+  }
+}
+
+// A posted buffer has come back filled. The first two of a chain stay as they are; later and small ones fill up the
+// memory behind the last byte first, so that what a chain holds is near what it says.
+void UringStream::land(Buffer buffer) {
+  bytes_received_ += buffer.size();
+  sockets_.counters_.add(Metric::bytes_received, buffer.size());
+  const auto room = chain_.tail_room();
+  const bool fits = buffer.size() <= room.size() && buffer.size() <= kCoalesceMax;
+  if (!room.empty() && (fits || chain_.buffer_count() >= 2)) {
+    const size_t n = std::min(room.size(), buffer.size());
+    std::copy_n(buffer.bytes().begin(), n, room.begin());
+    chain_.filled(n);
+    buffer.drop_front(n);
+    sockets_.counters_.add(Metric::bytes_coalesced, n);
+  }
+  if (buffer.size() == 0) return;
+  chain_.append(std::move(buffer));
+  holds_large_buffer_ = true;
+}
+
+UringStream::Read UringStream::read_directly() {
+  Read result = Read::kNothing;
+  for (int i = 0; i < kReadsInARow && bytes_to_read() > 0; ++i) {
+    const Read read = read_once();
+    if (read == Read::kNothing) break;
+    result = read;
+    if (read != Read::kBytes) break;
+  }
+  return result;
+}
+
+UringStream::Read UringStream::read_once() {
+  const size_t n = bytes_to_read();
+  if (const auto room = chain_.tail_room(); !room.empty()) {
+    const size_t asked = std::min(n, room.size());
+    const ssize_t got = recv(fd_, room.data(), asked, MSG_DONTWAIT);
+    if (got <= 0) return got == 0 ? Read::kEnd : errno == EAGAIN || errno == EINTR ? Read::kNothing : Read::kBroken;
+    chain_.filled(static_cast<size_t>(got));
+    bytes_received_ += static_cast<uint64_t>(got);
+    sockets_.counters_.add(Metric::bytes_received, static_cast<uint64_t>(got));
+    return Read::kBytes;
+  }
+  if (want_ == 0) return read_into(sockets_.heap_.make(n), n);
+  CHECK(promised_ > 0);  // want() reserved all that was missing
+  --promised_;
+  const Read read = read_into(Buffer(sockets_.pool_, sockets_.pool_.take_reserved(), 0), n);
+  if (read == Read::kBytes) {
+    holds_large_buffer_ = true;
+  } else {
+    // The buffer has gone home unused; nobody was served since, so its place is still there.
+    CHECK(sockets_.pool_.try_reserve(1));
+    ++promised_;
+  }
+  return read;
+}
+
+UringStream::Read UringStream::read_into(Buffer buffer, size_t n) {
+  const auto room = buffer.room();
+  const ssize_t got = recv(fd_, room.data(), std::min(n, room.size()), MSG_DONTWAIT);
+  if (got <= 0) return got == 0 ? Read::kEnd : errno == EAGAIN || errno == EINTR ? Read::kNothing : Read::kBroken;
+  buffer.filled(static_cast<size_t>(got));
+  chain_.append(std::move(buffer));
+  bytes_received_ += static_cast<uint64_t>(got);
+  sockets_.counters_.add(Metric::bytes_received, static_cast<uint64_t>(got));
+  return Read::kBytes;
+}
+
+// The beginning of a request, or a few pipelined ones behind a parked one, must not hold 64 KiB each.
+void UringStream::leave_large_buffer() {
+  if (!holds_large_buffer_ || chain_.size() >= kLeaveBelow || chain_.empty()) return;
+  const size_t n = chain_.size();
+  Buffer small = sockets_.heap_.make(n);
+  chain_.copy_out(0, small.room());
+  small.filled(n);
+  chain_.clear();
+  chain_.append(std::move(small));
+  holds_large_buffer_ = false;
+  sockets_.counters_.add(Metric::bytes_coalesced, n);
+}
+
+}  // namespace penstock::dataplane

@@ -1,0 +1,96 @@
+// A real Lcore on a thread of its own, over a real drive in a folder that goes away, with this test as its control; and
+// a client that blocks.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/doorbell.h"
+#include "base/system_clock.h"
+#include "dataplane/api/lcore.h"
+#include "storage/api/uring_disk.h"
+#include "tests/kafka_wire.h"
+
+namespace penstock::testing {
+
+struct LcoreSetup {
+  dataplane::DataplaneOptions options;
+  int partitions = 4;
+  bool publish = true;  // an image with topic "t"; log ids 1, 2, ...
+  // Control's answer to a slow request: a whole response; empty closes. The default answers with the header alone.
+  std::function<Bytes(const dataplane::SlowRequest&)> answer;
+};
+
+class LcoreFixture {
+ public:
+  explicit LcoreFixture(LcoreSetup setup = {});
+  ~LcoreFixture();
+
+  uint16_t port() const { return lcore_->bound_ports()[0]; }
+  uint64_t count(dataplane::Metric metric) const { return counters_.get(metric); }
+  uint64_t count(storage::Metric metric) const { return storage_counters_.get(metric); }
+  // Waits until metric reaches n; the test's time limit is the only clock.
+  void await(dataplane::Metric metric, uint64_t n) const;
+  void tell(dataplane::Command command);
+  void publish(int partitions);
+  // Ends the lcore; false if it never said Stopped.
+  bool stop();
+
+ private:
+  void be_control();
+  void open_store();
+
+  LcoreSetup setup_;
+  std::string folder_;
+  SystemClock clock_;
+  Prng prng_{1};
+  storage::StorageCounters storage_counters_;
+  dataplane::DataplaneCounters counters_;
+  storage::DiskPtr disk_;
+  std::vector<std::byte> memory_;
+  std::unique_ptr<storage::Store> store_;
+  Doorbell control_doorbell_;
+  std::unique_ptr<dataplane::Lcore> lcore_;
+  std::thread lcore_thread_;
+  std::thread control_thread_;
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> stopped_{false};
+  uint64_t revision_ = 0;
+};
+
+class WireClient {
+ public:
+  explicit WireClient(uint16_t port);
+  ~WireClient();
+  WireClient(const WireClient&) = delete;
+  WireClient& operator=(const WireClient&) = delete;
+
+  int fd() const { return fd_; }
+  // False if the peer has closed.
+  bool send(std::span<const std::byte> bytes);
+  // The next answer without its length; nullopt if the connection ended.
+  std::optional<Bytes> receive();
+  // Whether the peer closes without another answer.
+  bool sees_end();
+  void half_close();
+  void reset();
+
+  template <class Answer, class Ask>
+  std::optional<Decoded<Answer>> call(const Ask& message, int16_t version, int32_t correlation = 7) {
+    if (!send(frame_of(message, version, correlation))) return std::nullopt;
+    const auto frame = receive();
+    if (!frame) return std::nullopt;
+    return decode_answer<Answer>(*frame, version);
+  }
+
+ private:
+  bool read_exactly(std::span<std::byte> out);
+  int fd_;
+};
+
+}  // namespace penstock::testing
