@@ -28,9 +28,7 @@ class Table:
             elif words[0] == 'system':
                 self.system += words[1:]
             elif len(words) > 1 and words[1] == ':':
-                if words[0] in self.allowed:
-                    self.errors.append(f'{path.name}:{number}: {words[0]} is listed twice')
-                self.allowed[words[0]] = set(words[2:])
+                self.allowed.setdefault(words[0], set()).update(words[2:])
             else:
                 self.errors.append(f'{path.name}:{number}: cannot read this line')
         self.errors += self.unknown_layers() + self.cycles()
