@@ -135,7 +135,9 @@ void Lcore::Impl::rest() {
   if (request_.options.idle_strategy == "spin") return;
   if (broker_.now - worked_at_ < request_.options.idle_spin_us * kMicrosecond) return;
   request_.disk->arm_wakeup(doorbell_.fd(), true);
-  if (request_.store->poll() + clients_.wake() == 0 && commands_.empty()) {
+  const size_t completed = request_.store->poll();
+  const size_t woken = clients_.wake();  // behind poll(): it looks at what that has advanced
+  if (completed + woken == 0 && commands_.empty()) {
     broker_.counters.add(Metric::loop_sleeps);
     sockets_->wait(next_deadline() - broker_.now);
     slept_ = true;
