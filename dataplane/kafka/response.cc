@@ -1,6 +1,7 @@
 #include "dataplane/kafka/response.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/bytes.h"
@@ -61,29 +62,29 @@ Result<bool> Outgoing::add_records(const storage::Store& store, storage::ReadCur
     const size_t count = TRY(store.view(cursor, room, std::span(found).first(kPieces - count_)));
     if (count == 0) return fail(Errc::kNotFound);
     const size_t before = bytes_;
-    for (const auto& piece : std::span(found).first(count)) {
-      if (piece.size() < kGatherBelow) counters.add(Metric::bytes_gathered, piece.size());
-      add_piece(piece);
-    }
+    for (const auto& piece : std::span(found).first(count)) add_records_piece(piece, counters);
     store.advance(cursor, bytes_ - before);
   }
   return cursor.remaining == 0;
 }
 
-void Outgoing::add_piece(std::span<const std::byte> piece) {
-  bytes_ += piece.size();
-  if (piece.size() >= kGatherBelow) {
-    pieces_[count_++] = piece;
-    return;
-  }
+// Small pieces in a row are small batches: they are copied together, or each would cost the kernel a piece of its own.
+// A small piece alone is the end of a larger batch and goes as it is.
+void Outgoing::add_records_piece(std::span<const std::byte> piece, DataplaneCounters& counters) {
+  const bool small = piece.size() < kGatherBelow;
+  if (!std::exchange(small_before_, small) || !small) return add_piece(piece);
+  counters.add(Metric::bytes_gathered, piece.size());
+  gather(piece);
+}
+
+void Outgoing::gather(std::span<const std::byte> piece) {
   std::byte* to = gather_.data() + gathered_;
   std::copy(piece.begin(), piece.end(), to);
   gathered_ += piece.size();
-  if (count_ > 0 && pieces_[count_ - 1].data() + pieces_[count_ - 1].size() == to) {
-    pieces_[count_ - 1] = {pieces_[count_ - 1].data(), pieces_[count_ - 1].size() + piece.size()};
-  } else {
-    pieces_[count_++] = {to, piece.size()};
-  }
+  auto& last = pieces_[count_ - 1];  // there is one: the small piece before
+  if (last.data() + last.size() != to) return add_piece({to, piece.size()});
+  last = {last.data(), last.size() + piece.size()};
+  bytes_ += piece.size();
 }
 
 size_t Outgoing::mark_sent(const storage::Store& store, Response& response, size_t n, DataplaneCounters& counters) {

@@ -58,6 +58,7 @@ class Outgoing {
     count_ = 0;
     bytes_ = 0;
     gathered_ = 0;
+    small_before_ = false;
   }
   // Lays out as much of response as fits behind what is there; true if all of it did. kNotFound: promised records are
   // gone, the answer cannot be completed.
@@ -72,14 +73,21 @@ class Outgoing {
   static constexpr size_t kPieces = 128;
   static constexpr size_t kGatherBelow = 1 * kKiB;
 
-  bool full() const { return count_ == kPieces || bytes_ == kBytes; }
-  void add_piece(std::span<const std::byte> piece);
+  // So little room is not filled: it would cut a batch into a piece that is only worth gathering.
+  bool full() const { return count_ == kPieces || kBytes - bytes_ < kGatherBelow; }
+  void add_piece(std::span<const std::byte> piece) {
+    bytes_ += piece.size();
+    pieces_[count_++] = piece;
+  }
+  void add_records_piece(std::span<const std::byte> piece, DataplaneCounters& counters);
+  void gather(std::span<const std::byte> piece);
   Result<bool> add_records(const storage::Store& store, storage::ReadCursor cursor, DataplaneCounters& counters);
 
   std::array<std::span<const std::byte>, kPieces> pieces_;
   size_t count_ = 0;
   size_t bytes_ = 0;
   size_t gathered_ = 0;
+  bool small_before_ = false;  // the piece before was of records and below kGatherBelow
   std::array<std::byte, kBytes> gather_;
 };
 
