@@ -1,10 +1,13 @@
-// Assembles the client subcommands; each has a file of its own.
 #include "control/cli/cli.h"
 
-#include <CLI/CLI.hpp>
+#include "control/cli/bench.h"
+#include "control/cli/topic.h"
 
 namespace penstock::cli {
 
-void add_cli_commands(CLI::App& app) { app.require_subcommand(0, 1); }
+void add_cli_commands(CLI::App& app) {
+  add_topic_command(app);
+  add_bench_command(app);
+}
 
 }  // namespace penstock::cli

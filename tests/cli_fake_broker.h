@@ -1,0 +1,99 @@
+// A broker in memory for the tests of the client commands: enough of the protocol for topics, Produce and Fetch, one
+// thread a connection, and knobs for what goes wrong. Not a model of a broker's semantics: the real one is tested with
+// real clients.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "protocol/descriptor.h"
+#include "protocol/error_code.h"
+#include "protocol/types.h"
+
+namespace penstock {
+
+struct FakeBrokerFaults {
+  ErrorCode create_error = ErrorCode::kNone;  // of CreateTopics
+  std::string create_message = {};
+  ErrorCode produce_error = ErrorCode::kNone;  // of every Produce from produce_error_from on
+  uint64_t produce_error_from = 0;
+  int16_t close_on_api = -1;  // hangs up instead of answering this API
+  int16_t mute_on_api = -1;   // never answers this API
+  bool wrong_correlation_id = false;
+  bool old_api_versions = false;  // refuses ApiVersions above 0, as brokers of 2016 do
+  int produce_delay_ms = 0;
+  std::vector<std::byte> raw_answer = {};  // to anything at all, instead of a frame
+};
+
+class FakeBroker {
+ public:
+  explicit FakeBroker(FakeBrokerFaults faults = {});
+  ~FakeBroker();
+
+  uint16_t port() const { return port_; }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  // Ranges to claim other than the codec's; empty range: not served.
+  void serve(int16_t api_key, protocol::VersionRange range);
+
+  // Things that tests look at.
+  uint64_t produce_requests() const { return produce_requests_; }
+  int64_t end_offset(const std::string& topic, int32_t partition);
+  uint64_t crc_failures() const { return crc_failures_; }
+  uint64_t sequence_failures() const { return sequence_failures_; }
+  bool has_topic(const std::string& name);
+
+ private:
+  struct Log {
+    std::vector<std::byte> bytes;                   // whole batches, offsets assigned
+    std::vector<std::pair<int64_t, size_t>> index;  // base offset, place
+    int64_t end = 0;
+    std::map<int64_t, int32_t> sequences;  // next by producer
+  };
+  struct StoredTopic {
+    Uuid id;
+    std::vector<Log> logs;
+    std::map<std::string, std::string> configs;
+  };
+
+  void accept_loop();
+  void serve_connection(int fd);
+  bool answer(int fd, std::span<const std::byte> frame);
+  template <class Request, class Response, class Handle>
+  void handle(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out, Handle&& with);
+  void dispatch(int16_t key, int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
+  void api_versions(int16_t version, std::vector<std::byte>& out);
+  void metadata(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
+  void create(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
+  void remove(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
+  void produce(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
+  void fetch(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
+  void list_offsets(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
+  ErrorCode append(Log& log, std::vector<std::byte> batch, int64_t& base_offset);
+  StoredTopic* find(const std::string& name, const Uuid& id);
+
+  const FakeBrokerFaults faults_;
+  int listener_ = -1;
+  uint16_t port_ = 0;
+  std::atomic<bool> stopping_{false};
+  std::atomic<uint64_t> produce_requests_{0};
+  std::atomic<uint64_t> crc_failures_{0};
+  std::atomic<uint64_t> sequence_failures_{0};
+  std::mutex mutex_;  // all below
+  std::condition_variable appended_;
+  std::map<int16_t, protocol::VersionRange> served_;
+  std::map<std::string, StoredTopic> topics_;
+  int64_t next_producer_id_ = 1000;
+  std::vector<int> connections_;
+  std::vector<std::thread> threads_;
+  std::thread acceptor_;
+};
+
+}  // namespace penstock
