@@ -1,0 +1,131 @@
+#include "control/event_loop.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <utility>
+#include <variant>
+
+namespace penstock::control {
+namespace {
+
+constexpr int kSleepMs = 500;        // log lines and leases have no bell
+constexpr int kRingFullSleepMs = 1;  // nor has room in a command ring
+
+template <class... Handlers>
+struct Match : Handlers... {
+  using Handlers::operator()...;
+};
+
+}  // namespace
+
+EventLoop::EventLoop(EventLoopParts parts) : parts_(std::move(parts)) {
+  for (const LcoreLink& link : parts_.lcores) lcores_.push_back(Lcore{.link = link, .waiting = {}});
+}
+
+bool EventLoop::turn() {
+  bool worked = false;
+  parts_.doorbell->clear();  // before the rings are read: what is pushed after this rings again
+  uint16_t index = 0;
+  for (Lcore& lcore : lcores_) {
+    drain_log_ring(*lcore.link.log);
+    worked |= take_events(lcore, index++);
+  }
+  publish_changes();
+  for (PendingAnswer& pending : std::exchange(answers_, {})) {
+    pending.lcore->waiting.emplace_back(std::move(pending.answer));
+  }
+  for (Lcore& lcore : lcores_) worked |= push_commands(lcore);
+  do_timed_work();
+  return worked;
+}
+
+bool EventLoop::take_events(Lcore& lcore, uint16_t index) {
+  size_t taken = 0;
+  while (taken < kEventsPerTurn && lcore.waiting.size() < kCommandsWaitingMax) {
+    auto event = lcore.link.events->try_pop();
+    if (!event) break;
+    take(*std::move(event), lcore, index);
+    ++taken;
+  }
+  return taken > 0;
+}
+
+void EventLoop::take(dataplane::Event event, Lcore& lcore, uint16_t index) {
+  std::visit(Match{
+                 [](std::monostate) {},
+                 [&](const dataplane::SlowRequest& request) {
+                   answers_.push_back(
+                       {.lcore = &lcore,
+                        .answer = {.connection = request.connection, .response = parts_.slow_path->handle(request)}});
+                 },
+                 [](const dataplane::RetiredImage&) {},  // freed here, not on the lcore
+                 [&](const dataplane::LcoreFailed& failed) {
+                   any_failed_ = true;
+                   const std::string what =
+                       "lcore " + std::to_string(index) + ": a write to its ring failed (" +
+                       std::string(to_string(failed.error.code)) + ", errno " + std::to_string(failed.error.os_errno) +
+                       "); its partitions are offline. What was acknowledged is safe. Check the drive, then restart.";
+                   LOG_ERROR("%s", what.c_str());
+                   parts_.health->set_not_ready(what);
+                   parts_.counters->set(Metric::ready, 0);
+                   parts_.slow_path->lcore_failed(index);
+                 },
+                 [&](const dataplane::Stopped&) { lcore.stopped = true; },
+             },
+             std::move(event));
+}
+
+void EventLoop::publish_changes() {
+  ImageChange change = parts_.controller->take_changes();
+  for (const LogPlace& place : change.opened) {
+    lcores_[place.lcore].waiting.emplace_back(dataplane::OpenLog{.log = place.log});
+  }
+  if (change.image != nullptr) {
+    for (Lcore& lcore : lcores_) lcore.waiting.emplace_back(dataplane::PublishImage{.image = change.image});
+    parts_.counters->add(Metric::images_published);
+  }
+  for (const LogPlace& place : change.dropped) {
+    lcores_[place.lcore].waiting.emplace_back(dataplane::DropLog{.log = place.log});
+  }
+}
+
+bool EventLoop::push_commands(Lcore& lcore) {
+  bool pushed = false;
+  while (!lcore.waiting.empty()) {
+    if (!lcore.link.commands->try_push(lcore.waiting.front())) {
+      parts_.counters->add(Metric::command_ring_full);
+      break;
+    }
+    lcore.waiting.pop_front();
+    pushed = true;
+  }
+  if (pushed) lcore.link.doorbell->ring();
+  return pushed;
+}
+
+void EventLoop::do_timed_work() {
+  const Nanos now = parts_.clock->monotonic();
+  if (now < timed_work_at_) return;
+  timed_work_at_ = now + kSleepMs * kMillisecond;
+  parts_.counters->set(Metric::log_lines_dropped, log_lines_dropped());
+  auto done = parts_.registration->renew();
+  if (done) done = parts_.store->end_due_leases();
+  if (done) return;
+  parts_.counters->add(Metric::metadata_failures);
+  LOG_ERROR("this broker's registration could not be renewed: %s", to_string(done.error().code).data());
+}
+
+void EventLoop::sleep() {
+  const bool full = std::ranges::find_if(lcores_, [](const Lcore& l) { return !l.waiting.empty(); }) != lcores_.end();
+  pollfd bell{.fd = parts_.doorbell->fd(), .events = POLLIN, .revents = 0};
+  poll(&bell, 1, full ? kRingFullSleepMs : kSleepMs);
+}
+
+void EventLoop::begin_stop() {
+  for (Lcore& lcore : lcores_) lcore.waiting.emplace_back(dataplane::Stop{});
+}
+
+bool EventLoop::stopped() const { return std::ranges::find(lcores_, false, &Lcore::stopped) == lcores_.end(); }
+
+}  // namespace penstock::control

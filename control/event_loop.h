@@ -1,0 +1,85 @@
+// EventLoop: control's one thread. It takes the lcores' events, answers slow-path requests, tells the lcores what
+// changed, and writes their log lines. Sleeps on its doorbell; wakes each half second for what has no bell.
+//
+// Bounds: an lcore's event ring holds what is asked; a connection asks one thing at a time; control takes no more
+// events of an lcore while kCommandsWaitingMax commands wait for room in its ring.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/doorbell.h"
+#include "base/log.h"
+#include "control/controller/controller.h"
+#include "control/health.h"
+#include "control/registration.h"
+#include "control/slow_path/slow_path.h"
+#include "dataplane/api/lcore.h"
+
+namespace penstock::control {
+
+inline constexpr size_t kCommandsWaitingMax = 4096;
+inline constexpr size_t kEventsPerTurn = 256;
+
+// Control's ends of one lcore.
+struct LcoreLink {
+  SpscRing<dataplane::Command>* commands;
+  SpscRing<dataplane::Event>* events;
+  Doorbell* doorbell;
+  LogRing* log;
+};
+
+struct EventLoopParts {
+  Controller* controller;
+  SlowPath* slow_path;
+  MetadataStore* store;
+  Registration* registration;
+  Health* health;
+  Clock* clock;
+  ControlCounters* counters;
+  Doorbell* doorbell;  // lcores and signal handlers ring it
+  std::vector<LcoreLink> lcores;
+};
+
+class EventLoop {
+ public:
+  explicit EventLoop(EventLoopParts parts);
+
+  // Whether anything was done. Never blocks longer than a metadata commit.
+  bool turn();
+  // Sleeps until the doorbell rings, a command may fit again, or half a second has passed.
+  void sleep();
+
+  // Tells the lcores to stop. turn() goes on until stopped().
+  void begin_stop();
+  bool stopped() const;
+  bool any_lcore_failed() const { return any_failed_; }
+
+ private:
+  struct Lcore {
+    LcoreLink link;
+    std::deque<dataplane::Command> waiting;
+    bool stopped = false;
+  };
+  struct PendingAnswer {
+    Lcore* lcore;
+    dataplane::Answer answer;
+  };
+
+  bool take_events(Lcore& lcore, uint16_t index);
+  void take(dataplane::Event event, Lcore& lcore, uint16_t index);
+  void publish_changes();
+  bool push_commands(Lcore& lcore);
+  void do_timed_work();
+
+  EventLoopParts parts_;
+  std::deque<Lcore> lcores_;
+  std::vector<PendingAnswer> answers_;  // of this turn: they leave after the changes that they speak of
+  Nanos timed_work_at_ = 0;
+  bool any_failed_ = false;
+};
+
+}  // namespace penstock::control

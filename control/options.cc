@@ -1,0 +1,195 @@
+#include "control/options.h"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+#include <variant>
+
+namespace penstock::control {
+namespace {
+
+using Failure = std::unexpected<std::string>;
+using Place = std::variant<int64_t*, bool*, std::string*>;
+
+// One row an option, and in places() its member: both from the same lists, so they stay in step.
+constexpr OptionInfo kOptions[] = {
+#define OPTION_INT(id, name, default_value, min, max, unit, help) {name, OptionKind::kInt, min, max, unit, "", help},
+#define OPTION_BOOL(id, name, default_value, help) {name, OptionKind::kBool, 0, 0, "", "", help},
+#define OPTION_TEXT(id, name, default_value, allowed, help) {name, OptionKind::kText, 0, 0, "", allowed, help},
+#include "control/options.def"
+#include "dataplane/api/options.def"
+#include "storage/api/options.def"
+#undef OPTION_INT
+#undef OPTION_BOOL
+#undef OPTION_TEXT
+};
+
+std::vector<Place> places(Settings& settings) {
+  std::vector<Place> all;
+#define OPTION_INT(id, name, default_value, min, max, unit, help) all.emplace_back(&layer.id);
+#define OPTION_BOOL(id, name, default_value, help) all.emplace_back(&layer.id);
+#define OPTION_TEXT(id, name, default_value, allowed, help) all.emplace_back(&layer.id);
+  {
+    auto& layer = settings.broker;
+#include "control/options.def"
+  }
+  {
+    auto& layer = settings.dataplane;
+#include "dataplane/api/options.def"
+  }
+  {
+    auto& layer = settings.storage;
+#include "storage/api/options.def"
+  }
+#undef OPTION_INT
+#undef OPTION_BOOL
+#undef OPTION_TEXT
+  return all;
+}
+
+const OptionInfo* find_option(std::string_view name) {
+  const auto* found = std::ranges::find(kOptions, name, &OptionInfo::name);
+  return found == std::end(kOptions) ? nullptr : found;
+}
+
+// What a user may have meant by an unknown name: an option that ends like it, or holds it.
+std::string hint_for(std::string_view name) {
+  for (const OptionInfo& info : kOptions) {
+    const bool close = !name.empty() && (info.name.find(name) != std::string_view::npos ||
+                                         name.find(info.name) != std::string_view::npos);
+    if (close) return "; did you mean " + std::string(info.name) + "?";
+  }
+  return "; docs/CONFIG.md lists all settings";
+}
+
+Failure bad_value(const OptionInfo& info, std::string_view value, const std::string& allowed) {
+  return Failure(std::string(info.name) + ": '" + std::string(value.substr(0, 200)) + "' is not " + allowed);
+}
+
+// A whole number; sizes in bytes may end in KiB, MiB or GiB.
+std::expected<int64_t, std::string> parse_int(const OptionInfo& info, std::string_view text) {
+  const std::string range = "a whole number from " + std::to_string(info.min) + " to " + std::to_string(info.max) +
+                            (info.unit.empty() ? "" : " (" + std::string(info.unit) + ")");
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{}) return bad_value(info, text, range);
+  const std::string_view suffix(end, static_cast<size_t>(text.data() + text.size() - end));
+  constexpr std::pair<std::string_view, int64_t> kUnits[] = {
+      {"", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
+  const auto* unit = std::ranges::find(kUnits, suffix, &std::pair<std::string_view, int64_t>::first);
+  const bool known = unit != std::end(kUnits) && (suffix.empty() || info.unit == "bytes");
+  if (!known || __builtin_mul_overflow(number, unit->second, &number)) return bad_value(info, text, range);
+  if (number < info.min || number > info.max) return bad_value(info, text, range);
+  return number;
+}
+
+std::string to_toml_name(const toml::key& key) { return std::string(key.str()); }
+
+std::expected<std::string, std::string> to_text(const std::string& name, const toml::node& node) {
+  if (const auto* number = node.as_integer()) return std::to_string(number->get());
+  if (const auto* truth = node.as_boolean()) return truth->get() ? "true" : "false";
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* list = node.as_array()) {
+    std::string joined;
+    for (const toml::node& element : *list) {
+      const auto text = to_text(name, element);
+      if (!text || element.is_array()) return Failure(name + ": a list holds only texts and numbers");
+      joined += (joined.empty() ? "" : ",") + *text;
+    }
+    return joined;
+  }
+  return Failure(name + ": a number, a text, true, false, or a list of them is expected");
+}
+
+std::expected<void, std::string> take_table(Settings& settings, const std::string& prefix, const toml::table& table) {
+  for (const auto& [key, node] : table) {
+    const std::string name = prefix + to_toml_name(key);
+    if (const auto* nested = node.as_table()) {
+      if (auto done = take_table(settings, name + ".", *nested); !done) return done;
+      continue;
+    }
+    const auto value = to_text(name, node);
+    if (!value) return Failure(value.error());
+    if (auto done = set_option(settings, name, *value); !done) {
+      return Failure("line " + std::to_string(node.source().begin.line) + ": " + done.error());
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::span<const OptionInfo> option_list() { return kOptions; }
+
+std::string option_value(const Settings& settings, std::string_view name) {
+  Settings copy = settings;
+  const Place place = places(copy)[static_cast<size_t>(find_option(name) - kOptions)];
+  if (auto* const* number = std::get_if<int64_t*>(&place)) return std::to_string(**number);
+  if (auto* const* truth = std::get_if<bool*>(&place)) return **truth ? "true" : "false";
+  return **std::get_if<std::string*>(&place);
+}
+
+std::expected<void, std::string> set_option(Settings& settings, std::string_view name, std::string_view value) {
+  const OptionInfo* info = find_option(name);
+  if (info == nullptr) return Failure(std::string(name.substr(0, 200)) + ": there is no such setting" + hint_for(name));
+  const Place place = places(settings)[static_cast<size_t>(info - kOptions)];
+  switch (info->kind) {
+    case OptionKind::kInt: {
+      const auto number = parse_int(*info, value);
+      if (!number) return Failure(number.error());
+      **std::get_if<int64_t*>(&place) = *number;
+      return {};
+    }
+    case OptionKind::kBool:
+      if (value != "true" && value != "false") return bad_value(*info, value, "true or false");
+      **std::get_if<bool*>(&place) = value == "true";
+      return {};
+    case OptionKind::kText: {
+      const std::string words = " " + std::string(info->allowed) + " ";
+      const std::string wanted = " " + std::string(value) + " ";
+      const bool one_word = !value.empty() && value.find(' ') == std::string_view::npos;
+      if (!info->allowed.empty() && !(one_word && words.find(wanted) != std::string::npos)) {
+        return bad_value(*info, value, "one of: " + std::string(info->allowed));
+      }
+      **std::get_if<std::string*>(&place) = value;
+      return {};
+    }
+  }
+  std::unreachable();
+}
+
+std::expected<void, std::string> set_option(Settings& settings, std::string_view assignment) {
+  const size_t at = assignment.find('=');
+  if (at == std::string_view::npos) return Failure("'" + std::string(assignment) + "' is not of the form NAME=VALUE");
+  return set_option(settings, assignment.substr(0, at), assignment.substr(at + 1));
+}
+
+std::expected<void, std::string> read_config_file(Settings& settings, const std::string& path) {
+  try {
+    const toml::table table = toml::parse_file(path);
+    if (auto done = take_table(settings, "", table); !done) return Failure(path + ": " + done.error());
+    return {};
+  } catch (const toml::parse_error& problem) {
+    return Failure(path + ": line " + std::to_string(problem.source().begin.line) + ": " +
+                   std::string(problem.description()));
+  }
+}
+
+std::expected<void, std::string> check_settings(const Settings& settings) {
+  const auto& dataplane = settings.dataplane;
+  if (dataplane.receive_pool_bytes / 5 * 4 < dataplane.request_max_bytes) {
+    return Failure("penstock.receive.pool.bytes (" + std::to_string(dataplane.receive_pool_bytes) +
+                   ") must be socket.request.max.bytes (" + std::to_string(dataplane.request_max_bytes) +
+                   ") and a quarter more, so that one request of that size fits");
+  }
+  if (settings.broker.log_dirs.empty()) return Failure("log.dirs: a data folder is needed");
+  if (settings.broker.log_dirs.find(',') != std::string::npos) {
+    return Failure("log.dirs: this version keeps its data in one folder; '" + settings.broker.log_dirs +
+                   "' names more");
+  }
+  return {};
+}
+
+}  // namespace penstock::control

@@ -1,0 +1,51 @@
+// All settings of the program: the three options.def in one table, and how a value gets in. Order of precedence, lowest
+// first: the defaults, the TOML file of --config, --set NAME=VALUE, the flags of their own (--data, --listen, --http).
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/types.h"
+#include "dataplane/api/types.h"
+#include "storage/api/types.h"
+
+namespace penstock::control {
+
+struct Settings {
+  BrokerOptions broker;
+  storage::StorageOptions storage;
+  dataplane::DataplaneOptions dataplane;
+};
+
+enum class OptionKind : uint8_t { kInt, kBool, kText };
+
+struct OptionInfo {
+  std::string_view name;
+  OptionKind kind;
+  int64_t min = 0;  // of an int
+  int64_t max = 0;
+  std::string_view unit;     // of an int: bytes, ms, us, or nothing
+  std::string_view allowed;  // of a text: words parted by blanks, or nothing for any text
+  std::string_view help;
+};
+
+std::span<const OptionInfo> option_list();
+
+// The value as text, as set_option would take it.
+std::string option_value(const Settings& settings, std::string_view name);
+
+// What is wrong is one line that names the setting and what is allowed.
+std::expected<void, std::string> set_option(Settings& settings, std::string_view name, std::string_view value);
+std::expected<void, std::string> set_option(Settings& settings, std::string_view assignment);  // "name=value"
+
+// A TOML file. Names may be written with dots (max.connections = 5), in quotes, or as tables: they mean the same.
+std::expected<void, std::string> read_config_file(Settings& settings, const std::string& path);
+
+// Rules between settings, once all are in.
+std::expected<void, std::string> check_settings(const Settings& settings);
+
+}  // namespace penstock::control

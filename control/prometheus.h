@@ -1,0 +1,30 @@
+// Counters as Prometheus reads them: https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4).
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "control/types.h"
+#include "dataplane/api/types.h"
+#include "storage/api/types.h"
+
+namespace penstock::control {
+
+struct LcoreCounters {
+  storage::StorageCounters storage;
+  dataplane::DataplaneCounters dataplane;
+};
+
+// Each layer's list, in the order of its metrics.def.
+std::span<const MetricInfo> control_metrics();
+std::span<const MetricInfo> storage_metrics();
+std::span<const MetricInfo> dataplane_metrics();
+
+// penstock_<name>_total for a counter, penstock_<name> for a gauge.
+std::string exported_name(const MetricInfo& metric);
+
+// lcores: by index, which is their label.
+std::string prometheus_text(const ControlCounters& control, std::span<const LcoreCounters> lcores);
+
+}  // namespace penstock::control

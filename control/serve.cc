@@ -1,0 +1,333 @@
+#include "control/serve.h"
+
+#include <sys/random.h>
+#include <sys/utsname.h>
+
+#include <cstdio>
+#include <iterator>
+#include <memory>
+#include <thread>
+
+#include "base/log.h"
+#include "base/system_clock.h"
+#include "control/controller/uuid_text.h"
+#include "control/event_loop.h"
+#include "control/http.h"
+#include "control/listeners.h"
+#include "control/log_sink.h"
+#include "control/metadata/sqlite_store.h"
+#include "control/prometheus.h"
+#include "control/ring_memory.h"
+#include "control/signals.h"
+#include "control/startup_checks.h"
+#include "storage/api/folder.h"
+#include "storage/api/uring_disk.h"
+
+namespace penstock::control {
+namespace {
+
+using Step = std::expected<void, std::string>;
+using Failure = std::unexpected<std::string>;
+
+constexpr size_t kLogRingLines = 256;
+
+uint64_t os_entropy() {
+  uint64_t seed = 0;
+  CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
+  return seed;
+}
+
+// Everything a broker is made of, in the order in which it is made; destroyed in the reverse.
+class Broker {
+ public:
+  // doorbell: rung by the lcore and by signals; it outlives the broker.
+  Broker(ServeRequest request, Doorbell& doorbell)
+      : settings_(std::move(request.settings)),
+        accept_loss_at_(request.accept_loss_at),
+        prng_(os_entropy()),
+        doorbell_(doorbell),
+        memory_(settings_.broker.huge_pages == "auto") {}
+
+  Step start();
+  // Until a stop was asked for and obeyed. The exit code.
+  int run();
+
+ private:
+  Step check_all_settings();
+  Step check_machine();
+  Step start_http();
+  Step open_folder();
+  Step open_metadata();
+  Step load_controller();
+  Step open_storage();
+  Step make_lcore();
+  Step make_slow_path();
+  Step make_event_loop();
+  Step run_lcore();
+  Step say_ready();
+
+  static constexpr struct {
+    const char* doing;
+    Step (Broker::*step)();
+  } kStartUp[] = {
+      // control plane: what there is
+      {"checking the settings", &Broker::check_all_settings},
+      {"checking the machine", &Broker::check_machine},
+      {"starting HTTP", &Broker::start_http},
+      {"opening the data folder", &Broker::open_folder},
+      {"opening the metadata", &Broker::open_metadata},
+      {"reading the metadata", &Broker::load_controller},
+      // data plane: the log, then who serves it
+      {"recovering the ring", &Broker::open_storage},
+      {"binding the listeners", &Broker::make_lcore},
+      {"resolving the advertised addresses", &Broker::make_slow_path},
+      {"wiring the event loop", &Broker::make_event_loop},
+      {"starting the lcore", &Broker::run_lcore},
+      {"getting ready", &Broker::say_ready},
+  };
+
+  std::string data_folder() const { return settings_.broker.log_dirs; }
+
+  const Settings settings_;
+  const uint64_t accept_loss_at_;
+  SystemClock clock_;
+  Prng prng_;
+  Health health_;
+  Doorbell& doorbell_;
+  ControlCounters counters_;
+  std::vector<LcoreCounters> lcore_counters_{1};
+  std::vector<Listener> listeners_;
+  std::vector<AdvertisedAddress> advertised_;
+  std::vector<int> cpus_;
+  std::unique_ptr<HttpServer> http_;
+  RingMemoryPool memory_;
+  storage::DiskPtr disk_;
+  std::unique_ptr<SqliteStore> metadata_;
+  std::unique_ptr<Controller> controller_;
+  std::unique_ptr<storage::Store> store_;  // until the lcore has it
+  std::unique_ptr<dataplane::Lcore> lcore_;
+  std::unique_ptr<SlowPath> slow_path_;
+  std::unique_ptr<Registration> registration_;
+  LogRing log_ring_{kLogRingLines};
+  std::unique_ptr<EventLoop> event_loop_;
+  std::jthread lcore_thread_;
+};
+
+Step Broker::start() {
+  for (const auto& [doing, step] : kStartUp) {
+    health_.set_not_ready(std::string("starting: ") + doing);
+    if (auto done = (this->*step)(); !done) return done;
+  }
+  health_.set_ready();
+  return {};
+}
+
+Step Broker::check_all_settings() {
+  if (auto done = check_settings(settings_); !done) return done;
+  auto listeners = parse_listeners(settings_.broker);
+  if (!listeners) return Failure(listeners.error());
+  listeners_ = *std::move(listeners);
+  // Once more when the ports are known; here so that a bad setting shows before anything is made.
+  std::vector<uint16_t> ports;
+  for (const Listener& listener : listeners_) ports.push_back(listener.bind.port);
+  if (auto advertised = advertise(settings_.broker, listeners_, ports); !advertised) return Failure(advertised.error());
+  auto cpus = parse_cpus(settings_.broker.lcore_cpus, 1);
+  if (!cpus) return Failure(cpus.error());
+  cpus_ = *std::move(cpus);
+  return {};
+}
+
+Step Broker::check_machine() {
+  utsname kernel{};
+  uname(&kernel);
+  if (auto done = check_kernel(kernel.release); !done) return done;
+  raise_limits(settings_.dataplane.connections_max);
+  return {};
+}
+
+Step Broker::start_http() {
+  if (settings_.broker.http_listener.empty()) return {};
+  const auto address = parse_host_port(settings_.broker.http_listener);
+  if (!address) return Failure("penstock.http.listener: " + address.error());
+  const SignalsBlocked blocked;
+  auto http = HttpServer::start(*address, health_, [this] { return prometheus_text(counters_, lcore_counters_); });
+  if (!http) return Failure(http.error());
+  http_ = *std::move(http);
+  return {};
+}
+
+Step Broker::open_folder() {
+  auto disk = storage::open_uring_disk();
+  if (!disk) return Failure(disk.error().what);
+  disk_ = *std::move(disk);
+  const auto folder = storage::open_folder(*disk_, prng_, data_folder());
+  if (!folder) return Failure(folder.error().what);
+  return check_space(data_folder(), static_cast<uint64_t>(settings_.storage.ring_bytes));
+}
+
+Step Broker::open_metadata() {
+  auto store = SqliteStore::open(data_folder() + "/metadata.sqlite", clock_);
+  if (!store) return Failure(store.error());
+  metadata_ = *std::move(store);
+  return {};
+}
+
+Step Broker::load_controller() {
+  const ControllerSettings settings{
+      .options = &settings_.broker, .message_max_bytes = settings_.dataplane.message_max_bytes, .lcores = 1};
+  auto controller = Controller::load(*metadata_, prng_, settings, counters_);
+  if (!controller) return Failure(controller.error());
+  controller_ = *std::move(controller);
+  return {};
+}
+
+Step Broker::open_storage() {
+  const std::string& durability = settings_.storage.ring_durability;
+  auto method = storage::DurableMethod::kDsync;
+  if (durability == "auto") {
+    const bool spin = settings_.dataplane.idle_strategy == "spin";
+    const auto measured = storage::measure_durable_method(*disk_, clock_, data_folder(), spin);
+    if (!measured) {
+      return Failure("cannot write durably to " + data_folder() + ": " + std::string(to_string(measured.error().code)) +
+                     "; direct I/O is needed: choose a data folder on a local file system (ext4, XFS)");
+    }
+    method = *measured;
+  } else if (durability == "flush") {
+    method = storage::DurableMethod::kLinkedFlush;
+  }
+  disk_->set_durable_method(method);
+  LOG_INFO("durable writes by %s", method == storage::DurableMethod::kDsync ? "RWF_DSYNC" : "a linked fdatasync");
+  const auto logs = controller_->logs_of(0);
+  auto store = storage::Store::open({.folder = data_folder(),
+                                     .ring_index = 0,
+                                     .options = settings_.storage,
+                                     .disk = disk_.get(),
+                                     .clock = &clock_,
+                                     .prng = &prng_,
+                                     .counters = &lcore_counters_[0].storage,
+                                     .live_logs = logs,
+                                     .next_log_id = controller_->next_log_id(),
+                                     .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
+                                     .accept_loss_at = accept_loss_at_});
+  if (!store) return Failure(store.error().what);
+  store_ = *std::move(store);
+  return {};
+}
+
+Step Broker::make_lcore() {
+  dataplane::LcoreRequest request{.index = 0,
+                                  .options = settings_.dataplane,
+                                  .listeners = {},
+                                  .disk = disk_.get(),
+                                  .store = std::move(store_),
+                                  .clock = &clock_,
+                                  .counters = &lcore_counters_[0].dataplane,
+                                  .control_doorbell = &doorbell_};
+  for (const Listener& listener : listeners_) {
+    auto address = resolve(listener);
+    if (!address) return Failure(address.error());
+    request.listeners.push_back(*std::move(address));
+  }
+  auto lcore = dataplane::Lcore::make(std::move(request));
+  if (!lcore) return Failure(lcore.error().what);
+  lcore_ = *std::move(lcore);
+  return {};
+}
+
+Step Broker::make_slow_path() {
+  const auto ports = lcore_->bound_ports();
+  auto advertised = advertise(settings_.broker, listeners_, {ports.begin(), ports.end()});
+  if (!advertised) return Failure(advertised.error());
+  advertised_ = *std::move(advertised);
+  slow_path_ = std::make_unique<SlowPath>(*controller_, advertised_, counters_);
+  return {};
+}
+
+Step Broker::make_event_loop() {
+  std::string addresses;
+  for (size_t i = 0; i < listeners_.size(); ++i) {
+    addresses +=
+        "listener " + listeners_[i].name + " " + advertised_[i].host + " " + std::to_string(advertised_[i].port) + "\n";
+  }
+  registration_ = std::make_unique<Registration>(*metadata_, clock_, controller_->node(), addresses);
+  event_loop_ = std::make_unique<EventLoop>(EventLoopParts{.controller = controller_.get(),
+                                                           .slow_path = slow_path_.get(),
+                                                           .store = metadata_.get(),
+                                                           .registration = registration_.get(),
+                                                           .health = &health_,
+                                                           .clock = &clock_,
+                                                           .counters = &counters_,
+                                                           .doorbell = &doorbell_,
+                                                           .lcores = {{.commands = &lcore_->commands(),
+                                                                       .events = &lcore_->events(),
+                                                                       .doorbell = &lcore_->doorbell(),
+                                                                       .log = &log_ring_}}});
+  event_loop_->turn();  // the first image is in the ring before the lcore takes its first connection
+  return {};
+}
+
+Step Broker::run_lcore() {
+  const SignalsBlocked blocked;
+  lcore_thread_ = std::jthread([this] {
+    if (!cpus_.empty()) pin_this_thread(cpus_[0]);
+    set_thread_log_ring(&log_ring_);
+    lcore_->run();
+    set_thread_log_ring(nullptr);
+  });
+  return {};
+}
+
+Step Broker::say_ready() {
+  const auto ports = lcore_->bound_ports();
+  std::string line = "ready";
+  for (size_t i = 0; i < listeners_.size(); ++i) {
+    const std::string& host = listeners_[i].bind.host;
+    const bool bracketed = host.find(':') != std::string::npos;
+    line += " " + listeners_[i].name + "://" + (bracketed ? "[" + host + "]" : host) + ":" + std::to_string(ports[i]);
+  }
+  if (http_ != nullptr)
+    line += " http://" + parse_host_port(settings_.broker.http_listener)->host + ":" + std::to_string(http_->port());
+  LOG_INFO("serving %zu topics with %zu partitions as broker %d of cluster %s", controller_->image().topics().size(),
+           controller_->image().partition_count(), controller_->node().value(),
+           to_text(controller_->cluster_id()).c_str());
+  counters_.set(Metric::ready, 1);
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+  return {};
+}
+
+int Broker::run() {
+  bool stopping = false;
+  while (!event_loop_->stopped()) {
+    if (stop_was_asked() && !stopping) {
+      stopping = true;
+      LOG_INFO("stopping: writing what was taken (a second signal ends at once)");
+      health_.set_not_ready("stopping");
+      counters_.set(Metric::ready, 0);
+      event_loop_->begin_stop();
+    }
+    if (!event_loop_->turn()) event_loop_->sleep();
+  }
+  lcore_thread_.join();
+  drain_log_ring(log_ring_);
+  (void)registration_->end();
+  http_.reset();
+  LOG_INFO("stopped");
+  return event_loop_->any_lcore_failed() ? 1 : 0;
+}
+
+}  // namespace
+
+int serve(ServeRequest request) {
+  set_up_log(request.settings.broker.log_level);
+  static Doorbell doorbell;  // a signal may come until the process has ended
+  handle_stop_signals(doorbell);
+  Broker broker(std::move(request), doorbell);
+  if (auto started = broker.start(); !started) {
+    std::fprintf(stderr, "penstock: %s\n", started.error().c_str());
+    return 1;
+  }
+  return broker.run();
+}
+
+}  // namespace penstock::control

@@ -1,0 +1,22 @@
+// SIGTERM and SIGINT: the first asks to stop, the second ends the process at once.
+#pragma once
+
+#include "base/doorbell.h"
+
+namespace penstock::control {
+
+// Before threads start: they inherit the mask, so that only the calling thread takes the signals. bell outlives the
+// process's use of it.
+void handle_stop_signals(const Doorbell& bell);
+bool stop_was_asked();
+
+// Around the start of threads that shall not take them.
+class SignalsBlocked {
+ public:
+  SignalsBlocked();
+  ~SignalsBlocked();
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+};
+
+}  // namespace penstock::control

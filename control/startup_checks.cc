@@ -1,0 +1,104 @@
+#include "control/startup_checks.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+
+#include "base/log.h"
+#include "base/units.h"
+
+namespace penstock::control {
+namespace {
+
+using Failure = std::unexpected<std::string>;
+
+// Beside the ring: two state slots and the first pages of the metadata.
+constexpr uint64_t kBesideRingBytes = 16 * kMiB;
+// Files that are no connection: rings, metadata, listeners, eventfds, and some to spare.
+constexpr uint64_t kOwnFiles = 256;
+
+// The lowest folder above path that exists.
+std::filesystem::path existing_part(std::filesystem::path path) {
+  path = std::filesystem::absolute(path);
+  std::error_code error;
+  while (!std::filesystem::exists(path, error) && path.has_relative_path()) path = path.parent_path();
+  return path;
+}
+
+rlimit raise_limit(int which) {
+  rlimit limit{};
+  getrlimit(static_cast<__rlimit_resource>(which), &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(static_cast<__rlimit_resource>(which), &limit);
+  return limit;
+}
+
+}  // namespace
+
+std::expected<void, std::string> check_kernel(std::string_view release) {
+  int major = 0;
+  int minor = 0;
+  const bool read = std::sscanf(std::string(release).c_str(), "%d.%d", &major, &minor) == 2;
+  if (read && (major > 6 || (major == 6 && minor >= 1))) return {};
+  return Failure("Linux 6.1 or newer is needed, this is " + std::string(release) + "; boot a newer kernel");
+}
+
+void raise_limits(int64_t connections_max) {
+  raise_limit(RLIMIT_MEMLOCK);
+  const rlimit files = raise_limit(RLIMIT_NOFILE);
+  if (files.rlim_max < kOwnFiles + static_cast<uint64_t>(connections_max)) {
+    LOG_WARN("only %llu files may be open: fewer than max.connections (%lld) will fit; raise the limit (ulimit -n)",
+             static_cast<unsigned long long>(files.rlim_max), static_cast<long long>(connections_max));
+  }
+}
+
+std::expected<void, std::string> check_space(const std::string& folder, uint64_t ring_bytes) {
+  if (std::filesystem::exists(std::filesystem::path(folder) / "ring-0")) return {};
+  struct statvfs space{};
+  if (statvfs(existing_part(folder).c_str(), &space) != 0) return {};  // whoever opens the folder says it better
+  const uint64_t free_bytes = space.f_bavail * space.f_frsize;
+  const uint64_t needed = ring_bytes + kBesideRingBytes;
+  if (free_bytes >= needed) return {};
+  return Failure("the disk of " + folder + " has " + std::to_string(free_bytes / kMiB) + " MiB free, the ring needs " +
+                 std::to_string(needed / kMiB) + "; free some, choose another --data, or a smaller ring: " +
+                 "--set penstock.ring.bytes=" + std::to_string(ring_bytes / kMiB / 2) + "MiB");
+}
+
+std::expected<std::vector<int>, std::string> parse_cpus(const std::string& text, size_t lcores) {
+  std::vector<int> cpus;
+  const char* at = text.data();
+  const char* const end = text.data() + text.size();
+  const long online = sysconf(_SC_NPROCESSORS_CONF);
+  while (at != end) {
+    int cpu = -1;
+    const auto [next, error] = std::from_chars(at, end, cpu);
+    if (error != std::errc{} || cpu < 0 || cpu >= online || (next != end && *next != ',')) {
+      return Failure("penstock.lcore.cpus: '" + text + "' is not a list of CPU numbers from 0 to " +
+                     std::to_string(online - 1) + ", parted by commas");
+    }
+    cpus.push_back(cpu);
+    at = next == end ? end : next + 1;
+  }
+  if (!cpus.empty() && cpus.size() != lcores) {
+    return Failure("penstock.lcore.cpus: " + std::to_string(cpus.size()) + " CPUs for " + std::to_string(lcores) +
+                   " lcore(s); name one for each");
+  }
+  return cpus;
+}
+
+void pin_this_thread(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<size_t>(cpu), &set);
+  if (sched_setaffinity(0, sizeof set, &set) != 0) {
+    LOG_WARN("this thread may not run on CPU %d (a container's limit?); the kernel places it", cpu);
+  }
+}
+
+}  // namespace penstock::control

@@ -1,0 +1,25 @@
+// What the machine must offer, looked at before anything is opened. Each failure is one line that says what to do.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace penstock::control {
+
+// Linux 6.1 or newer; release: as uname tells it.
+std::expected<void, std::string> check_kernel(std::string_view release);
+
+// Lets the process open as many files and lock as much memory as its hard limits allow.
+void raise_limits(int64_t connections_max);
+
+// Room for what is made once, if it is not there yet: the ring, its state, and some for the metadata.
+std::expected<void, std::string> check_space(const std::string& folder, uint64_t ring_bytes);
+
+// CPU numbers of penstock.lcore.cpus, one an lcore, or none.
+std::expected<std::vector<int>, std::string> parse_cpus(const std::string& text, size_t lcores);
+void pin_this_thread(int cpu);
+
+}  // namespace penstock::control

@@ -1,0 +1,232 @@
+// Settings: what is taken, from where, and what is said about the rest (control/options.h, control/listeners.h).
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "control/listeners.h"
+#include "control/options.h"
+#include "control/startup_checks.h"
+
+namespace penstock::control {
+namespace {
+
+std::string refusal(Settings& settings, std::string_view assignment) {
+  const auto done = set_option(settings, assignment);
+  return done ? "" : done.error();
+}
+
+bool says(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+class ConfigFile {
+ public:
+  explicit ConfigFile(std::string_view text) {
+    const int fd = mkstemp(path_.data());
+    EXPECT_GE(fd, 0);
+    EXPECT_EQ(write(fd, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+    close(fd);
+  }
+  ~ConfigFile() { std::filesystem::remove(path_); }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = (std::filesystem::temp_directory_path() / "penstock-config-XXXXXX").string();
+};
+
+TEST(Options, names_are_unique_and_defaults_are_within_their_bounds) {
+  std::set<std::string_view> names;
+  Settings settings;
+  for (const OptionInfo& info : option_list()) {
+    EXPECT_TRUE(names.insert(info.name).second) << info.name;
+    EXPECT_FALSE(info.help.empty());
+    const std::string value = option_value(settings, info.name);
+    EXPECT_TRUE(set_option(settings, info.name, value).has_value()) << info.name << '=' << value;
+  }
+  EXPECT_TRUE(check_settings(settings).has_value());
+}
+
+TEST(Options, a_value_reaches_its_member) {
+  Settings settings;
+  EXPECT_EQ(refusal(settings, "num.partitions=7"), "");
+  EXPECT_EQ(refusal(settings, "auto.create.topics.enable=false"), "");
+  EXPECT_EQ(refusal(settings, "penstock.idle.strategy=spin"), "");
+  EXPECT_EQ(refusal(settings, "penstock.ring.seal.ms=5"), "");
+  EXPECT_EQ(refusal(settings, "broker.rack=a=b c"), "");
+  EXPECT_EQ(settings.broker.num_partitions, 7);
+  EXPECT_FALSE(settings.broker.auto_create_topics);
+  EXPECT_EQ(settings.dataplane.idle_strategy, "spin");
+  EXPECT_EQ(settings.storage.ring_seal_ms, 5);
+  EXPECT_EQ(settings.broker.broker_rack, "a=b c");
+  EXPECT_EQ(option_value(settings, "num.partitions"), "7");
+}
+
+TEST(Options, sizes_may_have_a_unit_and_other_numbers_not) {
+  Settings settings;
+  EXPECT_EQ(refusal(settings, "penstock.ring.bytes=64MiB"), "");
+  EXPECT_EQ(settings.storage.ring_bytes, 64 << 20);
+  EXPECT_EQ(refusal(settings, "penstock.ring.bytes=1GiB"), "");
+  EXPECT_EQ(settings.storage.ring_bytes, 1 << 30);
+  EXPECT_TRUE(says(refusal(settings, "penstock.ring.bytes=64MB"), "penstock.ring.bytes"));
+  EXPECT_TRUE(says(refusal(settings, "penstock.ring.bytes=9223372036854775807GiB"), "from 4194304"));
+  EXPECT_TRUE(says(refusal(settings, "num.partitions=1KiB"), "num.partitions"));
+}
+
+TEST(Options, what_is_wrong_is_named_with_what_is_allowed) {
+  Settings settings;
+  EXPECT_TRUE(says(refusal(settings, "num.partitions=0"), "num.partitions: '0' is not a whole number from 1 to 10000"));
+  EXPECT_TRUE(says(refusal(settings, "num.partitions="), "num.partitions"));
+  EXPECT_TRUE(says(refusal(settings, "num.partitions=3x"), "'3x'"));
+  EXPECT_TRUE(says(refusal(settings, "num.partitions=99999999999999999999"), "10000"));
+  EXPECT_TRUE(says(refusal(settings, "delete.topic.enable=yes"), "true or false"));
+  EXPECT_TRUE(says(refusal(settings, "penstock.idle.strategy=sleep"), "adaptive spin"));
+  EXPECT_TRUE(says(refusal(settings, "penstock.idle.strategy=adaptive spin"), "one of"));
+  EXPECT_TRUE(says(refusal(settings, "penstock.idle.strategy="), "one of"));
+  EXPECT_TRUE(says(refusal(settings, "no.such=1"), "no.such: there is no such setting"));
+  EXPECT_TRUE(says(refusal(settings, "partitions=1"), "did you mean num.partitions?"));
+  EXPECT_TRUE(says(refusal(settings, "num.partitions"), "NAME=VALUE"));
+}
+
+TEST(Options, a_file_may_write_names_in_every_way_of_toml) {
+  const ConfigFile file(R"(
+num.partitions = 3
+"max.connections" = 17
+listeners = ["PLAINTEXT://127.0.0.1:1", "INSIDE://127.0.0.1:2"]
+[penstock.ring]
+bytes = "8MiB"
+seal.ms = 7
+[auto.create.topics]
+enable = false
+)");
+  Settings settings;
+  const auto done = read_config_file(settings, file.path());
+  ASSERT_TRUE(done.has_value()) << done.error();
+  EXPECT_EQ(settings.broker.num_partitions, 3);
+  EXPECT_EQ(settings.dataplane.connections_max, 17);
+  EXPECT_EQ(settings.broker.listeners, "PLAINTEXT://127.0.0.1:1,INSIDE://127.0.0.1:2");
+  EXPECT_EQ(settings.storage.ring_bytes, 8 << 20);
+  EXPECT_EQ(settings.storage.ring_seal_ms, 7);
+  EXPECT_FALSE(settings.broker.auto_create_topics);
+}
+
+TEST(Options, a_wrong_file_is_refused_with_its_line) {
+  const auto error = [](std::string_view text) {
+    const ConfigFile file(text);
+    Settings settings;
+    const auto done = read_config_file(settings, file.path());
+    return done ? std::string() : done.error();
+  };
+  EXPECT_TRUE(
+      says(error("num.partitions = 3\nnum.partition = 4\n"), "line 2: num.partition: there is no such setting"));
+  EXPECT_TRUE(says(error("\n\nnum.partitions = 0\n"), "line 3: num.partitions: '0'"));
+  EXPECT_TRUE(says(error("num.partitions = \n"), "line 1"));
+  EXPECT_TRUE(says(error("num.partitions = 1979-05-27\n"), "num.partitions"));
+  EXPECT_TRUE(says(error("listeners = [[\"a\"]]\n"), "listeners"));
+  Settings settings;
+  EXPECT_TRUE(says(read_config_file(settings, "/nonexistent.toml").error(), "/nonexistent.toml"));
+}
+
+TEST(Options, rules_between_settings) {
+  Settings settings;
+  settings.dataplane.receive_pool_bytes = settings.dataplane.request_max_bytes;
+  EXPECT_TRUE(says(check_settings(settings).error(), "penstock.receive.pool.bytes"));
+  settings = {};
+  settings.broker.log_dirs = "/a,/b";
+  EXPECT_TRUE(says(check_settings(settings).error(), "log.dirs"));
+}
+
+TEST(Listeners, host_and_port) {
+  EXPECT_EQ(parse_host_port("127.0.0.1:9092")->host, "127.0.0.1");
+  EXPECT_EQ(parse_host_port("[::1]:80")->host, "::1");
+  EXPECT_EQ(parse_host_port("[::1]:80")->port, 80);
+  EXPECT_EQ(parse_host_port(":0")->host, "");
+  EXPECT_FALSE(parse_host_port("::1:80").has_value());
+  EXPECT_FALSE(parse_host_port("host").has_value());
+  EXPECT_FALSE(parse_host_port("host:").has_value());
+  EXPECT_FALSE(parse_host_port("host:65536").has_value());
+  EXPECT_FALSE(parse_host_port("host:-1").has_value());
+}
+
+std::expected<std::vector<Listener>, std::string> listeners_of(std::string text) {
+  BrokerOptions options;
+  options.listeners = std::move(text);
+  return parse_listeners(options);
+}
+
+TEST(Listeners, a_list_with_names_or_without) {
+  const auto both = listeners_of("127.0.0.1:1, INSIDE://[::1]:2");
+  ASSERT_TRUE(both.has_value()) << both.error();
+  EXPECT_EQ((*both)[0].name, "PLAINTEXT");
+  EXPECT_EQ((*both)[1].name, "INSIDE");
+  EXPECT_EQ((*both)[1].bind.host, "::1");
+  EXPECT_FALSE(listeners_of("").has_value());
+  EXPECT_FALSE(listeners_of("127.0.0.1:1,127.0.0.1:2").has_value()) << "two of one name";
+  EXPECT_TRUE(says(listeners_of("SSL://h:1").error(), "no TLS"));
+  EXPECT_TRUE(says(listeners_of("SASL_PLAINTEXT://h:1").error(), "no TLS and no login"));
+  EXPECT_TRUE(says(listeners_of("small://h:1").error(), "capitals"));
+}
+
+TEST(Listeners, clients_are_told_where_to_connect) {
+  BrokerOptions options;
+  const auto told = [&](std::string listeners, std::string advertised) {
+    options.listeners = std::move(listeners);
+    options.advertised_listeners = std::move(advertised);
+    const auto parsed = parse_listeners(options).value();
+    return advertise(options, parsed, std::vector<uint16_t>(parsed.size(), 1234));
+  };
+  EXPECT_EQ(told("127.0.0.1:0", "")->at(0).host, "127.0.0.1");
+  EXPECT_EQ(told("127.0.0.1:0", "")->at(0).port, 1234);
+  EXPECT_EQ(told("[::1]:0", "")->at(0).host, "::1") << "without brackets";
+  const auto two = told("127.0.0.1:0,OUT://0.0.0.0:0", "OUT://kafka.example.com:9999");
+  ASSERT_TRUE(two.has_value()) << two.error();
+  EXPECT_EQ(two->at(0).host, "127.0.0.1");
+  EXPECT_EQ(two->at(1).host, "kafka.example.com");
+  EXPECT_EQ(two->at(1).port, 9999);
+  EXPECT_EQ(told("0.0.0.0:0", "example.com:0")->at(0).port, 1234) << "port 0: the one that was bound";
+  EXPECT_TRUE(says(told("0.0.0.0:0", "0.0.0.0:9092").error(), "clients cannot connect to '0.0.0.0'"));
+  EXPECT_TRUE(says(told("0.0.0.0:0", "[::]:9092").error(), "clients cannot connect to '::'"));
+  EXPECT_TRUE(says(told("0.0.0.0:0", "OTHER://h:1").error(), "no listener named OTHER"));
+  const auto unnamed = told("0.0.0.0:0", "");  // this machine's name, or a request for the setting
+  if (unnamed)
+    EXPECT_FALSE(unnamed->at(0).host.empty() || unnamed->at(0).host == "0.0.0.0");
+  else
+    EXPECT_TRUE(says(unnamed.error(), "--set advertised.listeners=PLAINTEXT://HOST:1234")) << unnamed.error();
+}
+
+TEST(Listeners, names_are_looked_up) {
+  const auto local = resolve({.name = "PLAINTEXT", .bind = {.host = "localhost", .port = 5}});
+  ASSERT_TRUE(local.has_value()) << local.error();
+  EXPECT_TRUE(local->host == "127.0.0.1" || local->host == "::1") << local->host;
+  EXPECT_EQ(resolve({.name = "PLAINTEXT", .bind = {.host = "", .port = 5}})->host, "0.0.0.0");
+  EXPECT_TRUE(says(resolve({.name = "PLAINTEXT", .bind = {.host = "no-such-host.invalid", .port = 5}}).error(),
+                   "no-such-host.invalid"));
+}
+
+TEST(StartupChecks, kernels) {
+  EXPECT_TRUE(check_kernel("6.1.0-13-amd64").has_value());
+  EXPECT_TRUE(check_kernel("6.18.44").has_value());
+  EXPECT_TRUE(check_kernel("10.0").has_value());
+  EXPECT_TRUE(says(check_kernel("6.0.19").error(), "6.0.19"));
+  EXPECT_FALSE(check_kernel("5.15.0").has_value());
+  EXPECT_FALSE(check_kernel("strange").has_value());
+}
+
+TEST(StartupChecks, a_disk_that_is_too_small_says_how_small_the_ring_may_be) {
+  EXPECT_TRUE(check_space("/tmp/no/such/folder/yet", 0).has_value());
+  const auto full = check_space("/tmp/no/such/folder/yet", 1ull << 60);
+  ASSERT_FALSE(full.has_value());
+  EXPECT_TRUE(says(full.error(), "penstock.ring.bytes=")) << full.error();
+}
+
+TEST(StartupChecks, cpu_lists) {
+  EXPECT_TRUE(parse_cpus("", 1)->empty());
+  EXPECT_EQ(*parse_cpus("0", 1), std::vector{0});
+  EXPECT_FALSE(parse_cpus("0,0", 1).has_value());
+  EXPECT_FALSE(parse_cpus("x", 1).has_value());
+  EXPECT_FALSE(parse_cpus("-1", 1).has_value());
+  EXPECT_FALSE(parse_cpus("100000", 1).has_value());
+}
+
+}  // namespace
+}  // namespace penstock::control
