@@ -72,7 +72,7 @@ class BoundedPool final : public httplib::TaskQueue {
 
 void set_up(httplib::Server& server) {
   server.new_task_queue = [] { return new BoundedPool; };
-  server.set_keep_alive_max_count(1);  // a kept connection would keep one of the two threads
+  server.set_keep_alive_max_count(1);              // a kept connection would keep one of the two threads
   server.set_keep_alive_timeout(kSilenceSeconds);  // until the first byte, too
   server.set_read_timeout(kSilenceSeconds);
   server.set_write_timeout(kSilenceSeconds);

@@ -196,7 +196,6 @@ Step Broker::open_storage() {
     method = storage::DurableMethod::kLinkedFlush;
   }
   disk_->set_durable_method(method);
-  LOG_INFO("durable writes by %s", method == storage::DurableMethod::kDsync ? "RWF_DSYNC" : "a linked fdatasync");
   const auto logs = controller_->logs_of(0);
   auto store = storage::Store::open({.folder = data_folder(),
                                      .ring_index = 0,

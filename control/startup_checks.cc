@@ -53,7 +53,7 @@ void raise_limits(int64_t connections_max) {
   raise_limit(RLIMIT_MEMLOCK);
   const rlimit files = raise_limit(RLIMIT_NOFILE);
   if (files.rlim_max < kOwnFiles + static_cast<uint64_t>(connections_max)) {
-    LOG_WARN("only %llu files may be open: fewer than max.connections (%lld) will fit; raise the limit (ulimit -n)",
+    LOG_INFO("only %llu files may be open: fewer than max.connections (%lld) will fit; raise the limit (ulimit -n)",
              static_cast<unsigned long long>(files.rlim_max), static_cast<long long>(connections_max));
   }
 }
