@@ -1,0 +1,132 @@
+// SimStream: a client's connection from a seed: what the peer sends arrives in pieces of random size and at random
+// moments, what is sent to it is taken in part, and both ends can stop. Implements the Stream concept.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/bytes.h"
+#include "base/prng.h"
+#include "dataplane/stream.h"
+#include "tests/sim/store_model.h"
+
+namespace penstock::sim {
+
+class SimStream {
+ public:
+  enum class Event : uint8_t { kNone, kReceived, kWritable, kEnded };
+
+  explicit SimStream(uint64_t seed) : prng_(seed, 5) {}
+  SimStream(const SimStream&) = delete;
+  SimStream& operator=(const SimStream&) = delete;
+
+  // ---- the Stream
+  BufferChain& received() { return chain_; }
+  void consume(size_t n) {
+    chain_.consume(n);
+    if (n > 0) wanted_ = 0;
+  }
+  void want(size_t n) {
+    CHECK(n > chain_.size() && (wanted_ == 0 || wanted_ == n));
+    wanted_ = n;
+  }
+  void pause(bool on) { paused_ = on; }
+  size_t send(std::span<const std::span<const std::byte>> pieces) {
+    if (closed_ || watches_) return 0;
+    size_t offered = 0;
+    for (const auto& piece : pieces) offered += piece.size();
+    size_t room = std::min(offered, window_ - std::min(window_, to_peer_.size() - read_by_peer_));
+    if (room > 0 && prng_.one_in(4)) room = prng_.below(room);
+    watches_ = room < offered;
+    for (size_t left = room; const auto& piece : pieces) {
+      const auto part = piece.first(std::min(piece.size(), left));
+      to_peer_.insert(to_peer_.end(), part.begin(), part.end());
+      left -= part.size();
+    }
+    return room;
+  }
+  void close() {
+    closed_ = true;
+    chain_.clear();
+  }
+
+  // ---- the peer
+  void peer_sends(std::span<const std::byte> bytes) { from_peer_.insert(from_peer_.end(), bytes.begin(), bytes.end()); }
+  void peer_ends() { peer_ended_ = true; }
+  void peer_reads(bool on) { reads_ = on; }
+  bool closed() const { return closed_; }
+  bool paused() const { return paused_; }
+  size_t wanted() const { return wanted_; }
+  size_t undelivered() const { return from_peer_.size() - delivered_; }
+  // The next whole answer that the peer has read, without its length.
+  std::optional<std::vector<std::byte>> next_answer() {
+    if (read_by_peer_ - taken_ < 4) return std::nullopt;
+    const auto length = static_cast<size_t>(load_be<int32_t>(to_peer_.data() + taken_));
+    if (read_by_peer_ - taken_ - 4 < length) return std::nullopt;
+    const auto from = to_peer_.begin() + static_cast<std::ptrdiff_t>(taken_ + 4);
+    taken_ += 4 + length;
+    return std::vector(from, from + static_cast<std::ptrdiff_t>(length));
+  }
+
+  // ---- the wire: does at most one thing; what the owner must be told
+  Event step() {
+    if (reads_) read_by_peer_ += prng_.below(to_peer_.size() - read_by_peer_ + 1);
+    if (closed_) return Event::kNone;
+    if (watches_ && read_by_peer_ == to_peer_.size()) {
+      watches_ = false;
+      return Event::kWritable;
+    }
+    if (paused_ || prng_.one_in(4)) return Event::kNone;
+    if (undelivered() > 0) {
+      deliver();
+      return Event::kReceived;
+    }
+    if (!peer_ended_ || end_told_) return Event::kNone;
+    end_told_ = true;
+    return Event::kEnded;
+  }
+
+ private:
+  void deliver() {
+    // As a network card delivers: often some segments, sometimes a byte, sometimes all that there is.
+    const size_t most = prng_.one_in(8) ? 1 : prng_.one_in(3) ? undelivered() : 3000;
+    const size_t n = prng_.between(1, std::min(most, undelivered()));
+    const auto bytes = std::span(from_peer_).subspan(delivered_, n);
+    delivered_ += n;
+    const auto room = chain_.tail_room();
+    const size_t topped = prng_.one_in(2) ? std::min(n, room.size()) : 0;
+    std::copy_n(bytes.begin(), topped, room.begin());
+    if (topped > 0) chain_.filled(topped);
+    const auto rest = bytes.subspan(topped);
+    if (rest.empty()) return;
+    Buffer buffer(pool_, {new std::byte[rest.size() + 100], rest.size() + 100}, 0);
+    std::copy(rest.begin(), rest.end(), buffer.room().begin());
+    buffer.filled(rest.size());
+    chain_.append(std::move(buffer));
+  }
+
+  Prng prng_;
+  HeapPool pool_;
+  BufferChain chain_;
+  std::vector<std::byte> from_peer_;
+  size_t delivered_ = 0;
+  std::vector<std::byte> to_peer_;
+  size_t read_by_peer_ = 0;
+  size_t taken_ = 0;  // by next_answer()
+  size_t window_ = 100'000;
+  size_t wanted_ = 0;
+  bool paused_ = false;
+  bool watches_ = false;
+  bool reads_ = true;
+  bool peer_ended_ = false;
+  bool end_told_ = false;
+  bool closed_ = false;
+};
+
+static_assert(dataplane::Stream<SimStream>);
+
+}  // namespace penstock::sim
