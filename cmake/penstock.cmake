@@ -23,7 +23,7 @@ target_compile_options(penstock_flags INTERFACE -Wall -Wextra -Wpedantic -Wshado
   -Wno-missing-field-initializers  # a designated initialiser names what differs from the default
   # GCC 12 reports these for correct code of its own library in optimised builds.
   $<$<CXX_COMPILER_ID:GNU>:-Wno-error=restrict -Wno-error=array-bounds>
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-error=stringop-overflow -Wno-error=maybe-uninitialized>)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-error=stringop-overflow -Wno-error=maybe-uninitialized -Wno-error=uninitialized>)
 if(PENSTOCK_DCHECK)
   target_compile_definitions(penstock_flags INTERFACE PENSTOCK_DCHECK=1)
 endif()
