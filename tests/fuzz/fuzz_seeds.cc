@@ -1,0 +1,79 @@
+// fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records and DIR/views, the same each time.
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "protocol/gen/fetch.h"
+#include "protocol/gen/produce.h"
+#include "protocol/record_batch.h"
+#include "tests/fuzz/message_lists.h"
+#include "tests/protocol_random.h"
+
+namespace {
+
+using namespace penstock;
+using namespace penstock::protocol;
+using Bytes = std::vector<std::byte>;
+
+constexpr size_t kLongestSeed = 4000;
+
+void write(const std::filesystem::path& folder, size_t number, const Bytes& seed) {
+  if (seed.size() > kLongestSeed) return;
+  std::ofstream out(folder / std::to_string(number), std::ios::binary);
+  out.write(reinterpret_cast<const char*>(seed.data()), static_cast<std::streamsize>(seed.size()));
+}
+
+// A message of each kind and version. tail: bytes behind the body.
+void write_messages(const std::filesystem::path& folder, const std::vector<const MessageInfo*>& infos, size_t tail) {
+  std::filesystem::create_directories(folder);
+  Prng prng(1);
+  size_t number = 0;
+  for (size_t i = 0; i < infos.size(); ++i) {
+    const VersionRange versions = infos[i]->versions;
+    for (int16_t version = versions.min; version <= versions.max; ++version) {
+      testing::AnyMessage message(*infos[i]);
+      testing::fill(message, version, prng);
+      Bytes seed = {static_cast<std::byte>(i), static_cast<std::byte>(version - versions.min)};
+      const Bytes body = testing::encode_reference(message, version, version >= infos[i]->flexible ? &prng : nullptr);
+      seed.insert(seed.end(), body.begin(), body.end());
+      seed.resize(seed.size() + tail);
+      write(folder, number++, seed);
+    }
+  }
+}
+
+void write_records(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  Prng prng(2);
+  for (size_t number = 0; number < 30; ++number) {
+    BatchBuilder builder({.producer_id = ProducerId{prng.one_in(2) ? 5 : -1}, .producer_epoch = 0, .base_sequence = 0});
+    for (uint64_t count = prng.between(1, 5); count > 0; --count) {
+      Bytes key(prng.below(10));
+      Bytes value(prng.below(50));
+      prng.fill(value);
+      const std::vector<RecordHeader> headers(prng.below(3), RecordHeader{"name", key});
+      builder.add(static_cast<int64_t>(prng.below(1000)), prng.one_in(2) ? BatchBuilder::Bytes(key) : std::nullopt,
+                  value, headers);
+    }
+    Bytes seed = builder.finish();
+    seed.insert(seed.begin(), static_cast<std::byte>(prng.next()));
+    write(folder, number, seed);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: fuzz_seeds DIR\n");
+    return 2;
+  }
+  const std::filesystem::path folder = argv[1];
+  write_messages(folder / "requests", testing::request_messages(), 0);
+  write_messages(folder / "responses", testing::other_messages(), 0);
+  write_messages(folder / "views", {&ProduceRequest::kInfo, &FetchRequest::kInfo}, 1);
+  write_records(folder / "records");
+  return 0;
+}

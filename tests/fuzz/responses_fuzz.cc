@@ -1,0 +1,11 @@
+// Any bytes as any response, coordinator's record or embedded struct, in any version: an error or a value, and a value
+// round-trips.
+#include "tests/fuzz/message_input.h"
+#include "tests/fuzz/message_lists.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace penstock::protocol::testing;
+  static const auto infos = other_messages();
+  if (size >= kInputPrefix) check_round_trip(read_input(infos, std::as_bytes(std::span(data, size))));
+  return 0;
+}
