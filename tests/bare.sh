@@ -3,6 +3,7 @@
 # text produced and consumed by kcat before and after a restart, then `scripts/test` with small numbers.
 #   tests/bare.sh            all of it (root, network to the host's mirror, 6 GB in $TMPDIR or /var/tmp, half an hour)
 #   tests/bare.sh --setup    the root, the packages and the build only
+#   tests/bare.sh --run      all but scripts/test
 # Mirror and proxy are those of the host's apt. Everything runs in its own mount and process namespace: when this
 # script ends, however it ends, its processes and mounts are gone, and then its folder.
 set -euo pipefail
@@ -122,6 +123,10 @@ if [[ $only == --setup ]]; then
   exit
 fi
 round_trip
+if [[ $only == --run ]]; then
+  say "passed: scripts/run"
+  exit
+fi
 say "scripts/test"
 environment+=(PENSTOCK_SIM_SEEDS=20 PENSTOCK_KILL_ROUNDS=1 PENSTOCK_FUZZ_SECONDS=2)
 inside bash -c 'cd /penstock && scripts/test'
