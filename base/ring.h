@@ -38,12 +38,13 @@ class SpscRing {
 
   // Consumer only. The oldest item, or nothing.
   std::optional<T> try_pop() {
+    std::optional<T> item;  // the one that every path returns: built in the caller's place, not moved there
     const size_t head = consumer_.at.load(std::memory_order_relaxed);
     if (head == consumer_.seen) {
       consumer_.seen = producer_.at.load(std::memory_order_acquire);
-      if (head == consumer_.seen) return std::nullopt;
+      if (head == consumer_.seen) return item;
     }
-    std::optional<T> item(std::move(slots_[head & mask_]));
+    item.emplace(std::move(slots_[head & mask_]));
     slots_[head & mask_] = T{};  // what the item owned goes with it, not when its slot comes round again
     consumer_.at.store(head + 1, std::memory_order_release);
     return item;
