@@ -14,6 +14,7 @@ if [[ ${PENSTOCK_BARE_INSIDE:-no} == no ]]; then
   command -v debootstrap >/dev/null || { echo "tests/bare.sh: debootstrap is missing; run scripts/setup" >&2; exit 1; }
   repository=$(cd "$(dirname "$0")/.." && pwd)
   bare=$(mktemp -d "${TMPDIR:-/var/tmp}/penstock-bare.XXXXXX")
+  chmod 755 "$bare"  # apt fetches as a user of its own
   trap 'rm -rf --one-file-system "$bare"' EXIT
   trap 'exit 130' INT TERM
   PENSTOCK_BARE_INSIDE=yes unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
