@@ -1,48 +1,14 @@
 // A whole lcore over loopback: kernel clients against real sockets, a real ring and a real drive.
 #include <gtest/gtest.h>
 
-#include "protocol/gen/fetch.h"
-#include "protocol/gen/list_offsets.h"
 #include "protocol/gen/metadata.h"
-#include "protocol/gen/produce.h"
+#include "tests/kafka_requests.h"
 #include "tests/lcore_fixture.h"
 
 namespace penstock::testing {
 namespace {
 
 using dataplane::Metric;
-using protocol::FetchRequest;
-using protocol::FetchResponse;
-using protocol::ListOffsetsRequest;
-using protocol::ListOffsetsResponse;
-using protocol::ProduceRequest;
-using protocol::ProduceResponse;
-
-ProduceRequest produce_of(int partition, Bytes batch, int16_t acks = -1) {
-  ProduceRequest request;
-  request.acks = acks;
-  request.timeout_ms = 30'000;
-  auto& topic = request.topic_data.emplace_back();
-  topic.name = "t";
-  auto& data = topic.partition_data.emplace_back();
-  data.index = partition;
-  data.records = std::move(batch);
-  return request;
-}
-
-FetchRequest fetch_of(int partition, int64_t offset, int32_t min_bytes = 1, int32_t max_wait_ms = 60'000) {
-  FetchRequest request;
-  request.max_wait_ms = max_wait_ms;
-  request.min_bytes = min_bytes;
-  auto& topic = request.topics.emplace_back();
-  topic.topic = "t";
-  auto& data = topic.partitions.emplace_back();
-  data.partition = partition;
-  data.fetch_offset = offset;
-  data.partition_max_bytes = 1 << 20;
-  return request;
-}
-
 TEST(Lcore, WhatWasProducedIsFetched) {
   LcoreFixture broker;
   WireClient client(broker.port());

@@ -1,5 +1,4 @@
-// A real Lcore on a thread of its own, over a real drive in a folder that goes away, with this test as its control; and
-// a client that blocks.
+// A real Lcore on a thread of its own, over a real drive in a folder that goes away, with this test as its control.
 #pragma once
 
 #include <atomic>
@@ -15,6 +14,7 @@
 #include "dataplane/api/lcore.h"
 #include "storage/api/uring_disk.h"
 #include "tests/kafka_wire.h"
+#include "tests/socket_client.h"
 
 namespace penstock::testing {
 
@@ -61,36 +61,6 @@ class LcoreFixture {
   std::atomic<bool> stop_{false};
   std::atomic<bool> stopped_{false};
   uint64_t revision_ = 0;
-};
-
-class WireClient {
- public:
-  explicit WireClient(uint16_t port);
-  ~WireClient();
-  WireClient(const WireClient&) = delete;
-  WireClient& operator=(const WireClient&) = delete;
-
-  int fd() const { return fd_; }
-  // False if the peer has closed.
-  bool send(std::span<const std::byte> bytes);
-  // The next answer without its length; nullopt if the connection ended.
-  std::optional<Bytes> receive();
-  // Whether the peer closes without another answer.
-  bool sees_end();
-  void half_close();
-  void reset();
-
-  template <class Answer, class Ask>
-  std::optional<Decoded<Answer>> call(const Ask& message, int16_t version, int32_t correlation = 7) {
-    if (!send(frame_of(message, version, correlation))) return std::nullopt;
-    const auto frame = receive();
-    if (!frame) return std::nullopt;
-    return decode_answer<Answer>(*frame, version);
-  }
-
- private:
-  bool read_exactly(std::span<std::byte> out);
-  int fd_;
 };
 
 }  // namespace penstock::testing

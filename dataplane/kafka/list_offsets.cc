@@ -20,6 +20,8 @@ constexpr int64_t kEarliestLocal = -4;          // v8, KIP-405
 constexpr int64_t kLatestTiered = -5;           // v9, KIP-1005
 constexpr int64_t kEarliestPendingUpload = -6;  // v11, KIP-1023
 
+constexpr int16_t kLeaderEpochFrom = 4;
+
 int16_t needed_version(int64_t timestamp) {
   switch (timestamp) {
     case kMaxTimestamp: return 7;
@@ -36,7 +38,7 @@ void put(ListOffsetsResponse::PartitionResponse& answer, const std::optional<sto
   answer.timestamp = found->timestamp;
 }
 
-void look_up(const Broker& broker, const PartitionRoute& route, int64_t timestamp,
+void look_up(const Broker& broker, const PartitionRoute& route, int64_t timestamp, int16_t version,
              ListOffsetsResponse::PartitionResponse& answer) {
   const auto offsets = broker.store.offsets(route.log);
   if (!offsets) {
@@ -46,7 +48,7 @@ void look_up(const Broker& broker, const PartitionRoute& route, int64_t timestam
   switch (timestamp) {
     case kLatest:  // the last stable offset is the high watermark as long as there are no transactions
       answer.offset = offsets->durable.value();
-      answer.leader_epoch = route.leader_epoch.value();
+      if (version >= kLeaderEpochFrom) answer.leader_epoch = route.leader_epoch.value();
       return;
     case kEarliest:
     case kEarliestLocal: answer.offset = offsets->log_start_offset.value(); return;
@@ -82,7 +84,7 @@ std::optional<Response> list_offsets(Broker& broker, const Request& request) {
         partition.error_code = ErrorCode::kUnsupportedVersion;
         continue;
       }
-      look_up(broker, *to.partition, wanted.timestamp, partition);
+      look_up(broker, *to.partition, wanted.timestamp, request.api_version, partition);
     }
   }
   Response response(request.api_key, request.api_version, request.correlation_id);

@@ -62,7 +62,7 @@ class UringSockets {
   Nanos next_deadline() const;
   void wait(Nanos timeout);
 
-  size_t open_connections() const { return open_; }
+  const ReceivePool& pool() const { return pool_; }
 
  private:
   friend class UringStream;

@@ -1,0 +1,381 @@
+// Connection over SimStream: framing, order, overlap, parking, back-pressure. Every case runs over many seeds, that is,
+// over many ways in which the same bytes arrive and leave.
+#include <gtest/gtest.h>
+
+#include "protocol/gen/metadata.h"
+#include "tests/kafka_requests.h"
+#include "tests/sim/broker_rig.h"
+
+namespace penstock::testing {
+namespace {
+
+using dataplane::Metric;
+using protocol::MetadataRequest;
+using sim::BrokerRig;
+
+constexpr uint64_t kSeeds = 6;
+
+int32_t correlation_of(const Bytes& answer) { return load_be<int32_t>(answer.data()); }
+
+TEST(Connection, PipelinedProducesAreAnsweredInOrderAndShareACommit) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(2);
+    const uint32_t client = rig.connect();
+    constexpr int kRequests = 300;  // more than one connection may have unanswered
+    for (int i = 0; i < kRequests; ++i) {
+      rig.send(client, frame_of(produce_of(i % 2, batch_of(1, "r" + std::to_string(i) + "/")), 9, i));
+    }
+    for (int i = 0; i < kRequests; ++i) {
+      const auto frame = rig.answer(client);
+      ASSERT_TRUE(frame) << "seed " << seed << " request " << i;
+      ASSERT_EQ(correlation_of(*frame), i);
+      const auto answer = decode_answer<ProduceResponse>(*frame, 9);
+      ASSERT_TRUE(answer);
+      EXPECT_EQ(only(answer->message).error_code, ErrorCode::kNone);
+      EXPECT_EQ(only(answer->message).base_offset, i / 2);
+    }
+    EXPECT_LT(rig.storage_counters.get(storage::Metric::ring_frames), kRequests);
+  }
+}
+
+TEST(Connection, AnAnswerLeavesOnlyWhenItsDataIsDurable) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    rig.disk.faults().delay_min = rig.disk.faults().delay_max = 100 * kMillisecond;
+    const uint32_t client = rig.connect();
+    rig.send(client, frame_of(produce_of(0, batch_of(1, "x")), 9, 1));
+    while (rig.storage_counters.get(storage::Metric::batches_appended) == 0) rig.turn();
+    rig.turns(200);  // 4 ms
+    EXPECT_FALSE(rig.stream(client).next_answer());
+    rig.clock.advance(100 * kMillisecond);
+    EXPECT_TRUE(rig.answer(client));
+  }
+}
+
+TEST(Connection, OtherRequestsWaitForThePipelinedProducesBeforeThem) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    const uint32_t client = rig.connect();
+    for (int i = 0; i < 5; ++i) rig.send(client, frame_of(produce_of(0, batch_of(1, "p")), 9, i));
+    rig.send(client, frame_of(fetch_of(0, 0), 12, 5));
+    rig.send(client, frame_of(list_offsets_of(0, -1), 6, 6));
+    rig.send(client, frame_of(produce_of(0, batch_of(1, "q")), 9, 7));
+    for (int i = 0; i < 8; ++i) {
+      const auto frame = rig.answer(client);
+      ASSERT_TRUE(frame) << "seed " << seed << " request " << i;
+      ASSERT_EQ(correlation_of(*frame), i);
+      if (i == 5) {
+        EXPECT_EQ(records_of(*only(decode_answer<FetchResponse>(*frame, 12)->message).records).size(), 5u);
+      }
+      if (i == 6) {
+        EXPECT_EQ(only(decode_answer<ListOffsetsResponse>(*frame, 6)->message).offset, 5);
+      }
+    }
+  }
+}
+
+TEST(Connection, AcksZeroHasNoAnswerAndAnErrorCloses) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    const uint32_t client = rig.connect();
+    rig.send(client, frame_of(produce_of(0, batch_of(3, "x"), 0), 9, 1));
+    rig.send(client, frame_of(list_offsets_of(0, -1), 6, 2));
+    const auto frame = rig.answer(client);
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(correlation_of(*frame), 2);
+    rig.send(client, frame_of(produce_of(7, batch_of(3, "x"), 0), 9, 3));
+    rig.turns(100);
+    EXPECT_FALSE(rig.is_open(client));
+    EXPECT_EQ(rig.clients->count(), 0u);
+  }
+}
+
+TEST(Connection, LengthsThatNoRequestHasClose) {
+  for (const int32_t length : {0, -1, INT32_MIN, INT32_MAX, 100 * 1024 * 1024 + 1}) {
+    BrokerRig rig(1);
+    rig.publish(1);
+    const uint32_t client = rig.connect();
+    Bytes head(4);
+    store_be(head.data(), length);
+    rig.send(client, head);
+    rig.turns(50);
+    EXPECT_FALSE(rig.is_open(client)) << length;
+    EXPECT_EQ(rig.count(Metric::connections_closed_bad_frame), 1u) << length;
+  }
+}
+
+TEST(Connection, TheLongestLengthIsWantedWholeAndHoldsNothing) {
+  BrokerRig rig(1);
+  rig.publish(1);
+  const uint32_t client = rig.connect();
+  Bytes head(4);
+  store_be(head.data(), 100 * 1024 * 1024);
+  rig.send(client, head);
+  rig.turns(50);
+  EXPECT_TRUE(rig.is_open(client));
+  EXPECT_EQ(rig.stream(client).wanted(), 100u * 1024 * 1024 + 4);
+  EXPECT_LE(rig.stream(client).received().size(), 4u);
+}
+
+TEST(Connection, UnknownApisAndVersionsClose) {
+  const std::pair<int16_t, int16_t> kUnknown[] = {{0, 2},  {0, 14}, {1, 3},   {1, 19}, {2, 0},
+                                                  {3, 99}, {4, 0},  {999, 0}, {-1, 0}};
+  for (const auto& [key, version] : kUnknown) {
+    BrokerRig rig(1);
+    rig.publish(1);
+    const uint32_t client = rig.connect();
+    Bytes frame(4 + 10);
+    store_be<int32_t>(frame.data(), 10);
+    store_be<int16_t>(frame.data() + 4, key);
+    store_be<int16_t>(frame.data() + 6, version);
+    store_be<int16_t>(frame.data() + 12, -1);
+    rig.send(client, frame);
+    rig.turns(50);
+    EXPECT_FALSE(rig.is_open(client)) << key << " v" << version;
+    EXPECT_EQ(rig.count(Metric::connections_closed_bad_request), 1u);
+  }
+}
+
+TEST(Connection, RequestsBeforeTheFirstImageWait) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    const uint32_t client = rig.connect();
+    rig.send(client, frame_of(list_offsets_of(0, -1), 6, 1));
+    rig.turns(100);
+    EXPECT_FALSE(rig.stream(client).next_answer());
+    rig.publish(1);
+    const auto frame = rig.answer(client);
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(only(decode_answer<ListOffsetsResponse>(*frame, 6)->message).offset, 0);
+  }
+}
+
+// ---- the slow path
+
+TEST(Connection, SlowRequestsGoToControlWholeAndItsAnswerComesBack) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    const uint32_t client = rig.connect();
+    const Bytes sent = frame_of(MetadataRequest{}, 9, 5);
+    rig.send(client, sent);
+    rig.send(client, frame_of(list_offsets_of(0, -1), 6, 6));
+    rig.turns(100);
+    auto event = rig.events.try_pop();
+    ASSERT_TRUE(event);
+    const auto& slow = std::get<dataplane::SlowRequest>(*event);
+    EXPECT_EQ(slow.api_key, 3);
+    EXPECT_EQ(slow.api_version, 9);
+    EXPECT_EQ(slow.frame, Bytes(sent.begin() + 4, sent.end()));
+    EXPECT_FALSE(rig.stream(client).next_answer());  // the request behind it waits
+    const Bytes response = batch_of(1, "any bytes");
+    rig.clients->answer({slow.connection, response});
+    EXPECT_EQ(rig.answer(client), response);
+    EXPECT_TRUE(rig.answer(client));
+  }
+}
+
+TEST(Connection, AnEmptyAnswerClosesAndALateOneReachesNobody) {
+  BrokerRig rig(1);
+  rig.publish(1);
+  const uint32_t first = rig.connect();
+  const uint32_t second = rig.connect();
+  rig.send(first, frame_of(MetadataRequest{}, 9, 5));
+  rig.turns(50);
+  const auto slow = std::get<dataplane::SlowRequest>(*rig.events.try_pop());
+  rig.clients->answer({slow.connection, {}});
+  rig.turns(10);
+  EXPECT_FALSE(rig.is_open(first));
+  rig.clients->answer({slow.connection, batch_of(1, "late")});
+  rig.clients->answer({dataplane::ConnectionId{slow.connection.value() + second}, batch_of(1, "forged")});
+  rig.turns(50);
+  EXPECT_FALSE(rig.stream(second).next_answer());
+  EXPECT_TRUE(rig.is_open(second));
+}
+
+TEST(Connection, AFullEventRingParksAndGoesOn) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed, 2);
+    rig.publish(1);
+    std::vector<uint32_t> clients;
+    for (int i = 0; i < 10; ++i) {
+      clients.push_back(rig.connect());
+      rig.send(clients.back(), frame_of(MetadataRequest{}, 9, i));
+    }
+    rig.turns(100);
+    EXPECT_TRUE(rig.broker->wakeups.retrying());
+    size_t answered = 0;
+    for (int i = 0; i < 2000 && answered < clients.size(); ++i) {
+      rig.turn();
+      if (auto event = rig.events.try_pop()) {
+        rig.clients->answer({std::get<dataplane::SlowRequest>(*event).connection, batch_of(1, "ok")});
+        ++answered;
+      }
+    }
+    for (const uint32_t client : clients) EXPECT_TRUE(rig.answer(client));
+    EXPECT_EQ(rig.broker->slow_bytes, 0u);
+    EXPECT_TRUE(rig.broker->slow_frames.empty());
+  }
+}
+
+TEST(Connection, ControlHoldsABoundedAmountOfFrames) {
+  BrokerRig rig(1);
+  rig.publish(1);
+  MetadataRequest large;
+  large.topics.emplace();
+  for (int i = 0; i < 200'000; ++i) large.topics->push_back({.name = std::string(200, 'n')});
+  const Bytes frame = frame_of(large, 9, 1);
+  ASSERT_GT(frame.size() * 2, dataplane::Broker::kSlowBytesMax);
+  const uint32_t first = rig.connect();
+  const uint32_t second = rig.connect();
+  rig.send(first, frame);
+  rig.send(second, frame);
+  rig.turns(100'000);
+  auto event = rig.events.try_pop();
+  ASSERT_TRUE(event);
+  EXPECT_FALSE(rig.events.try_pop());
+  rig.clients->answer({std::get<dataplane::SlowRequest>(*event).connection, batch_of(1, "ok")});
+  rig.turns(10);
+  event = rig.events.try_pop();
+  ASSERT_TRUE(event);
+  rig.clients->answer({std::get<dataplane::SlowRequest>(*event).connection, batch_of(1, "ok")});
+  EXPECT_TRUE(rig.answer(first));
+  EXPECT_TRUE(rig.answer(second));
+}
+
+// ---- back-pressure and ends
+
+TEST(Connection, AClientThatDoesNotReadIsHeldBack) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    const uint32_t client = rig.connect();
+    rig.stream(client).peer_reads(false);
+    int sent = 0;
+    for (; sent < 4000; ++sent) rig.send(client, frame_of(produce_of(0, batch_of(1, "x", 100)), 9, sent));
+    rig.turns(3000);
+    EXPECT_TRUE(rig.stream(client).paused());
+    EXPECT_GT(rig.stream(client).undelivered(), 0u);
+    EXPECT_LT(rig.stream(client).received().size(), dataplane::Connection<sim::SimStream>::kHeldBytesMax + 700'000);
+    rig.stream(client).peer_reads(true);
+    for (int i = 0; i < sent; ++i) {
+      const auto frame = rig.answer(client);
+      ASSERT_TRUE(frame) << "seed " << seed << " answer " << i;
+      ASSERT_EQ(correlation_of(*frame), i);
+    }
+  }
+}
+
+TEST(Connection, WhatWasAskedBeforeAHalfCloseIsAnswered) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    const uint32_t client = rig.connect();
+    for (int i = 0; i < 3; ++i) rig.send(client, frame_of(produce_of(0, batch_of(1, "x")), 9, i));
+    rig.send(client, frame_of(list_offsets_of(0, -1), 6, 3));
+    rig.send(client, Bytes(3));  // of a request that will never be whole
+    rig.stream(client).peer_ends();
+    for (int i = 0; i < 4; ++i) ASSERT_TRUE(rig.answer(client)) << "seed " << seed << " answer " << i;
+    rig.turns(50);
+    EXPECT_FALSE(rig.is_open(client));
+  }
+}
+
+TEST(Connection, AParkedFetchGoesWithItsClient) {
+  BrokerRig rig(1);
+  rig.publish(1);
+  const uint32_t client = rig.connect();
+  rig.send(client, frame_of(fetch_of(0, 0, 1, 600'000), 12, 1));
+  rig.turns(50);
+  EXPECT_EQ(rig.count(Metric::fetches_parked), 1u);
+  rig.stream(client).peer_ends();
+  rig.turns(50);
+  EXPECT_FALSE(rig.is_open(client));
+  EXPECT_EQ(rig.clients->count(), 0u);
+}
+
+TEST(Connection, IdleOnesAreReapedBusyOnesAreNot) {
+  BrokerRig rig(1);
+  rig.publish(1);
+  const uint32_t idle = rig.connect();
+  const uint32_t polling = rig.connect();
+  rig.send(polling, frame_of(fetch_of(0, 0, 1, 600'000), 12, 1));
+  rig.turns(50);
+  rig.clock.advance(60 * kSecond);
+  rig.turn();
+  const uint32_t fresh = rig.connect();
+  rig.clients->reap_idle(rig.clock.monotonic() - 30 * kSecond);
+  EXPECT_FALSE(rig.is_open(idle));
+  EXPECT_TRUE(rig.is_open(polling));
+  EXPECT_TRUE(rig.is_open(fresh));
+  EXPECT_EQ(rig.count(Metric::connections_closed_idle), 1u);
+}
+
+TEST(Connection, StopAnswersWhatWasAppendedAndBeginsNothing) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    const uint32_t producer = rig.connect();
+    const uint32_t poller = rig.connect();
+    rig.disk.faults().delay_min = rig.disk.faults().delay_max = 10 * kMillisecond;
+    rig.send(producer, frame_of(produce_of(0, batch_of(1, "x")), 9, 1));
+    rig.send(poller, frame_of(fetch_of(0, 100, 1, 600'000), 12, 1));
+    while (rig.storage_counters.get(storage::Metric::batches_appended) == 0) rig.turn();
+    rig.clients->stop();
+    rig.send(producer, frame_of(produce_of(0, batch_of(1, "never")), 9, 2));
+    ASSERT_TRUE(rig.answer(producer));
+    rig.turns(1000);
+    EXPECT_EQ(rig.clients->count(), 0u);
+    EXPECT_EQ(rig.storage_counters.get(storage::Metric::batches_appended), 1u);
+  }
+}
+
+TEST(Connection, WhenTheDeviceFailsProducersAreNotToldASuccess) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    const uint32_t before = rig.connect();
+    const uint32_t after = rig.connect();
+    rig.disk.faults().fail_write_in = 1;
+    rig.send(before, frame_of(produce_of(0, batch_of(1, "x")), 9, 1));
+    EXPECT_FALSE(rig.answer(before, 300));
+    EXPECT_FALSE(rig.is_open(before));
+    const auto answer = rig.call<ProduceResponse>(after, produce_of(0, batch_of(1, "y")), 9);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(only(*answer).error_code, ErrorCode::kKafkaStorageError);
+    EXPECT_TRUE(only(*answer).error_message.has_value());
+    EXPECT_EQ(rig.count(Metric::produce_refused), 1u);
+  }
+}
+
+TEST(Connection, RandomBytesNeverDisturbTheOthers) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    Prng prng(seed);
+    const uint32_t good = rig.connect();
+    for (int i = 0; i < 200; ++i) {
+      const uint32_t hostile = rig.connect();
+      // A true frame, mutilated, so that the damage reaches every depth.
+      Bytes frame = i % 2 == 0 ? frame_of(produce_of(0, batch_of(3, "h")), 9, i) : frame_of(fetch_of(0, 0), 12, i);
+      for (uint64_t n = prng.between(1, 8); n > 0; --n) {
+        frame[4 + prng.below(frame.size() - 4)] = static_cast<std::byte>(prng.next());
+      }
+      if (prng.one_in(3)) frame.resize(prng.between(1, frame.size()));
+      rig.send(hostile, frame);
+      if (prng.one_in(2)) rig.stream(hostile).peer_ends();
+    }
+    rig.turns(30);
+    const auto answer = rig.call<ProduceResponse>(good, produce_of(0, batch_of(1, "good")), 9);
+    ASSERT_TRUE(answer) << "seed " << seed;
+    EXPECT_EQ(only(*answer).error_code, ErrorCode::kNone);
+    EXPECT_GT(rig.count(Metric::connections_closed_bad_request), 0u);
+  }
+}
+
+}  // namespace
+}  // namespace penstock::testing

@@ -1,0 +1,371 @@
+// Fetch and ListOffsets: limits, long polls and what ends them, epochs, sessions, versions 4 to 18 and 1 to 11.
+#include <gtest/gtest.h>
+
+#include "tests/kafka_requests.h"
+#include "tests/sim/broker_rig.h"
+
+namespace penstock::testing {
+namespace {
+
+using dataplane::Metric;
+using sim::BrokerRig;
+
+class Fetch : public ::testing::Test {
+ protected:
+  Fetch() : rig(1) {
+    rig.publish(3);
+    client = rig.connect();
+    producer = rig.connect();
+  }
+  void produce(int partition, Bytes batch) {
+    const auto answer = rig.call<ProduceResponse>(producer, produce_of(partition, std::move(batch)), 9);
+    ASSERT_TRUE(answer);
+    ASSERT_EQ(only(*answer).error_code, ErrorCode::kNone);
+  }
+  size_t count_of(const FetchResponse::PartitionData& data) { return records_of(*data.records).size(); }
+
+  BrokerRig rig;
+  uint32_t client;
+  uint32_t producer;
+};
+
+TEST_F(Fetch, EveryVersionIsServed) {
+  produce(0, batch_of(2, "a"));
+  produce(0, batch_of(3, "b"));
+  for (int16_t version = 4; version <= 18; ++version) {
+    FetchRequest request = fetch_of(0, 0);
+    if (version >= 13) {
+      request.topics[0].topic.clear();
+      request.topics[0].topic_id.bytes[0] = 9;
+    }
+    const auto answer = rig.call<FetchResponse>(client, request, version);
+    ASSERT_TRUE(answer) << version;
+    EXPECT_EQ(answer->error_code, ErrorCode::kNone);
+    EXPECT_EQ(answer->session_id, 0);
+    const auto& data = only(*answer);
+    EXPECT_EQ(data.error_code, ErrorCode::kNone) << version;
+    EXPECT_EQ(data.high_watermark, 5);
+    EXPECT_EQ(data.last_stable_offset, 5);
+    EXPECT_EQ(data.log_start_offset, version >= 5 ? 0 : -1);
+    EXPECT_EQ(data.preferred_read_replica, -1);
+    EXPECT_FALSE(data.aborted_transactions.has_value());
+    const auto records = records_of(*data.records);
+    ASSERT_EQ(records.size(), 5u) << version;
+    EXPECT_EQ(records[4].second, "b2");
+  }
+}
+
+TEST_F(Fetch, AnOffsetInsideABatchGivesTheWholeBatch) {
+  produce(0, batch_of(5, "a"));
+  produce(0, batch_of(5, "b"));
+  const auto answer = rig.call<FetchResponse>(client, fetch_of(0, 3), 12);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(count_of(only(*answer)), 10u);
+  const auto second = rig.call<FetchResponse>(client, fetch_of(0, 5), 12);
+  EXPECT_EQ(count_of(only(*second)), 5u);
+}
+
+TEST_F(Fetch, TheFirstPartitionWithDataGivesABatchWhateverTheLimits) {
+  for (int partition = 0; partition < 3; ++partition) produce(partition, batch_of(1, "x", 10'000));
+  FetchRequest request = fetch_of(0, 1);  // nothing there yet
+  request.topics[0].partitions[0].partition_max_bytes = 1;
+  request.max_bytes = 1;
+  for (int partition = 1; partition < 3; ++partition) {
+    request.topics[0].partitions.push_back({.partition = partition, .fetch_offset = 0, .partition_max_bytes = 1});
+  }
+  const auto answer = rig.call<FetchResponse>(client, request, 12);
+  ASSERT_TRUE(answer);
+  const auto& data = answer->responses[0].partitions;
+  EXPECT_EQ(count_of(data[0]), 0u);
+  EXPECT_EQ(count_of(data[1]), 1u);
+  EXPECT_EQ(count_of(data[2]), 0u);
+}
+
+TEST_F(Fetch, LaterPartitionsGetOnlyWhatFits) {
+  for (int i = 0; i < 4; ++i) {
+    produce(0, batch_of(1, "x", 10'000));
+    produce(1, batch_of(1, "y", 10'000));
+  }
+  FetchRequest request = fetch_of(0, 0);
+  request.topics[0].partitions[0].partition_max_bytes = 25'000;
+  request.topics[0].partitions.push_back({.partition = 1, .fetch_offset = 0, .partition_max_bytes = 1 << 20});
+  request.max_bytes = 36'000;
+  const auto answer = rig.call<FetchResponse>(client, request, 12);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(count_of(answer->responses[0].partitions[0]), 2u);
+  EXPECT_EQ(count_of(answer->responses[0].partitions[1]), 1u);
+}
+
+TEST_F(Fetch, TheBrokersLimitIsBelowTheClients) {
+  rig.options.fetch_max_bytes = 25'000;
+  for (int i = 0; i < 5; ++i) produce(0, batch_of(1, "x", 10'000));
+  const auto answer = rig.call<FetchResponse>(client, fetch_of(0, 0), 12);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(count_of(only(*answer)), 2u);
+}
+
+TEST_F(Fetch, OffsetsOutOfRangeAreRefusedWithTheRange) {
+  produce(0, batch_of(5, "a"));
+  for (const int64_t offset : {int64_t{-1}, int64_t{6}, INT64_MAX, INT64_MIN}) {
+    const auto answer = rig.call<FetchResponse>(client, fetch_of(0, offset), 12);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(only(*answer).error_code, ErrorCode::kOffsetOutOfRange) << offset;
+    EXPECT_EQ(only(*answer).log_start_offset, 0);
+    EXPECT_EQ(only(*answer).high_watermark, 5);
+  }
+  const auto end = rig.call<FetchResponse>(client, fetch_of(0, 5, 1, 0), 12);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(only(*end).error_code, ErrorCode::kNone);
+  EXPECT_EQ(count_of(only(*end)), 0u);
+}
+
+TEST_F(Fetch, EpochsAndUnknownPlaces) {
+  const auto error_of = [&](const FetchRequest& request, int16_t version = 12) {
+    return only(*rig.call<FetchResponse>(client, request, version)).error_code;
+  };
+  FetchRequest request = fetch_of(0, 0, 0);
+  for (const auto& [epoch, error] :
+       {std::pair(-1, ErrorCode::kNone), std::pair(3, ErrorCode::kNone), std::pair(2, ErrorCode::kFencedLeaderEpoch),
+        std::pair(4, ErrorCode::kUnknownLeaderEpoch)}) {
+    request.topics[0].partitions[0].current_leader_epoch = epoch;
+    EXPECT_EQ(error_of(request), error) << epoch;
+  }
+  EXPECT_EQ(error_of(fetch_of(3, 0)), ErrorCode::kUnknownTopicOrPartition);
+  EXPECT_EQ(error_of(fetch_of(-1, 0)), ErrorCode::kUnknownTopicOrPartition);
+  FetchRequest unknown = fetch_of(0, 0);
+  unknown.topics[0].topic = "no such";
+  EXPECT_EQ(error_of(unknown), ErrorCode::kUnknownTopicOrPartition);
+  unknown.topics[0].topic_id.bytes[0] = 77;
+  EXPECT_EQ(error_of(unknown, 13), ErrorCode::kUnknownTopicId);
+}
+
+TEST_F(Fetch, SessionsAreOff) {
+  FetchRequest request = fetch_of(0, 0, 0);
+  for (const auto& [id, epoch, error] :
+       {std::tuple(0, -1, ErrorCode::kNone), std::tuple(0, 0, ErrorCode::kNone), std::tuple(55, -1, ErrorCode::kNone),
+        std::tuple(55, 1, ErrorCode::kFetchSessionIdNotFound), std::tuple(0, 1, ErrorCode::kFetchSessionIdNotFound)}) {
+    request.session_id = id;
+    request.session_epoch = epoch;
+    const auto answer = rig.call<FetchResponse>(client, request, 12);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->error_code, error) << id << " " << epoch;
+    EXPECT_EQ(answer->session_id, 0);
+    EXPECT_EQ(answer->responses.empty(), error != ErrorCode::kNone);
+  }
+}
+
+TEST_F(Fetch, ReadCommittedListsNoAbortedTransactions) {
+  produce(0, batch_of(1, "a"));
+  FetchRequest request = fetch_of(0, 0);
+  request.isolation_level = 1;
+  const auto answer = rig.call<FetchResponse>(client, request, 12);
+  ASSERT_TRUE(answer);
+  ASSERT_TRUE(only(*answer).aborted_transactions.has_value());
+  EXPECT_TRUE(only(*answer).aborted_transactions->empty());
+  EXPECT_EQ(count_of(only(*answer)), 1u);
+}
+
+// ---- the long poll
+
+TEST_F(Fetch, ALongPollEndsWithDurableData) {
+  rig.send(client, frame_of(fetch_of(0, 0, 1, 60'000), 12, 77));
+  rig.turns(100);
+  EXPECT_EQ(rig.count(Metric::fetches_parked), 1u);
+  produce(1, batch_of(1, "elsewhere"));
+  rig.turns(100);
+  EXPECT_FALSE(rig.stream(client).next_answer());
+  produce(0, batch_of(2, "here"));
+  const auto frame = rig.answer(client);
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(count_of(only(decode_answer<FetchResponse>(*frame, 12)->message)), 2u);
+  EXPECT_EQ(rig.broker->wakeups.next_deadline(), std::numeric_limits<Nanos>::max());
+}
+
+TEST_F(Fetch, MinBytesIsTheSumOverAllPartitions) {
+  FetchRequest request = fetch_of(0, 0, 25'000, 60'000);
+  request.topics[0].partitions.push_back({.partition = 1, .fetch_offset = 0, .partition_max_bytes = 1 << 20});
+  rig.send(client, frame_of(request, 12, 77));
+  for (int i = 0; i < 2; ++i) {
+    produce(i, batch_of(1, "x", 10'000));
+    rig.turns(100);
+    EXPECT_FALSE(rig.stream(client).next_answer());
+  }
+  produce(1, batch_of(1, "x", 10'000));
+  const auto frame = rig.answer(client);
+  ASSERT_TRUE(frame);
+  const auto answer = decode_answer<FetchResponse>(*frame, 12)->message;
+  EXPECT_EQ(count_of(answer.responses[0].partitions[0]), 1u);
+  EXPECT_EQ(count_of(answer.responses[0].partitions[1]), 2u);
+}
+
+TEST_F(Fetch, ALongPollEndsAtItsDeadlineWithWhatThereIs) {
+  produce(0, batch_of(1, "x"));
+  rig.send(client, frame_of(fetch_of(0, 0, 1'000'000, 500), 12, 77));
+  rig.turns(200);
+  EXPECT_FALSE(rig.stream(client).next_answer());
+  EXPECT_LE(rig.broker->wakeups.next_deadline(), rig.clock.monotonic() + 500 * kMillisecond);
+  rig.clock.advance(500 * kMillisecond);
+  const auto frame = rig.answer(client);
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(count_of(only(decode_answer<FetchResponse>(*frame, 12)->message)), 1u);
+}
+
+TEST_F(Fetch, ALongPollEndsWhenItsTopicGoes) {
+  rig.send(client, frame_of(fetch_of(0, 0, 1, 600'000), 12, 77));
+  rig.turns(100);
+  rig.publish_nothing();
+  const auto frame = rig.answer(client);
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(only(decode_answer<FetchResponse>(*frame, 12)->message).error_code, ErrorCode::kUnknownTopicOrPartition);
+}
+
+TEST_F(Fetch, ALongPollSurvivesAnImageThatStillHasItsTopic) {
+  rig.send(client, frame_of(fetch_of(0, 0, 1, 600'000), 12, 77));
+  rig.turns(100);
+  rig.publish(3);
+  rig.turns(100);
+  EXPECT_FALSE(rig.stream(client).next_answer());
+  produce(0, batch_of(1, "x"));
+  EXPECT_TRUE(rig.answer(client));
+  EXPECT_EQ(rig.count(Metric::fetches_parked), 1u);
+}
+
+TEST_F(Fetch, AnErrorInOnePartitionAnswersAtOnce) {
+  FetchRequest request = fetch_of(0, 0, 1'000, 600'000);
+  request.topics[0].partitions.push_back({.partition = 9, .fetch_offset = 0, .partition_max_bytes = 1});
+  const auto answer = rig.call<FetchResponse>(client, request, 12);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->responses[0].partitions[1].error_code, ErrorCode::kUnknownTopicOrPartition);
+}
+
+TEST_F(Fetch, ManyWaitForOneLogAndOthersDoNotWake) {
+  std::vector<uint32_t> waiting;
+  for (int i = 0; i < 50; ++i) {
+    waiting.push_back(rig.connect());
+    rig.send(waiting.back(), frame_of(fetch_of(i % 2, 0, 1, 600'000), 12, i));
+  }
+  rig.turns(200);
+  produce(0, batch_of(1, "x"));
+  rig.turns(200);
+  for (size_t i = 0; i < waiting.size(); ++i) {
+    EXPECT_EQ(rig.stream(waiting[i]).next_answer().has_value(), i % 2 == 0) << i;
+  }
+}
+
+// ---- how the bytes leave
+
+TEST_F(Fetch, SmallBatchesAreGatheredLargeOnesAreNot) {
+  for (int i = 0; i < 20; ++i) produce(0, batch_of(1, "s", 10));
+  const auto small = rig.call<FetchResponse>(client, fetch_of(0, 0), 12);
+  ASSERT_TRUE(small);
+  EXPECT_EQ(count_of(only(*small)), 20u);
+  // All but the first of a run, which goes as it lies.
+  const uint64_t gathered = rig.count(Metric::bytes_gathered);
+  EXPECT_GE(gathered, only(*small).records->size() * 9 / 10);
+  for (int i = 0; i < 20; ++i) produce(1, batch_of(1, "l", 5000));
+  const auto large = rig.call<FetchResponse>(client, fetch_of(1, 0), 12);
+  ASSERT_TRUE(large);
+  EXPECT_EQ(count_of(only(*large)), 20u);
+  EXPECT_EQ(rig.count(Metric::bytes_gathered), gathered);
+  EXPECT_EQ(rig.count(Metric::bytes_fetched), only(*small).records->size() + only(*large).records->size());
+}
+
+TEST(FetchOut, AnAnswerOfMegabytesLeavesWholeThroughAnySequenceOfShortSends) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(2);
+    const uint32_t client = rig.connect();
+    Prng prng(seed);
+    Bytes sent[2];
+    for (int i = 0; i < 60; ++i) {
+      const int partition = static_cast<int>(prng.below(2));
+      const Bytes batch =
+          batch_of(static_cast<int>(prng.between(1, 4)), "b", prng.one_in(2) ? prng.below(200) : prng.below(60'000));
+      const auto answer = rig.call<ProduceResponse>(client, produce_of(partition, batch), 9);
+      ASSERT_TRUE(answer);
+      ASSERT_EQ(only(*answer).error_code, ErrorCode::kNone);
+      Bytes stored = batch;
+      const auto head = std::span<std::byte, protocol::kBatchHeaderBytes>(stored.data(), protocol::kBatchHeaderBytes);
+      protocol::store_base_offset(head, Offset{only(*answer).base_offset});
+      protocol::store_partition_leader_epoch(head, LeaderEpoch{3});
+      sent[partition].insert(sent[partition].end(), stored.begin(), stored.end());
+    }
+    FetchRequest request = fetch_of(0, 0);
+    request.topics[0].partitions[0].partition_max_bytes = 50'000'000;
+    request.topics[0].partitions.push_back({.partition = 1, .fetch_offset = 0, .partition_max_bytes = 50'000'000});
+    const auto answer = rig.call<FetchResponse>(client, request, seed % 2 == 0 ? 11 : 12);
+    ASSERT_TRUE(answer) << "seed " << seed;
+    EXPECT_EQ(*answer->responses[0].partitions[0].records, sent[0]);
+    EXPECT_EQ(*answer->responses[0].partitions[1].records, sent[1]);
+  }
+}
+
+TEST(FetchOut, WhenPromisedRecordsGoTheConnectionEnds) {
+  BrokerRig rig(1);
+  rig.publish(1);
+  const uint32_t client = rig.connect();
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(rig.call<ProduceResponse>(client, produce_of(0, batch_of(1, "x", 100'000)), 9));
+  }
+  rig.stream(client).peer_reads(false);
+  rig.send(client, frame_of(fetch_of(0, 0), 12, 1));
+  rig.turns(200);
+  rig.store->drop_log(storage::LogId{1});
+  rig.stream(client).peer_reads(true);
+  rig.turns(200);
+  EXPECT_FALSE(rig.is_open(client));
+}
+
+// ---- ListOffsets
+
+TEST_F(Fetch, ListOffsetsInEveryVersion) {
+  produce(0, batch_of(5, "a"));
+  for (int16_t version = 1; version <= 11; ++version) {
+    const auto latest = rig.call<ListOffsetsResponse>(client, list_offsets_of(0, -1), version);
+    ASSERT_TRUE(latest) << version;
+    EXPECT_EQ(only(*latest).offset, 5);
+    EXPECT_EQ(only(*latest).timestamp, -1);
+    EXPECT_EQ(only(*latest).leader_epoch, version >= 4 ? 3 : -1);
+    EXPECT_EQ(only(*rig.call<ListOffsetsResponse>(client, list_offsets_of(0, -2), version)).offset, 0);
+  }
+}
+
+TEST_F(Fetch, ListOffsetsOfTimesAndOfTheSpecialOnes) {
+  produce(0, batch_of(5, "a"));  // timestamps 1'700'000'000'000 to ...004
+  const auto ask = [&](int64_t timestamp, int16_t version = 11) {
+    const auto answer = rig.call<ListOffsetsResponse>(client, list_offsets_of(0, timestamp), version);
+    EXPECT_TRUE(answer);
+    return only(*answer);
+  };
+  EXPECT_EQ(ask(1'700'000'000'002).offset, 2);
+  EXPECT_EQ(ask(1'700'000'000'002).timestamp, 1'700'000'000'002);
+  EXPECT_EQ(ask(0).offset, 0);
+  EXPECT_EQ(ask(1'700'000'000'005).offset, -1);
+  EXPECT_EQ(ask(1'700'000'000'005).timestamp, -1);
+  EXPECT_EQ(ask(1'700'000'000'005).error_code, ErrorCode::kNone);
+  EXPECT_EQ(ask(-3).offset, 4);
+  EXPECT_EQ(ask(-3).timestamp, 1'700'000'000'004);
+  EXPECT_EQ(ask(-4).offset, 0);
+  EXPECT_EQ(ask(-5).offset, -1);
+  EXPECT_EQ(ask(-6).offset, -1);
+  EXPECT_EQ(ask(-7).error_code, ErrorCode::kUnsupportedVersion);
+  EXPECT_EQ(ask(-3, 6).error_code, ErrorCode::kUnsupportedVersion);
+  EXPECT_EQ(ask(-4, 7).error_code, ErrorCode::kUnsupportedVersion);
+  EXPECT_EQ(ask(-5, 8).error_code, ErrorCode::kUnsupportedVersion);
+  EXPECT_EQ(ask(-6, 10).error_code, ErrorCode::kUnsupportedVersion);
+}
+
+TEST_F(Fetch, ListOffsetsErrors) {
+  const auto error_of = [&](const ListOffsetsRequest& request) {
+    return only(*rig.call<ListOffsetsResponse>(client, request, 6)).error_code;
+  };
+  EXPECT_EQ(error_of(list_offsets_of(3, -1)), ErrorCode::kUnknownTopicOrPartition);
+  ListOffsetsRequest stale = list_offsets_of(0, -1);
+  stale.topics[0].partitions[0].current_leader_epoch = 2;
+  EXPECT_EQ(error_of(stale), ErrorCode::kFencedLeaderEpoch);
+  stale.topics[0].partitions[0].current_leader_epoch = 4;
+  EXPECT_EQ(error_of(stale), ErrorCode::kUnknownLeaderEpoch);
+}
+
+}  // namespace
+}  // namespace penstock::testing

@@ -1,0 +1,375 @@
+// UringSockets over loopback, driven by hand on one thread: receive memory and its line, closing, refusing.
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+
+#include "base/prng.h"
+#include "dataplane/sockets/uring_sockets.h"
+#include "tests/socket_client.h"
+
+namespace penstock::testing {
+namespace {
+
+using dataplane::Metric;
+using dataplane::ReceivePool;
+using dataplane::SocketEvent;
+using dataplane::SocketOptions;
+using dataplane::UringSockets;
+using dataplane::UringStream;
+
+constexpr size_t kBuffer = ReceivePool::kBufferBytes;
+
+// ---- the pool
+
+TEST(ReceivePool, TheSharesAddUpToThePool) {
+  ReceivePool pool(64 * kBuffer);
+  EXPECT_EQ(pool.landing_limit() + pool.reserve_limit(), 64u);
+  std::vector<std::span<std::byte>> taken;
+  for (auto memory = pool.take_landing(); !memory.empty(); memory = pool.take_landing()) taken.push_back(memory);
+  EXPECT_EQ(taken.size(), pool.landing_limit());
+  EXPECT_FALSE(pool.try_reserve(pool.reserve_limit() + 1));
+  ASSERT_TRUE(pool.try_reserve(pool.reserve_limit()));
+  EXPECT_FALSE(pool.try_reserve(1));
+  for (size_t i = 0; i < pool.reserve_limit(); ++i) taken.push_back(pool.take_reserved());
+  EXPECT_EQ(pool.reserved(), pool.reserve_limit());
+  for (const auto& memory : taken) pool.release(memory);
+  EXPECT_EQ(pool.reserved(), 0u);
+  EXPECT_EQ(pool.landing_used(), 0u);
+}
+
+TEST(ReceivePool, TheLastOneHomeIsTheFirstOneOut) {
+  ReceivePool pool(64 * kBuffer);
+  const auto first = pool.take_landing();
+  const auto second = pool.take_landing();
+  pool.release(first);
+  EXPECT_EQ(pool.take_landing().data(), first.data());
+  pool.release(second);
+  pool.release(first);
+}
+
+// ---- sockets
+
+class Sockets : public ::testing::Test {
+ protected:
+  void open(size_t pool_bytes = 4 * kMiB, size_t connections_max = 1000) {
+    auto made = UringSockets::make({.receive_pool_bytes = pool_bytes,
+                                    .request_bytes_max = 3 * kMiB,
+                                    .request_head_bytes = 4,
+                                    .connections_max = connections_max,
+                                    .backlog = 512},
+                                   counters);
+    ASSERT_TRUE(made) << made.error();
+    sockets = *std::move(made);
+    const auto bound = sockets->listen("127.0.0.1", 0);
+    ASSERT_TRUE(bound) << bound.error();
+    port = *bound;
+    sockets->start(doorbell);
+  }
+  // Turns, once at least, until done() holds.
+  void turn_until(const std::function<bool()>& done) {
+    do {
+      sockets->wait(kMillisecond);
+      sockets->enter();
+      while (const auto event = sockets->next()) take(*event);
+    } while (!done());
+  }
+  void turn() {
+    turn_until([] { return true; });
+  }
+  void take(const SocketEvent& event) {
+    switch (event.kind) {
+      case SocketEvent::Kind::kAccepted: streams.push_back(event.stream); break;
+      case SocketEvent::Kind::kEnded: ++ended; break;
+      case SocketEvent::Kind::kBroken:
+        ++broken;
+        event.stream->close();
+        break;
+      case SocketEvent::Kind::kWritable: ++writable; break;
+      case SocketEvent::Kind::kReceived:
+        if (on_received) on_received(*event.stream);
+        break;
+    }
+  }
+  // Connects clients, and waits until the i-th one's stream is streams[i].
+  void connect(size_t n) {
+    for (size_t i = 0; i < n; ++i) {
+      clients.push_back(std::make_unique<WireClient>(port));
+      turn_until([&] { return streams.size() == clients.size(); });
+    }
+  }
+  uint64_t count(Metric metric) const { return counters.get(metric); }
+
+  static Bytes pattern(size_t n, unsigned seed) {
+    Bytes bytes(n);
+    Prng(seed).fill(bytes);
+    return bytes;
+  }
+  static Bytes contents(UringStream& stream, size_t n) {
+    Bytes bytes(n);
+    stream.received().copy_out(0, bytes);
+    return bytes;
+  }
+
+  dataplane::DataplaneCounters counters;
+  Doorbell doorbell;
+  std::unique_ptr<UringSockets> sockets;
+  uint16_t port = 0;
+  std::vector<UringStream*> streams;
+  std::vector<std::unique_ptr<WireClient>> clients;
+  std::function<void(UringStream&)> on_received;
+  int ended = 0;
+  int broken = 0;
+  int writable = 0;
+};
+
+TEST_F(Sockets, BytesComeAndGo) {
+  open();
+  connect(1);
+  const Bytes sent = pattern(1000, 1);
+  ASSERT_TRUE(clients[0]->send(sent));
+  turn_until([&] { return streams[0]->received().size() == 1000; });
+  EXPECT_EQ(contents(*streams[0], 1000), sent);
+  streams[0]->consume(1000);
+  const std::span<const std::byte> pieces[] = {std::span(sent).first(10), std::span(sent).subspan(10)};
+  EXPECT_EQ(streams[0]->send(pieces), 1000u);
+  Bytes read(1000);
+  ASSERT_TRUE(clients[0]->read_exactly(read));
+  EXPECT_EQ(read, sent);
+  clients[0]->half_close();
+  turn_until([&] { return ended == 1; });
+  streams[0]->close();
+  streams[0]->close();
+  EXPECT_TRUE(clients[0]->sees_end());
+  turn_until([&] { return count(Metric::connections_closed) == 1; });
+  EXPECT_EQ(count(Metric::bytes_received), 1000u);
+  EXPECT_EQ(count(Metric::bytes_sent), 1000u);
+  EXPECT_EQ(count(Metric::connections_open), 0u);
+}
+
+TEST_F(Sockets, ASlowSenderDoesNotHoldABufferForEachByte) {
+  open();
+  connect(1);
+  const Bytes sent = pattern(5000, 2);
+  for (size_t i = 0; i < sent.size(); i += 10) {
+    ASSERT_TRUE(clients[0]->send(std::span(sent).subspan(i, 10)));
+    turn_until([&] { return streams[0]->received().size() == i + 10; });
+  }
+  EXPECT_LE(streams[0]->received().buffer_count(), 3u);
+  EXPECT_EQ(contents(*streams[0], sent.size()), sent);
+  EXPECT_GT(count(Metric::bytes_coalesced), 0u);
+}
+
+TEST_F(Sockets, TheBeginningOfARequestHoldsNoBufferOfThePool) {
+  open();
+  connect(7);  // as many as may land
+  turn_until([&] { return sockets->pool().landing_used() == sockets->pool().landing_limit(); });
+  for (const auto& client : clients) ASSERT_TRUE(client->send(pattern(500, 3)));
+  turn_until([&] {
+    return std::ranges::all_of(streams, [](UringStream* stream) { return stream->received().size() == 500; });
+  });
+  turn();
+  for (UringStream* stream : streams) EXPECT_EQ(stream->received().tail_room().size(), 0u);
+  for (UringStream* stream : streams) EXPECT_EQ(contents(*stream, 500), pattern(500, 3));
+}
+
+TEST_F(Sockets, ALargeRequestIsReceivedIntoWhatWasReservedForIt) {
+  open();
+  connect(1);
+  const Bytes sent = pattern(3 * kMiB, 4);
+  size_t handed = 0;
+  on_received = [&](UringStream& stream) { stream.want(sent.size()); };
+  turn_until([&] {
+    handed += clients[0]->send_some(std::span(sent).subspan(handed));
+    return streams[0]->received().size() == sent.size();
+  });
+  EXPECT_EQ(contents(*streams[0], sent.size()), sent);
+  EXPECT_LE(streams[0]->received().buffer_count(), ReceivePool::buffers_for(sent.size()) + 2);
+  streams[0]->consume(sent.size());
+  EXPECT_EQ(sockets->pool().reserved(), 0u);
+  // And small ones again.
+  on_received = nullptr;
+  ASSERT_TRUE(clients[0]->send(pattern(100, 5)));
+  turn_until([&] { return streams[0]->received().size() == 100; });
+}
+
+TEST_F(Sockets, RequestsWaitInLineForMemoryAndAllComplete) {
+  open();
+  constexpr size_t kClients = 12;
+  connect(kClients);
+  const size_t n = 2 * kMiB + 12'345;  // one at a time fits into the 3.5 MiB that can be reserved
+  std::vector<Bytes> sent;
+  for (unsigned i = 0; i < kClients; ++i) sent.push_back(pattern(n, 10 + i));
+  std::vector<size_t> handed(kClients);
+  size_t completed = 0;
+  on_received = [&](UringStream& stream) {
+    if (stream.received().size() < n) return stream.want(n);
+    const size_t who = static_cast<size_t>(std::ranges::find(streams, &stream) - streams.begin());
+    EXPECT_EQ(contents(stream, n), sent[who]) << who;
+    stream.consume(n);
+    ++completed;
+  };
+  turn_until([&] {
+    for (size_t i = 0; i < kClients; ++i) handed[i] += clients[i]->send_some(std::span(sent[i]).subspan(handed[i]));
+    EXPECT_LE(sockets->pool().reserved(), sockets->pool().reserve_limit());
+    return completed == kClients;
+  });
+  EXPECT_EQ(sockets->pool().reserved(), 0u);
+}
+
+TEST_F(Sockets, WhoHoldsMemoryAndStopsIsClosedWhenOthersWait) {
+  open();
+  connect(2);
+  const Bytes sent = pattern(2 * kMiB, 6);
+  on_received = [&](UringStream& stream) {
+    if (stream.received().size() < sent.size()) stream.want(sent.size());
+  };
+  ASSERT_TRUE(clients[0]->send(std::span(sent).first(1000)));
+  turn_until([&] { return sockets->pool().reserved() > 0; });
+  Nanos now = 1000 * kSecond;
+  for (int i = 0; i < 100; ++i) sockets->tick(now += kSecond);
+  turn();
+  EXPECT_EQ(broken, 0);  // nobody waits: it may be as slow as it likes
+  size_t handed = 0;
+  turn_until([&] {
+    if (handed < sent.size()) handed += clients[1]->send_some(std::span(sent).subspan(handed));
+    sockets->tick(now += kSecond);
+    return streams[1]->received().size() == sent.size();
+  });
+  EXPECT_EQ(broken, 1);
+  EXPECT_EQ(count(Metric::connections_closed_stalled), 1u);
+  EXPECT_TRUE(clients[0]->sees_end());
+}
+
+TEST_F(Sockets, WhenNothingMayLandRequestsStillGetThrough) {
+  open();
+  const size_t limit = sockets->pool().landing_limit();
+  connect(limit + 2);
+  // Each keeps a buffer as a connection does that is parked with bytes behind its request.
+  for (size_t i = 0; i < limit; ++i) {
+    ASSERT_TRUE(clients[i]->send(pattern(20'000, 7)));
+    turn_until([&] { return streams[i]->received().size() >= 2'000; });
+  }
+  const Bytes sent = pattern(500'000, 8);
+  size_t completed = 0;
+  on_received = [&](UringStream& stream) {
+    if (stream.received().size() < 4) return;
+    if (stream.received().size() < sent.size()) return stream.want(sent.size());
+    EXPECT_EQ(contents(stream, sent.size()), sent);
+    stream.consume(sent.size());
+    ++completed;
+  };
+  size_t handed[2] = {0, 0};
+  turn_until([&] {
+    for (size_t i = 0; i < 2; ++i) handed[i] += clients[limit + i]->send_some(std::span(sent).subspan(handed[i]));
+    return completed == 2;
+  });
+  EXPECT_GT(count(Metric::receive_buffers_empty), 0u);
+  EXPECT_LE(sockets->pool().landing_used(), limit);
+}
+
+TEST_F(Sockets, APausedConnectionHoldsItsPeerBack) {
+  open();
+  connect(1);
+  streams[0]->pause(true);
+  turn();
+  const Bytes sent = pattern(16 * kMiB, 9);
+  size_t handed = 0;
+  for (size_t step = 1; step > 0; handed += step) step = clients[0]->send_some(std::span(sent).subspan(handed));
+  turn();
+  EXPECT_LT(handed, sent.size());
+  EXPECT_EQ(streams[0]->received().size(), 0u);
+  size_t read = 0;
+  on_received = [&](UringStream& stream) {
+    const size_t n = stream.received().size();
+    EXPECT_EQ(contents(stream, n),
+              Bytes(sent.begin() + static_cast<int64_t>(read), sent.begin() + static_cast<int64_t>(read + n)));
+    read += n;
+    stream.consume(n);
+  };
+  streams[0]->pause(false);
+  turn_until([&] {
+    handed += clients[0]->send_some(std::span(sent).subspan(handed));
+    return read == sent.size();
+  });
+}
+
+TEST_F(Sockets, AShortSendIsFollowedByAWritableEvent) {
+  open();
+  connect(1);
+  const Bytes bytes = pattern(32 * kMiB, 10);
+  size_t sent = 0;
+  for (bool full = false; !full;) {
+    const std::span<const std::byte> piece[] = {std::span(bytes).subspan(sent, kMiB)};
+    const size_t n = streams[0]->send(piece);
+    full = n < kMiB;
+    sent += n;
+  }
+  EXPECT_EQ(streams[0]->send(std::array{std::span<const std::byte>(bytes)}), 0u);
+  Bytes read(sent);
+  ASSERT_TRUE(clients[0]->read_exactly(read));
+  EXPECT_EQ(read, Bytes(bytes.begin(), bytes.begin() + static_cast<int64_t>(sent)));
+  turn_until([&] { return writable == 1; });
+}
+
+TEST_F(Sockets, ResetsAndReuseOfSlots) {
+  open();
+  for (int round = 0; round < 20; ++round) {
+    connect(10);
+    on_received = [](UringStream& stream) { stream.want(100'000); };
+    for (const auto& client : clients) ASSERT_TRUE(client->send(pattern(70'000, 11)));
+    turn_until([&] { return streams[9]->received().size() > 0; });
+    for (size_t i = 0; i < 5; ++i) clients[i]->reset();
+    for (size_t i = 5; i < 10; ++i) streams[i]->close();
+    turn_until([&] { return count(Metric::connections_open) == 0; });
+    EXPECT_LE(streams[9]->slot(), 9u);
+    streams.clear();
+    clients.clear();
+  }
+  EXPECT_EQ(sockets->pool().reserved(), 0u);
+  EXPECT_EQ(broken + ended, 20 * 5);
+  EXPECT_EQ(count(Metric::connections_closed), 200u);
+}
+
+TEST_F(Sockets, ConnectionsBeyondTheMaximumAreRefused) {
+  open(4 * kMiB, 3);
+  connect(3);
+  WireClient fourth(port);
+  turn_until([&] { return count(Metric::connections_refused) == 1; });
+  EXPECT_TRUE(fourth.sees_end());
+  streams[0]->close();
+  turn_until([&] { return count(Metric::connections_open) == 2; });
+  streams.clear();
+  clients.clear();
+  connect(1);
+  EXPECT_EQ(count(Metric::connections_open), 3u);
+  EXPECT_EQ(count(Metric::connections_refused), 1u);
+}
+
+TEST_F(Sockets, TheDoorbellEndsAWait) {
+  open();
+  for (int i = 0; i < 3; ++i) {
+    doorbell.ring();
+    sockets->wait(3600 * kSecond);
+    while (sockets->next()) {
+    }
+  }
+}
+
+TEST_F(Sockets, FailuresAreOneLineThatSaysWhatToDo) {
+  open();
+  EXPECT_NE(sockets->listen("127.0.0.1", port).error().find("the port is in use"), std::string::npos);
+  EXPECT_NE(sockets->listen("localhost", 1).error().find("not a numeric"), std::string::npos);
+  EXPECT_NE(sockets->listen("203.0.113.7", 0).error().find("does not have that address"), std::string::npos);
+  const auto small = UringSockets::make({.receive_pool_bytes = 4 * kMiB,
+                                         .request_bytes_max = 4 * kMiB,
+                                         .request_head_bytes = 4,
+                                         .connections_max = 1,
+                                         .backlog = 1},
+                                        counters);
+  ASSERT_FALSE(small);
+  EXPECT_NE(small.error().find("penstock.receive.pool.bytes"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace penstock::testing

@@ -1,0 +1,102 @@
+#include "tests/sim/broker_rig.h"
+
+namespace penstock::sim {
+
+using dataplane::Broker;
+using dataplane::Clients;
+using storage::LogId;
+
+BrokerRig::BrokerRig(uint64_t seed, size_t event_slots)
+    : disk(clock, seed), events(event_slots), prng_(seed, 9), memory_(kRingBytes + 4096), seed_(seed) {
+  open_store();
+  broker = std::make_unique<Broker>(Broker{.store = *store,
+                                           .options = options,
+                                           .counters = counters,
+                                           .events = events,
+                                           .control_doorbell = nullptr,
+                                           .now = clock.monotonic()});
+  clients = std::make_unique<Clients<SimStream>>(*broker);
+}
+
+BrokerRig::~BrokerRig() { clients->close_all(); }
+
+void BrokerRig::open_store() {
+  storage::StoreRequest request{.folder = "data",
+                                .disk = &disk,
+                                .clock = &clock,
+                                .prng = &prng_,
+                                .counters = &storage_counters,
+                                .live_logs = {},
+                                .next_log_id = LogId{1}};
+  request.options.ring_bytes = kRingBytes;
+  request.options.unflushed_max_bytes = kUnflushedMax;
+  request.allocate = [&](size_t bytes) {
+    const auto at = reinterpret_cast<uintptr_t>(memory_.data());
+    return std::span(memory_).subspan(align_up(at, 4096) - at, bytes);
+  };
+  auto opened = storage::Store::open(request);
+  if (!opened) std::fprintf(stderr, "%s\n", opened.error().what.c_str());
+  CHECK(opened.has_value());
+  store = std::move(*opened);
+}
+
+void BrokerRig::publish(int partitions) {
+  auto image = std::make_shared<dataplane::RoutingImage>();
+  image->revision = ++revision_;
+  auto topic = std::make_shared<dataplane::TopicRoute>();
+  topic->name = "t";
+  topic->id.bytes[0] = 9;
+  for (int i = 0; i < partitions; ++i) {
+    const LogId log{static_cast<uint64_t>(i) + 1};
+    store->open_log(log);
+    topic->partitions.push_back({.log = log, .lcore = 0, .leader_epoch = LeaderEpoch{3}});
+  }
+  image->insert(std::move(topic));
+  auto internal = std::make_shared<dataplane::TopicRoute>();
+  internal->name = "__i";
+  internal->id.bytes[0] = 8;
+  internal->is_internal = true;
+  store->open_log(LogId{100});
+  internal->partitions.push_back({.log = LogId{100}, .lcore = 0, .leader_epoch = LeaderEpoch{3}});
+  image->insert(std::move(internal));
+  clients->publish(std::move(image));
+}
+
+void BrokerRig::publish_nothing() {
+  auto image = std::make_shared<dataplane::RoutingImage>();
+  image->revision = ++revision_;
+  clients->publish(std::move(image));
+}
+
+uint32_t BrokerRig::connect() {
+  const auto client = static_cast<uint32_t>(streams_.size());
+  streams_.emplace_back(seed_ * 1000 + client);
+  clients->add(client, streams_.back(), 0);
+  return client;
+}
+
+void BrokerRig::turn() {
+  broker->now = clock.monotonic();
+  for (uint32_t client = 0; client < streams_.size(); ++client) {
+    switch (streams_[client].step()) {
+      case SimStream::Event::kNone: break;
+      case SimStream::Event::kReceived: clients->received(client); break;
+      case SimStream::Event::kWritable: clients->writable(client); break;
+      case SimStream::Event::kEnded: clients->ended(client); break;
+    }
+  }
+  store->submit();
+  store->poll();
+  clients->wake();
+  clock.advance(turn_time);
+}
+
+std::optional<testing::Bytes> BrokerRig::answer(uint32_t client, int most) {
+  for (int i = 0; i < most; ++i) {
+    if (auto found = streams_[client].next_answer()) return found;
+    turn();
+  }
+  return std::nullopt;
+}
+
+}  // namespace penstock::sim
