@@ -23,13 +23,20 @@ struct ServeFlags {
 
 CLI::App& add_serve(CLI::App& app, ServeFlags& flags) {
   CLI::App& serve = *app.add_subcommand("serve", "Run a broker in the foreground.");
-  serve.add_option("--config", flags.config, "TOML file of settings; docs/CONFIG.md lists them")->type_name("FILE");
+  // The last one counts, so that a script can give its own and pass on the user's.
+  serve.add_option("--config", flags.config, "TOML file of settings; docs/CONFIG.md lists them")
+      ->type_name("FILE")
+      ->take_last();
   serve.add_option("--set", flags.sets, "One setting; may be given many times")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
-  serve.add_option("--data", flags.data, "Data folder (log.dirs)")->type_name("DIR");
-  serve.add_option("--listen", flags.listen, "Address for Kafka clients (listeners)")->type_name("HOST:PORT");
-  serve.add_option("--http", flags.http, "Address of /metrics, /healthz and /readyz")->type_name("HOST:PORT");
+  serve.add_option("--data", flags.data, "Data folder (log.dirs)")->type_name("DIR")->take_last();
+  serve.add_option("--listen", flags.listen, "Address for Kafka clients (listeners)")
+      ->type_name("HOST:PORT")
+      ->take_last();
+  serve.add_option("--http", flags.http, "Address of /metrics, /healthz and /readyz")
+      ->type_name("HOST:PORT")
+      ->take_last();
   serve.add_flag("--no-http", flags.no_http, "No HTTP port");
   serve
       .add_option("--accept-loss-at", flags.accept_loss_at,

@@ -25,6 +25,7 @@ std::unexpected<OpenFailure> refuse_io(Error error, std::string_view doing, cons
   std::string_view hint = "check the drive and its file system";
   if (error.code == Errc::kNoSpace) hint = "free some space";
   if (error.code == Errc::kNoPermission) hint = "give the user that runs penstock the right to write there";
+  if (error.code == Errc::kUnsupported) hint = "choose a folder on a local file system with direct I/O (ext4, XFS)";
   if (error.code == Errc::kNotFound) hint = "make the folder above it first";
   return refuse(error, fmt::format("cannot {} {}: {}; {}", doing, path, to_string(error.code), hint));
 }
