@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """penstock serve on machines that lack something, or are left in an odd way; tests/compat/startup.py has the rest.
-Each reason not to start is one line that says what to do. usage: control_machine_test.py PENSTOCK, as root: it mounts."""
+Each reason not to start is one line that says what to do.
+usage: control_machine_test.py PENSTOCK, as root: it mounts."""
 import ctypes
 import os
 import pathlib
@@ -60,8 +61,8 @@ class MachineTest(unittest.TestCase):
 
     def test_another_node_id_than_the_topics_have(self):
         process, port = self.start()
-        subprocess.run([PENSTOCK, 'topic', 'create', 'mine', '--bootstrap', f'127.0.0.1:{port}'], check=True, timeout=LONGEST,
-                       capture_output=True)
+        create = [PENSTOCK, 'topic', 'create', 'mine', '--bootstrap', f'127.0.0.1:{port}']
+        subprocess.run(create, check=True, timeout=LONGEST, capture_output=True)
         process.terminate()
         process.communicate(timeout=LONGEST)
         self.assertIn('node.id', self.refusal('--set', 'node.id=7'))
