@@ -80,5 +80,7 @@ class Disk {
 
 // Start-up and stop only: submits op and waits for it. A short move is an error.
 Result<void> run_to_end(Disk& disk, DiskOp& op);
+// The same for several at once; the first failure in their order.
+Result<void> run_all_to_end(Disk& disk, std::span<DiskOp> ops);
 
 }  // namespace penstock::storage
