@@ -90,6 +90,7 @@ TEST(CliTopic, OlderBrokerIsSpokenToInItsVersions) {
   EXPECT_EQ(topic(broker, {"create", "a"}).exit_code, 0);
   const auto described = topic(broker, {"describe", "a"});
   EXPECT_EQ(described.exit_code, 0) << described.err;
+  EXPECT_NE(described.out.find("settings: this broker does not tell them\n"), std::string::npos) << described.out;
   EXPECT_EQ(topic(broker, {"delete", "a"}).exit_code, 0);
   EXPECT_FALSE(broker.has_topic("a"));
 }

@@ -58,12 +58,14 @@ MetadataResponse::Topic find_topic(Cluster& cluster, const std::string& name) {
   return std::move(response.topics[0]);
 }
 
-// The settings that are the topic's own; nothing if the broker does not serve the question.
-std::vector<std::pair<std::string, std::string>> topic_configs(Cluster& cluster, const std::string& name) {
+using Configs = std::vector<std::pair<std::string, std::string>>;
+
+// The settings that are the topic's own; nullopt if the broker does not serve the question.
+std::optional<Configs> topic_configs(Cluster& cluster, const std::string& name) {
   constexpr int8_t kTopicResource = 2;
   constexpr int8_t kSetOnTopic = 1;  // DYNAMIC_TOPIC_CONFIG
-  std::vector<std::pair<std::string, std::string>> out;
-  if (!cluster.bootstrap().versions().serves(DescribeConfigsRequest::kApiKey)) return out;
+  if (!cluster.bootstrap().versions().serves(DescribeConfigsRequest::kApiKey)) return std::nullopt;
+  Configs out;
   DescribeConfigsRequest request;
   request.resources.push_back({kTopicResource, name, std::nullopt});
   for (const auto& result : cluster.bootstrap().call<DescribeConfigsResponse>(request).results) {
@@ -135,7 +137,7 @@ std::vector<std::optional<int64_t>> offsets(Cluster& cluster, const Topic& topic
 
 struct Description {
   MetadataResponse::Topic topic;
-  std::vector<std::pair<std::string, std::string>> configs;
+  std::optional<Configs> configs;
   std::vector<std::optional<int64_t>> starts;  // by place in topic.partitions
   std::vector<std::optional<int64_t>> ends;
 };
@@ -153,8 +155,9 @@ ordered_json describe_json(const Description& is) {
                           {"start_offset", number(is.starts[i])},
                           {"end_offset", number(is.ends[i])}});
   }
-  auto configs = ordered_json::object();
-  for (const auto& [key, value] : is.configs) configs[key] = value;
+  ordered_json configs;  // null: the broker does not tell
+  if (is.configs) configs = ordered_json::object();
+  for (const auto& [key, value] : is.configs.value_or(Configs{})) configs[key] = value;
   return {{"name", is.topic.name.value_or("")},
           {"topic_id", control::to_text(is.topic.topic_id)},
           {"internal", is.topic.is_internal},
@@ -165,7 +168,8 @@ ordered_json describe_json(const Description& is) {
 std::string describe_text(const Description& is) {
   std::string out = fmt::format("{}  id {}{}\n", is.topic.name.value_or(""), control::to_text(is.topic.topic_id),
                                 is.topic.is_internal ? "  internal" : "");
-  for (const auto& [key, value] : is.configs) out += fmt::format("{}={}\n", key, value);
+  for (const auto& [key, value] : is.configs.value_or(Configs{})) out += fmt::format("{}={}\n", key, value);
+  if (!is.configs) out += "settings: this broker does not tell them\n";
   std::vector<std::vector<std::string>> rows{{"PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "START", "END"}};
   const auto number = [](const auto& offset) { return offset ? std::to_string(*offset) : std::string("-"); };
   for (size_t i = 0; i < is.topic.partitions.size(); ++i) {

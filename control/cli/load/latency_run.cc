@@ -136,6 +136,7 @@ void LatencyRun::wait(Nanos next_due, Nanos deadline) {
 }
 
 void LatencyRun::send(Nanos due) {
+  report_.send_lag.record(static_cast<uint64_t>(std::max<Nanos>(clock_.monotonic() - due, 0)));
   store_le(value_.data() + kDueAt, due);
   protocol::BatchBuilder batch;
   batch.add(clock_.wall_ms(), std::nullopt, value_);
@@ -154,7 +155,6 @@ void LatencyRun::send(Nanos due) {
   producer_->queue(std::move(frame));
   producer_->flush();
   pending_.push_back({due, id});
-  report_.send_lag.record(static_cast<uint64_t>(std::max<Nanos>(clock_.monotonic() - due, 0)));
 }
 
 void LatencyRun::ask() {

@@ -43,8 +43,9 @@ void Meter::done(Nanos since, Nanos now, uint64_t records, uint64_t bytes) {
   last_ = std::max(last_, now);
 }
 
-void Meter::failed(ErrorCode error) {
-  ++errors_[error];
+void Meter::failed(ErrorCode error, const std::string& message) {
+  Refusals& refusals = errors_[error];
+  if (refusals.count++ == 0) refusals.message = message;
   ++tick_errors_;
 }
 
@@ -73,7 +74,7 @@ void Meter::tick(Nanos now, uint64_t waiting) {
 
 uint64_t Meter::failures() const {
   uint64_t sum = unfinished_;
-  for (const auto& [error, count] : errors_) sum += count;
+  for (const auto& [error, refusals] : errors_) sum += refusals.count;
   return sum;
 }
 
@@ -85,7 +86,7 @@ double Meter::megabytes_per_second() const { return seconds() > 0 ? static_cast<
 
 nlohmann::ordered_json Meter::json() const {
   auto errors = nlohmann::ordered_json::object();
-  for (const auto& [error, count] : errors_) errors[error_name(error)] = count;
+  for (const auto& [error, refusals] : errors_) errors[error_name(error)] = refusals.count;
   return {{"seconds", seconds()},
           {"requests", requests_},
           {"records", records_},
@@ -105,8 +106,10 @@ std::string Meter::text(const std::string& latency_of) const {
                                 with_commas(static_cast<uint64_t>(records_per_second())), megabytes_per_second());
   out += fmt::format("{}: {}\n", latency_of, latency_text(latency_));
   if (send_lag_.count() > 0) out += fmt::format("sent late by: {}\n", latency_text(send_lag_));
-  for (const auto& [error, count] : errors_)
-    out += fmt::format("refused: {} x {}\n", with_commas(count), error_name(error));
+  for (const auto& [error, refusals] : errors_) {
+    out += fmt::format("refused: {} x {}{}{}\n", with_commas(refusals.count), error_name(error),
+                       refusals.message.empty() ? "" : ": ", refusals.message);
+  }
   if (unfinished_ > 0) {
     out += fmt::format("never answered: {} requests; the percentiles take their age, so the truth is worse\n",
                        with_commas(unfinished_));

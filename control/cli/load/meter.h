@@ -24,8 +24,8 @@ class Meter {
 
   // A request that began (was due, in an open loop) at since, and was answered at now.
   void done(Nanos since, Nanos now, uint64_t records, uint64_t bytes);
-  // A request that the broker refused: counted, not timed.
-  void failed(ErrorCode error);
+  // A request that the broker refused: counted, not timed. The broker's first message for each error is kept.
+  void failed(ErrorCode error, const std::string& message);
   // A request that was never answered: its age is a lower bound of its latency, and leaving it out would flatter.
   void unfinished(Nanos since, Nanos now);
   // How late the generator itself sent a request that nothing held up.
@@ -53,7 +53,11 @@ class Meter {
   uint64_t records_ = 0;
   uint64_t bytes_ = 0;
   uint64_t unfinished_ = 0;
-  std::map<ErrorCode, uint64_t> errors_;
+  struct Refusals {
+    uint64_t count = 0;
+    std::string message;
+  };
+  std::map<ErrorCode, Refusals> errors_;
   Histogram latency_;
   Histogram send_lag_;
 

@@ -207,13 +207,14 @@ void ProduceRun::take_answer(Connection& connection, std::span<const std::byte> 
       response.responses[0].partition_responses.size() != 1) {
     throw CliError(kExitFailed, "the broker's Produce answer makes no sense");
   }
-  const ErrorCode error = response.responses[0].partition_responses[0].error_code;
-  if (error == ErrorCode::kNone) return settle(connection, now);
+  const auto& result = response.responses[0].partition_responses[0];
+  if (result.error_code == ErrorCode::kNone) return settle(connection, now);
+  const std::string message = result.error_message.value_or("");
   if (options_.idempotent) {
-    check_error(error, "the broker refused a batch, and an idempotent run cannot go on after a gap",
-                response.responses[0].partition_responses[0].error_message.value_or(""));
+    check_error(result.error_code, "the broker refused a batch, and an idempotent run cannot go on after a gap",
+                message);
   }
-  meter_->failed(error);
+  meter_->failed(result.error_code, message);
   connection.pending.pop_front();
   --outstanding_;
   if (schedule_) offer(connection, now, false);
