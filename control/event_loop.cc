@@ -42,7 +42,7 @@ bool EventLoop::turn() {
 
 bool EventLoop::take_events(Lcore& lcore, uint16_t index) {
   size_t taken = 0;
-  while (taken < kEventsPerTurn && lcore.waiting.size() < kCommandsWaitingMax) {
+  while (taken < kEventsPerTurn && lcore.waiting.size() + parts_.controller->changes_waiting() < kCommandsWaitingMax) {
     auto event = lcore.link.events->try_pop();
     if (!event) break;
     take(*std::move(event), lcore, index);

@@ -2,7 +2,8 @@
 // changed, and writes their log lines. Sleeps on its doorbell; wakes each half second for what has no bell.
 //
 // Bounds: an lcore's event ring holds what is asked; a connection asks one thing at a time; control takes no more
-// events of an lcore while kCommandsWaitingMax commands wait for room in its ring.
+// events of an lcore while kCommandsWaitingMax commands wait for room in its ring. One request adds at most one command
+// a partition that it creates or deletes.
 #pragma once
 
 #include <deque>

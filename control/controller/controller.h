@@ -93,6 +93,8 @@ class Controller {
   // Never handed out before, not even to another broker.
   Result<ProducerId> next_producer_id();
 
+  // Logs that the next take_changes() will name.
+  size_t changes_waiting() const { return change_.opened.size() + change_.dropped.size(); }
   // What changed since the last call. The first call gives the whole image.
   ImageChange take_changes();
 
