@@ -14,7 +14,9 @@ set(PENSTOCK_SANITIZE "" CACHE STRING "value of -fsanitize=, empty for none")
 
 find_program(CCACHE ccache)
 if(CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+  # Paths below the source folder count as relative, so that two clones share what was compiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+      ${CCACHE})
 endif()
 
 add_library(penstock_flags INTERFACE)
