@@ -14,7 +14,13 @@ Result<void> outcome_of(const DiskOp& op) {
   if (op.result == want) return {};
   if (op.result >= 0) return fail(Errc::kShort);
   const int code = static_cast<int>(-op.result);
-  return fail(code == ENOSPC || code == EDQUOT ? Errc::kNoSpace : Errc::kIo, code);
+  switch (code) {
+    case ENOSPC:
+    case EDQUOT: return fail(Errc::kNoSpace, code);
+    case EINVAL:
+    case EOPNOTSUPP: return fail(Errc::kUnsupported, code);  // a file system in memory knows no RWF_NOWAIT
+    default: return fail(Errc::kIo, code);
+  }
 }
 
 }  // namespace
