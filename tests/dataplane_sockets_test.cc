@@ -23,8 +23,13 @@ constexpr size_t kBuffer = ReceivePool::kBufferBytes;
 // ---- the pool
 
 TEST(ReceivePool, TheSharesAddUpToThePool) {
-  ReceivePool pool(64 * kBuffer);
+  ReceivePool pool(64 * kBuffer, 40 * kBuffer);
+  EXPECT_TRUE(pool.fits());
+  EXPECT_EQ(pool.reserve_limit(), 40u);
   EXPECT_EQ(pool.landing_limit() + pool.reserve_limit(), 64u);
+  EXPECT_EQ(ReceivePool(64 * kBuffer, 1).reserve_limit(), 32u);
+  EXPECT_FALSE(ReceivePool(64 * kBuffer, 60 * kBuffer).fits());
+  EXPECT_FALSE(ReceivePool(64 * kBuffer, 100 * kBuffer).fits());
   std::vector<std::span<std::byte>> taken;
   for (auto memory = pool.take_landing(); !memory.empty(); memory = pool.take_landing()) taken.push_back(memory);
   EXPECT_EQ(taken.size(), pool.landing_limit());
@@ -38,8 +43,18 @@ TEST(ReceivePool, TheSharesAddUpToThePool) {
   EXPECT_EQ(pool.landing_used(), 0u);
 }
 
+TEST(ReceivePool, WhoReadsForHimselfLeavesAQuarterToTheKernel) {
+  ReceivePool pool(64 * kBuffer, 1);
+  std::vector<std::span<std::byte>> taken;
+  for (auto m = pool.take_landing_for_read(); !m.empty(); m = pool.take_landing_for_read()) taken.push_back(m);
+  EXPECT_EQ(taken.size(), 24u);
+  for (auto m = pool.take_landing(); !m.empty(); m = pool.take_landing()) taken.push_back(m);
+  EXPECT_EQ(taken.size(), 32u);
+  for (const auto& memory : taken) pool.release(memory);
+}
+
 TEST(ReceivePool, TheLastOneHomeIsTheFirstOneOut) {
-  ReceivePool pool(64 * kBuffer);
+  ReceivePool pool(64 * kBuffer, 1);
   const auto first = pool.take_landing();
   const auto second = pool.take_landing();
   pool.release(first);
@@ -220,25 +235,53 @@ TEST_F(Sockets, RequestsWaitInLineForMemoryAndAllComplete) {
 TEST_F(Sockets, WhoHoldsMemoryAndStopsIsClosedWhenOthersWait) {
   open();
   connect(2);
-  const Bytes sent = pattern(2 * kMiB, 6);
+  const Bytes sent = pattern(3 * kMiB, 6);
   on_received = [&](UringStream& stream) {
     if (stream.received().size() < sent.size()) stream.want(sent.size());
   };
-  ASSERT_TRUE(clients[0]->send(std::span(sent).first(1000)));
-  turn_until([&] { return sockets->pool().reserved() > 0; });
-  Nanos now = 1000 * kSecond;
-  for (int i = 0; i < 100; ++i) sockets->tick(now += kSecond);
+  // A beginning, so that it is known how much is to come; then so much that the rest needs a reservation.
+  size_t handed[2] = {10'000, 0};
+  ASSERT_TRUE(clients[0]->send(std::span(sent).first(10'000)));
+  turn_until([&] { return streams[0]->received().size() == 10'000; });
   turn();
-  EXPECT_EQ(broken, 0);  // nobody waits: it may be as slow as it likes
-  size_t handed = 0;
   turn_until([&] {
-    if (handed < sent.size()) handed += clients[1]->send_some(std::span(sent).subspan(handed));
+    handed[0] += clients[0]->send_some(std::span(sent).subspan(handed[0], 2 * kMiB - handed[0]));
+    return streams[0]->received().size() == 2 * kMiB;
+  });
+  EXPECT_GT(sockets->pool().reserved(), 0u);
+  Nanos now = 1000 * kSecond;
+  for (int i = 0; i < 100; ++i) {
+    sockets->tick(now += kSecond);
+    turn();
+  }
+  EXPECT_EQ(broken, 0);  // nobody waits: it may be as slow as it likes
+  turn_until([&] {
+    handed[1] += clients[1]->send_some(std::span(sent).subspan(handed[1]));
     sockets->tick(now += kSecond);
     return streams[1]->received().size() == sent.size();
   });
   EXPECT_EQ(broken, 1);
   EXPECT_EQ(count(Metric::connections_closed_stalled), 1u);
   EXPECT_TRUE(clients[0]->sees_end());
+}
+
+TEST_F(Sockets, ToAnnounceALongRequestTakesNothing) {
+  open();
+  connect(20);
+  const Bytes sent = pattern(3 * kMiB, 6);
+  on_received = [&](UringStream& stream) {
+    if (stream.received().size() < sent.size()) stream.want(sent.size());
+  };
+  for (size_t i = 1; i < clients.size(); ++i) ASSERT_TRUE(clients[i]->send(std::span(sent).first(800)));
+  turn_until([&] { return std::ranges::count_if(streams, [](auto* s) { return s->received().size() > 0; }) == 19; });
+  turn();
+  EXPECT_EQ(sockets->pool().reserved(), 0u);
+  size_t handed = 0;
+  turn_until([&] {
+    handed += clients[0]->send_some(std::span(sent).subspan(handed));
+    return streams[0]->received().size() == sent.size();
+  });
+  EXPECT_EQ(contents(*streams[0], sent.size()), sent);
 }
 
 TEST_F(Sockets, WhenNothingMayLandRequestsStillGetThrough) {

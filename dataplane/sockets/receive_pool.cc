@@ -17,9 +17,10 @@
 
 namespace penstock::dataplane {
 
-ReceivePool::ReceivePool(size_t bytes) : shares_(std::max<size_t>(bytes / kBufferBytes, 16), Share::kFree) {
-  // An eighth lands: room for the posted buffers and for what parked connections hold beside; the rest is for requests.
-  landing_limit_ = shares_.size() / 8;
+ReceivePool::ReceivePool(size_t bytes, size_t request_bytes_max)
+    : shares_(std::max<size_t>(bytes / kBufferBytes, 16), Share::kFree) {
+  const size_t reserve = std::max(buffers_for(request_bytes_max), shares_.size() / 2);
+  landing_limit_ = shares_.size() - std::min(reserve, shares_.size());
   const size_t size = shares_.size() * kBufferBytes;
   void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   CHECK(at != MAP_FAILED);
@@ -35,8 +36,8 @@ ReceivePool::~ReceivePool() {
   munmap(memory_.data(), memory_.size());
 }
 
-std::span<std::byte> ReceivePool::take_landing() {
-  if (landing_used_ == landing_limit_) return {};
+std::span<std::byte> ReceivePool::take_landing(size_t limit) {
+  if (landing_used_ >= limit) return {};
   ++landing_used_;
   return take(Share::kLanding);
 }

@@ -4,15 +4,17 @@
 //
 // The pool is two shares, so that receiving can wait but never lock up:
 //
-//   landing    buffers posted for the kernel to fill, and those it filled that are still in some connection's chain.
-//              At most landing_limit(); at that bound nothing is posted, and connections read directly
-//              (uring_stream.h).
-//   reserved   buffers promised to requests whose length is known. A request gets all it lacks or waits in line; once
-//              it has them, nothing of what it still needs can be taken by another.
+//   landing    buffers posted for the kernel to fill, and those with bytes in some connection's chain. Taken as bytes
+//              come; who finds none goes on with the other share.
+//   reserved   buffers promised to requests whose length is known: all that a request still lacks, or it waits in line,
+//              first come first served, without being read from.
 //
-//   landing_limit + reserve_limit = buffers of the pool, and each share is counted where a buffer is promised, not
-//   where it is touched. So a request with a reservation always finds its buffers, completes, and makes room for the
-//   next in line; a peer that stops sending in the middle of one is closed when others wait (UringSockets::tick).
+//   landing_limit + reserve_limit = buffers of the pool, and reserve_limit holds the largest request. A buffer counts
+//   where it is promised, not where it is touched. So the front of the line gets its reservation as soon as those
+//   before it are done, and whoever has one finds its buffers, completes, and makes room: no cycle of waiting. A peer
+//   that stops in the middle of a request is closed when memory is short (UringSockets::tick), all such at once; and
+//   since a reservation is only made for bytes that have come, to announce a long request takes nothing from the
+//   others.
 #pragma once
 
 #include <cstddef>
@@ -29,21 +31,25 @@ class ReceivePool final : public BufferPool {
  public:
   static constexpr size_t kBufferBytes = 64 * kKiB;
 
-  // At least 16 buffers.
-  explicit ReceivePool(size_t bytes);
+  // At least 16 buffers. Look at fits() before use.
+  ReceivePool(size_t bytes, size_t request_bytes_max);
   ~ReceivePool();
   ReceivePool(const ReceivePool&) = delete;
   ReceivePool& operator=(const ReceivePool&) = delete;
 
   static constexpr size_t buffers_for(size_t bytes) { return (bytes + kBufferBytes - 1) / kBufferBytes; }
 
+  // Whether the largest request leaves enough to land in.
+  bool fits() const { return landing_limit_ >= kLandingMin; }
   size_t landing_limit() const { return landing_limit_; }
   size_t reserve_limit() const { return shares_.size() - landing_limit_; }
   size_t landing_used() const { return landing_used_; }
   size_t reserved() const { return reserved_; }
 
   // A buffer for the kernel to fill; empty at the bound.
-  std::span<std::byte> take_landing();
+  std::span<std::byte> take_landing() { return take_landing(landing_limit_); }
+  // One for a connection that reads for itself; a quarter of the share is left to the kernel.
+  std::span<std::byte> take_landing_for_read() { return take_landing(landing_limit_ - landing_limit_ / 4); }
 
   bool try_reserve(size_t buffers);
   void unreserve(size_t buffers);
@@ -55,7 +61,10 @@ class ReceivePool final : public BufferPool {
  private:
   enum class Share : uint8_t { kFree, kLanding, kReserved };
 
+  static constexpr size_t kLandingMin = 8;
+
   std::span<std::byte> take(Share share);
+  std::span<std::byte> take_landing(size_t limit);
 
   std::span<std::byte> memory_;
   std::vector<Share> shares_;  // by buffer

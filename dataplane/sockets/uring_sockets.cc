@@ -21,9 +21,11 @@ namespace {
 
 constexpr Nanos kTick = kSecond;
 constexpr Nanos kNever = std::numeric_limits<Nanos>::max();
-// While others wait for memory, a request that holds a reservation must bring so much in so long, or it is closed.
-constexpr uint64_t kProgressBytes = 1 * kMiB;
+// While memory is short, a request that holds some must bring this much in this time, or a sixtieth of its whole if
+// that is more: so the largest is there, or gone, within ten minutes.
 constexpr Nanos kProgressTime = 10 * kSecond;
+constexpr uint64_t kProgressBytes = 64 * kKiB;
+constexpr uint64_t kProgressPart = 60;
 
 union SocketAddress {
   sockaddr any;
@@ -60,12 +62,12 @@ std::string listen_failure(const std::string& host, uint16_t port, int error) {
 }  // namespace
 
 UringSockets::UringSockets(const SocketOptions& options, DataplaneCounters& counters)
-    : options_(options), counters_(counters), pool_(options.receive_pool_bytes) {}
+    : options_(options), counters_(counters), pool_(options.receive_pool_bytes, options.request_bytes_max) {}
 
 std::expected<std::unique_ptr<UringSockets>, std::string> UringSockets::make(const SocketOptions& options,
                                                                              DataplaneCounters& counters) {
   std::unique_ptr<UringSockets> sockets(new UringSockets(options, counters));
-  if (ReceivePool::buffers_for(options.request_bytes_max) > sockets->pool_.reserve_limit()) {
+  if (!sockets->pool_.fits()) {
     return std::unexpected(
         "penstock.receive.pool.bytes is too small: it must be a quarter more than"
         " socket.request.max.bytes (" +
@@ -295,7 +297,8 @@ void UringSockets::free_slot(UringStream& stream) {
 // ---- memory for requests, first come first served
 
 bool UringSockets::short_of_buffers() const {
-  return uring_->posted() < std::min<size_t>(8, pool_.landing_limit() / 2);
+  const size_t available = uring_->posted() + pool_.landing_limit() - pool_.landing_used();
+  return available < std::min<size_t>(8, pool_.landing_limit() / 8);
 }
 
 void UringSockets::reserve(UringStream& stream, size_t buffers) {
@@ -319,7 +322,6 @@ void UringSockets::serve_line() {
     stream.waits_in_line_ = false;
     stream.promised_ = std::exchange(stream.asked_, 0);
     stream.checked_at_ = 0;
-    if (!std::exchange(stream.is_holder_, true)) holders_.push_back(&stream);
     stream.touch();
   }
   if (left_line_ > 1024 && left_line_ > line_.size() / 2) {
@@ -343,31 +345,30 @@ void UringSockets::tick(Nanos now) {
 
 Nanos UringSockets::next_deadline() const {
   const bool accepting = std::ranges::all_of(listeners_, [](const Listener& l) { return l.accepting || l.fd < 0; });
-  return accepting && line_.empty() ? kNever : ticked_at_ + kTick;
+  return accepting && line_.empty() && !short_of_buffers() ? kNever : ticked_at_ + kTick;
 }
 
 void UringSockets::watch_stalled(Nanos now) {
-  std::erase_if(holders_, [](UringStream* stream) {
-    stream->is_holder_ = stream->open() && stream->want_ > 0;
-    return !stream->is_holder_;
-  });
-  if (line_.empty()) {
-    line_since_ = 0;
+  if (line_.empty() && !short_of_buffers()) {
+    short_since_ = 0;
     return;
   }
-  if (line_since_ == 0) line_since_ = now;
-  for (UringStream* stream : holders_) {
-    if (stream->checked_at_ < line_since_) {
-      stream->checked_at_ = now;
-      stream->checked_bytes_ = stream->bytes_received_;
+  if (short_since_ == 0) short_since_ = now;
+  for (const auto& slot : slots_) {
+    UringStream& stream = *slot;
+    const bool holds = stream.promised_ > 0 || stream.holds_large_buffer_;
+    const bool lacks = stream.want_ > 0 && stream.bytes_to_read() > 0;
+    if (!stream.open() || !lacks || !holds || stream.waits_in_line_) continue;
+    const uint64_t brought = stream.bytes_received_ - stream.checked_bytes_;
+    if (stream.checked_at_ >= short_since_) {
+      if (now - stream.checked_at_ < kProgressTime) continue;
+      if (brought < std::max<uint64_t>(kProgressBytes, stream.want_ / kProgressPart)) {
+        counters_.add(Metric::connections_closed_stalled);
+        broken_.push_back(&stream);
+      }
     }
-    if (now - stream->checked_at_ < kProgressTime) continue;
-    if (stream->bytes_received_ - stream->checked_bytes_ < kProgressBytes) {
-      counters_.add(Metric::connections_closed_stalled);
-      broken_.push_back(stream);
-    }
-    stream->checked_at_ = now;
-    stream->checked_bytes_ = stream->bytes_received_;
+    stream.checked_at_ = now;
+    stream.checked_bytes_ = stream.bytes_received_;
   }
 }
 

@@ -106,13 +106,12 @@ class UringSockets {
   std::vector<uint32_t> free_slots_;
   std::vector<UringStream*> touched_;  // to settle before the kernel is entered
   std::vector<UringStream*> broken_;   // to tell their owners
-  std::vector<UringStream*> holders_;  // those with a reservation
   std::deque<Waiting> line_;           // those that wait for one, first come first
   size_t left_line_ = 0;               // entries of line_ whose stream does not wait any more
   uint64_t last_ticket_ = 0;
   size_t open_ = 0;
   Nanos ticked_at_ = 0;
-  Nanos line_since_ = 0;  // 0: nobody waits
+  Nanos short_since_ = 0;  // 0: memory is not short
 };
 
 }  // namespace penstock::dataplane

@@ -55,17 +55,12 @@ void UringStream::consume(size_t n) {
   touch();
 }
 
-// Memory for the whole request at the front is reserved here, or the connection waits in line with receive off.
 void UringStream::want(size_t n) {
   if (!open() || want_ == n) return;
   CHECK(want_ == 0 && n <= sockets_.options_.request_bytes_max);
+  leave_large_buffer();
   want_ = n;
-  if (n > chain_.size()) {
-    leave_large_buffer();
-    const size_t missing = n - chain_.size();
-    const size_t room = chain_.tail_room().size();
-    if (missing > room) sockets_.reserve(*this, ReceivePool::buffers_for(missing - room));
-  }
+  checked_at_ = 0;
   touch();
 }
 
@@ -143,7 +138,9 @@ void UringStream::settle() {
   if (!open()) return;
   if (want_ == 0) leave_large_buffer();
   if (starved_ && !sockets_.short_of_buffers()) starved_ = false;
-  directly_ = starved_ || (want_ > 0 && bytes_to_read() > ReceivePool::kBufferBytes);
+  // Once begun, a request is read directly to its end: a posted buffer would leave half of one unused, or be copied.
+  const size_t worth_it = directly_ ? 0 : ReceivePool::kBufferBytes;
+  directly_ = starved_ || (want_ > 0 && bytes_to_read() > worth_it);
   const Receive wanted = wanted_receive();
   if (wanted == receive_ || receive_ == Receive::kCancelling) return;
   if (receive_ == Receive::kOff) return arm(wanted);
@@ -203,17 +200,31 @@ UringStream::Read UringStream::read_once() {
     return Read::kBytes;
   }
   if (want_ == 0) return read_into(sockets_.heap_.make(n), n);
-  CHECK(promised_ > 0);  // want() reserved all that was missing
-  --promised_;
-  const Read read = read_into(Buffer(sockets_.pool_, sockets_.pool_.take_reserved(), 0), n);
+  const bool promised = promised_ > 0;
+  auto buffer = take_buffer(n);
+  if (!buffer) return Read::kNothing;
+  const Read read = read_into(*std::move(buffer), n);
   if (read == Read::kBytes) {
     holds_large_buffer_ = true;
-  } else {
+  } else if (promised) {
     // The buffer has gone home unused; nobody was served since, so its place is still there.
     CHECK(sockets_.pool_.try_reserve(1));
     ++promised_;
   }
   return read;
+}
+
+// Memory for bytes that are there to be read, n at least. Nothing: the pool is short, and the connection now stands in
+// line for all that its request lacks.
+std::optional<Buffer> UringStream::take_buffer(size_t n) {
+  ReceivePool& pool = sockets_.pool_;
+  if (promised_ == 0) {
+    if (const auto memory = pool.take_landing_for_read(); !memory.empty()) return Buffer(pool, memory, 0);
+    sockets_.reserve(*this, ReceivePool::buffers_for(n));
+    if (promised_ == 0) return std::nullopt;
+  }
+  --promised_;
+  return Buffer(pool, pool.take_reserved(), 0);
 }
 
 UringStream::Read UringStream::read_into(Buffer buffer, size_t n) {

@@ -3,13 +3,14 @@
 // Receiving has two ways. Normally one multishot receive stays armed and the kernel fills posted buffers. A connection
 // reads for itself, when a poll says that there is something, if no buffer may be posted, or if much of a request is
 // still to come: then the bytes go straight behind the ones it has, never more than the request's, so that a
-// reservation of exactly what is missing suffices.
+// reservation of exactly what is missing suffices when the pool is short.
 //
 // Sending is a plain system call that takes what the kernel's buffer takes; a poll tells when there is room again.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/buffer.h"
@@ -61,6 +62,7 @@ class UringStream {
   Read read_directly();
   Read read_once();
   Read read_into(Buffer buffer, size_t n);
+  std::optional<Buffer> take_buffer(size_t n);
   void leave_large_buffer();
   void give_back_reservation();
   SocketTag tag(SocketOp op) const { return {op, slot_, generation_}; }
@@ -87,7 +89,6 @@ class UringStream {
   size_t promised_ = 0;              // reserved buffers it may still take
   size_t asked_ = 0;                 // buffers it waits in line for
   uint64_t ticket_ = 0;              // its place in the line
-  bool is_holder_ = false;           // stands in UringSockets::holders_
 
   uint64_t bytes_received_ = 0;
   uint64_t checked_bytes_ = 0;  // bytes_received_ at checked_at_: the watch on stalled requests
