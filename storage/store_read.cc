@@ -13,6 +13,7 @@ std::optional<LogOffsets> Store::offsets(LogId id) const {
   return LogOffsets{log->log_start_offset, log->durable, log->log_end_offset};
 }
 
+// life: 16
 ReadCursor Store::plan_read(LogId id, Offset from, uint64_t max_bytes, bool at_least_one) const {
   ReadCursor cursor{.log = id, .batch = from};
   const PartitionLog* log = impl_->find(id);

@@ -273,6 +273,7 @@ bool Connection<S>::after_fetch(FetchHandler& handler, FetchHandler::State state
   return true;
 }
 
+// life: 18
 template <Stream S>
 bool Connection<S>::hand_to_control(const Request& request, size_t frame_bytes) {
   const size_t n = frame_bytes - kFrameLengthBytes;
@@ -298,6 +299,7 @@ bool Connection<S>::go_on(WithControl& slow) {
   return false;
 }
 
+// life: 19
 template <Stream S>
 void Connection<S>::on_answer(std::span<const std::byte> response) {
   if (!std::holds_alternative<WithControl>(work_)) return;
@@ -333,8 +335,8 @@ bool Connection<S>::flush() {
   return answers_.size() < before;
 }
 
-// What the next send offers: the front answers, as far as they are durable. False if there is nothing.
 // life: 12
+// What the next send offers: the front answers, as far as they are durable. False if there is nothing.
 template <Stream S>
 bool Connection<S>::lay_out() {
   Outgoing& out = broker_.outgoing;

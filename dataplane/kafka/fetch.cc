@@ -54,7 +54,7 @@ void FetchHandler::copy_request(protocol::FetchRequestView& view) {
   }
 }
 
-// life: 10
+// life: 14
 FetchHandler::State FetchHandler::go_on(Broker& broker) {
   const Found found = look(broker);
   const bool enough = min_bytes_ <= 0 || found.bytes >= static_cast<uint64_t>(min_bytes_);

@@ -53,7 +53,7 @@ Result<bool> Outgoing::add(const storage::Store& store, const Response& response
   return false;
 }
 
-// life: 11
+// life: 17
 Result<bool> Outgoing::add_records(const storage::Store& store, storage::ReadCursor cursor,
                                    DataplaneCounters& counters) {
   std::array<std::span<const std::byte>, kPieces> found;

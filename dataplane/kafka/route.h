@@ -13,7 +13,7 @@ struct Route {
 
 // topic is null if the image does not have it; missing is what to say then. current_leader_epoch is the client's
 // belief, -1 for none (KIP-320).
-// life: 7
+// life: 15
 inline Route find_route(const Broker& broker, const TopicRoute* topic, ErrorCode missing, int32_t partition,
                         int32_t current_leader_epoch) {
   if (topic == nullptr) return {missing};

@@ -20,7 +20,7 @@ void Wakeups::image_changed() {
   for (const auto& [deadline, who] : by_deadline_) retries_.push_back(who);
 }
 
-// life: 9
+// life: 11
 void Wakeups::collect(const storage::Store& store, Nanos now, std::vector<ConnectionId>& woken) {
   const storage::Lsn durable = store.durable();
   const bool all = store.poisoned();

@@ -222,6 +222,7 @@ std::optional<SocketEvent> UringSockets::on_accept(const SocketCompletion& compl
   return SocketEvent{SocketEvent::Kind::kAccepted, &stream, stream.listener_};
 }
 
+// life: 1
 std::optional<SocketEvent> UringSockets::on_receive(UringStream& stream, const SocketCompletion& completion) {
   const int result = completion.result;
   std::optional<Buffer> buffer;

@@ -76,6 +76,7 @@ void UringStream::pause(bool on) {
   touch();
 }
 
+// life: 13
 size_t UringStream::send(std::span<const std::span<const std::byte>> pieces) {
   if (!open() || watches_) return 0;
   std::array<iovec, kPiecesMax> vectors;
@@ -158,6 +159,7 @@ void UringStream::arm(Receive receive) {
   }
 }
 
+// life: 2
 // A posted buffer has come back filled. The first two of a chain stay as they are; later and small ones fill up the
 // memory behind the last byte first, so that what a chain holds is near what it says.
 void UringStream::land(Buffer buffer) {

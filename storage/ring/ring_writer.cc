@@ -137,6 +137,7 @@ void RingWriter::close_filling() {
   start_frame(closed_.back().end);
 }
 
+// life: 9
 void RingWriter::submit() {
   CHECK(!entry_.open);
   if (state_ != WriterState::kIdle) return;
@@ -164,6 +165,7 @@ void RingWriter::send(const Frame& frame) {
   disk_.submit(op_);
 }
 
+// life: 10
 bool RingWriter::complete(DiskOp& op) {
   if (&op != &op_) return false;
   CHECK(state_ == WriterState::kInFlight);
