@@ -1,12 +1,15 @@
-// The half of UringDisk that never blocks: ops in, completions out. The files half is uring_files.cc.
+// The half of UringDisk that never blocks, but when another thread takes it over: ops in, completions out. The files
+// half is uring_files.cc.
 #include "storage/io/uring_disk.h"
 
+#include <poll.h>
 #include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -21,6 +24,18 @@ constexpr int kRwfNowait = RWF_NOWAIT;
 constexpr int kRwfDsync = RWF_DSYNC;
 static_assert(alignof(DiskOp) > kFlushTag);
 
+// A ring that moves to another thread is made again there. The kernel gives the old one's locked memory back some time
+// after it is closed, and under a low limit both together do not fit.
+constexpr int kReleaseWaitsMax = 2000;  // of 1 ms
+int try_until_released(const auto& attempt) {
+  int rc = attempt();
+  for (int waits = 0; rc == -ENOMEM && waits < kReleaseWaitsMax; ++waits) {
+    poll(nullptr, 0, 1);
+    rc = attempt();
+  }
+  return rc;
+}
+
 }  // namespace
 
 UringDisk::~UringDisk() {
@@ -33,7 +48,8 @@ Result<void> UringDisk::make_ring() {
   CHECK(!have_ring_);
   io_uring_params params{};
   params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
-  const int rc = io_uring_queue_init_params(kQueueEntries, &ring_, &params);
+  const auto make = [&] { return io_uring_queue_init_params(kQueueEntries, &ring_, &params); };
+  const int rc = std::exchange(had_ring_, true) ? try_until_released(make) : make();
   if (rc < 0) return fail(rc == -EPERM || rc == -EACCES ? Errc::kNoPermission : Errc::kUnsupported, -rc);
   have_ring_ = true;
   ring_thread_ = std::this_thread::get_id();
@@ -62,9 +78,12 @@ void UringDisk::register_buffers() {
   std::vector<iovec> pieces;
   for (size_t at = 0; at < registered_.size(); at += kBufferBytesMax)
     pieces.push_back({registered_.data() + at, std::min<size_t>(registered_.size() - at, kBufferBytesMax)});
-  const int rc = io_uring_register_buffers(&ring_, pieces.data(), static_cast<unsigned>(pieces.size()));
+  const auto lock = [&] {
+    return io_uring_register_buffers(&ring_, pieces.data(), static_cast<unsigned>(pieces.size()));
+  };
+  const int rc = buffers_registered_ ? try_until_released(lock) : lock();
   buffers_registered_ = rc == 0;
-  if (rc < 0)
+  if (rc < 0 && !std::exchange(warned_, true))
     LOG_WARN(
         "the ring's memory cannot be locked for the drive (%s): going on without; raise the locked-memory limit "
         "(ulimit -l, LimitMEMLOCK=) to %zu MiB to save the CPU some work",

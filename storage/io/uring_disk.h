@@ -61,6 +61,8 @@ class UringDisk final : public Disk {
   uint32_t block_bytes_ = 4096;
   std::span<std::byte> registered_;
   bool buffers_registered_ = false;
+  bool had_ring_ = false;
+  bool warned_ = false;  // that the memory cannot be locked
 };
 
 }  // namespace penstock::storage

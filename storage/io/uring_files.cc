@@ -116,12 +116,17 @@ void DiskDeleter::operator()(Disk* disk) const { delete static_cast<UringDisk*>(
 std::expected<DiskPtr, OpenFailure> open_uring_disk() {
   auto disk = std::make_unique<UringDisk>();
   if (auto ready = disk->probe(); !ready) {
-    utsname kernel{};
-    ::uname(&kernel);
-    const bool forbidden = ready.error().code == Errc::kNoPermission;
-    std::string what = std::string("io_uring is not available (") + std::strerror(ready.error().os_errno) + "): ";
-    what += forbidden ? "allow it: sysctl kernel.io_uring_disabled=0, and a container profile that permits io_uring"
-                      : std::string("Linux 6.1 or newer is needed, this is ") + kernel.release;
+    const int error = ready.error().os_errno;
+    std::string what = std::string("io_uring is not available (") + std::strerror(error) + "): ";
+    if (ready.error().code == Errc::kNoPermission) {
+      what += "allow it: sysctl kernel.io_uring_disabled=0, and a container profile that permits io_uring";
+    } else if (error == ENOMEM) {
+      what += "raise the locked-memory limit (ulimit -l, LimitMEMLOCK= in a systemd unit)";
+    } else {
+      utsname kernel{};
+      ::uname(&kernel);
+      what += std::string("Linux 6.1 or newer is needed, this is ") + kernel.release;
+    }
     return std::unexpected(OpenFailure{ready.error(), what});
   }
   return DiskPtr(disk.release());
