@@ -129,7 +129,10 @@ Step Broker::check_all_settings() {
   listeners_ = *std::move(listeners);
   // Once more when the ports are known; here so that a bad setting shows before anything is made.
   std::vector<uint16_t> ports;
-  for (const Listener& listener : listeners_) ports.push_back(listener.bind.port);
+  for (const Listener& listener : listeners_) {
+    if (auto address = resolve(listener); !address) return Failure(address.error());
+    ports.push_back(listener.bind.port);
+  }
   if (auto advertised = advertise(settings_.broker, listeners_, ports); !advertised) return Failure(advertised.error());
   auto cpus = parse_cpus(settings_.broker.lcore_cpus, 1);
   if (!cpus) return Failure(cpus.error());

@@ -112,15 +112,14 @@ void ProduceRun::loop() {
     Nanos now = clock_.monotonic();
     if (offering_ && (now >= end_ || issued_ >= requests_ || interrupt_.seen())) stop_offering(now);
     issue(now);
-    const bool window_opened = flush_marked();
+    bool window_opened = false;
+    for (uint32_t i = 0; i < connections_.size(); ++i) window_opened |= flush(connections_[i], i);
     if (finished() || clock_.monotonic() >= drain_until_) return;
     const Nanos lazy = std::min({meter_->next_tick(), end_, drain_until_});
     for (const epoll_event& event : poller_.wait({next_due(), lazy, options_.spin || window_opened})) {
-      Connection& connection = connections_[event.data.u32];
-      if (connection.wants_write) mark(connection);
-      take_answers(connection);
+      take_answers(connections_[event.data.u32]);
     }
-    meter_->tick(clock_.monotonic(), waiting_);
+    meter_->tick(clock_.monotonic(), waiting());
   }
 }
 
@@ -136,24 +135,19 @@ void ProduceRun::stop_offering(Nanos now) {
 void ProduceRun::issue(Nanos now) {
   if (!offering_) return;
   if (!schedule_) {
-    if (issued_ > 0) return;  // from then on each answer makes room for the next request
-    for (Connection& connection : connections_) fill_window(connection);
+    for (Connection& connection : connections_) {
+      while (issued_ < requests_ && connection.pending.size() < options_.in_flight) {
+        ++issued_;
+        send_one(connection, clock_.monotonic());
+      }
+    }
     return;
   }
   const uint64_t due = std::min(schedule_->due_by(now), requests_);
   for (; issued_ < due; ++issued_) {
     Connection& connection = connections_[issued_ % connections_.size()];
     ++connection.owed;
-    ++waiting_;
     offer(connection, now, true);
-  }
-}
-
-// Closed loop: as much as the window takes.
-void ProduceRun::fill_window(Connection& connection) {
-  while (offering_ && issued_ < requests_ && connection.pending.size() < options_.in_flight) {
-    ++issued_;
-    send_one(connection, clock_.monotonic());
   }
 }
 
@@ -163,7 +157,6 @@ void ProduceRun::offer(Connection& connection, Nanos now, bool on_time) {
     const Nanos since = schedule_->due(connection.next_index);
     if (on_time && connection.owed == 1) meter_->sent_late_by(now - since);
     --connection.owed;
-    --waiting_;
     connection.next_index += connections_.size();
     send_one(connection, since);
   }
@@ -183,22 +176,6 @@ void ProduceRun::send_one(Connection& connection, Nanos since) {
   lane.frames[prng_.below(lane.frames.size())].queue_on(*connection.link, correlation_id, stamp);
   connection.pending.push_back({since, correlation_id});
   ++outstanding_;
-  mark(connection);
-}
-
-void ProduceRun::mark(Connection& connection) {
-  if (std::exchange(connection.dirty, true)) return;
-  dirty_.push_back(static_cast<uint32_t>(&connection - connections_.data()));
-}
-
-bool ProduceRun::flush_marked() {
-  bool window_opened = false;
-  std::vector<uint32_t> marked = std::exchange(dirty_, {});
-  for (const uint32_t index : marked) {
-    connections_[index].dirty = false;
-    window_opened |= flush(connections_[index], index);
-  }
-  return window_opened;
 }
 
 // True if that alone settled requests (acks=0), so that there may be more to send at once.
@@ -215,9 +192,10 @@ bool ProduceRun::flush(Connection& connection, uint32_t index) {
 }
 
 void ProduceRun::take_answers(Connection& connection) {
-  if (!connection.link->receive()) return;  // what one read leaves, the poller tells again
-  const Nanos now = clock_.monotonic();
-  while (const auto frame = connection.link->next_frame()) take_answer(connection, *frame, now);
+  while (connection.link->receive()) {
+    const Nanos now = clock_.monotonic();
+    while (const auto frame = connection.link->next_frame()) take_answer(connection, *frame, now);
+  }
 }
 
 void ProduceRun::take_answer(Connection& connection, std::span<const std::byte> frame, Nanos now) {
@@ -237,22 +215,27 @@ void ProduceRun::take_answer(Connection& connection, std::span<const std::byte> 
                 message);
   }
   meter_->failed(result.error_code, message);
-  leave_window(connection, now);
+  connection.pending.pop_front();
+  --outstanding_;
+  if (schedule_) offer(connection, now, false);
 }
 
-// The oldest request of connection is done.
+// The oldest request of connection is done; its place in the window goes to what waits.
 void ProduceRun::settle(Connection& connection, Nanos now) {
   const BatchSource& shape = *sources_.front();
   meter_->done(connection.pending.front().since, now, shape.records(), shape.payload_bytes());
+  connection.pending.pop_front();
   ++connection.answered;
-  leave_window(connection, now);
+  --outstanding_;
+  if (schedule_) offer(connection, now, false);
 }
 
-// The oldest request of connection leaves its window; the place goes to what waits.
-void ProduceRun::leave_window(Connection& connection, Nanos now) {
-  connection.pending.pop_front();
-  --outstanding_;
-  schedule_ ? offer(connection, now, false) : fill_window(connection);
+bool ProduceRun::finished() const { return !offering_ && outstanding_ == 0 && waiting() == 0; }
+
+uint64_t ProduceRun::waiting() const {
+  uint64_t sum = 0;
+  for (const Connection& connection : connections_) sum += connection.owed;
+  return sum;
 }
 
 Nanos ProduceRun::next_due() const {

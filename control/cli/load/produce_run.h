@@ -53,7 +53,6 @@ class ProduceRun {
     uint64_t owed = 0;        // due and not sent
     int32_t next_correlation_id = 0;
     bool wants_write = false;
-    bool dirty = false;  // in dirty_
     ProducerId producer_id = kNoProducerId;
     int16_t producer_epoch = protocol::kNoProducerEpoch;
   };
@@ -66,17 +65,14 @@ class ProduceRun {
   void loop();
   void issue(Nanos now);
   void offer(Connection& connection, Nanos now, bool on_time);
-  void fill_window(Connection& connection);
   void send_one(Connection& connection, Nanos since);
-  void mark(Connection& connection);
-  bool flush_marked();
   bool flush(Connection& connection, uint32_t index);
   void take_answers(Connection& connection);
   void take_answer(Connection& connection, std::span<const std::byte> frame, Nanos now);
   void settle(Connection& connection, Nanos now);
-  void leave_window(Connection& connection, Nanos now);
   void stop_offering(Nanos now);
-  bool finished() const { return !offering_ && outstanding_ == 0 && waiting_ == 0; }
+  bool finished() const;
+  uint64_t waiting() const;
   Nanos next_due() const;
 
   Clock& clock_;
@@ -87,13 +83,11 @@ class ProduceRun {
   int16_t version_ = 0;
   std::vector<std::unique_ptr<BatchSource>> sources_;
   std::vector<Connection> connections_;
-  std::vector<uint32_t> dirty_;  // connections with something to flush: a turn costs what it does, not what there is
 
   std::optional<Schedule> schedule_;  // none: closed loop
   std::optional<Meter> meter_;
   uint64_t requests_ = 0;  // that the run will send
   uint64_t issued_ = 0;    // handed to their connections
-  uint64_t waiting_ = 0;   // of those: due and not sent
   uint64_t outstanding_ = 0;
   Nanos end_ = 0;
   Nanos drain_until_ = 0;
