@@ -1,0 +1,98 @@
+"""The real clients: each produces a file's lines into partition 0 of a topic, and reads the partition back."""
+import fcntl
+import hashlib
+import os
+import pathlib
+import shutil
+
+import processes
+
+HERE = pathlib.Path(__file__).resolve().parent
+PYTHON = '/usr/bin/python3'  # Debian's: the client libraries are Debian packages
+
+
+class Kcat:
+    name = 'kcat'
+
+    def produce(self, broker, topic, codec, text):
+        processes.run(['kcat', '-P', '-b', broker.bootstrap, '-t', topic, '-p', '0', '-z', codec, '-X', 'linger.ms=100',
+                       '-l', text.path])
+
+    def consume(self, broker, topic):
+        return processes.run(['kcat', '-C', '-q', '-e', '-b', broker.bootstrap, '-t', topic, '-p', '0',
+                              '-o', 'beginning'])
+
+
+class Librdkafka:
+    name = 'librdkafka'
+
+    def __init__(self, build):
+        self.program = build / 'tests' / 'compat' / 'rdkafka_text'
+
+    def produce(self, broker, topic, codec, text):
+        processes.run([self.program, 'produce', broker.bootstrap, topic, text.path, f'compression.type={codec}',
+                       'linger.ms=100'])
+
+    def consume(self, broker, topic):
+        return processes.run([self.program, 'consume', broker.bootstrap, topic])
+
+
+class PythonClient:
+    def __init__(self, name, script):
+        self.name, self.script = name, HERE / script
+
+    def produce(self, broker, topic, codec, text):
+        processes.run([PYTHON, self.script, 'produce', broker.bootstrap, topic, codec, text.path])
+
+    def consume(self, broker, topic):
+        return processes.run([PYTHON, self.script, 'consume', broker.bootstrap, topic])
+
+
+class KafkaJs:
+    """Produces only: its consumer needs groups."""
+    name = 'kafkajs'
+
+    def __init__(self, build):
+        self.module = install_kafkajs(build)
+
+    def produce(self, broker, topic, codec, text):
+        processes.run(['node', HERE / 'kafkajs' / 'produce.js', broker.bootstrap, topic, codec, text.path],
+                      env=os.environ | {'PENSTOCK_KAFKAJS': str(self.module)})
+
+
+def install_kafkajs(build):
+    """Once for a build folder, by the checksum in package-lock.json."""
+    place = build / 'kafkajs'
+    place.mkdir(exist_ok=True)
+    with (place / 'lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = HERE / 'kafkajs' / 'package-lock.json'
+        installed = place / 'package-lock.json'
+        module = place / 'node_modules' / 'kafkajs'
+        if not module.exists() or not installed.exists() or installed.read_bytes() != wanted.read_bytes():
+            for name in ('package.json', 'package-lock.json'):
+                shutil.copy(HERE / 'kafkajs' / name, place / name)
+            processes.run(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], cwd=place)
+    return module
+
+
+def all_clients(build):
+    clients = [Kcat(), Librdkafka(build), PythonClient('confluent', 'confluent_text.py'),
+               PythonClient('python-kafka', 'python_kafka_text.py'), KafkaJs(build)]
+    return {client.name: client for client in clients}
+
+
+def check_text(got, text, what):
+    """Byte for byte: nothing lost, nothing twice, in order."""
+    if hashlib.sha256(got).hexdigest() != text.sha256:
+        lines = got.count(b'\n')
+        raise AssertionError(f'{what}: {lines} lines, {len(got)} bytes came back of {text}'
+                             + first_difference(got, text))
+
+
+def first_difference(got, text):
+    wanted = text.path.read_bytes()
+    for number, (ours, theirs) in enumerate(zip(got.split(b'\n'), wanted.split(b'\n'))):
+        if ours != theirs:
+            return f'; line {number} is {ours[:80]} instead of {theirs[:80]}'
+    return ''
