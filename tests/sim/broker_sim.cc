@@ -9,7 +9,7 @@ using storage::LogId;
 using testing::Bytes;
 
 namespace {
-constexpr size_t kRingBytes = 8 * kMiB;
+constexpr size_t kRingBytes = 16 * kMiB;  // more than a run produces: a full ring is the store simulator's matter
 constexpr int kPartitions = 3;
 constexpr size_t kWindow = 5;  // requests in flight that an idempotent producer may have (KIP-98)
 constexpr int16_t kProduceVersion = 9;
