@@ -133,7 +133,7 @@ void Connection<S>::hold_back() {
 // One step of the current request, or the beginning of the next. False: nothing more can be done now.
 template <Stream S>
 bool Connection<S>::work() {
-  return std::visit([this](auto& current) { return go_on(current); }, work_);
+  return std::visit([this](auto& current) { return this->go_on(current); }, work_);
 }
 
 template <Stream S>

@@ -1,4 +1,5 @@
-// fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records and DIR/views, the same each time.
+// fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records, DIR/views and DIR/connection, the
+// same each time.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -8,6 +9,7 @@
 #include "protocol/gen/fetch.h"
 #include "protocol/gen/produce.h"
 #include "protocol/record_batch.h"
+#include "tests/fuzz/conversations.h"
 #include "tests/fuzz/message_lists.h"
 #include "tests/protocol_random.h"
 
@@ -75,5 +77,7 @@ int main(int argc, char** argv) {
   write_messages(folder / "responses", testing::other_messages(), 0);
   write_messages(folder / "views", {&ProduceRequest::kInfo, &FetchRequest::kInfo}, 1);
   write_records(folder / "records");
+  std::filesystem::create_directories(folder / "connection");
+  for (size_t number = 0; number < 60; ++number) write(folder / "connection", number, conversation(number));
   return 0;
 }
