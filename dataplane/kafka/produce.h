@@ -1,5 +1,5 @@
 // Produce (API key 0) on the lcore that owns the partitions: check each batch by its header, append it to the log, and
-// answer when the device has all of them. Versions 3 to 13; research of what Kafka does: docs/compatibility.md.
+// answer when the device has all of them. Versions 3 to 13; docs/compatibility.md, "Produce".
 //
 // A partition that storage holds back (AppendStatus::kBusy) suspends the whole request, which goes on there later; what
 // was appended before is not appended again. The request's timeout is not looked at: an answer that came before the
