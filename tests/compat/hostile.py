@@ -21,6 +21,8 @@ POOL_BYTES = 160 * MIB  # penstock.receive.pool.bytes: what requests being recei
 SLACK_BYTES = 64 * MIB  # sockets, answers, allocator
 NONE, CORRUPT, UNSUPPORTED_VERSION, INVALID_RECORD = 0, 2, 35, 87
 TOPIC = 'target'
+BIG = batches.build([bytes(1_000_000)])
+BIG_BATCHES = 8
 
 
 def request_of(api, version, body=b'', correlation=1):
@@ -160,6 +162,15 @@ def unread_connections(broker):
     return peers
 
 
+def check_that_one_reads_on(peer):
+    """A client that did not read for long, and then does: what it asked for first is all there."""
+    for correlation in range(1, 4):
+        answer = peer.receive(('Fetch', 11, correlation))['topics'][0]['partitions'][0]
+        found = batches.split(answer['records'])
+        check.equal([batch.base_offset for batch in found[:BIG_BATCHES]], list(range(BIG_BATCHES)), 'offsets')
+        check.expect(all(batch.bytes[batches.CRC_FROM:] == BIG[batches.CRC_FROM:] for batch in found), 'other bytes')
+
+
 def check_memory(broker, before):
     now = broker.resident_bytes()
     check.expect(now - before <= POOL_BYTES + SLACK_BYTES, f'memory grew from {before} to {now} bytes')
@@ -183,11 +194,14 @@ def attack(broker, traffic, seed):
             expected[counter] += 1
         if number % CHECK_EACH == 0:
             traffic.check_served()
+            with broker.connect() as peer:  # a request that does not fit what a connection may hold unasked
+                check.equal(peer.produce('large', BIG)['error'], NONE, 'a large request of somebody else')
             highest = max(highest, check_memory(broker, resident))
     after = read_counters(broker)
     for kind, count in expected.items():
         check.expect(after[kind] - before[kind] >= count > 0,
                      f'{kind}: {count} times, but counted {after[kind] - before[kind]}')
+    check_that_one_reads_on(peers[-1])
     for peer in peers:
         peer.socket.close()
     return f'{CONNECTIONS} connections, memory {resident // MIB} MiB before, {highest // MIB} MiB at most'
@@ -197,10 +211,10 @@ def test_hostile_connections(broker):
     seed = int(os.environ.get('PENSTOCK_SEED') or random.randrange(2**32))
     print(f'PENSTOCK_SEED={seed}', flush=True)
     with broker.connect() as connection:
-        for topic in (TOPIC, 'big', 'others'):
+        for topic in (TOPIC, 'big', 'large', 'others'):
             connection.create(topic)
-        for _ in range(8):
-            connection.produce('big', batches.build([bytes(1_000_000)]))
+        for _ in range(BIG_BATCHES):
+            connection.produce('big', BIG)
     open_before = broker.metrics()['connections_open']
     traffic = Traffic(broker, 'others')
     try:
@@ -223,16 +237,53 @@ def wait_until_home(broker, open_before):
     check.expect(broker.open_files() < 100, f'{broker.open_files()} descriptors are open')
 
 
+def test_requests_that_never_end(broker):
+    """Clients that send almost all of the largest request there may be, and stop: one fills what requests may hold, the
+    next have to wait, and whoever asks for less is served."""
+    resident, peers, sent = broker.resident_bytes(), [], 0
+    traffic = Traffic(broker, 'others-again')
+    try:
+        traffic.check_served()
+        for _ in range(4):
+            peer = broker.connect(timeout=1)
+            peers.append(peer)
+            sent += send_as_much_as_it_takes(peer, struct.pack('>i', 100 * MIB) + request_of(0, 9), 99 * MIB)
+            traffic.check_served()
+        check.expect(sent >= 99 * MIB, f'only {sent} bytes were taken of the first')
+        check_memory(broker, resident)
+        traffic.check_served(50)
+        said = traffic.finish()
+    finally:
+        traffic.close()
+        for peer in peers:
+            peer.socket.close()
+    with broker.connect() as peer:  # what they held is free again
+        check.equal(peer.produce('large', BIG)['error'], NONE, 'a large request afterwards')
+    return f'{sent // MIB} MiB were taken, {said}'
+
+
+def send_as_much_as_it_takes(peer, head, size):
+    sent, piece = 0, bytes(MIB)
+    try:
+        peer.send_raw(head)
+        while sent < size:
+            sent += peer.socket.send(piece)
+    except (TimeoutError, ConnectionError):  # the broker closes who holds memory that others wait for
+        pass
+    return sent
+
+
 def test_it_stops_cleanly_and_starts_again(broker):
     broker.stop()
     broker.start()
     with broker.connect() as connection:
-        check.equal(connection.offset('big', -1)['offset'], 8, 'what was stored before')
+        check.equal(connection.offset('big', -1)['offset'], BIG_BATCHES, 'what was stored before')
 
 
 def main():
     run = check.Run()
-    run.tests(run.broker(ring_bytes=64 * MIB), test_hostile_connections, test_it_stops_cleanly_and_starts_again)
+    run.tests(run.broker(ring_bytes=96 * MIB), test_hostile_connections, test_requests_that_never_end,
+              test_it_stops_cleanly_and_starts_again)
     run.finish()
 
 
