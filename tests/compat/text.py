@@ -2,6 +2,7 @@
 that not be enough, other text that a Debian with a compiler has. Deterministic for one state of the machine.
 
 One record is one line. Empty lines are left out: kcat does not send them."""
+import collections
 import hashlib
 import itertools
 import pathlib
@@ -68,25 +69,26 @@ class Text:
 
 
 def assemble(folder):
-    """The whole text."""
-    used, counted = [], [0, 0]
+    """The whole text: lines of one source after the other, until there are enough."""
+    used, lines, size = collections.Counter(), 0, 0
 
-    def lines():
+    def enough():
+        return lines >= WANTED_LINES and size >= WANTED_BYTES
+
+    def wanted():
+        nonlocal lines, size
         for name, found in sources():
-            before = counted[0]
-            for line in filter(is_text, found):
+            for line in itertools.takewhile(lambda _: not enough(), filter(is_text, found)):
                 line = line if line.endswith(b'\n') else line + b'\n'
-                counted[0] += 1
-                counted[1] += len(line)
+                lines, size = lines + 1, size + len(line)
+                used[name] += 1
                 yield line
-            used.append(f'{counted[0] - before} lines of {name}')
-            if counted[0] >= WANTED_LINES and counted[1] >= WANTED_BYTES:
-                return
 
-    text = Text(folder / 'text', lines())
-    if text.lines < WANTED_LINES or text.bytes < WANTED_BYTES:
-        raise AssertionError(f'this machine has too little text ({", ".join(used)}): run apt-get update')
-    print(f'text: {text}: {", ".join(used)}', flush=True)
+    text = Text(folder / 'text', wanted())
+    origin = ', '.join(f'{count} of {name}' for name, count in used.items())
+    if not enough():
+        raise AssertionError(f'this machine has too little text, {text} ({origin}): run apt-get update')
+    print(f'text: {text}: {origin}', flush=True)
     return text
 
 
