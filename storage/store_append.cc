@@ -48,8 +48,24 @@ AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain
   if (s.poisoned || s.stopping) return {.status = AppendStatus::kPoisoned};
   const AppendStatus room = status_of(s.ring->room_for(length));
   if (room == AppendStatus::kAppended) return s.append(*log, epoch, chain, at, length);
-  if (room == AppendStatus::kRingFull) s.counters.add(Metric::appends_refused_full);
+  if (room != AppendStatus::kRingFull) return {.status = room};
+  if (const auto repeat = s.find_repeat(*log, chain, at)) return *repeat;
+  s.counters.add(Metric::appends_refused_full);
   return {.status = room};
+}
+
+// A repeat needs no room: its producer learns that the batch is there also when nothing more can be taken. By its
+// header alone: nothing of it is stored.
+std::optional<AppendResult> Store::Impl::find_repeat(const PartitionLog& log, const BufferChain& chain, size_t at) {
+  std::array<std::byte, protocol::kBatchHeaderBytes> head;
+  chain.copy_out(at, head);
+  const protocol::RecordBatchView batch(head);
+  if (!batch.has_producer_id()) return std::nullopt;
+  const auto check =
+      log.producers.check(batch.producer_id(), batch.producer_epoch(), batch.base_sequence(), batch.last_sequence());
+  if (check.verdict != SequenceVerdict::kRepeat) return std::nullopt;
+  counters.add(Metric::batches_duplicate);
+  return AppendResult{AppendStatus::kDuplicate, check.repeated->base_offset, log.log_start_offset, check.repeated->end};
 }
 
 AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const BufferChain& chain, size_t at,

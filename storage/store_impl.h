@@ -32,6 +32,7 @@ class Store::Impl {
     return it == logs.end() ? nullptr : it->second.get();
   }
   AppendResult append(PartitionLog& log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length);
+  std::optional<AppendResult> find_repeat(const PartitionLog& log, const BufferChain& chain, size_t at);
   // Frees ring space below the oldest batch that a live log needs, once that is worth a state write.
   void plan_tail(bool at_stop);
   void settle_pending();
@@ -60,7 +61,7 @@ class Store::Impl {
   bool poisoned = false;
   bool stopping = false;
   bool stop_state_written = false;
-  bool tail_dirty = false;  // a log was dropped since the tail was last planned
+  bool tail_dirty = true;  // a log was dropped since the tail was last planned, or the last start ended in between
 };
 
 }  // namespace penstock::storage

@@ -90,24 +90,18 @@ TimeAndOffset first_at_or_after(const RingMemory& memory, const BatchRef& ref, i
 
 std::optional<TimeAndOffset> Store::find_by_time(LogId id, int64_t timestamp_ms) const {
   const PartitionLog* log = impl_->find(id);
-  if (log == nullptr) return std::nullopt;
-  for (const BatchRef& batch : log->batches) {
-    if (batch.next_offset() > log->durable) break;
-    if (batch.max_timestamp >= timestamp_ms) return first_at_or_after(impl_->ring->memory(), batch, timestamp_ms);
-  }
-  return std::nullopt;
+  const BatchRef* batch = log == nullptr ? nullptr : log->first_with_time(timestamp_ms);
+  if (batch == nullptr) return std::nullopt;
+  return first_at_or_after(impl_->ring->memory(), *batch, timestamp_ms);
 }
 
 std::optional<TimeAndOffset> Store::find_max_time(LogId id) const {
   const PartitionLog* log = impl_->find(id);
   if (log == nullptr) return std::nullopt;
-  const BatchRef* best = nullptr;
-  for (const BatchRef& batch : log->batches) {
-    if (batch.next_offset() > log->durable) break;
-    if (best == nullptr || batch.max_timestamp > best->max_timestamp) best = &batch;
-  }
-  if (best == nullptr) return std::nullopt;
-  return first_at_or_after(impl_->ring->memory(), *best, best->max_timestamp);
+  const size_t durable = log->find(log->durable);  // the first that is not durable
+  if (durable == 0) return std::nullopt;
+  const int64_t greatest = log->batches[durable - 1].max_so_far;
+  return first_at_or_after(impl_->ring->memory(), *log->first_with_time(greatest), greatest);
 }
 
 }  // namespace penstock::storage

@@ -63,7 +63,7 @@ class Ring {
   }
   ScanResult scan(Lsn tail, uint64_t generation = 1) {
     found = 0;
-    return scan_ring({RingMemory(memory_), kBlock, kRingId, tail, generation, 0}, [&](const FoundBatch&) { ++found; });
+    return scan_ring({RingMemory(memory_), kBlock, kRingId, tail, generation}, [&](const FoundBatch&) { ++found; });
   }
   FrameHeader header(Lsn at) { return *decode_frame_header(RingMemory(memory_).at(at)); }
   void rewrite(Lsn at, const FrameHeader& header) { encode(header, RingMemory(memory_).at(at)); }

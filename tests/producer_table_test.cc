@@ -53,6 +53,16 @@ TEST(ProducerTable, AnOlderEpochIsFencedANewerOneStartsAtZero) {
   EXPECT_EQ(table.check(kProducer, 4, 0, 9).repeated->base_offset, Offset{10});  // not the old epoch's
 }
 
+TEST(ProducerTable, WhatWasRefusedBeforeTheFirstBatchIsNoRepeat) {
+  ProducerTable table;
+  table.remember(kProducer, batch(1, 1, 0), 100);  // its batch 0 had been refused, this one behind it was taken
+  EXPECT_EQ(table.check(kProducer, 0, 0, 0).verdict, SequenceVerdict::kGap);
+  EXPECT_EQ(table.check(kProducer, 0, 0, 1).verdict, SequenceVerdict::kGap);
+  for (int32_t i = 2; i < 9; ++i) table.remember(kProducer, batch(i, i, i), 100);
+  EXPECT_EQ(table.check(kProducer, 0, 1, 1).verdict, SequenceVerdict::kTooOldRepeat);
+  EXPECT_EQ(table.check(kProducer, 0, 0, 0).verdict, SequenceVerdict::kGap);
+}
+
 TEST(ProducerTable, AnUnknownProducerMayStartAnywhere) {
   const ProducerTable table;
   EXPECT_EQ(table.check(kProducer, 7, 1234, 1240).verdict, SequenceVerdict::kNext);

@@ -73,8 +73,8 @@ struct StoreRequest {
   LogId next_log_id;
   // Called once, with the ring's size: memory aligned to the disk's block that outlives the Store.
   std::function<std::span<std::byte>(size_t bytes)> allocate;
-  // The operator's override: cut the ring at this lsn although acked data behind it is damaged. 0: none.
-  uint64_t accept_loss_at = 0;
+  // The operator's override: cut the ring at this lsn although acked data behind it is damaged.
+  std::optional<uint64_t> accept_loss_at;
 };
 
 class Store {

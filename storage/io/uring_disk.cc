@@ -106,7 +106,6 @@ io_uring_sqe* UringDisk::next_sqe() {
     sqe = io_uring_get_sqe(&ring_);
   }
   CHECK(sqe != nullptr);
-  queued_ += 1;
   return sqe;
 }
 
@@ -163,13 +162,18 @@ void UringDisk::prepare_transfer(DiskOp& op, bool nowait) {
   io_uring_sqe_set_data64(sqe, reinterpret_cast<uint64_t>(&op));
 }
 
+// What the kernel does not take now (it may be short of memory) stays queued and is offered again by the next poll.
+void UringDisk::give_to_kernel() {
+  if (io_uring_sq_ready(&ring_) == 0) return;
+  const int rc = io_uring_submit(&ring_);
+  if (rc < 0 && !std::exchange(submit_warned_, true))
+    LOG_WARN("the kernel does not take the drive's work now (%s): it is offered again", std::strerror(-rc));
+}
+
 size_t UringDisk::poll(std::span<DiskOp*> done) {
   own_ring();
   size_t count = 0;
-  if (queued_ > 0) {
-    queued_ = 0;
-    io_uring_submit(&ring_);
-  }
+  give_to_kernel();
   if (in_flight_ == 0) return 0;
   std::array<io_uring_cqe*, 16> cqes;
   while (count < done.size()) {
@@ -183,10 +187,7 @@ size_t UringDisk::poll(std::span<DiskOp*> done) {
     }
     io_uring_cq_advance(&ring_, n);
   }
-  if (queued_ > 0) {
-    queued_ = 0;
-    io_uring_submit(&ring_);
-  }
+  give_to_kernel();
   return count;
 }
 
@@ -215,7 +216,6 @@ void UringDisk::wait(Nanos timeout) {
   own_ring();
   io_uring_cqe* cqe = nullptr;
   __kernel_timespec ts{.tv_sec = timeout / kSecond, .tv_nsec = timeout % kSecond};
-  queued_ = 0;
   io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &ts, nullptr);
 }
 

@@ -46,6 +46,7 @@ class UringDisk final : public Disk {
   void own_ring();  // makes this thread's ring if another thread's is there
   void register_buffers();
   io_uring_sqe* next_sqe();
+  void give_to_kernel();
   void prepare(DiskOp& op, bool nowait);
   void prepare_transfer(DiskOp& op, bool nowait);
   bool settle(DiskOp& op, bool flush_part, int result);  // true when the op is complete
@@ -56,12 +57,12 @@ class UringDisk final : public Disk {
   std::thread::id ring_thread_;
   int wakeup_fd_ = -1;
   size_t in_flight_ = 0;
-  size_t queued_ = 0;
   DurableMethod method_ = DurableMethod::kLinkedFlush;
   uint32_t block_bytes_ = 4096;
   std::span<std::byte> registered_;
   bool buffers_registered_ = false;
   bool had_ring_ = false;
+  bool submit_warned_ = false;
   bool warned_ = false;  // that the memory cannot be locked
 };
 

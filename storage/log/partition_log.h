@@ -12,7 +12,7 @@
 
 namespace penstock::storage {
 
-// Where a batch lies. 40 bytes a batch; the ring holds a batch in no less than 110, so the index is bounded by the
+// Where a batch lies. 48 bytes a batch; the ring holds a batch in no less than 110, so the index is bounded by the
 // ring.
 struct BatchRef {
   Offset base_offset;
@@ -20,6 +20,7 @@ struct BatchRef {
   Lsn at;  // its first byte; it may go on behind a chunk's end
   uint32_t bytes;
   int32_t last_offset_delta;
+  int64_t max_so_far = 0;  // greatest timestamp of this batch and all before it
   Offset next_offset() const { return base_offset + (int64_t{last_offset_delta} + 1); }
 };
 
@@ -39,7 +40,14 @@ struct PartitionLog {
   void add(const BatchRef& ref) {
     CHECK(ref.base_offset == log_end_offset);
     batches.push_back(ref);
+    batches.back().max_so_far =
+        batches.size() == 1 ? ref.max_timestamp : std::max(ref.max_timestamp, batches[batches.size() - 2].max_so_far);
     log_end_offset = ref.next_offset();
+  }
+  // The first durable batch whose greatest timestamp is at least t; nullptr if there is none.
+  const BatchRef* first_with_time(int64_t t) const {
+    const auto it = std::ranges::partition_point(batches, [&](const BatchRef& b) { return b.max_so_far < t; });
+    return it == batches.end() || it->next_offset() > durable ? nullptr : &*it;
   }
   // Place in batches of the one that holds offset; batches.size() if offset is at or behind the end.
   size_t find(Offset offset) const {

@@ -13,6 +13,10 @@ int32_t distance_behind(int32_t first, int32_t expected) {
   return static_cast<int32_t>((static_cast<int64_t>(expected) - first) & 0x7fffffff);
 }
 
+int64_t records_of(int32_t first, int32_t last) { return int64_t{distance_behind(first, last)} + 1; }
+
+constexpr int64_t kHeldMax = 1 << 30;  // half the circle: farther back and ahead are the same
+
 }  // namespace
 
 ProducerTable::Check ProducerTable::check(ProducerId producer, int16_t epoch, int32_t first, int32_t last) const {
@@ -26,13 +30,18 @@ ProducerTable::Check ProducerTable::check(ProducerId producer, int16_t epoch, in
     if (batch.first_sequence == first && batch.last_sequence == last) return {SequenceVerdict::kRepeat, &batch};
   const int32_t expected = protocol::RecordBatchView::add_sequence(known.remembered().back().last_sequence, 1);
   if (first == expected) return {SequenceVerdict::kNext};
-  const bool behind = distance_behind(first, expected) < (1 << 30);
-  return {behind ? SequenceVerdict::kTooOldRepeat : SequenceVerdict::kGap};
+  // Behind what is expected, but only what was taken can be repeated: a producer's first batch may have been refused
+  // and its second taken, and to call the first one's retry a repeat would lose it in silence.
+  const int64_t behind = distance_behind(first, expected);
+  const bool taken = records_of(first, last) <= behind && behind <= known.held;
+  return {taken ? SequenceVerdict::kTooOldRepeat : SequenceVerdict::kGap};
 }
 
 void ProducerTable::remember(ProducerId producer, const ProducerBatch& batch, size_t most) {
   Producer& known = producers_[producer];
   if (known.epoch != batch.epoch) known.count = 0;
+  if (known.count == 0) known.held = 0;
+  known.held = std::min(known.held + records_of(batch.first_sequence, batch.last_sequence), kHeldMax);
   known.epoch = batch.epoch;
   if (known.count == kWindow) {
     std::shift_left(known.batches.begin(), known.batches.end(), 1);

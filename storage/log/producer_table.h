@@ -41,6 +41,7 @@ class ProducerTable {
   struct Producer {
     int16_t epoch = 0;
     uint8_t count = 0;  // batches remembered, the newest last
+    int64_t held = 0;   // records of this epoch taken in a row: how far back a repeat can be one
     std::array<ProducerBatch, kWindow> batches;
     std::span<const ProducerBatch> remembered() const { return {batches.data(), count}; }
   };

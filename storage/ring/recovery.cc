@@ -36,7 +36,7 @@ class Scanner {
     return {.head = at_,
             .here = here_,
             .row = &decide(here_, behind == at_ ? Behind::kNone : Behind::kFrames),
-            .accepted = request_.accept_loss_at != 0 && request_.accept_loss_at == at_.value(),
+            .accepted = request_.accept_loss_at == at_.value(),
             .generation = std::max(generation_, request_.generation),
             .previous_crc = previous_crc_,
             .frames = frames_,

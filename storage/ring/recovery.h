@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string_view>
 
 #include "storage/api/types.h"
@@ -78,9 +79,9 @@ struct ScanRequest {
   RingMemory memory;  // the whole ring as read from disk
   uint32_t block_bytes;
   RingId ring_id;
-  Lsn tail;                 // a frame begins here, unless nothing was written yet
-  uint64_t generation;      // of the state slot: frames at the tail may be older, the newest may be newer
-  uint64_t accept_loss_at;  // the operator accepts the end here although frames stand behind; 0: no
+  Lsn tail;             // a frame begins here, unless nothing was written yet
+  uint64_t generation;  // of the state slot: frames at the tail may be older, the newest may be newer
+  std::optional<uint64_t> accept_loss_at = {};  // the operator accepts the end here although frames stand behind
 };
 
 struct ScanResult {

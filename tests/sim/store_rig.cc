@@ -11,7 +11,7 @@ StoreRig::StoreRig(uint64_t seed, std::vector<uint64_t> ids)
   for (const uint64_t id : ids) logs[id] = {};
 }
 
-std::string StoreRig::open(uint64_t accept_loss_at) {
+std::string StoreRig::open(std::optional<uint64_t> accept_loss_at) {
   std::vector<LogId> live;
   if (disk.exists(kRing))
     for (const auto& [id, model] : logs) live.push_back(LogId{id});

@@ -23,7 +23,7 @@ class StoreRig {
   explicit StoreRig(uint64_t seed, std::vector<uint64_t> logs = {1, 2});
 
   // Empty if the store opened, else the operator's line.
-  std::string open(uint64_t accept_loss_at = 0);
+  std::string open(std::optional<uint64_t> accept_loss_at = {});
   // Appends a batch to a random log; false if it was not taken.
   bool append(size_t value_bytes = 200);
   void turn();
