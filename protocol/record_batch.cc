@@ -14,6 +14,7 @@ constexpr int32_t kSmallestLength = 14;
 ErrorCode check_batch_fields(const RecordBatchView& batch) {
   const int16_t attributes = batch.attributes();
   if (batch.control()) return ErrorCode::kInvalidRecord;
+  if (batch.base_offset() != Offset{0}) return ErrorCode::kInvalidRecord;  // offsets are the broker's
   if ((attributes & kCompressionMask) > static_cast<int16_t>(Compression::kZstd)) {
     return ErrorCode::kUnsupportedCompressionType;
   }

@@ -222,29 +222,42 @@ TEST(Connection, AFullEventRingParksAndGoesOn) {
   }
 }
 
+Bytes frame_that_names(size_t topics) {
+  MetadataRequest request;
+  request.topics.emplace(topics, MetadataRequest::Topic{.name = std::string(200, 'n')});
+  return frame_of(request, 9, 1);
+}
+
 TEST(Connection, ControlHoldsABoundedAmountOfFrames) {
   BrokerRig rig(1);
   rig.publish(1);
-  MetadataRequest large;
-  large.topics.emplace();
-  for (int i = 0; i < 200'000; ++i) large.topics->push_back({.name = std::string(200, 'n')});
-  const Bytes frame = frame_of(large, 9, 1);
-  ASSERT_GT(frame.size() * 2, dataplane::Broker::kSlowBytesMax);
-  const uint32_t first = rig.connect();
-  const uint32_t second = rig.connect();
-  rig.send(first, frame);
-  rig.send(second, frame);
-  rig.turns(100'000);
-  auto event = rig.events.try_pop();
-  ASSERT_TRUE(event);
-  EXPECT_FALSE(rig.events.try_pop());
-  rig.clients->answer({std::get<dataplane::SlowRequest>(*event).connection, batch_of(1, "ok")});
+  const Bytes frame = frame_that_names(75'000);
+  ASSERT_LT(frame.size() * 4, dataplane::Broker::kSlowBytesMax);
+  ASSERT_GT(frame.size() * 5, dataplane::Broker::kSlowBytesMax);
+  std::vector<uint32_t> clients;
+  for (int i = 0; i < 5; ++i) clients.push_back(rig.connect());
+  for (const uint32_t client : clients) rig.send(client, frame);
+  rig.turns(60'000);
+  std::vector<dataplane::ConnectionId> asked;
+  while (auto event = rig.events.try_pop()) asked.push_back(std::get<dataplane::SlowRequest>(*event).connection);
+  ASSERT_EQ(asked.size(), 4u);
+  rig.clients->answer({asked[0], batch_of(1, "ok")});
   rig.turns(10);
-  event = rig.events.try_pop();
+  auto event = rig.events.try_pop();  // the fifth has its turn now
   ASSERT_TRUE(event);
-  rig.clients->answer({std::get<dataplane::SlowRequest>(*event).connection, batch_of(1, "ok")});
-  EXPECT_TRUE(rig.answer(first));
-  EXPECT_TRUE(rig.answer(second));
+  asked.push_back(std::get<dataplane::SlowRequest>(*event).connection);
+  for (size_t i = 1; i < asked.size(); ++i) rig.clients->answer({asked[i], batch_of(1, "ok")});
+  for (const uint32_t client : clients) EXPECT_TRUE(rig.answer(client));
+}
+
+TEST(Connection, AFrameTooLargeForControlCloses) {
+  BrokerRig rig(1);
+  rig.publish(1);
+  const uint32_t client = rig.connect();
+  rig.send(client, frame_that_names(100'000));
+  rig.turns(60'000);
+  EXPECT_FALSE(rig.is_open(client));
+  EXPECT_EQ(rig.count(Metric::connections_closed_bad_request), 1u);
 }
 
 // ---- back-pressure and ends

@@ -57,9 +57,10 @@ class Clients {
   // Once a turn, behind store.poll(). Returns how many it woke.
   size_t wake() {
     woken_.clear();
+    ++wake_;
     broker_.wakeups.collect(broker_.store, broker_.now, woken_);
     for (const ConnectionId id : woken_) {
-      if (is_there(id)) with(slot_of(id), [](auto& c) { c.resume(); });
+      if (is_there(id)) with(slot_of(id), [this](auto& c) { c.resume(wake_); });
     }
     return woken_.size();
   }
@@ -106,6 +107,7 @@ class Clients {
   std::vector<std::unique_ptr<Connection<S>>> by_slot_;
   std::vector<ConnectionId> woken_;
   uint64_t serial_ = 0;
+  uint64_t wake_ = 0;  // number of the last wake()
   size_t count_ = 0;
   size_t reap_at_ = 0;
 };

@@ -36,6 +36,7 @@ class Connection {
  public:
   static constexpr size_t kAnswersMax = 256;
   static constexpr size_t kAnswerBytesMax = 1 * kMiB;
+  static constexpr size_t kSlowFrameMax = 16 * kMiB;  // of a request for control; thousands of topics take less
   static constexpr size_t kHeldBytesMax = 64 * kKiB;  // received behind a parked request
   static constexpr size_t kSendMax = 1 * kMiB;        // in one go, before other connections have their turn
 
@@ -45,8 +46,9 @@ class Connection {
   // ---- events; after each of them look at closed()
   void on_received() { busy() ? hold_back() : pump(); }
   void on_writable() { pump(); }
-  // A wait of this connection may be over (Wakeups).
-  void resume() {
+  // A wait of this connection may be over (Wakeups). Once in a wake: it may have waited for many things.
+  void resume(uint64_t wake) {
+    if (std::exchange(resumed_in_, wake) == wake) return;
     stands_in_wakeups_ = false;
     pump();
   }
@@ -90,6 +92,7 @@ class Connection {
   bool after_fetch(FetchHandler& handler, FetchHandler::State state);
   bool hand_to_control(const Request& request, size_t frame_bytes);
   void add_answer(Response response, storage::Lsn durable_at, bool is_produce);
+  void forget_untold();
   bool flush();
   bool lay_out();
   void mark_sent(size_t n);
@@ -107,6 +110,8 @@ class Connection {
   Nanos last_active_;
   bool needs_bytes_ = false;  // the front request is not all there: only the peer can go on
   bool stands_in_wakeups_ = false;
+  uint64_t resumed_in_ = 0;  // the last wake that resumed it
+  size_t sent_in_pump_ = 0;
   bool ended_ = false;
   bool stopping_ = false;
   bool closed_ = false;
@@ -114,9 +119,13 @@ class Connection {
 
 template <Stream S>
 void Connection<S>::pump() {
+  sent_in_pump_ = 0;
   for (bool progress = true; progress && !closed_;) {
     progress = work();
     if (!closed_ && flush()) progress = true;
+    if (closed_ || !progress || sent_in_pump_ < kSendMax) continue;
+    try_again_next_turn();  // others have their turn
+    break;
   }
   if (closed_) return;
   const bool finished = !busy() && answers_.empty();
@@ -277,6 +286,7 @@ bool Connection<S>::after_fetch(FetchHandler& handler, FetchHandler::State state
 template <Stream S>
 bool Connection<S>::hand_to_control(const Request& request, size_t frame_bytes) {
   const size_t n = frame_bytes - kFrameLengthBytes;
+  if (n > kSlowFrameMax) return refuse(Metric::connections_closed_bad_request);
   if (!broker_.admit_slow(id_, n)) return try_again_next_turn();
   broker_.counters.add(Metric::requests_slow_path);
   std::vector<std::byte> frame(n);
@@ -321,17 +331,13 @@ void Connection<S>::add_answer(Response response, storage::Lsn durable_at, bool 
 template <Stream S>
 bool Connection<S>::flush() {
   const size_t before = answers_.size();
-  size_t sent = 0;
-  while (!answers_.empty() && lay_out()) {
+  while (!answers_.empty() && sent_in_pump_ < kSendMax && lay_out()) {
     const size_t n = stream_.send(broker_.outgoing.pieces());
     mark_sent(n);
     if (n < broker_.outgoing.bytes()) break;  // the stream tells when there is room
-    sent += n;
-    if (sent >= kSendMax && !answers_.empty()) {
-      try_again_next_turn();
-      break;
-    }
+    sent_in_pump_ += n;
   }
+  if (!closed_ && !answers_.empty() && sent_in_pump_ >= kSendMax) try_again_next_turn();
   return answers_.size() < before;
 }
 
@@ -391,14 +397,22 @@ void Connection<S>::on_end() {
 template <Stream S>
 void Connection<S>::stop() {
   stopping_ = true;
+  forget_untold();
   work_.template emplace<Idle>();
   pump();
+}
+
+// A request that control has never heard of is not answered, so what it reserved is given back here.
+template <Stream S>
+void Connection<S>::forget_untold() {
+  if (auto* slow = std::get_if<WithControl>(&work_); slow != nullptr && slow->untold) broker_.slow_answered(id_);
 }
 
 template <Stream S>
 void Connection<S>::close() {
   if (closed_) return;
   closed_ = true;
+  forget_untold();
   answers_.clear();
   stream_.close();
 }

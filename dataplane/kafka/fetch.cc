@@ -21,13 +21,15 @@ bool is_full(const protocol::FetchParameters& parameters) {
 FetchHandler::State FetchHandler::begin(Broker& broker, const Request& request, ConnectionId who) {
   auto view =
       protocol::FetchRequestView::parse(request.chain, request.body_at, request.body_bytes, request.api_version);
-  if (!view || view->partitions_count() > kRequestPartitionsMax) return State::kMalformed;
+  if (!view || view->partitions_count() > kRequestPartitionsMax || view->topics_count() > kRequestPartitionsMax)
+    return State::kMalformed;
   const protocol::FetchParameters& parameters = view->parameters();
   who_ = who;
   version_ = request.api_version;
   correlation_id_ = request.correlation_id;
-  min_bytes_ = parameters.min_bytes;
   max_bytes_ = static_cast<uint64_t>(std::clamp<int64_t>(parameters.max_bytes, 0, broker.options.fetch_max_bytes));
+  // More than fits can never come: Kafka waits for no more than the answer may hold.
+  min_bytes_ = static_cast<int32_t>(std::min<int64_t>(parameters.min_bytes, static_cast<int64_t>(max_bytes_)));
   read_committed_ = parameters.isolation_level == kReadCommitted;
   deadline_ = broker.now + std::max(parameters.max_wait_ms, 0) * kMillisecond;
   topics_.clear();

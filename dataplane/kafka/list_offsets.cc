@@ -1,5 +1,8 @@
 #include "dataplane/kafka/list_offsets.h"
 
+#include <set>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "dataplane/kafka/route.h"
@@ -21,6 +24,9 @@ constexpr int64_t kLatestTiered = -5;           // v9, KIP-1005
 constexpr int64_t kEarliestPendingUpload = -6;  // v11, KIP-1023
 
 constexpr int16_t kLeaderEpochFrom = 4;
+
+// A hundred thousand partitions with their names take less. It is decoded on the lcore, where memory is counted.
+constexpr size_t kBodyMax = 8 * kMiB;
 
 int16_t needed_version(int64_t timestamp) {
   switch (timestamp) {
@@ -64,11 +70,13 @@ void look_up(const Broker& broker, const PartitionRoute& route, int64_t timestam
 std::optional<Response> list_offsets(Broker& broker, const Request& request) {
   std::vector<std::byte> scratch;
   ListOffsetsRequest asked;
+  if (request.body_bytes > kBodyMax) return std::nullopt;
   if (!protocol::decode(contiguous_body(request, scratch), request.api_version, asked)) return std::nullopt;
+  std::set<std::pair<std::string_view, int32_t>> seen;
   size_t partitions = 0;
   ListOffsetsResponse answer;
   for (const auto& topic : asked.topics) {
-    partitions += topic.partitions.size();
+    partitions += 1 + topic.partitions.size();
     if (partitions > kRequestPartitionsMax) return std::nullopt;
     const TopicRoute* route = broker.image->find(topic.name);
     auto& topic_answer = answer.topics.emplace_back();
@@ -76,6 +84,10 @@ std::optional<Response> list_offsets(Broker& broker, const Request& request) {
     for (const auto& wanted : topic.partitions) {
       auto& partition = topic_answer.partitions.emplace_back();
       partition.partition_index = wanted.partition_index;
+      if (!seen.emplace(topic.name, wanted.partition_index).second) {
+        partition.error_code = ErrorCode::kInvalidRequest;  // as Kafka answers a partition that is asked for twice
+        continue;
+      }
       const Route to = find_route(broker, route, ErrorCode::kUnknownTopicOrPartition, wanted.partition_index,
                                   wanted.current_leader_epoch);
       partition.error_code = to.error;

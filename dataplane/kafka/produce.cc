@@ -80,7 +80,8 @@ ErrorCode check_batch(const Request& request, const protocol::ProducePartition& 
 ProduceHandler::State ProduceHandler::run(Broker& broker, const Request& request) {
   auto parsed =
       protocol::ProduceRequestView::parse(request.chain, request.body_at, request.body_bytes, request.api_version);
-  if (!parsed || parsed->partitions_count() > kRequestPartitionsMax) return State::kMalformed;
+  if (!parsed || parsed->partitions_count() > kRequestPartitionsMax || parsed->topics_count() > kRequestPartitionsMax)
+    return State::kMalformed;
   protocol::ProduceRequestView& view = *parsed;
   acks_ = view.acks();
   size_t done = outcomes_.size();  // by an earlier call that met kBusy

@@ -22,6 +22,9 @@ void Wakeups::image_changed() {
 
 // life: 11
 void Wakeups::collect(const storage::Store& store, Nanos now, std::vector<ConnectionId>& woken) {
+  // First those whom the device held back: the room that it has made now would go to others again.
+  woken.insert(woken.end(), retries_.begin(), retries_.end());
+  retries_.clear();
   const storage::Lsn durable = store.durable();
   const bool all = store.poisoned();
   while (!durable_waits_.empty() && (all || durable_waits_.front().first <= durable)) {
@@ -37,8 +40,6 @@ void Wakeups::collect(const storage::Store& store, Nanos now, std::vector<Connec
     if (deadline > now) break;
     woken.push_back(who);
   }
-  woken.insert(woken.end(), retries_.begin(), retries_.end());
-  retries_.clear();
 }
 
 Nanos Wakeups::next_deadline() const {

@@ -202,8 +202,8 @@ UringStream::Read UringStream::read_once() {
     return Read::kBytes;
   }
   if (want_ == 0) return read_into(sockets_.heap_.make(n), n);
-  const bool promised = promised_ > 0;
-  auto buffer = take_buffer(n);
+  bool promised = false;
+  auto buffer = take_buffer(n, promised);
   if (!buffer) return Read::kNothing;
   const Read read = read_into(*std::move(buffer), n);
   if (read == Read::kBytes) {
@@ -218,13 +218,14 @@ UringStream::Read UringStream::read_once() {
 
 // Memory for bytes that are there to be read, n at least. Nothing: the pool is short, and the connection now stands in
 // line for all that its request lacks.
-std::optional<Buffer> UringStream::take_buffer(size_t n) {
+std::optional<Buffer> UringStream::take_buffer(size_t n, bool& promised) {
   ReceivePool& pool = sockets_.pool_;
   if (promised_ == 0) {
     if (const auto memory = pool.take_landing_for_read(); !memory.empty()) return Buffer(pool, memory, 0);
     sockets_.reserve(*this, ReceivePool::buffers_for(n));
     if (promised_ == 0) return std::nullopt;
   }
+  promised = true;  // perhaps just now: if nothing is read, its place must be taken back
   --promised_;
   return Buffer(pool, pool.take_reserved(), 0);
 }

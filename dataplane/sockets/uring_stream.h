@@ -62,7 +62,7 @@ class UringStream {
   Read read_directly();
   Read read_once();
   Read read_into(Buffer buffer, size_t n);
-  std::optional<Buffer> take_buffer(size_t n);
+  std::optional<Buffer> take_buffer(size_t n, bool& promised);
   void leave_large_buffer();
   void give_back_reservation();
   SocketTag tag(SocketOp op) const { return {op, slot_, generation_}; }
