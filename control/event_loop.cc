@@ -42,7 +42,8 @@ bool EventLoop::turn() {
 
 bool EventLoop::take_events(Lcore& lcore, uint16_t index) {
   size_t taken = 0;
-  while (taken < kEventsPerTurn && lcore.waiting.size() + parts_.controller->changes_waiting() < kCommandsWaitingMax) {
+  while (taken < kEventsPerTurn && answer_bytes_ < kAnswerBytesMax &&
+         lcore.waiting.size() + parts_.controller->changes_waiting() < kCommandsWaitingMax) {
     auto event = lcore.link.events->try_pop();
     if (!event) break;
     take(*std::move(event), lcore, index);
@@ -58,6 +59,7 @@ void EventLoop::take(dataplane::Event event, Lcore& lcore, uint16_t index) {
                    answers_.push_back(
                        {.lcore = &lcore,
                         .answer = {.connection = request.connection, .response = parts_.slow_path->handle(request)}});
+                   answer_bytes_ += answers_.back().answer.response.size();
                  },
                  [](const dataplane::RetiredImage&) {},  // freed here, not on the lcore
                  [&](const dataplane::LcoreFailed& failed) {
@@ -93,11 +95,14 @@ void EventLoop::publish_changes() {
 bool EventLoop::push_commands(Lcore& lcore) {
   bool pushed = false;
   while (!lcore.waiting.empty()) {
+    const auto* answer = std::get_if<dataplane::Answer>(&lcore.waiting.front());
+    const size_t bytes = answer == nullptr ? 0 : answer->response.size();
     if (!lcore.link.commands->try_push(lcore.waiting.front())) {
       parts_.counters->add(Metric::command_ring_full);
       break;
     }
     lcore.waiting.pop_front();
+    answer_bytes_ -= bytes;
     pushed = true;
   }
   if (pushed) lcore.link.doorbell->ring();

@@ -24,6 +24,8 @@ namespace penstock::control {
 
 inline constexpr size_t kCommandsWaitingMax = 4096;
 inline constexpr size_t kEventsPerTurn = 256;
+// Bytes of answers that wait for room in an lcore's ring; at that nothing more is answered.
+inline constexpr size_t kAnswerBytesMax = 64 * kMiB;
 
 // Control's ends of one lcore.
 struct LcoreLink {
@@ -78,6 +80,7 @@ class EventLoop {
 
   EventLoopParts parts_;
   std::deque<Lcore> lcores_;
+  size_t answer_bytes_ = 0;             // of answers_ and of those among the lcores' waiting commands
   std::vector<PendingAnswer> answers_;  // of this turn: they leave after the changes that they speak of
   Nanos timed_work_at_ = 0;
   bool any_failed_ = false;

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,7 @@ struct ServeFlags {
   std::string listen;
   std::string http;
   bool no_http = false;
-  uint64_t accept_loss_at = 0;
+  std::optional<uint64_t> accept_loss_at;
 };
 
 CLI::App& add_serve(CLI::App& app, ServeFlags& flags) {

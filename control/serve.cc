@@ -89,7 +89,7 @@ class Broker {
   std::string data_folder() const { return settings_.broker.log_dirs; }
 
   const Settings settings_;
-  const uint64_t accept_loss_at_;
+  const std::optional<uint64_t> accept_loss_at_;
   SystemClock clock_;
   Prng prng_;
   Health health_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "control/options.h"
 
@@ -9,7 +10,7 @@ namespace penstock::control {
 
 struct ServeRequest {
   Settings settings;
-  uint64_t accept_loss_at = 0;  // --accept-loss-at: the operator's override of a refused recovery
+  std::optional<uint64_t> accept_loss_at = {};  // --accept-loss-at: the operator's override of a refused recovery
 };
 
 // Returns when SIGTERM or SIGINT has been obeyed (0), or when it cannot start or an lcore has failed (1), having said

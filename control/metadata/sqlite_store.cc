@@ -269,6 +269,10 @@ Result<void> set_up(sqlite3* db, const std::string& path, int64_t& found_version
   TRY_VOID(run_sql(db, "PRAGMA journal_mode = WAL", true));
   TRY_VOID(run_sql(db, "PRAGMA synchronous = FULL", true));
   found_version = TRY(pragma(db, "PRAGMA user_version"));
+  // Another program's database under our name: neither used nor added to.
+  const auto tables = TRY(pragma(db, "SELECT count(*) FROM sqlite_schema"));
+  const auto application = TRY(pragma(db, "PRAGMA application_id"));
+  if (found_version == 0 ? tables != 0 : application != kApplicationId) return fail(Errc::kCorrupt);
   if (found_version > kSchemaVersion) return fail(Errc::kUnsupported);
   // BEGIN IMMEDIATE takes the lock now: a second opener fails here, not at its first commit.
   TRY_VOID(run_sql(db, "BEGIN IMMEDIATE", true));

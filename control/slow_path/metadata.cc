@@ -95,8 +95,9 @@ void describe_by_name(const Request& request, Call& call, Response& response) {
   const auto errors = make_missing(missing, allowed, call);
   for (const std::string& name : names) {
     const auto error = errors.find(name);
-    response.topics.push_back(error == errors.end() ? describe(*call.controller.image().find(name), request, call)
-                                                    : absent(error->second, name));
+    const auto topic = call.controller.image().find(name);  // again: a commit of unknown outcome may show only now
+    const auto why = error == errors.end() ? ErrorCode::kUnknownTopicOrPartition : error->second;
+    response.topics.push_back(topic != nullptr ? describe(*topic, request, call) : absent(why, name));
   }
 }
 
