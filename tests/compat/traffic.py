@@ -15,6 +15,8 @@ WAIT_S = 60  # for one more line to come through
 class Traffic:
     def __init__(self, broker, topic):
         self.produced, self.consumed, self.rest = 0, 0, b''
+        with broker.connect() as connection:  # a consumer that comes first does not make it, and would end
+            connection.create(topic)
         common = ['-b', broker.bootstrap, '-t', topic, '-p', '0']
         self.producer = processes.start(['kcat', '-P', *common, '-X', 'linger.ms=5'], stdin=subprocess.PIPE,
                                         stderr=subprocess.PIPE)
