@@ -1,5 +1,6 @@
 // SegmentIndex: where in a segment an offset or a time is, and whether bytes read from it are those that were written.
-// One record for each 32 KiB of the file (an interval), 18 bytes of memory. docs/internals/log_format.md, "Segments".
+// One record for each 32 KiB of the file (an interval), 18 to 21 bytes of memory. docs/internals/log_format.md,
+// "Segments".
 //
 // It is built while bytes are staged for the segment: add_bytes() or copy_into() for each run of bytes, add_batch() for
 // each batch that starts in them, in file order. It may begin in the middle of the file, when what lies before was
@@ -22,7 +23,7 @@ namespace penstock::storage {
 
 class SegmentIndex {
  public:
-  // Kafka's clients read about as much at a time; a cold read checks, and so reads, whole intervals.
+  // A cold read reads whole intervals, since it checks them: smaller ones cost memory, larger ones each small read.
   static constexpr uint64_t kIntervalBytes = 32 * kKiB;
   static constexpr uint32_t kNone = 0xffffffff;
   // A batch's base offset may lie so far behind the segment's, as in Kafka: roll before it does.
@@ -83,7 +84,7 @@ class SegmentIndex {
   Tail tail() const { return {bytes_, running_crc()}; }
   // Whether bytes, read from position on, are those that were added. position: a multiple of kIntervalBytes, not below
   // known_from()'s interval. They end where an interval does, or at or behind as_of.bytes; what lies behind that
-  // (padding) is not looked at. False: rot.
+  // (padding) is not looked at. Nothing was cut since as_of. False: rot.
   bool verify(uint64_t position, std::span<const std::byte> bytes, Tail as_of) const;
   bool verify(uint64_t position, std::span<const std::byte> bytes) const { return verify(position, bytes, tail()); }
 
@@ -109,6 +110,12 @@ class SegmentIndex {
   uint32_t tail_crc() const { return crcs_.empty() ? from_crc_ : crcs_.back(); }
   template <class Step>
   void add(size_t n, Step step);
+  void push_interval(uint16_t start, uint32_t relative_offset, int64_t time);
+  uint32_t last_offset() const { return offsets_.empty() ? 0 : offsets_.back(); }
+  int64_t last_time() const;
+  // Position of the batch that starts in the i-th interval.
+  uint64_t start_of(size_t i) const { return (first_interval() + i) * kIntervalBytes + starts_[i]; }
+  uint64_t last_start() const { return start_of(starts_.size() - 1); }
 
   Offset base_;
   uint64_t from_;

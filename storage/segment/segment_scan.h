@@ -9,6 +9,7 @@
 #include <limits>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -71,7 +72,8 @@ class SegmentScan {
   const std::vector<EpochEntry>& epochs() const { return epochs_; }
 
  private:
-  bool take_header(std::span<const std::byte>& bytes);
+  std::span<const std::byte> take(std::span<const std::byte>& bytes, size_t most);
+  void take_header(std::span<const std::byte>& bytes);
   ScanStop check_header() const;
   void take_body(std::span<const std::byte>& bytes);
   void finish_batch();
