@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "storage/api/disk.h"
+#include "storage/io/file_ops.h"
 
 namespace penstock::bench {
 
@@ -28,8 +29,13 @@ class MemoryDisk final : public storage::Disk {
     at(file).resize(bytes);
     return {};
   }
+  Result<void> allocate(storage::FileHandle file, uint64_t bytes) override {
+    at(file).resize(std::max<size_t>(at(file).size(), bytes));
+    return {};
+  }
   Result<void> lock(storage::FileHandle) override { return {}; }
   Result<void> make_dir(std::string_view) override { return {}; }
+  Result<void> remove_dir(std::string_view) override { return {}; }
   Result<void> rename(std::string_view from, std::string_view to) override {
     const auto file = names_.find(from);
     if (file == names_.end()) return fail(Errc::kNotFound);
@@ -47,6 +53,8 @@ class MemoryDisk final : public storage::Disk {
     for (const auto& [name, file] : names_) found.push_back(name.substr(folder.size() + 1));
     return found;
   }
+  Result<void> flush_all(std::string_view) override { return {}; }
+  Result<uint64_t> free_bytes(std::string_view) override { return 1024 * kGiB; }
   uint32_t block_bytes() override { return 4096; }
   void set_durable_method(storage::DurableMethod) override {}
   void register_memory(std::span<std::byte>) override {}
@@ -70,6 +78,15 @@ class MemoryDisk final : public storage::Disk {
     for (; count < done.size() && !done_.empty(); done_.pop_front()) done[count++] = done_.front();
     return count;
   }
+  void submit(storage::FileOp& op) override {
+    storage::perform(*this, op);
+    files_done_.push_back(&op);
+  }
+  size_t poll(std::span<storage::FileOp*> done) override {
+    size_t count = 0;
+    for (; count < done.size() && !files_done_.empty(); files_done_.pop_front()) done[count++] = files_done_.front();
+    return count;
+  }
   void wait(Nanos) override {}
   void arm_wakeup(int, bool) override {}
 
@@ -80,6 +97,7 @@ class MemoryDisk final : public storage::Disk {
   std::map<std::string, int32_t, std::less<>> names_;
   std::deque<std::vector<std::byte>> files_;
   std::deque<storage::DiskOp*> done_;
+  std::deque<storage::FileOp*> files_done_;
 };
 
 }  // namespace penstock::bench

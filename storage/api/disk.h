@@ -1,14 +1,19 @@
 // The Disk seam: what storage asks of a drive and its file system. Real in storage/io/uring_disk.h; in tests/sim a disk
 // that loses, tears, delays and reorders from a seed.
 //
-// Two halves. Files and folders (open, rename, ...) may block: only start-up and helper threads call them. Reads,
-// writes and flushes never block: submit() takes a DiskOp that its owner keeps alive, poll() gives it back with its
-// result. Durability: a kWrite is durable only after a later kFlush of its file completed; a kWriteDurable when it
-// completes. A created, renamed or removed name is durable after sync_dir() of its folder.
+// Two halves. Reads, writes and flushes of files (DiskOp) and what is done with names and sizes (FileOp) never block:
+// submit() takes an op that its owner keeps alive, poll() gives it back with its result. DiskOps complete in any order;
+// FileOps are done one after the other, in order of submission, by a thread of the Disk's own. The blocking forms
+// (open, rename, ...) are for start-up and for the tools: no lcore calls them.
+//
+// Durability: a kWrite is durable only after a later kFlush of its file completed; a kWriteDurable when it completes. A
+// created, renamed or removed name is durable after sync_dir() of its folder. flush_all() does both for all files of a
+// file system: whatever had completed before it began.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,13 +35,16 @@ enum class DurableMethod : uint8_t {
 struct DiskOp {
   enum class Kind : uint8_t { kRead, kWrite, kWriteDurable, kFlush };
   Kind kind = Kind::kRead;
-  FileHandle file;
+  FileHandle file;              // stays open until the op is back
   uint64_t at = 0;              // byte place in the file, a multiple of block_bytes() on a direct file
   std::span<std::byte> memory;  // aligned to block_bytes() on a direct file; unused by kFlush
-  int64_t result = 0;           // set by poll(): bytes moved, or -errno. A short move is reported, never hidden
-  bool in_flight = false;       // Disk's: true from submit() to the poll() that returns this op
-  bool punted = false;          // Disk's: this write was sent again without RWF_NOWAIT
-  uint8_t parts_left = 0;       // Disk's: completions still due
+  // What to do with the op once poll() gave it back: for owners that share a Disk. Whoever polls calls it, Disk never.
+  void (*on_done)(DiskOp&) = nullptr;
+  bool may_block = false;  // a write that may go to a kernel worker at once: it waits for the file system there
+  int64_t result = 0;      // set by poll(): bytes moved, or -errno. A short move is reported, never hidden
+  bool in_flight = false;  // Disk's: true from submit() to the poll() that returns this op
+  bool punted = false;     // Disk's: this write was sent again without RWF_NOWAIT
+  uint8_t parts_left = 0;  // Disk's: completions still due
 };
 
 struct OpenMode {
@@ -45,19 +53,60 @@ struct OpenMode {
   bool direct = true;      // O_DIRECT; kUnsupported if the file system cannot
 };
 
+// What may block: names, sizes, space. The fields that a kind does not name are neither read nor written.
+struct FileOp {
+  enum class Kind : uint8_t {
+    kOpen,       // path, mode -> file, bytes: its size
+    kClose,      // file; all its DiskOps are back
+    kUnlink,     // path
+    kRename,     // path, to
+    kMakeDir,    // path; fine if it exists
+    kRemoveDir,  // path, an empty folder
+    kSyncDir,    // path
+    kResize,     // file, bytes: its new length; what it grows by reads as zeros and has no space yet
+    kAllocate,   // file, bytes: its length if that is more than it has; space is reserved from its start to there
+    kFlushAll,   // path: a folder of the file system that is made durable
+    kFreeBytes,  // path -> bytes: what its file system still has for us
+    kList,       // path -> names, sorted
+  };
+  Kind kind = Kind::kOpen;
+  FileHandle file;
+  std::string path;
+  std::string to;
+  OpenMode mode;
+  uint64_t bytes = 0;
+  std::vector<std::string> names;
+  std::optional<Error> error;          // set by poll(); nothing: it was done
+  bool in_flight = false;              // Disk's: true from submit() to the poll() that returns this op
+  void (*on_done)(FileOp&) = nullptr;  // as DiskOp's
+};
+
 class Disk {
  public:
+  // The most ops between submit() and poll(); one more is a CHECK. The sum of who may hold one, each with its bound:
+  // the frame and its seal 2, pieces of a state slot 16, destage writes 64, cold reads 64, flushes of segments 64,
+  // start-up and its readers 46.
+  static constexpr size_t kOpsInFlightMax = 256;
+  // The same for FileOps: whoever has thousands (a topic's files to unlink) gives them as they come back.
+  static constexpr size_t kFileOpsInFlightMax = 256;
+
   virtual Result<FileHandle> open(std::string_view path, OpenMode mode) = 0;
   virtual void close(FileHandle file) = 0;
   virtual Result<uint64_t> size(FileHandle file) = 0;
   virtual Result<void> resize(FileHandle file, uint64_t bytes) = 0;
+  // Reserves space for the first bytes of file, which grows if it was shorter. kNoSpace leaves its length as it was.
+  virtual Result<void> allocate(FileHandle file, uint64_t bytes) = 0;
   // Advisory lock of the whole file until close() or the end of the process. kLocked if another process has it.
   virtual Result<void> lock(FileHandle file) = 0;
-  virtual Result<void> make_dir(std::string_view path) = 0;  // fine if it exists
+  virtual Result<void> make_dir(std::string_view path) = 0;    // fine if it exists
+  virtual Result<void> remove_dir(std::string_view path) = 0;  // an empty one
   virtual Result<void> rename(std::string_view from, std::string_view to) = 0;
   virtual Result<void> unlink(std::string_view path) = 0;
   virtual Result<void> sync_dir(std::string_view path) = 0;
   virtual Result<std::vector<std::string>> list(std::string_view path) = 0;  // names in it, sorted
+  // path: a folder. All files and names of its file system, as they were when this was called, are durable.
+  virtual Result<void> flush_all(std::string_view path) = 0;
+  virtual Result<uint64_t> free_bytes(std::string_view path) = 0;  // of path's file system, for us
 
   // Unit of place and length of direct I/O on this disk's files: a power of two, at least 4096.
   virtual uint32_t block_bytes() = 0;
@@ -69,9 +118,13 @@ class Disk {
   virtual void submit(DiskOp& op) = 0;
   // Gives queued ops to the kernel, then takes what has completed: fills done, returns how many.
   virtual size_t poll(std::span<DiskOp*> done) = 0;
-  // Start-up and stop only: sleeps until an op has completed or timeout passed.
+  // The same two for FileOps. In order, also among each other: each is begun when the one before it is done.
+  virtual void submit(FileOp& op) = 0;
+  virtual size_t poll(std::span<FileOp*> done) = 0;
+  // Start-up and stop only: sleeps until an op of either kind has completed or timeout passed.
   virtual void wait(Nanos timeout) = 0;
-  // While armed, each completion makes fd (an eventfd) readable. An lcore arms it before it sleeps.
+  // While armed, each completion makes fd (an eventfd) readable. An lcore arms it, polls both halves, and sleeps if
+  // they gave nothing.
   virtual void arm_wakeup(int fd, bool armed) = 0;
 
  protected:
@@ -82,5 +135,7 @@ class Disk {
 Result<void> run_to_end(Disk& disk, DiskOp& op);
 // The same for several at once; the first failure in their order.
 Result<void> run_all_to_end(Disk& disk, std::span<DiskOp> ops);
+// Submits op and waits for it; its error is in op too.
+Result<void> run_to_end(Disk& disk, FileOp& op);
 
 }  // namespace penstock::storage

@@ -26,8 +26,9 @@ Result<void> outcome_of(const DiskOp& op) {
 }  // namespace
 
 Result<void> run_all_to_end(Disk& disk, std::span<DiskOp> ops) {
-  for (DiskOp& op : ops) disk.submit(op);
+  size_t begun = 0;
   for (size_t left = ops.size(); left > 0;) {
+    for (; begun < ops.size() && begun + left < ops.size() + Disk::kOpsInFlightMax; ++begun) disk.submit(ops[begun]);
     DiskOp* done = nullptr;
     if (disk.poll({&done, 1}) == 0) {
       disk.wait(kSecond);
@@ -41,5 +42,13 @@ Result<void> run_all_to_end(Disk& disk, std::span<DiskOp> ops) {
 }
 
 Result<void> run_to_end(Disk& disk, DiskOp& op) { return run_all_to_end(disk, {&op, 1}); }
+
+Result<void> run_to_end(Disk& disk, FileOp& op) {
+  disk.submit(op);
+  for (FileOp* done = nullptr; disk.poll({&done, 1}) == 0;) disk.wait(kSecond);
+  CHECK(!op.in_flight);
+  if (op.error) return std::unexpected(*op.error);
+  return {};
+}
 
 }  // namespace penstock::storage

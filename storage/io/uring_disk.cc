@@ -17,9 +17,9 @@
 namespace penstock::storage {
 namespace {
 
-constexpr unsigned kQueueEntries = 256;     // ops in flight: one frame, a state slot, later destage and cold reads
-constexpr uint64_t kBufferBytesMax = kGiB;  // the kernel's bound on one registered buffer
-constexpr uint64_t kFlushTag = 1;           // low bit of user_data: the fdatasync behind a write
+constexpr unsigned kQueueEntries = 2 * Disk::kOpsInFlightMax;  // a durable write may take two
+constexpr uint64_t kBufferBytesMax = kGiB;                     // the kernel's bound on one registered buffer
+constexpr uint64_t kFlushTag = 1;                              // low bit of user_data: the fdatasync behind a write
 constexpr int kRwfNowait = RWF_NOWAIT;
 constexpr int kRwfDsync = RWF_DSYNC;
 static_assert(alignof(DiskOp) > kFlushTag);
@@ -112,7 +112,7 @@ io_uring_sqe* UringDisk::next_sqe() {
 void UringDisk::submit(DiskOp& op) {
   own_ring();
   CHECK(!op.in_flight);
-  CHECK(in_flight_ < kQueueEntries / 2);  // a durable write may take two entries
+  CHECK(in_flight_ < kOpsInFlightMax);
   op.in_flight = true;
   op.punted = false;
   in_flight_ += 1;

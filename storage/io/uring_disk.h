@@ -26,18 +26,24 @@ class UringDisk final : public Disk {
   void close(FileHandle file) override;
   Result<uint64_t> size(FileHandle file) override;
   Result<void> resize(FileHandle file, uint64_t bytes) override;
+  Result<void> allocate(FileHandle file, uint64_t bytes) override;
   Result<void> lock(FileHandle file) override;
   Result<void> make_dir(std::string_view path) override;
+  Result<void> remove_dir(std::string_view path) override;
   Result<void> rename(std::string_view from, std::string_view to) override;
   Result<void> unlink(std::string_view path) override;
   Result<void> sync_dir(std::string_view path) override;
   Result<std::vector<std::string>> list(std::string_view path) override;
+  Result<void> flush_all(std::string_view path) override;
+  Result<uint64_t> free_bytes(std::string_view path) override;
 
   uint32_t block_bytes() override { return block_bytes_; }
   void set_durable_method(DurableMethod method) override { method_ = method; }
   void register_memory(std::span<std::byte> memory) override;
   void submit(DiskOp& op) override;
   size_t poll(std::span<DiskOp*> done) override;
+  void submit(FileOp& op) override;
+  size_t poll(std::span<FileOp*> done) override;
   void wait(Nanos timeout) override;
   void arm_wakeup(int fd, bool armed) override;
 
@@ -59,6 +65,7 @@ class UringDisk final : public Disk {
   size_t in_flight_ = 0;
   DurableMethod method_ = DurableMethod::kLinkedFlush;
   uint32_t block_bytes_ = 4096;
+  std::vector<FileOp*> files_done_;
   std::span<std::byte> registered_;
   bool buffers_registered_ = false;
   bool had_ring_ = false;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <memory>
 
 #include "base/assert.h"
+#include "storage/io/file_ops.h"
 #include "storage/io/uring_disk.h"
 
 namespace penstock::storage {
@@ -109,6 +111,46 @@ Result<std::vector<std::string>> UringDisk::list(std::string_view path) {
   }
   std::ranges::sort(names);
   return names;
+}
+
+Result<void> UringDisk::allocate(FileHandle file, uint64_t bytes) {
+  if (bytes == 0) return {};
+  const uint64_t before = TRY(size(file));
+  if (::fallocate(file.value(), 0, 0, static_cast<off_t>(bytes)) == 0) return {};
+  const int code = errno;
+  // What it got before it failed goes back, also where the file system had let the file grow already.
+  if (::ftruncate(file.value(), static_cast<off_t>(before)) < 0) return from_errno(errno);
+  return from_errno(code);
+}
+
+Result<void> UringDisk::remove_dir(std::string_view path) { return done_or_errno(::rmdir(std::string(path).c_str())); }
+
+Result<void> UringDisk::flush_all(std::string_view path) {
+  const int fd = ::open(std::string(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return from_errno(errno);
+  const int rc = ::syncfs(fd);
+  const int code = errno;
+  ::close(fd);
+  if (rc < 0) return from_errno(code);
+  return {};
+}
+
+Result<uint64_t> UringDisk::free_bytes(std::string_view path) {
+  struct statvfs info{};
+  if (::statvfs(std::string(path).c_str(), &info) < 0) return from_errno(errno);
+  return uint64_t{info.f_bavail} * info.f_frsize;
+}
+
+void UringDisk::submit(FileOp& op) {
+  perform(*this, op);
+  files_done_.push_back(&op);
+}
+
+size_t UringDisk::poll(std::span<FileOp*> done) {
+  const size_t count = std::min(done.size(), files_done_.size());
+  std::copy_n(files_done_.begin(), count, done.begin());
+  files_done_.erase(files_done_.begin(), files_done_.begin() + static_cast<int64_t>(count));
+  return count;
 }
 
 void DiskDeleter::operator()(Disk* disk) const { delete static_cast<UringDisk*>(disk); }

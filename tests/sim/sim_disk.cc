@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/crc32c.h"
+#include "storage/io/file_ops.h"
 
 namespace penstock::sim {
 
@@ -177,6 +178,23 @@ Nanos SimDisk::next_completion() const {
 }
 
 void SimDisk::wait(Nanos timeout) { clock_.advance_to(std::min(next_completion(), clock_.monotonic() + timeout)); }
+
+Result<void> SimDisk::allocate(FileHandle file, uint64_t bytes) {
+  return resize(file, std::max<uint64_t>(bytes, *size(file)));
+}
+Result<void> SimDisk::remove_dir(std::string_view) { return {}; }
+Result<void> SimDisk::flush_all(std::string_view) { return {}; }
+Result<uint64_t> SimDisk::free_bytes(std::string_view) { return 1024 * kGiB; }
+void SimDisk::submit(storage::FileOp& op) {
+  storage::perform(*this, op);
+  files_done_.push_back(&op);
+}
+size_t SimDisk::poll(std::span<storage::FileOp*> done) {
+  const size_t count = std::min(done.size(), files_done_.size());
+  std::copy_n(files_done_.begin(), count, done.begin());
+  files_done_.erase(files_done_.begin(), files_done_.begin() + static_cast<int64_t>(count));
+  return count;
+}
 
 // ---------------------------------------------------------------- faults
 

@@ -61,17 +61,23 @@ class SimDisk final : public storage::Disk {
   void close(storage::FileHandle file) override;
   Result<uint64_t> size(storage::FileHandle file) override;
   Result<void> resize(storage::FileHandle file, uint64_t bytes) override;
+  Result<void> allocate(storage::FileHandle file, uint64_t bytes) override;
   Result<void> lock(storage::FileHandle file) override;
   Result<void> make_dir(std::string_view path) override;
+  Result<void> remove_dir(std::string_view path) override;
   Result<void> rename(std::string_view from, std::string_view to) override;
   Result<void> unlink(std::string_view path) override;
   Result<void> sync_dir(std::string_view path) override;
   Result<std::vector<std::string>> list(std::string_view path) override;
+  Result<void> flush_all(std::string_view path) override;
+  Result<uint64_t> free_bytes(std::string_view path) override;
   uint32_t block_bytes() override { return 4096; }
   void set_durable_method(storage::DurableMethod) override {}
   void register_memory(std::span<std::byte>) override {}
   void submit(storage::DiskOp& op) override;
   size_t poll(std::span<storage::DiskOp*> done) override;
+  void submit(storage::FileOp& op) override;
+  size_t poll(std::span<storage::FileOp*> done) override;
   void wait(Nanos timeout) override;
   void arm_wakeup(int, bool) override {}
 
@@ -120,6 +126,7 @@ class SimDisk final : public storage::Disk {
   std::map<int32_t, InodePtr> handles_;
   int32_t next_handle_ = 3;
   std::vector<InFlight> in_flight_;
+  std::vector<storage::FileOp*> files_done_;
 };
 
 }  // namespace penstock::sim
