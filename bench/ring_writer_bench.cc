@@ -7,7 +7,7 @@
 
 #include "base/prng.h"
 #include "base/system_clock.h"
-#include "bench/null_disk.h"
+#include "bench/memory_disk.h"
 #include "protocol/record_batch.h"
 #include "storage/ring/recovery.h"
 #include "storage/ring/ring_writer.h"
@@ -34,9 +34,10 @@ class Ring {
  public:
   Ring() : memory_(static_cast<std::byte*>(std::aligned_alloc(4096, kRingBytes))) {
     std::fill_n(memory_.get(), kRingBytes, std::byte{0});
-    writer_ = std::make_unique<RingWriter>(
-        RingWriter::Parts{disk_, FileHandle{1}, clock_, counters_, memory(), kSecond, kRingBytes},
-        RingStart{.generation = 1});
+    disk_.forget_writes();
+    writer_ = std::make_unique<RingWriter>(RingWriter::Parts{disk_, *disk_.open("ring", {.create = true}), clock_,
+                                                             counters_, memory(), kSecond, kRingBytes},
+                                           RingStart{.generation = 1});
   }
   RingMemory memory() const { return RingMemory({memory_.get(), kRingBytes}); }
   RingWriter& writer() { return *writer_; }
@@ -56,7 +57,7 @@ class Ring {
   }
 
  private:
-  bench::NullDisk disk_;
+  bench::MemoryDisk disk_;
   SystemClock clock_;
   StorageCounters counters_;
   std::unique_ptr<std::byte, Freer> memory_;
