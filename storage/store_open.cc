@@ -307,13 +307,19 @@ std::expected<void, OpenFailure> Opener::open_generation(const ScanResult& scan)
       std::span(impl_->slot_memory).subspan(align_up(address, block) - address, 2 * kSlotBytes));
   impl_->ring->open_generation();
   impl_->ring->submit();
+  int64_t result = 0;
   for (DiskOp* done = nullptr; impl_->ring->durable() == scan.head && !impl_->ring->failed();) {
-    if (disk_.poll({&done, 1}) == 0)
+    if (disk_.poll({&done, 1}) == 0) {
       disk_.wait(kSecond);
-    else
-      CHECK(impl_->ring->complete(*done));
+      continue;
+    }
+    CHECK(impl_->ring->complete(*done));
+    result = done->result;
   }
-  if (impl_->ring->failed()) return io_failure({Errc::kIo}, "write", ring_path_);
+  if (impl_->ring->failed()) {
+    const auto code = static_cast<int32_t>(-std::min<int64_t>(result, 0));
+    return io_failure({code == 0 ? Errc::kShort : Errc::kIo, code}, "write", ring_path_);
+  }
   return {};
 }
 

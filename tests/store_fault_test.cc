@@ -51,6 +51,21 @@ TEST_F(StoreFaults, AFailedRingWriteFencesTheRingAndLosesNothingAcked) {
   }
 }
 
+TEST_F(StoreFaults, AStartWhoseFirstWriteFailsSaysWhy) {
+  StoreRig rig(1);
+  ASSERT_EQ(rig.open(), "");
+  work(rig, 20);
+  rig.stop();
+  rig.disk.faults().fail_write_in = 1;
+  EXPECT_NE(rig.open().find("cannot write data/ring-0: I/O error (errno 5)"), std::string::npos);
+  rig.crash();
+  rig.disk.faults().short_write_in = 1;
+  EXPECT_NE(rig.open().find("cannot write data/ring-0: short transfer"), std::string::npos);
+  rig.crash();
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.check_acked(), "");
+}
+
 TEST_F(StoreFaults, AFlippedBitIsRefusedByNameOrDidNotMatter) {
   uint64_t refused = 0;
   for (uint64_t seed = 1; seed <= seeds(); ++seed) {
