@@ -37,6 +37,15 @@ uint64_t os_entropy() {
   return seed;
 }
 
+std::string cannot_write_durably(const std::string& folder, Error error) {
+  const char* hint = error.code == Errc::kUnsupported
+                         ? "direct I/O is needed: choose a data folder on a local file system (ext4, XFS)"
+                     : error.code == Errc::kNoPermission ? "give the user that runs penstock the right to write there"
+                                                         : "check the drive and its file system";
+  return "cannot write durably to " + folder + ": " + std::string(to_string(error.code)) +
+         (error.os_errno == 0 ? "" : " (errno " + std::to_string(error.os_errno) + ")") + "; " + hint;
+}
+
 // Everything a broker is made of, in the order in which it is made; destroyed in the reverse.
 class Broker {
  public:
@@ -190,10 +199,7 @@ Step Broker::open_storage() {
   if (durability == "auto") {
     const bool spin = settings_.dataplane.idle_strategy == "spin";
     const auto measured = storage::measure_durable_method(*disk_, clock_, data_folder(), spin);
-    if (!measured) {
-      return Failure("cannot write durably to " + data_folder() + ": " + std::string(to_string(measured.error().code)) +
-                     "; direct I/O is needed: choose a data folder on a local file system (ext4, XFS)");
-    }
+    if (!measured) return Failure(cannot_write_durably(data_folder(), measured.error()));
     method = *measured;
   } else if (durability == "flush") {
     method = storage::DurableMethod::kLinkedFlush;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <memory>
 #include <vector>
@@ -27,7 +28,8 @@ Result<Nanos> timed_write(Disk& disk, Clock& clock, DiskOp& op, bool spin) {
   disk.submit(op);
   for (DiskOp* done = nullptr; done == nullptr;)
     if (disk.poll({&done, 1}) == 0 && !spin) disk.wait(kSecond);
-  if (op.result != static_cast<int64_t>(op.memory.size())) return fail(Errc::kIo);
+  if (op.result < 0) return fail(op.result == -ENOSPC ? Errc::kNoSpace : Errc::kIo, static_cast<int>(-op.result));
+  if (op.result != static_cast<int64_t>(op.memory.size())) return fail(Errc::kShort);
   return clock.monotonic() - begin;
 }
 
@@ -60,10 +62,7 @@ Result<DurableMethod> measure(Disk& disk, Clock& clock, FileHandle file, std::sp
   return kMethods[best];
 }
 
-}  // namespace
-
-Result<DurableMethod> measure_durable_method(Disk& disk, Clock& clock, std::string_view folder, bool spin) {
-  const std::string path = fmt::format("{}/scratch", folder);
+Result<DurableMethod> measure_in(Disk& disk, Clock& clock, const std::string& path, bool spin) {
   const FileHandle file = TRY(disk.open(path, {.create = true}));
   const std::unique_ptr<std::byte, Freer> memory(
       static_cast<std::byte*>(std::aligned_alloc(disk.block_bytes(), kScratchBytes)));
@@ -71,6 +70,20 @@ Result<DurableMethod> measure_durable_method(Disk& disk, Clock& clock, std::stri
   auto method = measure(disk, clock, file, {memory.get(), kScratchBytes}, spin);
   disk.close(file);
   TRY_VOID(disk.unlink(path));
+  return method;
+}
+
+}  // namespace
+
+Result<DurableMethod> measure_durable_method(Disk& disk, Clock& clock, std::string_view folder, bool spin) {
+  auto method = measure_in(disk, clock, fmt::format("{}/scratch", folder), spin);
+  // A full drive must not keep a broker from starting: its ring has its space, and only a running one can free some.
+  // The linked form is nowhere slow by far, as DSYNC can be.
+  if (!method && (method.error().code == Errc::kNoSpace || method.error().code == Errc::kShort)) {
+    LOG_INFO("no space left in %.*s to measure durable writes: using the linked fdatasync; free some space there",
+             static_cast<int>(folder.size()), folder.data());
+    method = DurableMethod::kLinkedFlush;
+  }
   if (method) disk.set_durable_method(*method);
   return method;
 }

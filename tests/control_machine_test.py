@@ -84,6 +84,25 @@ class MachineTest(unittest.TestCase):
             self.assertIn('direct I/O', reason)
             self.assertIn(str(self.data), reason)
 
+    def test_a_full_drive_does_not_keep_it_from_starting(self):
+        image = self.folder / 'image'
+        with image.open('wb') as file:
+            file.truncate(64 << 20)
+        subprocess.run(['mkfs.ext4', '-q', str(image)], check=True, capture_output=True)
+        self.data.mkdir()
+        mount = f'mount -o loop {image} {self.data}'
+        if subprocess.run([*in_namespace('-m', mount), 'true'], capture_output=True).returncode != 0:
+            self.skipTest('no loop devices here')
+        for preparation in (mount, f'{mount} && (cat /dev/zero > {self.data}/filling; sync; true)'):
+            command = in_namespace('-m', preparation) + self.command()
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.addCleanup(lambda broker=process: broker.poll() is None and broker.kill())
+            self.assertTrue(process.stdout.readline().startswith('ready '), process.poll())
+            process.terminate()
+            _, log = process.communicate(timeout=LONGEST)
+            self.assertEqual(process.returncode, 0, log)
+        self.assertIn('no space left', log)
+
 
 def in_namespace(kind, preparation):
     """Runs a command after preparation, in a namespace that ends with it."""

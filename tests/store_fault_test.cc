@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/log.h"
+#include "storage/api/folder.h"
 #include "storage/ring/frame.h"
 #include "tests/sim/store_rig.h"
 
@@ -64,6 +65,24 @@ TEST_F(StoreFaults, AStartWhoseFirstWriteFailsSaysWhy) {
   rig.crash();
   ASSERT_EQ(rig.open(), "");
   EXPECT_EQ(rig.check_acked(), "");
+}
+
+TEST_F(StoreFaults, OnAFullDriveTheDurableMethodIsADefault) {
+  StoreRig rig(1);
+  ASSERT_EQ(rig.open(), "");
+  rig.disk.faults().full = true;
+  const auto method = storage::measure_durable_method(rig.disk, rig.clock, "data", false);
+  ASSERT_TRUE(method);
+  EXPECT_EQ(*method, storage::DurableMethod::kLinkedFlush);
+  EXPECT_FALSE(rig.disk.exists("data/scratch"));
+  rig.disk.faults().full = false;
+  rig.disk.faults().short_write_in = 1;  // nearly full
+  EXPECT_TRUE(storage::measure_durable_method(rig.disk, rig.clock, "data", false));
+  rig.disk.faults().fail_write_in = 3;
+  const auto failed = storage::measure_durable_method(rig.disk, rig.clock, "data", false);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error(), (Error{Errc::kIo, 5}));
+  EXPECT_FALSE(rig.disk.exists("data/scratch"));
 }
 
 TEST_F(StoreFaults, AFlippedBitIsRefusedByNameOrDidNotMatter) {

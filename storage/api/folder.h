@@ -29,7 +29,7 @@ std::expected<Folder, OpenFailure> open_folder(Disk& disk, Prng& prng, std::stri
 
 // Which durability operation is faster here now: writes a small scratch file in folder by turns with each, and takes
 // the smaller median. spin: wait as a spinning lcore does; otherwise sleep between polls. Blocks a few hundred
-// milliseconds.
+// milliseconds. On a full drive, where nothing can be measured, it is the linked fdatasync.
 Result<DurableMethod> measure_durable_method(Disk& disk, Clock& clock, std::string_view folder, bool spin);
 
 }  // namespace penstock::storage

@@ -149,6 +149,10 @@ void SimDisk::complete(InFlight& flight) {
     case DiskOp::Kind::kWrite:
     case DiskOp::Kind::kWriteDurable: break;
   }
+  if (faults_.full && flight.at + flight.bytes.size() > inode.visible.size()) {
+    op.result = -ENOSPC;
+    return;
+  }
   if (flight.comes_short) flight.bytes.resize(flight.bytes.size() / 2);
   put(inode.visible, flight.at, flight.bytes);
   if (op.kind == DiskOp::Kind::kWriteDurable && !flight.lies && !flight.fails)

@@ -6,8 +6,8 @@
 //   of
 //     which each is kept or lost, and the order among overlapping writes is random; of the names changed since the last
 //     sync_dir a random prefix is kept; every file handle is dead;
-//   - faults on request: EIO on a write, a write that lands elsewhere, a durable write that is none, flipped bits at
-//   rest.
+//   - faults on request: EIO or ENOSPC on a write, a write that lands elsewhere, a durable write that is none, flipped
+//   bits at rest.
 // Model after storage research of page- and sector-wise loss; docs/internals/simulator.md.
 #pragma once
 
@@ -32,6 +32,7 @@ struct DiskFaults {
   uint64_t misdirect_write_in = 0;  // the n-th durable write from now lands one chunk further
   uint64_t power_off_in = 0;        // power is lost when the n-th op from now is submitted
   uint64_t lie_in = 0;              // the n-th durable write from now says it is durable and is not
+  bool full = false;                // a write behind the end of its file fails with ENOSPC
 };
 
 class SimDisk final : public storage::Disk {
