@@ -85,8 +85,7 @@ class Lcore {
   void turn() {
     clients->received(0);
     store->submit();
-    store->poll();
-    clients->wake();
+    clients->wake(store->poll());
   }
   void empty_log() {
     store->drop_log(LogId{1});

@@ -136,7 +136,7 @@ void Lcore::Impl::rest() {
   if (broker_.now - worked_at_ < request_.options.idle_spin_us * kMicrosecond) return;
   request_.disk->arm_wakeup(doorbell_.fd(), true);
   const size_t completed = request_.store->poll();
-  const size_t woken = clients_.wake();  // behind poll(): it looks at what that has advanced
+  const size_t woken = clients_.wake(completed);  // behind poll(): it looks at what that has advanced
   if (completed + woken == 0 && commands_.empty()) {
     broker_.counters.add(Metric::loop_sleeps);
     sockets_->wait(next_deadline() - broker_.now);

@@ -14,8 +14,8 @@ void Lcore::Impl::run() {
     size_t did = obey_commands();
     did += take_arrivals();
     request_.store->submit();
-    did += request_.store->poll();
-    did += clients_.wake();
+    const size_t completed = request_.store->poll();
+    did += completed + clients_.wake(completed);
     keep_house();
     if (did > 0) {
       worked_at_ = broker_.now;

@@ -205,6 +205,60 @@ TEST(ProduceBusy, ASuspendedRequestGoesOnWhereItStopped) {
   }
 }
 
+// An lcore that is held back does nothing until the device has: it may sleep.
+TEST(ProduceBusy, NobodyIsWokenBeforeTheDeviceHasDoneSomething) {
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    rig.disk.faults().delay_min = rig.disk.faults().delay_max = kSecond;
+    std::vector<uint32_t> clients;
+    for (int i = 0; i < 8; ++i) {
+      clients.push_back(rig.connect());
+      rig.send(clients.back(), frame_of(produce_of(0, batch_of(1, "x", 900'000)), 9, i));
+    }
+    while (rig.storage_counters.get(storage::Metric::batches_appended) < 5) rig.turn();
+    for (const uint32_t client : clients) {
+      while (rig.stream(client).undelivered() > 0) rig.turn();
+    }
+    const uint64_t frames = rig.storage_counters.get(storage::Metric::ring_frames);
+    for (int i = 0; i < 100; ++i) {
+      rig.turn();
+      EXPECT_EQ(rig.woken, 0u) << "seed " << seed;
+    }
+    EXPECT_FALSE(rig.broker->wakeups.retrying());
+    EXPECT_EQ(rig.storage_counters.get(storage::Metric::ring_frames), frames);
+    EXPECT_EQ(rig.storage_counters.get(storage::Metric::batches_appended), 5u);
+    rig.turn_time = 100 * kMillisecond;
+    for (const uint32_t client : clients) ASSERT_TRUE(rig.answer(client)) << "seed " << seed;
+  }
+}
+
+TEST(ProduceBusy, WhoWaitsForADeviceThatFailsIsToldSo) {
+  for (uint64_t seed = 1; seed <= 4; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    rig.disk.faults().delay_min = rig.disk.faults().delay_max = kSecond;
+    rig.disk.faults().fail_write_in = 1;
+    std::vector<uint32_t> clients;
+    for (int i = 0; i < 8; ++i) {
+      clients.push_back(rig.connect());
+      rig.send(clients.back(), frame_of(produce_of(0, batch_of(1, "x", 900'000)), 9, i));
+    }
+    for (const uint32_t client : clients) {
+      while (rig.stream(client).undelivered() > 0) rig.turn();
+    }
+    rig.clock.advance(kSecond);
+    size_t told = 0;
+    for (const uint32_t client : clients) {
+      const auto frame = rig.answer(client, 500);
+      if (!frame) continue;
+      EXPECT_EQ(only(decode_answer<ProduceResponse>(*frame, 9)->message).error_code, ErrorCode::kKafkaStorageError);
+      ++told;
+    }
+    EXPECT_EQ(told, 3u) << "seed " << seed;  // the five before them wait for data of which nobody knows: closed
+  }
+}
+
 TEST(ProduceFull, AFullRingIsARetriableErrorWithAMessage) {
   BrokerRig rig(1);
   rig.publish(1);

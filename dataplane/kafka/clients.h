@@ -54,10 +54,11 @@ class Clients {
     return image;
   }
 
-  // Once a turn, behind store.poll(). Returns how many it woke.
-  size_t wake() {
+  // Once a turn, behind store.poll(), with what that returned. Returns how many it woke.
+  size_t wake(size_t completed) {
     woken_.clear();
     ++wake_;
+    if (completed > 0 || broker_.store.poisoned()) broker_.wakeups.device_moved();
     broker_.wakeups.collect(broker_.store, broker_.now, woken_);
     for (const ConnectionId id : woken_) {
       if (is_there(id)) with(slot_of(id), [this](auto& c) { c.resume(wake_); });

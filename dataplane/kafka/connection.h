@@ -98,6 +98,7 @@ class Connection {
   void mark_sent(size_t n);
   bool refuse(Metric reason);
   bool try_again_next_turn();
+  bool wait_for_device();
   bool is_durable(const Answer& answer) const { return answer.durable_at <= broker_.store.durable(); }
 
   Broker& broker_;
@@ -249,7 +250,7 @@ template <Stream S>
 bool Connection<S>::produce(ProduceHandler& handler, const Request& request, size_t frame_bytes) {
   switch (handler.run(broker_, request)) {
     case ProduceHandler::State::kMalformed: return refuse(Metric::connections_closed_bad_request);
-    case ProduceHandler::State::kBusy: return try_again_next_turn();
+    case ProduceHandler::State::kBusy: return wait_for_device();
     case ProduceHandler::State::kDone: break;
   }
   stream_.consume(frame_bytes);
@@ -385,6 +386,12 @@ bool Connection<S>::refuse(Metric reason) {
 template <Stream S>
 bool Connection<S>::try_again_next_turn() {
   if (!std::exchange(stands_in_wakeups_, true)) broker_.wakeups.next_turn(id_);
+  return false;
+}
+
+template <Stream S>
+bool Connection<S>::wait_for_device() {
+  if (!std::exchange(stands_in_wakeups_, true)) broker_.wakeups.when_device(id_);
   return false;
 }
 

@@ -23,7 +23,7 @@ class ProduceHandler {
  public:
   enum class State : uint8_t {
     kDone,       // the request's bytes are of no more use; see the accessors
-    kBusy,       // call again after the next poll of the store, with the same request
+    kBusy,       // call again after a poll of the store that completed something, with the same request
     kMalformed,  // close the connection; nothing was appended
   };
   State run(Broker& broker, const Request& request);

@@ -13,9 +13,15 @@ void Wakeups::when_durable(storage::Lsn lsn, ConnectionId who) {
   durable_waits_.emplace_back(lsn, who);
 }
 
+void Wakeups::device_moved() { retry_all(device_waits_); }
+
+void Wakeups::retry_all(std::vector<ConnectionId>& waits) {
+  retries_.insert(retries_.end(), waits.begin(), waits.end());
+  waits.clear();
+}
+
 void Wakeups::image_changed() {
-  retries_.insert(retries_.end(), image_waits_.begin(), image_waits_.end());
-  image_waits_.clear();
+  retry_all(image_waits_);
   // A parked fetch may name a topic that is gone now, or have asked in vain for one that is there.
   for (const auto& [deadline, who] : by_deadline_) retries_.push_back(who);
 }

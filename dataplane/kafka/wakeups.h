@@ -3,7 +3,7 @@
 // has gone meanwhile is simply not found. To be resumed without need is harmless: it looks and waits on.
 //
 // Bounds: one durable wait for each unanswered Produce (Connection::kAnswersMax a connection); one fetch a connection,
-// kParkedPartitionsMax partitions in all; one retry or image wait a connection.
+// kParkedPartitionsMax partitions in all; one retry, device or image wait a connection.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,11 @@ class Wakeups {
 
   // When everything below lsn is durable, or the ring is poisoned.
   void when_durable(storage::Lsn lsn, ConnectionId who);
-  // After the next poll of the store: the device held it back, or control's ring was full.
+  // After the next poll of the store: control's ring was full, or others have their turn.
   void next_turn(ConnectionId who) { retries_.push_back(who); }
+  // When the device has done something: it held back an append, and only then can that be over.
+  void when_device(ConnectionId who) { device_waits_.push_back(who); }
+  void device_moved();
   // When control has published another image.
   void when_image(ConnectionId who) { image_waits_.push_back(who); }
   void image_changed();
@@ -50,11 +53,13 @@ class Wakeups {
     Link* previous = nullptr;
     Link* next = nullptr;
   };
+  void retry_all(std::vector<ConnectionId>& waits);
   void add(Link& link);
   void remove(Link& link);
 
   std::deque<std::pair<storage::Lsn, ConnectionId>> durable_waits_;  // by rising lsn
   std::vector<ConnectionId> retries_;
+  std::vector<ConnectionId> device_waits_;  // in the order in which they were held back
   std::vector<ConnectionId> image_waits_;
   std::unordered_map<storage::LogId, Link*> by_log_;      // first of those that wait for the log
   std::set<std::pair<Nanos, ConnectionId>> by_deadline_;  // all parked fetches

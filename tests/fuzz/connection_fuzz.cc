@@ -48,8 +48,7 @@ class Lcore {
       CHECK(stream.received().size() < 2 * dataplane::Connection<sim::SimStream>::kHeldBytesMax);
       be_control(clients);
       store_->submit();
-      store_->poll();
-      clients.wake();
+      clients.wake(store_->poll());
       clock_.advance(kMillisecond);
     }
     CHECK(broker.slow_bytes == 0);

@@ -86,8 +86,7 @@ void BrokerRig::turn() {
     }
   }
   store->submit();
-  store->poll();
-  clients->wake();
+  woken = clients->wake(store->poll());
   clock.advance(turn_time);
 }
 

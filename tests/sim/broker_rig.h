@@ -51,6 +51,7 @@ class BrokerRig {
   SimClock clock;
   SimDisk disk;
   Nanos turn_time = 20 * kMicrosecond;
+  size_t woken = 0;  // connections, in the last turn
   dataplane::DataplaneOptions options;
   dataplane::DataplaneCounters counters;
   storage::StorageCounters storage_counters;

@@ -118,8 +118,7 @@ void BrokerSim::turn() {
     }
   }
   store_->submit();
-  store_->poll();
-  clients_->wake();
+  clients_->wake(store_->poll());
   clock_.advance(static_cast<Nanos>(prng_.below(100 * kMicrosecond)));
 }
 
