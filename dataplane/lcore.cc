@@ -14,6 +14,8 @@ namespace {
 constexpr Nanos kHousekeepingMax = kSecond;
 // How long a stopping broker waits for the device and for clients that take their answers.
 constexpr Nanos kAnsweringMax = 5 * kSecond;
+// How long answers may stand unread while others wait for their room.
+constexpr Nanos kUnreadMax = 10 * kSecond;
 // Sleep while something is tried again each turn for which nobody rings.
 constexpr Nanos kRetrySleep = kMillisecond;
 
@@ -118,6 +120,7 @@ void Lcore::Impl::keep_house() {
   house_kept_at_ = broker_.now;
   sockets_->tick(broker_.now);
   clients_.reap_idle(broker_.now - idle_max);
+  clients_.close_unread(broker_.now - kUnreadMax);
 }
 
 Nanos Lcore::Impl::next_deadline() const {

@@ -2,6 +2,9 @@
 // over many ways in which the same bytes arrive and leave.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+
 #include "protocol/gen/metadata.h"
 #include "tests/kafka_requests.h"
 #include "tests/sim/broker_rig.h"
@@ -281,6 +284,117 @@ TEST(Connection, AClientThatDoesNotReadIsHeldBack) {
       ASSERT_EQ(correlation_of(*frame), i);
     }
   }
+}
+
+// A small request with a large answer: each partition is refused.
+Bytes frame_with_errors(int partitions, int correlation) {
+  ProduceRequest request = produce_of(7, {});
+  auto& data = request.topic_data[0].partition_data;
+  data.resize(static_cast<size_t>(partitions), data[0]);
+  return frame_of(request, 9, correlation);
+}
+
+TEST(Connection, AnswersThatAreNotReadAreBoundedInBytes) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    const uint32_t client = rig.connect();
+    rig.stream(client).peer_reads(false);
+    constexpr int kRequests = 100;
+    for (int i = 0; i < kRequests; ++i) rig.send(client, frame_with_errors(200, i));
+    rig.turns(1000);
+    EXPECT_GT(rig.broker->answer_bytes, 0u);
+    EXPECT_LT(rig.broker->answer_bytes, dataplane::Connection<sim::SimStream>::kAnswerBytesMax + 16 * kKiB);
+    EXPECT_LT(rig.count(Metric::requests), 50u);
+    rig.stream(client).peer_reads(true);
+    for (int i = 0; i < kRequests; ++i) {
+      const auto frame = rig.answer(client);
+      ASSERT_TRUE(frame) << "seed " << seed << " answer " << i;
+      ASSERT_EQ(correlation_of(*frame), i);
+    }
+    EXPECT_EQ(rig.broker->answer_bytes, 0u);
+  }
+}
+
+// Clients that do not read, until the lcore has no room for answers.
+class FullOfAnswers : public ::testing::Test {
+ protected:
+  FullOfAnswers() : rig(1) {
+    rig.publish(1);
+    const Bytes frame = frame_with_errors(90'000, 1);
+    while (rig.broker->answer_bytes < dataplane::Broker::kAnswerBytesMax) {
+      deaf.push_back(rig.connect());
+      rig.stream(deaf.back()).peer_reads(false);
+      rig.send(deaf.back(), frame);
+      while (rig.stream(deaf.back()).undelivered() > 0) rig.turn();
+    }
+    for (uint32_t& client : waiting) {
+      client = rig.connect();
+      rig.send(client, frame_of(list_offsets_of(0, -1), 6, 1));
+    }
+    rig.turns(200);
+  }
+  bool none_answered() {
+    return std::ranges::none_of(waiting,
+                                [this](uint32_t client) { return rig.stream(client).next_answer().has_value(); });
+  }
+
+  BrokerRig rig;
+  std::vector<uint32_t> deaf;
+  std::array<uint32_t, 3> waiting{};
+};
+
+TEST_F(FullOfAnswers, RequestsWaitUntilOneIsRead) {
+  EXPECT_TRUE(none_answered());
+  EXPECT_EQ(rig.woken, 0u);
+  EXPECT_EQ(rig.count(Metric::requests_list_offsets), 0u);
+  rig.stream(deaf[0]).peer_reads(true);
+  for (const uint32_t client : waiting) EXPECT_TRUE(rig.answer(client, 20'000));
+  EXPECT_TRUE(rig.answer(deaf[0], 20'000));
+  for (const uint32_t client : deaf) EXPECT_TRUE(rig.is_open(client));
+}
+
+TEST_F(FullOfAnswers, WhoReadsNothingIsClosedWhenOthersWait) {
+  rig.clients->close_unread(rig.clock.monotonic() - kSecond);
+  EXPECT_EQ(rig.count(Metric::connections_closed_stalled), 0u);
+  rig.clock.advance(10 * kSecond);
+  rig.clients->close_unread(rig.clock.monotonic() - kSecond);
+  EXPECT_EQ(rig.count(Metric::connections_closed_stalled), deaf.size());
+  for (const uint32_t client : waiting) EXPECT_TRUE(rig.answer(client));
+  EXPECT_EQ(rig.broker->answer_bytes, 0u);
+}
+
+TEST(Connection, UnreadAnswersMayStandWhileNobodyWaits) {
+  BrokerRig rig(1);
+  rig.publish(1);
+  const uint32_t deaf = rig.connect();
+  rig.stream(deaf).peer_reads(false);
+  rig.send(deaf, frame_with_errors(20'000, 1));
+  rig.turns(500);
+  EXPECT_GT(rig.broker->answer_bytes, 0u);
+  rig.clock.advance(3600 * kSecond);
+  rig.clients->close_unread(rig.clock.monotonic());
+  EXPECT_TRUE(rig.is_open(deaf));
+}
+
+TEST(Connection, AnswersOfControlThatFindNoRoomClose) {
+  BrokerRig rig(1);
+  rig.publish(1);
+  std::vector<uint32_t> clients;
+  for (int i = 0; i < 20; ++i) {
+    clients.push_back(rig.connect());
+    rig.stream(clients.back()).peer_reads(false);
+    rig.send(clients.back(), frame_of(MetadataRequest{}, 9, i));
+  }
+  rig.turns(200);
+  const Bytes answer(10 * kMiB);
+  size_t answered = 0;
+  for (; auto event = rig.events.try_pop(); ++answered) {
+    rig.clients->answer({std::get<dataplane::SlowRequest>(*event).connection, answer});
+    ASSERT_LE(rig.broker->answer_bytes, 2 * dataplane::Broker::kAnswerBytesMax);
+  }
+  EXPECT_EQ(answered, clients.size());
+  EXPECT_EQ(rig.count(Metric::connections_closed_stalled), 8u);
 }
 
 TEST(Connection, WhatWasAskedBeforeAHalfCloseIsAnswered) {

@@ -22,6 +22,8 @@ namespace penstock::dataplane {
 struct Broker {
   // Frames that control holds at once, of all connections; a larger one goes when there is no other.
   static constexpr size_t kSlowBytesMax = 64 * kMiB;
+  // Bytes of answers that wait for their clients to read, of all connections: at that no request begins.
+  static constexpr size_t kAnswerBytesMax = 64 * kMiB;
 
   storage::Store& store;
   const DataplaneOptions& options;
@@ -37,6 +39,10 @@ struct Broker {
   std::unordered_map<ConnectionId, size_t> slow_frames{};  // bytes that control holds, until it answers
   size_t slow_bytes = 0;                                   // their sum
 
+  size_t answer_bytes = 0;  // of answers that have not left
+
+  // Who waits for room comes first.
+  bool has_room_for_answers() const { return answer_bytes < kAnswerBytesMax && !wakeups.any_waits_for_room(); }
   // False: too much is with control now; try again.
   bool admit_slow(ConnectionId who, size_t bytes) {
     if (slow_bytes > 0 && slow_bytes + bytes > kSlowBytesMax) return false;

@@ -59,6 +59,7 @@ class Clients {
     woken_.clear();
     ++wake_;
     if (completed > 0 || broker_.store.poisoned()) broker_.wakeups.device_moved();
+    if (broker_.answer_bytes < Broker::kAnswerBytesMax) broker_.wakeups.room_made();
     broker_.wakeups.collect(broker_.store, broker_.now, woken_);
     for (const ConnectionId id : woken_) {
       if (is_there(id)) with(slot_of(id), [this](auto& c) { c.resume(wake_); });
@@ -75,6 +76,16 @@ class Clients {
       if (connection == nullptr || connection->busy() || connection->last_active() >= before) continue;
       broker_.counters.add(Metric::connections_closed_idle);
       with(static_cast<uint32_t>(reap_at_), [](auto& c) { c.close(); });
+    }
+  }
+
+  // While requests wait for room: closes those that hold more than an equal share of it in answers that nobody has read
+  // since before. There is always one, or all of it waits for the device: so the waiting ends.
+  void close_unread(Nanos before) {
+    if (!broker_.wakeups.any_waits_for_room()) return;
+    const size_t share = Broker::kAnswerBytesMax / count_;
+    for (uint32_t slot = 0; slot < by_slot_.size(); ++slot) {
+      with(slot, [&](auto& c) { c.close_if_unread(before, share); });
     }
   }
 

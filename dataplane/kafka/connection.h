@@ -5,8 +5,9 @@
 // answers before it have left. A request that must wait (a long poll, control, a device that is behind) parks what
 // follows in the stream, which stops receiving at kHeldBytesMax.
 //
-// Bounds: kAnswersMax answers of together about kAnswerBytesMax; of the record bytes that an answer promises, nothing.
-// A client that does not read therefore stops itself: its answers stay, so nothing new begins, so nothing is received.
+// Bounds: kAnswersMax answers, of together kAnswerBytesMax and one more; of the record bytes that an answer promises,
+// nothing. A client that does not read therefore stops itself: its answers stay, so nothing new begins, so nothing is
+// received. Such answers of all connections have a bound as well (Broker::kAnswerBytesMax).
 #pragma once
 
 #include <cstdint>
@@ -35,7 +36,7 @@ template <Stream S>
 class Connection {
  public:
   static constexpr size_t kAnswersMax = 256;
-  static constexpr size_t kAnswerBytesMax = 1 * kMiB;
+  static constexpr size_t kAnswerBytesMax = 64 * kKiB;
   static constexpr size_t kSlowFrameMax = 16 * kMiB;  // of a request for control; thousands of topics take less
   static constexpr size_t kHeldBytesMax = 64 * kKiB;  // received behind a parked request
   static constexpr size_t kSendMax = 1 * kMiB;        // in one go, before other connections have their turn
@@ -58,6 +59,8 @@ class Connection {
   void on_answer(std::span<const std::byte> response);
   // The broker stops: what was appended is answered, nothing begins.
   void stop();
+  // Holds hold_max bytes or more of answers that could have been read since before.
+  void close_if_unread(Nanos before, size_t hold_max);
   void close();
 
   bool closed() const { return closed_; }
@@ -99,6 +102,7 @@ class Connection {
   bool refuse(Metric reason);
   bool try_again_next_turn();
   bool wait_for_device();
+  bool wait_for_room();
   bool is_durable(const Answer& answer) const { return answer.durable_at <= broker_.store.durable(); }
 
   Broker& broker_;
@@ -163,6 +167,7 @@ bool Connection<S>::begin_request() {
   const auto header = read_header(frame.size);
   if (!header) return refuse(Metric::connections_closed_bad_request);
   if (!may_begin(header->api_key)) return false;
+  if (!broker_.has_room_for_answers()) return wait_for_room();
   broker_.counters.add(Metric::requests);
   last_active_ = broker_.now;
   return dispatch(Request{.chain = stream_.received(),
@@ -318,12 +323,16 @@ void Connection<S>::on_answer(std::span<const std::byte> response) {
   if (response.empty()) return close();
   add_answer(Response(response), storage::Lsn{0}, false);
   pump();
+  // Requests that went to control while there was room may all be answered when there is none.
+  const bool too_much = broker_.answer_bytes > 2 * Broker::kAnswerBytesMax;
+  if (!closed_ && too_much && !answers_.empty()) refuse(Metric::connections_closed_stalled);
 }
 
 template <Stream S>
 void Connection<S>::add_answer(Response response, storage::Lsn durable_at, bool is_produce) {
   last_active_ = broker_.now;
   answer_bytes_ += response.own_bytes();
+  broker_.answer_bytes += response.own_bytes();
   answers_.push_back({std::move(response), durable_at, is_produce});
   if (!is_durable(answers_.back())) broker_.wakeups.when_durable(durable_at, id_);
 }
@@ -371,6 +380,7 @@ void Connection<S>::mark_sent(size_t n) {
     n -= Outgoing::mark_sent(broker_.store, front, n, broker_.counters);
     if (!front.sent()) break;
     answer_bytes_ -= front.own_bytes();
+    broker_.answer_bytes -= front.own_bytes();
     answers_.pop_front();
     if (n == 0) break;
   }
@@ -395,6 +405,13 @@ bool Connection<S>::wait_for_device() {
   return false;
 }
 
+// Whoever has answers of his own is resumed when they leave.
+template <Stream S>
+bool Connection<S>::wait_for_room() {
+  if (answers_.empty() && !std::exchange(stands_in_wakeups_, true)) broker_.wakeups.when_room(id_);
+  return false;
+}
+
 template <Stream S>
 void Connection<S>::on_end() {
   ended_ = true;
@@ -416,11 +433,18 @@ void Connection<S>::forget_untold() {
 }
 
 template <Stream S>
+void Connection<S>::close_if_unread(Nanos before, size_t hold_max) {
+  if (answer_bytes_ < hold_max || answers_.empty() || !is_durable(answers_.front()) || last_active_ >= before) return;
+  refuse(Metric::connections_closed_stalled);
+}
+
+template <Stream S>
 void Connection<S>::close() {
   if (closed_) return;
   closed_ = true;
   forget_untold();
   answers_.clear();
+  broker_.answer_bytes -= std::exchange(answer_bytes_, 0);
   stream_.close();
 }
 

@@ -31,7 +31,7 @@ class Response {
   // The last call before sending: fills in the frame's length.
   void finish();
 
-  size_t own_bytes() const { return bytes_.size(); }
+  size_t own_bytes() const { return bytes_.capacity() + records_.capacity() * sizeof(Records); }  // of memory
   bool sent() const { return sent_ == bytes_.size() && next_records_ == records_.size(); }
 
  private:

@@ -3,7 +3,7 @@
 // has gone meanwhile is simply not found. To be resumed without need is harmless: it looks and waits on.
 //
 // Bounds: one durable wait for each unanswered Produce (Connection::kAnswersMax a connection); one fetch a connection,
-// kParkedPartitionsMax partitions in all; one retry, device or image wait a connection.
+// kParkedPartitionsMax partitions in all; one retry, device, room or image wait a connection.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +31,10 @@ class Wakeups {
   // When the device has done something: it held back an append, and only then can that be over.
   void when_device(ConnectionId who) { device_waits_.push_back(who); }
   void device_moved();
+  // When answers have left: too many bytes of them wait for clients that do not read.
+  void when_room(ConnectionId who) { room_waits_.push_back(who); }
+  void room_made() { retry_all(room_waits_); }
+  bool any_waits_for_room() const { return !room_waits_.empty(); }
   // When control has published another image.
   void when_image(ConnectionId who) { image_waits_.push_back(who); }
   void image_changed();
@@ -60,6 +64,7 @@ class Wakeups {
   std::deque<std::pair<storage::Lsn, ConnectionId>> durable_waits_;  // by rising lsn
   std::vector<ConnectionId> retries_;
   std::vector<ConnectionId> device_waits_;  // in the order in which they were held back
+  std::vector<ConnectionId> room_waits_;
   std::vector<ConnectionId> image_waits_;
   std::unordered_map<storage::LogId, Link*> by_log_;      // first of those that wait for the log
   std::set<std::pair<Nanos, ConnectionId>> by_deadline_;  // all parked fetches

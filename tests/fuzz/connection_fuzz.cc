@@ -52,6 +52,7 @@ class Lcore {
       clock_.advance(kMillisecond);
     }
     CHECK(broker.slow_bytes == 0);
+    CHECK(broker.answer_bytes == 0);
     CHECK(broker.wakeups.next_deadline() == std::numeric_limits<Nanos>::max());
     store_->drop_log(LogId{1});
     store_->drop_log(LogId{2});

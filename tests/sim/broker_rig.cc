@@ -18,7 +18,10 @@ BrokerRig::BrokerRig(uint64_t seed, size_t event_slots)
   clients = std::make_unique<Clients<SimStream>>(*broker);
 }
 
-BrokerRig::~BrokerRig() { clients->close_all(); }
+BrokerRig::~BrokerRig() {
+  clients->close_all();
+  CHECK(broker->answer_bytes == 0);
+}
 
 void BrokerRig::open_store() {
   storage::StoreRequest request{.folder = "data",
