@@ -32,7 +32,7 @@ enum class ScanStop : uint8_t {
   kRunning,    // it does not: feed it more
   kEnd,        // a batch ends at the limit, or where the input does
   kTorn,       // the limit, or the input's end, lies inside a batch
-  kZeros,      // where a batch should begin are zeros: behind the end of a segment that still grows
+  kZeros,      // where a batch should begin are zeros, 61 or as many as there are: behind a growing segment's end
   kNotABatch,  // a header that cannot be: its magic, length, or offsets beyond what a segment holds
   kGap,        // a batch that does not begin at the offset behind the last one
   kBadCrc,     // a batch whose bytes are not those that its producer sent
