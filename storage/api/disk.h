@@ -61,7 +61,7 @@ struct FileOp {
     kUnlink,     // path
     kRename,     // path, to
     kMakeDir,    // path; fine if it exists
-    kRemoveDir,  // path, an empty folder
+    kRemoveDir,  // path; kExists if it is not empty
     kSyncDir,    // path
     kResize,     // file, bytes: its new length; what it grows by reads as zeros and has no space yet
     kAllocate,   // file, bytes: its length if that is more than it has; space is reserved from its start to there
@@ -99,7 +99,7 @@ class Disk {
   // Advisory lock of the whole file until close() or the end of the process. kLocked if another process has it.
   virtual Result<void> lock(FileHandle file) = 0;
   virtual Result<void> make_dir(std::string_view path) = 0;    // fine if it exists
-  virtual Result<void> remove_dir(std::string_view path) = 0;  // an empty one
+  virtual Result<void> remove_dir(std::string_view path) = 0;  // kExists if it is not empty
   virtual Result<void> rename(std::string_view from, std::string_view to) = 0;
   virtual Result<void> unlink(std::string_view path) = 0;
   virtual Result<void> sync_dir(std::string_view path) = 0;

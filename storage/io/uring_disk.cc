@@ -1,14 +1,15 @@
-// The half of UringDisk that never blocks, but when another thread takes it over: ops in, completions out. The files
-// half is uring_files.cc.
+// Ops in, completions out. Nothing here blocks but wait() and the hand-over to another thread.
 #include "storage/io/uring_disk.h"
 
 #include <poll.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "base/assert.h"
@@ -22,6 +23,7 @@ constexpr uint64_t kBufferBytesMax = kGiB;                     // the kernel's b
 constexpr uint64_t kFlushTag = 1;                              // low bit of user_data: the fdatasync behind a write
 constexpr int kRwfNowait = RWF_NOWAIT;
 constexpr int kRwfDsync = RWF_DSYNC;
+constexpr uint64_t kFilesTag = 2;  // all of user_data: FileOps were done. No op is there
 static_assert(alignof(DiskOp) > kFlushTag);
 
 // A ring that moves to another thread is made again there. The kernel gives the old one's locked memory back some time
@@ -60,10 +62,11 @@ Result<void> UringDisk::make_ring() {
 void UringDisk::own_ring() {
   if (have_ring_ && ring_thread_ == std::this_thread::get_id()) [[likely]]
     return;
-  CHECK(in_flight_ == 0);  // whoever hands a Disk over has waited for its ops
+  CHECK(in_flight_ + files_in_flight_ == 0);  // whoever hands a Disk over has waited for its ops
   if (have_ring_) io_uring_queue_exit(&ring_);
   have_ring_ = false;
   wakeup_fd_ = -1;
+  watches_files_ = false;
   CHECK(make_ring());
 }
 
@@ -116,7 +119,7 @@ void UringDisk::submit(DiskOp& op) {
   op.in_flight = true;
   op.punted = false;
   in_flight_ += 1;
-  prepare(op, op.kind == DiskOp::Kind::kWrite || op.kind == DiskOp::Kind::kWriteDurable);
+  prepare(op, !op.may_block);
 }
 
 void UringDisk::prepare(DiskOp& op, bool nowait) {
@@ -156,6 +159,8 @@ void UringDisk::prepare_transfer(DiskOp& op, bool nowait) {
     else
       io_uring_prep_write(sqe, fd, op.memory.data(), bytes, op.at);
     const bool durable = op.kind == DiskOp::Kind::kWriteDurable;
+    // Appending never runs without a worker: a write that may block goes there without the attempt.
+    if (op.may_block) sqe->flags |= IOSQE_ASYNC;
     sqe->rw_flags = (nowait ? kRwfNowait : 0) | (durable && method_ == DurableMethod::kDsync ? kRwfDsync : 0);
     if (durable && method_ == DurableMethod::kLinkedFlush) sqe->flags |= IOSQE_IO_LINK;
   }
@@ -174,7 +179,7 @@ size_t UringDisk::poll(std::span<DiskOp*> done) {
   own_ring();
   size_t count = 0;
   give_to_kernel();
-  if (in_flight_ == 0) return 0;
+  if (in_flight_ + files_in_flight_ == 0) return 0;
   std::array<io_uring_cqe*, 16> cqes;
   while (count < done.size()) {
     const unsigned most = static_cast<unsigned>(std::min(cqes.size(), done.size() - count));
@@ -182,6 +187,10 @@ size_t UringDisk::poll(std::span<DiskOp*> done) {
     if (n == 0) break;
     for (unsigned i = 0; i < n; ++i) {
       const uint64_t tag = io_uring_cqe_get_data64(cqes[i]);
+      if (tag == kFilesTag) {
+        take_files_event(*cqes[i]);
+        continue;
+      }
       auto& op = *reinterpret_cast<DiskOp*>(tag & ~kFlushTag);
       if (settle(op, (tag & kFlushTag) != 0, cqes[i]->res)) done[count++] = &op;
     }
@@ -212,11 +221,59 @@ bool UringDisk::settle(DiskOp& op, bool flush_part, int result) {
   return true;
 }
 
+// ---- FileOps
+
+void UringDisk::submit(FileOp& op) {
+  own_ring();
+  CHECK(!op.in_flight);
+  CHECK(files_in_flight_ < kFileOpsInFlightMax);
+  if (!file_thread_) file_thread_ = std::make_unique<FileThread>();
+  if (files_in_flight_ == 0) drop_files_events();
+  if (!watches_files_) watch_files();
+  files_in_flight_ += 1;
+  file_thread_->submit(op);
+}
+
+size_t UringDisk::poll(std::span<FileOp*> done) {
+  if (files_in_flight_ == 0) return 0;
+  const size_t count = file_thread_->poll(done, files_);
+  for (FileOp* op : done.first(count)) op->in_flight = false;
+  files_in_flight_ -= count;
+  return count;
+}
+
+// What is done on the other thread becomes an event of this ring, so that one sleep waits for both.
+void UringDisk::watch_files() {
+  io_uring_sqe* sqe = next_sqe();
+  io_uring_prep_poll_multishot(sqe, file_thread_->done_fd(), POLLIN);
+  io_uring_sqe_set_data64(sqe, kFilesTag);
+  watches_files_ = true;
+}
+
+void UringDisk::take_files_event(const io_uring_cqe& cqe) {
+  file_thread_->clear_done();
+  if ((cqe.flags & IORING_CQE_F_MORE) != 0) return;
+  watches_files_ = false;
+  if (files_in_flight_ > 0) watch_files();
+}
+
+// An event that nobody has taken would hide the next one.
+void UringDisk::drop_files_events() {
+  io_uring_cqe* cqe = nullptr;
+  while (io_uring_peek_cqe(&ring_, &cqe) == 0 && io_uring_cqe_get_data64(cqe) == kFilesTag) {
+    take_files_event(*cqe);
+    io_uring_cqe_seen(&ring_, cqe);
+  }
+}
+
+// ---- sleeping
+
 void UringDisk::wait(Nanos timeout) {
   own_ring();
   io_uring_cqe* cqe = nullptr;
   __kernel_timespec ts{.tv_sec = timeout / kSecond, .tv_nsec = timeout % kSecond};
   io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, &ts, nullptr);
+  drop_files_events();  // each ends one sleep
 }
 
 void UringDisk::arm_wakeup(int fd, bool armed) {
@@ -227,6 +284,27 @@ void UringDisk::arm_wakeup(int fd, bool armed) {
     wakeup_fd_ = fd;
   }
   io_uring_cq_eventfd_toggle(&ring_, armed);
+}
+
+void DiskDeleter::operator()(Disk* disk) const { delete static_cast<UringDisk*>(disk); }
+
+std::expected<DiskPtr, OpenFailure> open_uring_disk() {
+  auto disk = std::make_unique<UringDisk>();
+  if (auto ready = disk->probe(); !ready) {
+    const int error = ready.error().os_errno;
+    std::string what = std::string("io_uring is not available (") + std::strerror(error) + "): ";
+    if (ready.error().code == Errc::kNoPermission) {
+      what += "allow it: sysctl kernel.io_uring_disabled=0, and a container profile that permits io_uring";
+    } else if (error == ENOMEM) {
+      what += "raise the locked-memory limit (ulimit -l, LimitMEMLOCK= in a systemd unit)";
+    } else {
+      utsname kernel{};
+      ::uname(&kernel);
+      what += std::string("Linux 6.1 or newer is needed, this is ") + kernel.release;
+    }
+    return std::unexpected(OpenFailure{ready.error(), what});
+  }
+  return DiskPtr(disk.release());
 }
 
 }  // namespace penstock::storage

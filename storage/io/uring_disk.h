@@ -2,16 +2,21 @@
 // DEFER_TASKRUN): start-up uses one, and the lcore's first use makes its own.
 //
 // Ring writes carry RWF_NOWAIT: where the file system would have to wait, it says EAGAIN instead of blocking the lcore
-// or going to a kernel worker unseen; such a write is sent again without the flag, and its op says so (punted).
+// or going to a kernel worker unseen; such a write is sent again without the flag, and its op says so (punted). A write
+// that may block goes to a kernel worker at once. FileOps have a thread (storage/io/file_thread.h).
 #pragma once
 
 #include <liburing.h>
 
+#include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "storage/api/disk.h"
 #include "storage/api/uring_disk.h"
+#include "storage/io/file_thread.h"
+#include "storage/io/posix_files.h"
 
 namespace penstock::storage {
 
@@ -22,22 +27,22 @@ class UringDisk final : public Disk {
   // Whether this kernel lets us: an old kernel or a forbidden io_uring is an error with its errno.
   Result<void> probe();
 
-  Result<FileHandle> open(std::string_view path, OpenMode mode) override;
-  void close(FileHandle file) override;
-  Result<uint64_t> size(FileHandle file) override;
-  Result<void> resize(FileHandle file, uint64_t bytes) override;
-  Result<void> allocate(FileHandle file, uint64_t bytes) override;
-  Result<void> lock(FileHandle file) override;
-  Result<void> make_dir(std::string_view path) override;
-  Result<void> remove_dir(std::string_view path) override;
-  Result<void> rename(std::string_view from, std::string_view to) override;
-  Result<void> unlink(std::string_view path) override;
-  Result<void> sync_dir(std::string_view path) override;
-  Result<std::vector<std::string>> list(std::string_view path) override;
-  Result<void> flush_all(std::string_view path) override;
-  Result<uint64_t> free_bytes(std::string_view path) override;
+  Result<FileHandle> open(std::string_view path, OpenMode mode) override { return files_.open(path, mode); }
+  void close(FileHandle file) override { files_.close(file); }
+  Result<uint64_t> size(FileHandle file) override { return files_.size(file); }
+  Result<void> resize(FileHandle file, uint64_t bytes) override { return files_.resize(file, bytes); }
+  Result<void> allocate(FileHandle file, uint64_t bytes) override { return files_.allocate(file, bytes); }
+  Result<void> lock(FileHandle file) override { return files_.lock(file); }
+  Result<void> make_dir(std::string_view path) override { return files_.make_dir(path); }
+  Result<void> remove_dir(std::string_view path) override { return files_.remove_dir(path); }
+  Result<void> rename(std::string_view from, std::string_view to) override { return files_.rename(from, to); }
+  Result<void> unlink(std::string_view path) override { return files_.unlink(path); }
+  Result<void> sync_dir(std::string_view path) override { return files_.sync_dir(path); }
+  Result<std::vector<std::string>> list(std::string_view path) override { return files_.list(path); }
+  Result<void> flush_all(std::string_view path) override { return files_.flush_all(path); }
+  Result<uint64_t> free_bytes(std::string_view path) override { return files_.free_bytes(path); }
 
-  uint32_t block_bytes() override { return block_bytes_; }
+  uint32_t block_bytes() override { return files_.block_bytes(); }
   void set_durable_method(DurableMethod method) override { method_ = method; }
   void register_memory(std::span<std::byte> memory) override;
   void submit(DiskOp& op) override;
@@ -56,6 +61,9 @@ class UringDisk final : public Disk {
   void prepare(DiskOp& op, bool nowait);
   void prepare_transfer(DiskOp& op, bool nowait);
   bool settle(DiskOp& op, bool flush_part, int result);  // true when the op is complete
+  void watch_files();
+  void take_files_event(const io_uring_cqe& cqe);
+  void drop_files_events();
   int buffer_index(std::span<const std::byte> memory) const;
 
   io_uring ring_{};
@@ -63,9 +71,11 @@ class UringDisk final : public Disk {
   std::thread::id ring_thread_;
   int wakeup_fd_ = -1;
   size_t in_flight_ = 0;
+  size_t files_in_flight_ = 0;
+  bool watches_files_ = false;  // this ring tells when FileOps were done
+  PosixFiles files_;
+  std::unique_ptr<FileThread> file_thread_;  // from the first FileOp on
   DurableMethod method_ = DurableMethod::kLinkedFlush;
-  uint32_t block_bytes_ = 4096;
-  std::vector<FileOp*> files_done_;
   std::span<std::byte> registered_;
   bool buffers_registered_ = false;
   bool had_ring_ = false;
