@@ -316,6 +316,27 @@ TEST(Connection, AnswersThatAreNotReadAreBoundedInBytes) {
   }
 }
 
+TEST(Connection, WhoDoesNotReadHisAnswersGetsNoMemoryForARequest) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    BrokerRig rig(seed);
+    rig.publish(1);
+    const uint32_t client = rig.connect();
+    rig.stream(client).peer_reads(false);
+    rig.send(client, frame_with_errors(8'000, 1));  // more than the stream takes
+    rig.turns(300);
+    ASSERT_GT(rig.broker->answer_bytes, 0u);
+    rig.send(client, frame_of(produce_of(0, batch_of(1, "x", 900'000)), 9, 2));
+    rig.turns(1000);
+    EXPECT_EQ(rig.stream(client).wanted(), 0u) << "seed " << seed;
+    EXPECT_TRUE(rig.stream(client).paused());
+    rig.stream(client).peer_reads(true);
+    ASSERT_TRUE(rig.answer(client));
+    const auto answer = rig.answer(client);
+    ASSERT_TRUE(answer) << "seed " << seed;
+    EXPECT_EQ(only(decode_answer<ProduceResponse>(*answer, 9)->message).error_code, ErrorCode::kNone);
+  }
+}
+
 // Clients that do not read, until the lcore has no room for answers.
 class FullOfAnswers : public ::testing::Test {
  protected:

@@ -113,6 +113,17 @@ class Sockets : public ::testing::Test {
       turn_until([&] { return streams.size() == clients.size(); });
     }
   }
+  // A beginning, so that it is known how much is to come; then all of it, most into what is reserved for it.
+  void send_and_receive(size_t who, const Bytes& request) {
+    size_t handed = 10'000;
+    ASSERT_TRUE(clients[who]->send(std::span(request).first(handed)));
+    turn_until([&] { return streams[who]->received().size() == handed; });
+    turn();
+    turn_until([&] {
+      handed += clients[who]->send_some(std::span(request).subspan(handed));
+      return streams[who]->received().size() == request.size();
+    });
+  }
   uint64_t count(Metric metric) const { return counters.get(metric); }
 
   static Bytes pattern(size_t n, unsigned seed) {
@@ -230,6 +241,56 @@ TEST_F(Sockets, RequestsWaitInLineForMemoryAndAllComplete) {
     return completed == kClients;
   });
   EXPECT_EQ(sockets->pool().reserved(), 0u);
+}
+
+// What follows a request that was received into reserved memory may stand there for long, behind one that waits.
+TEST_F(Sockets, WhatComesBehindARequestDoesNotHoldItsReservation) {
+  open();
+  connect(2);
+  const Bytes sent = pattern(3 * kMiB - 1000, 4);  // room is left in its last buffer
+  const Bytes behind = pattern(1500, 5);
+  on_received = [&](UringStream& stream) {
+    if (stream.received().size() < sent.size()) stream.want(sent.size());
+  };
+  send_and_receive(0, sent);
+  EXPECT_GT(sockets->pool().reserved(), 0u);
+  for (size_t i = 0; i < behind.size(); i += 500) {
+    ASSERT_TRUE(clients[0]->send(std::span(behind).subspan(i, 500)));
+    turn_until([&] { return streams[0]->received().size() == sent.size() + i + 500; });
+  }
+  streams[0]->consume(sent.size());
+  EXPECT_EQ(sockets->pool().reserved(), 0u);
+  EXPECT_EQ(contents(*streams[0], behind.size()), behind);
+  EXPECT_LE(streams[0]->received().buffer_count(), 1u);
+}
+
+// A request is there, but does not begin: the answers before it wait for a client that does not read.
+TEST_F(Sockets, WhoHoldsMemoryAndDoesNotReadIsClosedWhenOthersWait) {
+  open();
+  connect(2);
+  const Bytes sent = pattern(3 * kMiB, 6);
+  on_received = [&](UringStream& stream) {
+    if (stream.received().size() < sent.size()) stream.want(sent.size());
+  };
+  send_and_receive(0, sent);
+  const Bytes answers(32 * kMiB);
+  const std::span<const std::byte> piece[] = {answers};
+  while (streams[0]->send(piece) > 0) {
+  }
+  Nanos now = 1000 * kSecond;
+  for (int i = 0; i < 100; ++i) {
+    sockets->tick(now += kSecond);
+    turn();
+  }
+  EXPECT_EQ(broken, 0);
+  size_t handed = 0;
+  turn_until([&] {
+    handed += clients[1]->send_some(std::span(sent).subspan(handed));
+    sockets->tick(now += kSecond);
+    return streams[1]->received().size() == sent.size();
+  });
+  EXPECT_EQ(broken, 1);
+  EXPECT_EQ(count(Metric::connections_closed_stalled), 1u);
 }
 
 TEST_F(Sockets, WhoHoldsMemoryAndStopsIsClosedWhenOthersWait) {

@@ -157,7 +157,12 @@ bool Connection<S>::begin_request() {
   needs_bytes_ = frame.state == Framing::State::kIncomplete;
   if (frame.state == Framing::State::kBad) return refuse(Metric::connections_closed_bad_frame);
   if (needs_bytes_) {
-    if (frame.size > 0) stream_.want(frame.size);
+    // A request could not begin before these answers are read, so it gets no memory for the rest of it.
+    if (!answers_.empty() && is_durable(answers_.front())) {
+      needs_bytes_ = false;
+    } else if (frame.size > 0) {
+      stream_.want(frame.size);
+    }
     return false;
   }
   if (broker_.image == nullptr) {

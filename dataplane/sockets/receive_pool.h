@@ -12,9 +12,9 @@
 //   landing_limit + reserve_limit = buffers of the pool, and reserve_limit holds the largest request. A buffer counts
 //   where it is promised, not where it is touched. So the front of the line gets its reservation as soon as those
 //   before it are done, and whoever has one finds its buffers, completes, and makes room: no cycle of waiting. A peer
-//   that stops in the middle of a request is closed when memory is short (UringSockets::tick), all such at once; and
-//   since a reservation is only made for bytes that have come, to announce a long request takes nothing from the
-//   others.
+//   that stops in the middle of a request, or does not read the answers before it, is closed when memory is short
+//   (UringSockets::tick), all such at once; what comes behind a request does not share its memory; and since a
+//   reservation is only made for bytes that have come, to announce a long request takes nothing from the others.
 #pragma once
 
 #include <cstddef>

@@ -358,18 +358,19 @@ void UringSockets::watch_stalled(Nanos now) {
   for (const auto& slot : slots_) {
     UringStream& stream = *slot;
     const bool holds = stream.promised_ > 0 || stream.holds_large_buffer_;
-    const bool lacks = stream.want_ > 0 && stream.bytes_to_read() > 0;
-    if (!stream.open() || !lacks || !holds || stream.waits_in_line_) continue;
-    const uint64_t brought = stream.bytes_received_ - stream.checked_bytes_;
+    // Its request is not all there, or cannot begin: the answers before it are not read.
+    const bool stands = stream.want_ > 0 && (stream.bytes_to_read() > 0 || stream.watches_);
+    if (!stream.open() || !stands || !holds || stream.waits_in_line_) continue;
+    const uint64_t moved = stream.bytes_moved_ - stream.checked_bytes_;
     if (stream.checked_at_ >= short_since_) {
       if (now - stream.checked_at_ < kProgressTime) continue;
-      if (brought < std::max<uint64_t>(kProgressBytes, stream.want_ / kProgressPart)) {
+      if (moved < std::max<uint64_t>(kProgressBytes, stream.want_ / kProgressPart)) {
         counters_.add(Metric::connections_closed_stalled);
         broken_.push_back(&stream);
       }
     }
     stream.checked_at_ = now;
-    stream.checked_bytes_ = stream.bytes_received_;
+    stream.checked_bytes_ = stream.bytes_moved_;
   }
 }
 

@@ -90,8 +90,8 @@ class UringStream {
   size_t asked_ = 0;                 // buffers it waits in line for
   uint64_t ticket_ = 0;              // its place in the line
 
-  uint64_t bytes_received_ = 0;
-  uint64_t checked_bytes_ = 0;  // bytes_received_ at checked_at_: the watch on stalled requests
+  uint64_t bytes_moved_ = 0;    // either way
+  uint64_t checked_bytes_ = 0;  // bytes_moved_ at checked_at_: the watch on stalled requests
   Nanos checked_at_ = 0;
 };
 
