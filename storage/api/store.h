@@ -55,6 +55,13 @@ struct TimeAndOffset {
   int64_t timestamp;
 };
 
+// Kafka's answer to OffsetForLeaderEpoch (KIP-101): the greatest epoch that is not above the asked one, and the offset
+// where it ends. Both -1: not known.
+struct EpochEnd {
+  LeaderEpoch epoch;
+  Offset end;
+};
+
 struct OpenFailure {
   Error error;
   std::string what;  // one line for the operator: what happened, what it means, what to do

@@ -28,11 +28,11 @@ inline constexpr uint32_t kFrameMagic = 0x4D52464B;  // "KFRM" as the bytes lie 
 inline constexpr uint16_t kFrameVersion = 1;
 
 enum class EntryKind : uint8_t {
-  kBatch = 1,  // one record batch, as Kafka sends it
-  kRelog = 2,  // kinds 2 to 8 belong to segments: reserved, refused by a version that does not know them
-  kTruncate = 3,
-  kStartOffset = 4,
-  kSegment = 5,
+  kBatch = 1,        // one record batch, as Kafka sends it
+  kRelog = 2,        // the head of a segment's last block, before that block is written again (storage/ring/entries.h)
+  kTruncate = 3,     // the log ends at an offset: what stood behind it is void
+  kStartOffset = 4,  // the log begins at an offset
+  kSegment = 5,      // 5 to 8 are reserved: refused by a version that does not know them
   kEpoch = 6,
   kPad = 7,
   kDirectRun = 8,
@@ -48,6 +48,20 @@ inline constexpr size_t kFrameHeaderBytes = FrameLayout::end;
 inline constexpr uint16_t kFrameIsSeal = 1;           // nothing in it; vouches for the frame before
 inline constexpr uint16_t kFrameOpensGeneration = 2;  // first of a start; what was unfinished before it is abandoned
 
+constexpr bool is_known(EntryKind kind) {
+  switch (kind) {
+    case EntryKind::kBatch:
+    case EntryKind::kRelog:
+    case EntryKind::kTruncate:
+    case EntryKind::kStartOffset: return true;
+    case EntryKind::kSegment:
+    case EntryKind::kEpoch:
+    case EntryKind::kPad:
+    case EntryKind::kDirectRun: return false;
+  }
+  return false;
+}
+
 struct EntryLayout {
   static constexpr size_t payload_bytes = 0, kind = 4, log_id = 8, crc = 16, reserved = 20, end = 24;
 };
@@ -55,8 +69,10 @@ inline constexpr size_t kEntryHeaderBytes = EntryLayout::end;
 // What of a batch its own CRC does not cover, so that the entry's does (Kafka: baseOffset, length, epoch, magic, crc).
 inline constexpr size_t kBatchUncoveredBytes = 21;
 inline constexpr size_t kBatchCrcAt = 17;  // place of Kafka's CRC in a batch
-// An entry starts in a frame only if its header and a batch header fit, so that both can be read in place.
+// A batch's entry starts in a frame only if its header and a batch header fit, so that both can be read in place.
 inline constexpr size_t kEntryStartBytes = kEntryHeaderBytes + 61;
+// Entries of other kinds lie in one frame, payload and all; the largest is a RELOG of a block of 64 KiB.
+inline constexpr uint32_t kSmallPayloadMax = 64 * 1024 + 64;
 
 using RingId = std::array<uint8_t, 16>;
 
@@ -122,7 +138,8 @@ struct EntryHeader {
   LogId log;
 };
 
-// CRC of an entry header and the first covered bytes of its payload: of a batch its 21 uncovered ones, else all.
+// CRC of an entry header and the covered bytes of its payload: of a batch the 21 that its own CRC leaves open, else
+// all.
 inline uint32_t entry_crc(const std::byte* header, std::span<const std::byte> covered) {
   return crc32c(crc32c(0, {header, EntryLayout::crc}), covered);
 }

@@ -25,8 +25,12 @@ enum class Here : uint8_t {
   kBrokenChain,  // a whole frame for this place that does not follow the frame before it
 };
 
-// Whether behind that place a frame header of the last generation (or a later one) with a higher lsn stands.
-enum class Behind : uint8_t { kNone, kFrames };
+// What is known to have been durable behind that place.
+enum class Behind : uint8_t {
+  kNone,
+  kFrames,   // a frame header of the last generation (or a later one) with a higher lsn stands there
+  kVouched,  // no such header, but the state slot was written when the ring was durable beyond this place
+};
 
 enum class Verdict : uint8_t {
   kEnd,       // the log ends here
@@ -45,21 +49,32 @@ inline constexpr std::array kRecoveryTable = std::to_array<RecoveryRow>({
     {Here::kNothing, Behind::kNone, Verdict::kEnd, "the ring was never written further"},
     {Here::kNothing, Behind::kFrames, Verdict::kDamaged,
      "a frame was lost: a later one was written after it was durable"},
+    {Here::kNothing, Behind::kVouched, Verdict::kDamaged, "a frame was lost: the state names a later end"},
     {Here::kOlderLap, Behind::kNone, Verdict::kEnd, "what the last lap left"},
     {Here::kOlderLap, Behind::kFrames, Verdict::kDamaged,
      "a write was lost or misdirected: later frames stand behind it"},
+    {Here::kOlderLap, Behind::kVouched, Verdict::kDamaged,
+     "a write was lost or misdirected: the state names a later end"},
     {Here::kNewerLap, Behind::kNone, Verdict::kDamaged,
      "the newest state slot is damaged: the ring has moved on since"},
     {Here::kNewerLap, Behind::kFrames, Verdict::kDamaged,
      "the newest state slot is damaged: the ring has moved on since"},
+    {Here::kNewerLap, Behind::kVouched, Verdict::kDamaged,
+     "the newest state slot is damaged: the ring has moved on since"},
     {Here::kLeftover, Behind::kNone, Verdict::kEnd, "a frame that an earlier recovery had cut"},
     {Here::kLeftover, Behind::kFrames, Verdict::kDamaged, "a write was lost over an older frame"},
+    {Here::kLeftover, Behind::kVouched, Verdict::kDamaged,
+     "a write was lost over an older frame: the state names a later end"},
     {Here::kNotAFrame, Behind::kNone, Verdict::kTornTail, "the frame in flight at the crash, its header torn"},
     {Here::kNotAFrame, Behind::kFrames, Verdict::kDamaged, "a durable frame's header is damaged"},
+    {Here::kNotAFrame, Behind::kVouched, Verdict::kDamaged,
+     "the header of a frame that the state vouches for is damaged"},
     {Here::kTornBody, Behind::kNone, Verdict::kTornTail, "the frame in flight at the crash, its entries torn"},
     {Here::kTornBody, Behind::kFrames, Verdict::kDamaged, "a durable frame's entries are damaged"},
+    {Here::kTornBody, Behind::kVouched, Verdict::kDamaged, "entries of a frame that the state vouches for are damaged"},
     {Here::kBrokenChain, Behind::kNone, Verdict::kDamaged, "a frame before this one was replaced"},
     {Here::kBrokenChain, Behind::kFrames, Verdict::kDamaged, "a frame before this one was replaced"},
+    {Here::kBrokenChain, Behind::kVouched, Verdict::kDamaged, "a frame before this one was replaced"},
 });
 
 constexpr const RecoveryRow& decide(Here here, Behind behind) {
@@ -68,20 +83,31 @@ constexpr const RecoveryRow& decide(Here here, Behind behind) {
   std::unreachable();
 }
 
-// A batch that recovery found whole: its log, where its bytes begin, how many.
-struct FoundBatch {
+// An entry that recovery found whole: what kind, of which log, where its payload begins, how many bytes. A batch may go
+// on behind its chunk's end; the payload of any other kind lies in one piece.
+struct FoundEntry {
+  EntryKind kind;
   LogId log;
   Lsn at;
   uint32_t bytes;
+};
+
+// What a state slot of version 2 knows of the ring's end when it was written (storage/ring/state_slots.h): all frames
+// below head were durable, the last of them had this header CRC, and what counts from head on is of the slot's
+// generation or a later one.
+struct KnownEnd {
+  Lsn head;
+  uint32_t previous_crc = 0;
 };
 
 struct ScanRequest {
   RingMemory memory;  // the whole ring as read from disk
   uint32_t block_bytes;
   RingId ring_id;
-  Lsn tail;             // a frame begins here, unless nothing was written yet
+  Lsn tail;             // a frame begins here, unless nothing was written yet; on a block of 4096
   uint64_t generation;  // of the state slot: frames at the tail may be older, the newest may be newer
   std::optional<uint64_t> accept_loss_at = {};  // the operator accepts the end here although frames stand behind
+  std::optional<KnownEnd> known = {};           // of a slot of version 2; not below tail
 };
 
 struct ScanResult {
@@ -92,13 +118,13 @@ struct ScanResult {
   uint64_t generation;  // highest seen
   uint32_t previous_crc;
   uint64_t frames;
-  Lsn behind;                // with Behind::kFrames, the first frame there
-  Lsn open_batch;            // a batch that the end cuts in two begins here; equal to head if there is none
+  Lsn behind;      // with Behind::kFrames, the first frame there; with kVouched, the head that the state names
+  Lsn open_batch;  // a batch that the end cuts in two begins here; equal to head if there is none
   std::string_view foreign;  // an entry kind this version does not know; empty if none (refuse)
 };
 
-// Calls on_batch for each whole batch, in ring order. The first frame's carry_in is skipped: it belongs to a log that
-// no longer needs it.
-ScanResult scan_ring(const ScanRequest& request, const std::function<void(const FoundBatch&)>& on_batch);
+// Calls on_entry for each whole entry, in ring order. The first frame's carry_in is skipped: it belongs to a log that
+// no longer needs it. Any bytes may stand in the ring: nothing is read outside memory, and what is found is whole.
+ScanResult scan_ring(const ScanRequest& request, const std::function<void(const FoundEntry&)>& on_entry);
 
 }  // namespace penstock::storage

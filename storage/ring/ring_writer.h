@@ -2,10 +2,15 @@
 // in memory. There is no linger: an idle ring submits at the end of the turn, a busy one gathers until its frame
 // returns. Owned by one lcore. docs/internals/log_format.md has the bytes.
 //
-//   tail_          durable_            in flight     closed_ ...   filling_           tail_ + capacity
-//   | needed frames | ............... | frame       | frame frame | entries...  free ->|
+//   tail_          durable_            in flight     closed_ ...   filling_                        tail_ + capacity
+//   | needed frames | ............... | frame       | frame frame | entries...  free ->| starts | small |
+//
+// The room at the end is kept: batches stop before `starts` (kStartReserveBytes: opening frames and seals, and when
+// that is used up a state slot does their work) and only entries of other kinds may use `small` (small_reserve()),
+// since they are what frees space.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <span>
@@ -15,6 +20,7 @@
 #include "base/clock.h"
 #include "storage/api/disk.h"
 #include "storage/api/store.h"
+#include "storage/ring/entries.h"
 #include "storage/ring/frame.h"
 #include "storage/ring/ring_memory.h"
 
@@ -42,7 +48,13 @@ struct RingStart {
   uint32_t previous_crc = 0;  // header CRC of the frame before head
   uint64_t generation = 0;    // of this start
   RingId ring_id{};
+  Lsn memory_from{};  // memory holds the ring from here on, if that is above tail: head, if the ring was not read
 };
+
+// Kept free for opening frames and seals.
+inline constexpr uint64_t kStartReserveBytes = 256 * kKiB;
+// Kept free for entries that are no batch, unless the owner needs more.
+inline constexpr uint64_t kSmallReserveBytes = 768 * kKiB;
 
 class RingWriter {
  public:
@@ -64,7 +76,7 @@ class RingWriter {
 
   // ---- one entry at a time: begin, write all payload bytes, then commit or abort
   // Returns where the payload begins. The caller has asked room_for(payload_bytes).
-  Lsn begin_entry(LogId log, uint32_t payload_bytes);
+  Lsn begin_entry(LogId log, uint32_t payload_bytes);  // a batch
   // Copies piece behind what was written: the one touch, fused with the CRC of the payload from byte 21 on.
   void write(std::span<const std::byte> piece);
   // CRC-32C of the payload bytes written so far, from byte 21 on.
@@ -74,17 +86,48 @@ class RingWriter {
   // As if begin_entry had not been called.
   void abort_entry();
 
+  // ---- entries of other kinds: whole at once, at most kSmallPayloadMax bytes of payload, never split over frames
+  // Whether an entry of n payload bytes finds room now; it may use what is kept from batches. Never waits for the
+  // device.
+  bool room_for_small(uint64_t n) const;
+  // Appends head and then bytes as the payload of one entry. The caller has asked room_for_small and has no entry open.
+  // Returns the lsn behind it: durable() >= that means durable.
+  Lsn append_small(LogId log, EntryKind kind, std::span<const std::byte> head, std::span<const std::byte> bytes = {});
+  Lsn append(LogId log, const RelogEntry& entry) {
+    return append_small(log, EntryKind::kRelog, encode(entry), entry.bytes);
+  }
+  Lsn append(LogId log, const TruncateEntry& entry) { return append_small(log, EntryKind::kTruncate, encode(entry)); }
+  Lsn append(LogId log, const StartOffsetEntry& entry) {
+    return append_small(log, EntryKind::kStartOffset, encode(entry));
+  }
+  // Ring bytes that n entries with a payload of up to bytes each need at most, frames and padding included.
+  static uint64_t small_bytes(uint64_t n, uint64_t bytes, uint32_t block);
+  // Keeps bytes from batches for such entries; kSmallReserveBytes at the least, a quarter of the ring at the most. The
+  // owner keeps room for what it must write before the tail can move: a RELOG for each log that has data in the ring, a
+  // START_OFFSET and a TRUNCATE for each, of which one is on its way at a time.
+  void set_small_reserve(uint64_t bytes);
+  uint64_t small_reserve() const { return small_reserve_; }
+
   // Ends a turn: submits the oldest closed frame, or closes and submits what has gathered, or seals after idle time.
   void submit();
   // A completed op of this writer; false if op is not its own.
   bool complete(DiskOp& op);
-  // Writes an empty frame that opens this generation; nothing may be served before it is durable. Start-up only.
+  // Start-up only, one of the two. The first frame of a start opens its generation; whatever stood behind the head
+  // before is void from then on.
+  // Writes an empty frame that does so at once: nothing may be served before it is durable. Needs room_to_open().
   void open_generation();
+  // A durable state slot names this generation, head and previous_crc, and so does what that frame would have done:
+  // nothing is written now, and the first frame with entries in it opens the generation.
+  void open_by_state();
+  bool room_to_open() const { return filling_.start - tail_ + block_ <= memory_.bytes() - small_reserve_; }
   void seal_now() { last_commit_at_ = kSealAtOnce; }
   // Space below tail may be overwritten: the state that says so is durable.
   void advance_tail(Lsn tail);
 
   Lsn durable() const { return durable_; }
+  // Header CRC of the frame that ends at durable(): with it a state slot vouches for all below.
+  uint32_t durable_crc() const { return durable_crc_; }
+  uint64_t generation() const { return generation_; }
   Lsn tail() const { return tail_; }
   Lsn head() const { return filling_.start; }
   uint64_t used_bytes() const { return filling_.end - tail_; }
@@ -93,6 +136,12 @@ class RingWriter {
   bool quiet() const { return state_ == WriterState::kIdle && closed_.empty() && !filling_has_data() && sealed_; }
   Nanos next_deadline() const;
   const RingMemory& memory() const { return memory_; }
+  // Memory mirrors the ring from here on, up to head(); below, the frame that is filling has overwritten it (whole
+  // chunks at a time), or it was never read. Moves with begin_entry, write, append_small and submit.
+  Lsn memory_floor() const {
+    const uint64_t end = std::max(scribbled_, RingMemory::chunk_end(filling_.start)).value();
+    return std::max(memory_from_, Lsn{end - std::min(end, memory_.bytes())});
+  }
 
  private:
   static constexpr Nanos kSealAtOnce = INT64_MIN / 2;
@@ -120,9 +169,9 @@ class RingWriter {
   bool filling_has_data() const { return filling_.end > filling_.start + kFrameHeaderBytes; }
   void become(WriterState next);
   void start_frame(Lsn at);
-  void spill();                    // the entry reached its chunk's end and goes on in the next frame
-  void close(const Frame& frame);  // pads, writes the header, queues it
-  void close_filling();
+  void spill();  // the entry reached its chunk's end and goes on in the next frame
+  void close(const Frame& frame, bool to_chunk_end = false);  // pads, writes the header, queues it
+  void close_filling(bool to_chunk_end = false);
   void send(const Frame& frame);
 
   Disk& disk_;
@@ -137,8 +186,12 @@ class RingWriter {
   const RingId ring_id_;
 
   WriterState state_ = WriterState::kIdle;
+  uint64_t small_reserve_ = 0;
   Lsn tail_;
   Lsn durable_;
+  uint32_t durable_crc_;
+  Lsn memory_from_;
+  Lsn scribbled_;  // end of the last chunk that an entry reached, also one that was aborted
   Frame filling_;
   OpenEntry entry_;
   std::vector<Frame> spilled_;  // frames that the open entry has filled; closed by its commit
