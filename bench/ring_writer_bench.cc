@@ -91,7 +91,7 @@ void RingScan(benchmark::State& state) {
   const Lsn tail = Lsn{0};
   uint64_t bytes = 0;
   for (auto _ : state) {
-    const auto result = scan_ring({ring.memory(), 4096, RingId{}, tail, 1}, [](const FoundBatch&) {});
+    const auto result = scan_ring({ring.memory(), 4096, RingId{}, tail, 1}, [](const FoundEntry&) {});
     bytes += result.head - tail;
   }
   state.SetBytesProcessed(static_cast<int64_t>(bytes));

@@ -11,7 +11,7 @@ Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Store::~Store() {
   impl_->disk.close(impl_->ring_file);
-  impl_->disk.close(impl_->state_file);
+  for (const StateWriter::File& state : impl_->state_files) impl_->disk.close(state.file);
 }
 
 void Store::open_log(LogId log) {
@@ -56,9 +56,16 @@ void Store::Impl::plan_tail(bool at_stop) {
   tail_dirty = false;
   if (at_stop) stop_state_written = true;
   if (next == last_state.tail && !at_stop) return;
-  last_state.sequence += 1;
   last_state.tail = last_state.as_of = next;
-  state->write(last_state);
+  write_state();
+}
+
+void Store::Impl::write_state() {
+  last_state.sequence += 1;
+  last_state.head = ring->durable();
+  last_state.previous_crc = ring->durable_crc();
+  encoder->begin(last_state);
+  state->write(last_state, encoder->finish());
   counters.add(Metric::state_writes);
 }
 
@@ -84,7 +91,7 @@ void Store::Impl::settle_op(DiskOp& op) {
   }
   CHECK(state->complete(op));
   poisoned = poisoned || state->failed();
-  if (!state->failed()) ring->advance_tail(state->written().tail);
+  if (!state->failed() && !state->busy()) ring->advance_tail(state->written().tail);
 }
 
 void Store::Impl::settle_pending() {

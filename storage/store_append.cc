@@ -107,7 +107,7 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
     const size_t before = log.producers.size();
     log.producers.remember(batch.producer_id(),
                            {batch.producer_epoch(), batch.base_sequence(), batch.last_sequence(), base, end},
-                           static_cast<size_t>(options.producers_max));
+                           batch.max_timestamp(), static_cast<size_t>(options.producers_max));
     producers_tracked += log.producers.size() - before;
   }
   log.pending += 1;

@@ -1,6 +1,7 @@
 // The body of Store, shared by store.cc (life), store_open.cc (recovery), store_append.cc and store_read.cc.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <unordered_map>
@@ -35,6 +36,8 @@ class Store::Impl {
   std::optional<AppendResult> find_repeat(const PartitionLog& log, const BufferChain& chain, size_t at);
   // Frees ring space below the oldest batch that a live log needs, once that is worth a state write.
   void plan_tail(bool at_stop);
+  // Gives last_state to the state writer, with the ring's durable end as of now.
+  void write_state();
   void settle_pending();
   void settle_op(DiskOp& op);
   void bury(LogId log);
@@ -48,9 +51,9 @@ class Store::Impl {
   std::unique_ptr<RingWriter> ring;
   std::unique_ptr<StateWriter> state;
   RingState last_state;  // last one given to the state writer
-  std::vector<std::byte> slot_memory;
+  std::unique_ptr<SlotEncoder> encoder;
   FileHandle ring_file;
-  FileHandle state_file;
+  std::array<StateWriter::File, 2> state_files;
 
   std::unordered_map<LogId, std::unique_ptr<PartitionLog>> logs;
   std::vector<std::unique_ptr<PartitionLog>> buried;  // dropped, but named by pending appends

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/log.h"
 #include "protocol/record_batch.h"
@@ -42,31 +43,39 @@ class Opener {
         disk_(*request.disk),
         ring_path_(fmt::format("{}/ring-{}", request.folder, request.ring_index)),
         making_path_(ring_path_ + ".making"),
-        state_path_(ring_path_ + ".state") {}
+        state_paths_{ring_path_ + ".state-0", ring_path_ + ".state-1"},
+        old_state_path_(ring_path_ + ".state") {}
 
   std::expected<std::unique_ptr<Store::Impl>, OpenFailure> open();
 
  private:
   std::expected<void, OpenFailure> make_ring();
   std::expected<void, OpenFailure> write_new_ring();
+  std::expected<void, OpenFailure> write_new_state(uint64_t ring_bytes);
   std::expected<void, OpenFailure> open_files();
+  std::expected<void, OpenFailure> open_file(const std::string& path, bool create, FileHandle& file);
   std::expected<void, OpenFailure> read_state();
+  std::expected<void, OpenFailure> read_old_state(std::optional<RingState>& newest);
+  std::expected<std::span<std::byte>, OpenFailure> read_file(FileHandle file, const std::string& path);
   std::expected<void, OpenFailure> read_ring();
   std::expected<void, OpenFailure> judge(const ScanResult& scan);
   std::expected<void, OpenFailure> replay();
   std::expected<void, OpenFailure> open_generation(const ScanResult& scan);
-  void replay_batch(const FoundBatch& found);
+  std::expected<void, OpenFailure> drop_old_state();
+  void replay_batch(const FoundEntry& found);
   std::span<std::byte> aligned_scratch(size_t bytes);
 
   StoreRequest& request_;
   Disk& disk_;
   const std::string ring_path_;
   const std::string making_path_;
-  const std::string state_path_;
+  const std::array<std::string, 2> state_paths_;
+  const std::string old_state_path_;  // of format version 1
   std::unique_ptr<Store::Impl> impl_;
   std::vector<std::byte> scratch_;
   std::span<std::byte> memory_;
   ScanResult scan_;
+  bool old_state_ = false;
   uint64_t batches_ = 0;
   uint64_t skipped_ = 0;
   uint64_t never_issued_ = 0;
@@ -87,6 +96,7 @@ std::expected<std::unique_ptr<Store::Impl>, OpenFailure> Opener::open() {
   if (auto done = read_ring(); !done) return Failure(done.error());
   if (auto done = replay(); !done) return Failure(done.error());
   if (auto done = open_generation(scan_); !done) return Failure(done.error());
+  if (auto done = drop_old_state(); !done) return Failure(done.error());
   impl_->counters.set(Metric::ring_capacity_bytes, memory_.size());
   impl_->update_gauges();
   return std::move(impl_);
@@ -100,6 +110,7 @@ std::expected<void, OpenFailure> Opener::make_ring() {
   const auto exists = [&](const std::string& path) {
     return std::ranges::find(*names, path.substr(request_.folder.size() + 1)) != names->end();
   };
+  old_state_ = exists(old_state_path_);
   if (exists(ring_path_)) return {};
   if (!request_.live_logs.empty())
     return failure(
@@ -107,6 +118,8 @@ std::expected<void, OpenFailure> Opener::make_ring() {
         fmt::format("{} is missing, but the metadata names {} partitions that are kept in it; put the file back "
                     "from the drive that has it, or delete those topics' metadata with the data folder",
                     ring_path_, request_.live_logs.size()));
+  if (std::exchange(old_state_, false))  // what a crash left, before its ring had its name
+    if (auto done = disk_.unlink(old_state_path_); !done) return io_failure(done.error(), "remove", old_state_path_);
   if (auto done = write_new_ring(); !done) return done;
   if (auto done = disk_.sync_dir(request_.folder); !done) return io_failure(done.error(), "sync", request_.folder);
   if (auto done = disk_.rename(making_path_, ring_path_); !done) return io_failure(done.error(), "name", ring_path_);
@@ -130,53 +143,92 @@ std::expected<void, OpenFailure> Opener::write_new_ring() {
   DiskOp flush{.kind = DiskOp::Kind::kFlush, .file = *ring};
   if (auto done = run_to_end(disk_, flush); !done) return io_failure(done.error(), "flush", making_path_);
   disk_.close(*ring);
+  return write_new_state(ring_bytes);
+}
 
-  const auto state = disk_.open(state_path_, {.create = true});
-  if (!state) return io_failure(state.error(), "make", state_path_);
+std::expected<void, OpenFailure> Opener::write_new_state(uint64_t ring_bytes) {
   RingState first{.ring_bytes = ring_bytes};
   request_.prng->fill(std::as_writable_bytes(std::span(first.ring_id)));
-  for (uint64_t slot = 0; slot < 2; ++slot) {
-    first.sequence = slot;
-    const auto memory = zeros.first(kSlotBytes);
-    encode(first, memory);
-    DiskOp write{.kind = DiskOp::Kind::kWrite, .file = *state, .at = slot * kSlotBytes, .memory = memory};
-    if (auto done = run_to_end(disk_, write); !done) return io_failure(done.error(), "write", state_path_);
+  SlotEncoder encoder(disk_.block_bytes());
+  for (; first.sequence < 2; ++first.sequence) {
+    const std::string& path = state_paths_[first.sequence];
+    const auto state = disk_.open(path, {.create = true});
+    if (!state) return io_failure(state.error(), "make", path);
+    if (auto done = disk_.resize(*state, kSlotBytesMin); !done) return io_failure(done.error(), "size", path);
+    encoder.begin(first);
+    DiskOp write{.kind = DiskOp::Kind::kWrite, .file = *state, .memory = encoder.finish()};
+    if (auto done = run_to_end(disk_, write); !done) return io_failure(done.error(), "write", path);
+    DiskOp flush{.kind = DiskOp::Kind::kFlush, .file = *state};
+    if (auto done = run_to_end(disk_, flush); !done) return io_failure(done.error(), "flush", path);
+    disk_.close(*state);
   }
-  flush.file = *state;
-  if (auto done = run_to_end(disk_, flush); !done) return io_failure(done.error(), "flush", state_path_);
-  disk_.close(*state);
   return {};
 }
 
 // What was written before may still be in a drive's cache: it is made durable before anything is decided on it.
+std::expected<void, OpenFailure> Opener::open_file(const std::string& path, bool create, FileHandle& file) {
+  const auto opened = disk_.open(path, {.create = create});
+  if (!opened) return io_failure(opened.error(), "open", path);
+  file = *opened;
+  DiskOp flush{.kind = DiskOp::Kind::kFlush, .file = file};
+  if (auto done = run_to_end(disk_, flush); !done) return io_failure(done.error(), "flush", path);
+  return {};
+}
+
 std::expected<void, OpenFailure> Opener::open_files() {
-  const std::array<std::pair<const std::string*, FileHandle*>, 2> files{
-      {{&ring_path_, &impl_->ring_file}, {&state_path_, &impl_->state_file}}};
-  for (const auto& [path, handle] : files) {
-    const auto file = disk_.open(*path, {});
-    if (!file) return io_failure(file.error(), "open", *path);
-    *handle = *file;
-    DiskOp flush{.kind = DiskOp::Kind::kFlush, .file = *file};
-    if (auto done = run_to_end(disk_, flush); !done) return io_failure(done.error(), "flush", *path);
+  if (auto done = open_file(ring_path_, false, impl_->ring_file); !done) return done;
+  for (size_t i = 0; i < state_paths_.size(); ++i) {
+    StateWriter::File& state = impl_->state_files[i];
+    if (auto done = open_file(state_paths_[i], true, state.file); !done) return done;
+    const auto size = disk_.size(state.file);
+    if (!size) return io_failure(size.error(), "read the size of", state_paths_[i]);
+    state.capacity = std::max(*size, kSlotBytesMin);
+    if (state.capacity == *size) continue;
+    if (auto done = disk_.resize(state.file, state.capacity); !done)
+      return io_failure(done.error(), "size", state_paths_[i]);
   }
   if (auto done = disk_.sync_dir(request_.folder); !done) return io_failure(done.error(), "sync", request_.folder);
   return {};
 }
 
-std::expected<void, OpenFailure> Opener::read_state() {
-  const auto slots = aligned(impl_->slot_memory, 2 * kSlotBytes, disk_.block_bytes());
-  DiskOp read{.file = impl_->state_file, .memory = slots};
-  if (auto done = run_to_end(disk_, read); !done) return io_failure(done.error(), "read", state_path_);
-  std::optional<RingState> newest;
-  for (uint64_t slot = 0; slot < 2; ++slot) {
-    const auto state = decode_slot(slots.subspan(slot * kSlotBytes, kSlotBytes));
+// All of a state file, in scratch_.
+std::expected<std::span<std::byte>, OpenFailure> Opener::read_file(FileHandle file, const std::string& path) {
+  const auto size = disk_.size(file);
+  if (!size) return io_failure(size.error(), "read the size of", path);
+  const auto memory = aligned(scratch_, align_down(*size, disk_.block_bytes()), disk_.block_bytes());
+  DiskOp read{.file = file, .memory = memory};
+  if (auto done = run_to_end(disk_, read); !done) return io_failure(done.error(), "read", path);
+  return memory;
+}
+
+std::expected<void, OpenFailure> Opener::read_old_state(std::optional<RingState>& newest) {
+  FileHandle file;
+  if (auto done = open_file(old_state_path_, false, file); !done) return done;
+  const auto bytes = read_file(file, old_state_path_);
+  disk_.close(file);
+  if (!bytes) return Failure(bytes.error());
+  for (size_t at = 0; at < 2 * kSlot1Bytes && at < bytes->size(); at += kSlot1Bytes) {
+    const auto state = decode_slot_v1(bytes->subspan(at));
     if (state && (!newest || state->sequence > newest->sequence)) newest = state;
+  }
+  return {};
+}
+
+std::expected<void, OpenFailure> Opener::read_state() {
+  std::optional<RingState> newest;
+  if (old_state_)
+    if (auto done = read_old_state(newest); !done) return done;
+  for (size_t i = 0; i < state_paths_.size(); ++i) {
+    const auto bytes = read_file(impl_->state_files[i].file, state_paths_[i]);
+    if (!bytes) return Failure(bytes.error());
+    const auto slot = decode_slot(*bytes);
+    if (slot && (!newest || slot->ring.sequence > newest->sequence)) newest = slot->ring;
   }
   if (!newest)
     return failure({Errc::kCorrupt},
                    fmt::format("both state slots of {} are damaged: where the needed part of the ring "
-                               "begins is not known; restore the file from a copy of the drive",
-                               state_path_));
+                               "begins is not known; restore {} and {} from a copy of the drive",
+                               ring_path_, state_paths_[0], state_paths_[1]));
   const auto size = disk_.size(impl_->ring_file);
   if (!size) return io_failure(size.error(), "read the size of", ring_path_);
   if (*size != newest->ring_bytes)
@@ -213,13 +265,17 @@ std::expected<void, OpenFailure> Opener::read_ring() {
 
 std::expected<void, OpenFailure> Opener::replay() {
   for (const LogId log : request_.live_logs) impl_->logs.emplace(log, std::make_unique<PartitionLog>(log));
-  scan_ = scan_ring({.memory = RingMemory(memory_),
-                     .block_bytes = disk_.block_bytes(),
-                     .ring_id = impl_->last_state.ring_id,
-                     .tail = impl_->last_state.tail,
-                     .generation = impl_->last_state.generation,
-                     .accept_loss_at = request_.accept_loss_at},
-                    [&](const FoundBatch& found) { replay_batch(found); });
+  const RingState& state = impl_->last_state;
+  ScanRequest scan{.memory = RingMemory(memory_),
+                   .block_bytes = disk_.block_bytes(),
+                   .ring_id = state.ring_id,
+                   .tail = state.tail,
+                   .generation = state.generation,
+                   .accept_loss_at = request_.accept_loss_at};
+  if (state.knows_head) scan.known = KnownEnd{state.head, state.previous_crc};
+  scan_ = scan_ring(scan, [&](const FoundEntry& found) {
+    if (found.kind == EntryKind::kBatch) replay_batch(found);
+  });
   for (auto& [id, log] : impl_->logs) {
     log->durable = log->log_end_offset;
     impl_->producers_tracked += log->producers.size();
@@ -227,7 +283,7 @@ std::expected<void, OpenFailure> Opener::replay() {
   return judge(scan_);
 }
 
-void Opener::replay_batch(const FoundBatch& found) {
+void Opener::replay_batch(const FoundEntry& found) {
   PartitionLog* log = impl_->find(found.log);
   if (log == nullptr) {
     (found.log < request_.next_log_id ? skipped_ : never_issued_) += 1;
@@ -247,7 +303,7 @@ void Opener::replay_batch(const FoundBatch& found) {
   log->producers.remember(batch.producer_id(),
                           {batch.producer_epoch(), batch.base_sequence(), batch.last_sequence(), base,
                            RingMemory::advance(found.at, found.bytes)},
-                          static_cast<size_t>(request_.options.producers_max));
+                          batch.max_timestamp(), static_cast<size_t>(request_.options.producers_max));
 }
 
 std::expected<void, OpenFailure> Opener::judge(const ScanResult& scan) {
@@ -283,43 +339,51 @@ std::expected<void, OpenFailure> Opener::judge(const ScanResult& scan) {
   return {};
 }
 
+// A durable slot of the new generation comes first: it makes the end that was found the end for good. Then a frame of
+// it, if there is room for one that is kept for nothing better.
 std::expected<void, OpenFailure> Opener::open_generation(const ScanResult& scan) {
-  const RingState& state = impl_->last_state;
-  if (scan.head - state.tail + disk_.block_bytes() > memory_.size())
-    return failure({Errc::kFull},
-                   fmt::format("{} has no room left for the frame that opens a start; move the folder to a "
-                               "new one",
-                               ring_path_));
-  impl_->last_state.generation = scan.generation + 1;
-  impl_->ring = std::make_unique<RingWriter>(
+  Store::Impl& s = *impl_;
+  s.last_state.generation = scan.generation + 1;
+  s.last_state.knows_head = true;
+  s.last_state.clean_stop = false;
+  s.ring = std::make_unique<RingWriter>(
       RingWriter::Parts{.disk = disk_,
-                        .file = impl_->ring_file,
-                        .clock = impl_->clock,
-                        .counters = impl_->counters,
+                        .file = s.ring_file,
+                        .clock = s.clock,
+                        .counters = s.counters,
                         .memory = RingMemory(memory_),
                         .seal_after = request_.options.ring_seal_ms * kMillisecond,
                         .unflushed_max = static_cast<uint64_t>(request_.options.unflushed_max_bytes)},
-      RingStart{state.tail, scan.head, scan.previous_crc, scan.generation + 1, state.ring_id});
-  const uint32_t block = disk_.block_bytes();
-  const auto address = reinterpret_cast<uintptr_t>(impl_->slot_memory.data());
-  impl_->state = std::make_unique<StateWriter>(
-      disk_, impl_->state_file,
-      std::span(impl_->slot_memory).subspan(align_up(address, block) - address, 2 * kSlotBytes));
-  impl_->ring->open_generation();
-  impl_->ring->submit();
-  int64_t result = 0;
-  for (DiskOp* done = nullptr; impl_->ring->durable() == scan.head && !impl_->ring->failed();) {
-    if (disk_.poll({&done, 1}) == 0) {
-      disk_.wait(kSecond);
-      continue;
+      RingStart{s.last_state.tail, scan.head, scan.previous_crc, scan.generation + 1, s.last_state.ring_id});
+  s.encoder = std::make_unique<SlotEncoder>(disk_.block_bytes());
+  s.state = std::make_unique<StateWriter>(disk_, s.state_files[0], s.state_files[1]);
+  s.write_state();
+  const auto wait = [&](auto&& done_when) {
+    for (DiskOp* done = nullptr; !done_when();) {
+      if (disk_.poll({&done, 1}) == 0)
+        disk_.wait(kSecond);
+      else
+        CHECK(s.state->complete(*done) || s.ring->complete(*done));
     }
-    CHECK(impl_->ring->complete(*done));
-    result = done->result;
+  };
+  wait([&] { return !s.state->busy(); });
+  if (s.state->failed()) return io_failure({Errc::kIo}, "write", state_paths_[s.last_state.sequence % 2]);
+  if (!s.ring->room_to_open()) {
+    s.ring->open_by_state();
+    return {};
   }
-  if (impl_->ring->failed()) {
-    const auto code = static_cast<int32_t>(-std::min<int64_t>(result, 0));
-    return io_failure({code == 0 ? Errc::kShort : Errc::kIo, code}, "write", ring_path_);
-  }
+  s.ring->open_generation();
+  s.ring->submit();
+  wait([&] { return s.ring->durable() != scan.head || s.ring->failed(); });
+  if (s.ring->failed()) return io_failure({Errc::kIo}, "write", ring_path_);
+  return {};
+}
+
+// The state is in files of this version now.
+std::expected<void, OpenFailure> Opener::drop_old_state() {
+  if (!old_state_) return {};
+  if (auto done = disk_.unlink(old_state_path_); !done) return io_failure(done.error(), "remove", old_state_path_);
+  if (auto done = disk_.sync_dir(request_.folder); !done) return io_failure(done.error(), "sync", request_.folder);
   return {};
 }
 

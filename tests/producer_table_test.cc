@@ -13,9 +13,13 @@ ProducerBatch batch(int32_t first, int32_t last, int64_t offset, int16_t epoch =
   return {epoch, first, last, Offset{offset}, Lsn{static_cast<uint64_t>(offset)}};
 }
 
+void remember(ProducerTable& table, ProducerId producer, const ProducerBatch& batch, size_t most = 100) {
+  table.remember(producer, batch, batch.base_offset.value() * 1000, most);
+}
+
 TEST(ProducerTable, RemembersTheLastFiveAndAnswersThemWithTheirOffset) {
   ProducerTable table;
-  for (int32_t i = 0; i < 7; ++i) table.remember(kProducer, batch(i * 10, i * 10 + 9, i * 10), 100);
+  for (int32_t i = 0; i < 7; ++i) remember(table, kProducer, batch(i * 10, i * 10 + 9, i * 10), 100);
   for (int32_t i = 2; i < 7; ++i) {
     const auto check = table.check(kProducer, 0, i * 10, i * 10 + 9);
     ASSERT_EQ(check.verdict, SequenceVerdict::kRepeat);
@@ -29,36 +33,36 @@ TEST(ProducerTable, RemembersTheLastFiveAndAnswersThemWithTheirOffset) {
 
 TEST(ProducerTable, SequencesGoFromTheGreatestToZero) {
   ProducerTable table;
-  table.remember(kProducer, batch(kMost - 1, kMost, 0), 100);
+  remember(table, kProducer, batch(kMost - 1, kMost, 0), 100);
   EXPECT_EQ(table.check(kProducer, 0, 0, 3).verdict, SequenceVerdict::kNext);
-  table.remember(kProducer, batch(0, 3, 2), 100);
+  remember(table, kProducer, batch(0, 3, 2), 100);
   EXPECT_EQ(table.check(kProducer, 0, kMost - 1, kMost).verdict, SequenceVerdict::kRepeat);
   EXPECT_EQ(table.check(kProducer, 0, 4, 4).verdict, SequenceVerdict::kNext);
 }
 
 TEST(ProducerTable, ABatchThatWrapsInTheMiddleIsFollowedByWhatComesBehindIt) {
   ProducerTable table;
-  table.remember(kProducer, batch(kMost - 1, 1, 0), 100);
+  remember(table, kProducer, batch(kMost - 1, 1, 0), 100);
   EXPECT_EQ(table.check(kProducer, 0, 2, 2).verdict, SequenceVerdict::kNext);
   EXPECT_EQ(table.check(kProducer, 0, 3, 3).verdict, SequenceVerdict::kGap);
 }
 
 TEST(ProducerTable, AnOlderEpochIsFencedANewerOneStartsAtZero) {
   ProducerTable table;
-  table.remember(kProducer, batch(0, 9, 0, 3), 100);
+  remember(table, kProducer, batch(0, 9, 0, 3), 100);
   EXPECT_EQ(table.check(kProducer, 2, 10, 19).verdict, SequenceVerdict::kOldEpoch);
   EXPECT_EQ(table.check(kProducer, 4, 10, 19).verdict, SequenceVerdict::kGap);
   EXPECT_EQ(table.check(kProducer, 4, 0, 9).verdict, SequenceVerdict::kNext);
-  table.remember(kProducer, batch(0, 9, 10, 4), 100);
+  remember(table, kProducer, batch(0, 9, 10, 4), 100);
   EXPECT_EQ(table.check(kProducer, 4, 0, 9).repeated->base_offset, Offset{10});  // not the old epoch's
 }
 
 TEST(ProducerTable, WhatWasRefusedBeforeTheFirstBatchIsNoRepeat) {
   ProducerTable table;
-  table.remember(kProducer, batch(1, 1, 0), 100);  // its batch 0 had been refused, this one behind it was taken
+  remember(table, kProducer, batch(1, 1, 0), 100);  // its batch 0 had been refused, this one behind it was taken
   EXPECT_EQ(table.check(kProducer, 0, 0, 0).verdict, SequenceVerdict::kGap);
   EXPECT_EQ(table.check(kProducer, 0, 0, 1).verdict, SequenceVerdict::kGap);
-  for (int32_t i = 2; i < 9; ++i) table.remember(kProducer, batch(i, i, i), 100);
+  for (int32_t i = 2; i < 9; ++i) remember(table, kProducer, batch(i, i, i), 100);
   EXPECT_EQ(table.check(kProducer, 0, 1, 1).verdict, SequenceVerdict::kTooOldRepeat);
   EXPECT_EQ(table.check(kProducer, 0, 0, 0).verdict, SequenceVerdict::kGap);
 }
@@ -70,9 +74,9 @@ TEST(ProducerTable, AnUnknownProducerMayStartAnywhere) {
 
 TEST(ProducerTable, TheLongestSilentIsForgottenFirst) {
   ProducerTable table;
-  for (int64_t id = 0; id < 4; ++id) table.remember(ProducerId{id}, batch(0, 0, id), 4);
-  table.remember(ProducerId{0}, batch(1, 1, 4), 4);
-  table.remember(ProducerId{9}, batch(0, 0, 5), 4);
+  for (int64_t id = 0; id < 4; ++id) remember(table, ProducerId{id}, batch(0, 0, id), 4);
+  remember(table, ProducerId{0}, batch(1, 1, 4), 4);
+  remember(table, ProducerId{9}, batch(0, 0, 5), 4);
   EXPECT_EQ(table.size(), 4u);
   EXPECT_EQ(table.check(ProducerId{1}, 0, 0, 0).verdict, SequenceVerdict::kNext);  // forgotten
   EXPECT_EQ(table.check(ProducerId{0}, 0, 0, 0).verdict, SequenceVerdict::kRepeat);

@@ -170,12 +170,12 @@ TEST_F(StoreFaults, DamagedStateSlotsAreRefusedByNameOneAloneIsNot) {
   work(rig, 10);
   rig.settle();
   rig.stop();
-  rig.disk.flip_bit(StoreRig::kState, 20, 1);
+  rig.disk.flip_bit(StoreRig::kStates[1], 20, 1);
   ASSERT_EQ(rig.open(), "");
   ASSERT_EQ(rig.check_acked(), "");
   rig.crash();
-  rig.disk.flip_bit(StoreRig::kState, 64 * 1024 + 20, 1);
-  EXPECT_NE(rig.open().find("both state slots of data/ring-0.state are damaged"), std::string::npos);
+  for (const char* state : StoreRig::kStates) rig.disk.flip_bit(state, 20, 1);
+  EXPECT_NE(rig.open().find("both state slots of data/ring-0 are damaged"), std::string::npos);
 }
 
 TEST_F(StoreFaults, ABatchOfALogThatWasNeverIssuedIsRefused) {

@@ -37,18 +37,70 @@ ProducerTable::Check ProducerTable::check(ProducerId producer, int16_t epoch, in
   return {taken ? SequenceVerdict::kTooOldRepeat : SequenceVerdict::kGap};
 }
 
-void ProducerTable::remember(ProducerId producer, const ProducerBatch& batch, size_t most) {
+void ProducerTable::remember(ProducerId producer, const ProducerBatch& batch, int64_t max_timestamp, size_t most) {
   Producer& known = producers_[producer];
   if (known.epoch != batch.epoch) known.count = 0;
   if (known.count == 0) known.held = 0;
   known.held = std::min(known.held + records_of(batch.first_sequence, batch.last_sequence), kHeldMax);
   known.epoch = batch.epoch;
+  known.last_timestamp = max_timestamp;
   if (known.count == kWindow) {
     std::shift_left(known.batches.begin(), known.batches.end(), 1);
     known.count -= 1;
   }
   known.batches[known.count++] = batch;
   if (producers_.size() > most) forget_longest_silent();
+}
+
+std::vector<ProducerState> ProducerTable::snapshot() const {
+  std::vector<ProducerState> states;
+  states.reserve(producers_.size());
+  for (const auto& [id, known] : producers_) {
+    ProducerState& state = states.emplace_back(ProducerState{.id = id,
+                                                             .epoch = known.epoch,
+                                                             .held = known.held,
+                                                             .last_timestamp = known.last_timestamp,
+                                                             .count = known.count});
+    for (uint8_t i = 0; i < known.count; ++i)
+      state.batches[i] = {known.batches[i].first_sequence, known.batches[i].last_sequence,
+                          known.batches[i].base_offset};
+  }
+  std::ranges::sort(states, {}, &ProducerState::id);
+  return states;
+}
+
+void ProducerTable::restore(std::span<const ProducerState> states) {
+  producers_.clear();
+  for (const ProducerState& state : states) {
+    CHECK(state.count > 0 && state.count <= kWindow);
+    Producer known{.epoch = state.epoch,
+                   .count = state.count,
+                   .held = std::min(state.held, kHeldMax),
+                   .last_timestamp = state.last_timestamp,
+                   .batches = {}};
+    for (uint8_t i = 0; i < state.count; ++i)
+      known.batches[i] = {.epoch = state.epoch,
+                          .first_sequence = state.batches[i].first_sequence,
+                          .last_sequence = state.batches[i].last_sequence,
+                          .base_offset = state.batches[i].base_offset,
+                          .end = {}};
+    producers_.insert_or_assign(state.id, known);
+  }
+}
+
+void ProducerTable::truncate_from(Offset offset) {
+  for (auto& [id, known] : producers_) {
+    while (known.count > 0 && known.remembered().back().base_offset >= offset) {
+      const ProducerBatch& gone = known.remembered().back();
+      known.held -= std::min(known.held, records_of(gone.first_sequence, gone.last_sequence));
+      known.count -= 1;
+    }
+  }
+  std::erase_if(producers_, [](const auto& entry) { return entry.second.count == 0; });
+}
+
+void ProducerTable::expire(int64_t older_than) {
+  std::erase_if(producers_, [&](const auto& entry) { return entry.second.last_timestamp < older_than; });
 }
 
 void ProducerTable::forget_longest_silent() {

@@ -10,7 +10,7 @@ namespace {
 struct Carry {
   bool open = false;
   bool known = true;  // false for bytes whose beginning lies before the tail
-  FoundBatch batch{};
+  FoundEntry batch{.kind = EntryKind::kBatch};
   uint32_t left = 0;
   uint32_t crc = 0;     // running, of the bytes so far
   uint32_t expect = 0;  // the batch's own
@@ -18,24 +18,34 @@ struct Carry {
 
 class Scanner {
  public:
-  Scanner(const ScanRequest& request, const std::function<void(const FoundBatch&)>& on_batch)
-      : request_(request), on_batch_(on_batch), at_(request.tail) {}
+  Scanner(const ScanRequest& request, const std::function<void(const FoundEntry&)>& on_entry)
+      : request_(request), on_entry_(on_entry), at_(request.tail) {
+    reach_known_end();
+  }
 
   ScanResult run() {
     while (at_ - request_.tail < request_.memory.bytes() && here_is_next_frame()) {
-      for (const FoundBatch& batch : found_) on_batch_(batch);
+      for (const FoundEntry& entry : found_) on_entry_(entry);
       carry_ = next_carry_;
       previous_crc_ = header_.crc;
       generation_ = header_.generation;
       first_ = false;
+      chained_ = true;
       frames_ += 1;
       at_ += header_.frame_bytes;
+      reach_known_end();
     }
-    if (at_ - request_.tail == request_.memory.bytes()) here_ = Here::kNothing;  // full to the last block
-    const Lsn behind = find_behind();
+    // Full to the last block.
+    if (at_ - request_.tail == request_.memory.bytes()) here_ = broken_ ? Here::kBrokenChain : Here::kNothing;
+    Lsn behind = find_behind();
+    Behind kind = behind == at_ ? Behind::kNone : Behind::kFrames;
+    if (kind == Behind::kNone && request_.known && at_ < request_.known->head) {
+      kind = Behind::kVouched;
+      behind = request_.known->head;
+    }
     return {.head = at_,
             .here = here_,
-            .row = &decide(here_, behind == at_ ? Behind::kNone : Behind::kFrames),
+            .row = &decide(here_, kind),
             .accepted = request_.accept_loss_at == at_.value(),
             .generation = std::max(generation_, request_.generation),
             .previous_crc = previous_crc_,
@@ -46,8 +56,21 @@ class Scanner {
   }
 
  private:
+  // The state slot's word on what comes from its head on, once the walk stands there.
+  void reach_known_end() {
+    if (!request_.known || at_ != request_.known->head) return;
+    if (frames_ == 0) previous_crc_ = request_.known->previous_crc;
+    broken_ = previous_crc_ != request_.known->previous_crc;
+    chained_ = true;
+    generation_ = std::max(generation_, request_.generation);
+  }
+
   // True if a whole frame that follows stands at at_: fills header_, found_ and next_carry_. Else here_ says what does.
   bool here_is_next_frame() {
+    if (broken_) {
+      here_ = Here::kBrokenChain;
+      return false;
+    }
     const auto header = decode_frame_header(request_.memory.at(at_));
     if (!header || header->ring_id != request_.ring_id) {
       here_ = is_zero_block() ? Here::kNothing : Here::kNotAFrame;
@@ -58,11 +81,11 @@ class Scanner {
       here_ = header_.lsn < at_ ? Here::kOlderLap : Here::kNewerLap;
       return false;
     }
-    if (!first_ && header_.generation < generation_) {
+    if (chained_ && header_.generation < generation_) {
       here_ = Here::kLeftover;
       return false;
     }
-    if (!first_ && header_.previous_crc != previous_crc_) {
+    if ((chained_ && header_.previous_crc != previous_crc_) || jumps_known_end()) {
       here_ = Here::kBrokenChain;
       return false;
     }
@@ -70,8 +93,13 @@ class Scanner {
     return well_formed() && body_is_whole();
   }
 
+  bool jumps_known_end() const {
+    return request_.known && at_ < request_.known->head && request_.known->head - at_ < header_.frame_bytes;
+  }
+
   bool is_zero_block() const {
-    const auto block = request_.memory.span(at_, request_.block_bytes);
+    const auto block =
+        request_.memory.span(at_, std::min<uint64_t>(request_.block_bytes, RingMemory::left_in_chunk(at_)));
     return std::ranges::all_of(block, [](std::byte b) { return b == std::byte{0}; });
   }
 
@@ -120,20 +148,18 @@ class Scanner {
   }
 
   bool take_entry(Lsn& at, Lsn end) {
-    if (at + kEntryStartBytes > end) return false;
+    if (end - at < kEntryHeaderBytes) return false;
     const std::byte* header = request_.memory.at(at);
-    const auto kind = load_le<uint8_t>(header + EntryLayout::kind);
+    if (load_le<uint8_t>(header + EntryLayout::kind) != static_cast<uint8_t>(EntryKind::kBatch))
+      return take_small(at, end, header);
+    if (end - at < kEntryStartBytes) return false;
     const auto payload = load_le<uint32_t>(header + EntryLayout::payload_bytes);
     const std::span<const std::byte> covered{header + kEntryHeaderBytes, kBatchUncoveredBytes};
     if (load_le<uint32_t>(header + EntryLayout::crc) != entry_crc(header, covered)) return false;
-    if (kind != static_cast<uint8_t>(EntryKind::kBatch)) {
-      foreign_ = "an entry of a kind that this version does not know";
-      return false;
-    }
     if (payload <= kBatchUncoveredBytes) return false;
     at += kEntryHeaderBytes;
     Carry batch{.open = true,
-                .batch = {LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload},
+                .batch = {EntryKind::kBatch, LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload},
                 .left = payload,
                 .expect = load_be<uint32_t>(covered.data() + kBatchCrcAt)};
     const auto n = std::min<uint64_t>(payload, end - at);
@@ -143,6 +169,23 @@ class Scanner {
     at += n;
     if (batch.left == 0) return finish(batch);
     next_carry_ = batch;
+    return true;
+  }
+
+  // An entry of another kind: whole in its frame. Its form is the same for kinds that a later version will know.
+  bool take_small(Lsn& at, Lsn end, const std::byte* header) {
+    const auto payload = load_le<uint32_t>(header + EntryLayout::payload_bytes);
+    if (payload > kSmallPayloadMax || end - at < kEntryHeaderBytes + payload) return false;
+    if (load_le<uint32_t>(header + EntryLayout::crc) != entry_crc(header, {header + kEntryHeaderBytes, payload}))
+      return false;
+    const auto kind = static_cast<EntryKind>(load_le<uint8_t>(header + EntryLayout::kind));
+    if (!is_known(kind)) {
+      foreign_ = "an entry of a kind that this version does not know";
+      return false;
+    }
+    at += kEntryHeaderBytes;
+    found_.push_back({kind, LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload});
+    at += payload;
     return true;
   }
 
@@ -168,24 +211,26 @@ class Scanner {
   }
 
   const ScanRequest& request_;
-  const std::function<void(const FoundBatch&)>& on_batch_;
+  const std::function<void(const FoundEntry&)>& on_entry_;
   Lsn at_;
   Here here_ = Here::kNothing;
   FrameHeader header_;
-  bool first_ = true;
+  bool first_ = true;     // no frame was taken yet
+  bool chained_ = false;  // the frame before at_ is known: taken, or named by the state slot
+  bool broken_ = false;   // the frame taken last is not the one that the state slot names there
   uint32_t previous_crc_ = 0;
   uint64_t generation_ = 0;
   uint64_t frames_ = 0;
   Carry carry_;
   Carry next_carry_;
-  std::vector<FoundBatch> found_;
+  std::vector<FoundEntry> found_;
   std::string_view foreign_;
 };
 
 }  // namespace
 
-ScanResult scan_ring(const ScanRequest& request, const std::function<void(const FoundBatch&)>& on_batch) {
-  return Scanner(request, on_batch).run();
+ScanResult scan_ring(const ScanRequest& request, const std::function<void(const FoundEntry&)>& on_entry) {
+  return Scanner(request, on_entry).run();
 }
 
 }  // namespace penstock::storage

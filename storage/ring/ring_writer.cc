@@ -5,13 +5,6 @@
 #include "base/log.h"
 
 namespace penstock::storage {
-namespace {
-
-// Frames that must always find room though no batch does: the seal of a stop and the opening of the next start, some
-// hundred times over, until space is freed.
-constexpr uint64_t kReserveBytes = kMiB;
-
-}  // namespace
 
 RingWriter::RingWriter(Parts parts, const RingStart& start)
     : disk_(parts.disk),
@@ -26,10 +19,14 @@ RingWriter::RingWriter(Parts parts, const RingStart& start)
       ring_id_(start.ring_id),
       tail_(start.tail),
       durable_(start.head),
+      durable_crc_(start.previous_crc),
+      memory_from_(std::max(start.tail, start.memory_from)),
       previous_crc_(start.previous_crc) {
   CHECK(kChunkBytes % block_ == 0);
   CHECK(start.head.value() % block_ == 0);
+  set_small_reserve(0);
   start_frame(start.head);
+  filling_.flags = kFrameOpensGeneration;
 }
 
 void RingWriter::become(WriterState next) {
@@ -43,7 +40,7 @@ RingWriter::Room RingWriter::room_for(uint64_t n) const {
   // Each chunk that the payload crosses costs a frame header; before it, what is left of this chunk may be padded away.
   const uint64_t chunks = n / (kChunkBytes - kFrameHeaderBytes) + 2;
   const uint64_t need = n + kEntryHeaderBytes + chunks * kFrameHeaderBytes + kEntryStartBytes + 2 * block_;
-  const uint64_t usable = memory_.bytes() - kReserveBytes;
+  const uint64_t usable = memory_.bytes() - kStartReserveBytes - small_reserve_;
   if (need > usable) return Room::kNever;
   if (filling_.end - tail_ + need > usable) return Room::kFull;
   if (filling_.end - durable_ > unflushed_max_) return Room::kBusy;
@@ -89,6 +86,7 @@ void RingWriter::spill() {
   const Lsn next = RingMemory::chunk_end(filling_.start);
   spilled_.push_back(filling_);
   start_frame(next);
+  scribbled_ = std::max(scribbled_, RingMemory::chunk_end(next));
   filling_.carry_in =
       static_cast<uint32_t>(std::min<uint64_t>(entry_.payload_bytes - entry_.written, kChunkBytes - kFrameHeaderBytes));
   entry_.next = filling_.end;
@@ -113,8 +111,44 @@ void RingWriter::abort_entry() {
   entry_.open = false;
 }
 
-void RingWriter::close(const Frame& frame) {
-  const uint64_t frame_bytes = align_up(frame.end - frame.start, block_);
+bool RingWriter::room_for_small(uint64_t n) const {
+  return n <= kSmallPayloadMax && filling_.end - tail_ + small_bytes(1, n, block_) <= memory_.bytes();
+}
+
+// Each entry's header and payload; in each chunk a frame's header and its padding, and before the chunk's end less than
+// one entry that did not fit any more.
+uint64_t RingWriter::small_bytes(uint64_t n, uint64_t bytes, uint32_t block) {
+  const uint64_t entry = kEntryHeaderBytes + bytes;
+  const uint64_t packed = kFrameHeaderBytes + n * entry;
+  const uint64_t chunks = packed / (kChunkBytes - kFrameHeaderBytes - entry) + 2;
+  return packed + chunks * (kFrameHeaderBytes + entry + block) + 2 * uint64_t{block};
+}
+
+void RingWriter::set_small_reserve(uint64_t bytes) {
+  small_reserve_ = std::min(std::max(bytes, kSmallReserveBytes), memory_.bytes() / 4);
+}
+
+Lsn RingWriter::append_small(LogId log, EntryKind kind, std::span<const std::byte> head,
+                             std::span<const std::byte> bytes) {
+  CHECK(!entry_.open && kind != EntryKind::kBatch);
+  const uint64_t payload = head.size() + bytes.size();
+  CHECK(payload <= kSmallPayloadMax);
+  if (filling_.end + kEntryHeaderBytes + payload > RingMemory::chunk_end(filling_.start)) close_filling(true);
+  std::byte* at = memory_.at(filling_.end);
+  std::byte* to = at + kEntryHeaderBytes;
+  if (!head.empty()) std::memcpy(to, head.data(), head.size());
+  if (!bytes.empty()) std::memcpy(to + head.size(), bytes.data(), bytes.size());
+  encode({.payload_bytes = static_cast<uint32_t>(payload), .kind = kind, .log = log}, at, {to, payload});
+  filling_.entries += 1;
+  filling_.end += kEntryHeaderBytes + payload;
+  sealed_ = false;
+  return filling_.end;
+}
+
+// to_chunk_end: what follows needs the next chunk, and only a frame can take up the room that is left in this one.
+void RingWriter::close(const Frame& frame, bool to_chunk_end) {
+  const uint64_t frame_bytes =
+      to_chunk_end ? RingMemory::left_in_chunk(frame.start) : align_up(frame.end - frame.start, block_);
   const uint64_t used = frame.end - frame.start;
   std::memset(memory_.at(frame.start) + used, 0, frame_bytes - used);
   previous_crc_ = encode(FrameHeader{.flags = frame.flags,
@@ -132,8 +166,8 @@ void RingWriter::close(const Frame& frame) {
   closed_.back().end = frame.start + frame_bytes;
 }
 
-void RingWriter::close_filling() {
-  close(filling_);
+void RingWriter::close_filling(bool to_chunk_end) {
+  close(filling_, to_chunk_end);
   start_frame(closed_.back().end);
 }
 
@@ -144,8 +178,8 @@ void RingWriter::submit() {
   if (closed_.empty() && filling_has_data()) close_filling();
   if (closed_.empty() && !sealed_ && clock_.monotonic() - last_commit_at_ >= seal_after_) {
     sealed_ = true;
-    if (used_bytes() + block_ > memory_.bytes()) return;  // not even a block left: the last commit stays unvouched for
-    filling_.flags = kFrameIsSeal;
+    if (!room_to_open()) return;  // what is left is for entries: the next state slot vouches for the last commit
+    filling_.flags |= kFrameIsSeal;
     close_filling();
     counters_.add(Metric::ring_seals);
   }
@@ -183,15 +217,20 @@ bool RingWriter::complete(DiskOp& op) {
   counters_.add(Metric::ring_frames);
   counters_.add(Metric::ring_bytes_written, op.memory.size());
   durable_ = in_flight_.end;
+  durable_crc_ = load_le<uint32_t>(memory_.at(in_flight_.start) + FrameLayout::crc);
   last_commit_at_ = last_commit_at_ == kSealAtOnce ? kSealAtOnce : clock_.monotonic();
   return true;
 }
 
 void RingWriter::open_generation() {
-  CHECK(closed_.empty() && !filling_has_data());
-  filling_.flags = kFrameOpensGeneration;
+  CHECK(closed_.empty() && !filling_has_data() && room_to_open());
   close_filling();
   sealed_ = true;  // it vouches for what was before it, as a seal does
+}
+
+void RingWriter::open_by_state() {
+  CHECK(closed_.empty() && !filling_has_data());
+  sealed_ = true;
 }
 
 void RingWriter::advance_tail(Lsn tail) {

@@ -100,7 +100,8 @@ class RingWriter {
   Lsn append(LogId log, const StartOffsetEntry& entry) {
     return append_small(log, EntryKind::kStartOffset, encode(entry));
   }
-  // Ring bytes that n entries with a payload of up to bytes each need at most, frames and padding included.
+  // Ring bytes that n entries with a payload of up to bytes each, given in one turn, need at most, frames and padding
+  // included. Each further turn costs up to a block more.
   static uint64_t small_bytes(uint64_t n, uint64_t bytes, uint32_t block);
   // Keeps bytes from batches for such entries; kSmallReserveBytes at the least, a quarter of the ring at the most. The
   // owner keeps room for what it must write before the tail can move: a RELOG for each log that has data in the ring, a

@@ -23,9 +23,9 @@ namespace penstock::storage {
 
 inline constexpr uint32_t kSlotMagic = 0x544C534B;  // "KSLT" as the bytes lie on disk
 inline constexpr uint16_t kSlotVersion = 2;
-inline constexpr uint64_t kSlotBytesMin = 64 * 1024;  // a slot's file when it is made: any drive's blocks fit
-inline constexpr uint64_t kSlotBytesMax = 1ULL << 30;
-inline constexpr uint32_t kSlot1Bytes = 64 * 1024;  // of a slot of version 1, two in one file <ring>.state
+inline constexpr uint64_t kSlotBytesMin = 64 * 1024;   // a slot's file when it is made: any drive's blocks fit
+inline constexpr uint64_t kSlotBytesMax = 1ULL << 36;  // memory is the bound; this one keeps sums from overflowing
+inline constexpr uint32_t kSlot1Bytes = 64 * 1024;     // of a slot of version 1, two in one file <ring>.state
 inline constexpr uint16_t kSlotIsCleanStop = 1;
 
 struct SlotLayout {
@@ -131,6 +131,7 @@ class SlotEncoder {
   std::span<std::byte> finish();
   // Sequence of the slot that began last.
   const RingState& state() const { return state_; }
+  uint64_t bytes() const { return used_; }  // so far
 
  private:
   struct Freer {

@@ -18,7 +18,7 @@ class StoreRig {
  public:
   static constexpr size_t kRingBytes = 4 * kMiB;
   static constexpr const char* kRing = "data/ring-0";
-  static constexpr const char* kState = "data/ring-0.state";
+  static constexpr std::array kStates = {"data/ring-0.state-0", "data/ring-0.state-1"};
 
   explicit StoreRig(uint64_t seed, std::vector<uint64_t> logs = {1, 2});
 
