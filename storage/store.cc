@@ -14,11 +14,13 @@ Store::~Store() {
   for (const StateWriter::File& state : impl_->state_files) impl_->disk.close(state.file);
 }
 
-void Store::open_log(LogId log) {
+void Store::open_log(LogId log, const LogConfig&) {
   impl_->owner.check();
   impl_->logs.try_emplace(log, std::make_unique<PartitionLog>(log));
   impl_->update_gauges();
 }
+
+void Store::set_config(LogId, const LogConfig&) { impl_->owner.check(); }
 
 void Store::drop_log(LogId log) {
   impl_->owner.check();
@@ -116,7 +118,9 @@ void Store::Impl::update_gauges() {
 
 Lsn Store::durable() const { return impl_->ring->durable(); }
 std::span<const LogId> Store::advanced_logs() const { return impl_->advanced; }
+std::span<const LogId> Store::readable_logs() const { return {}; }
 bool Store::poisoned() const { return impl_->poisoned; }
+StoreHealth Store::health() const { return {.poisoned = impl_->poisoned}; }
 
 Nanos Store::next_deadline() const {
   return impl_->poisoned ? std::numeric_limits<Nanos>::max() : impl_->ring->next_deadline();

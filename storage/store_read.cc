@@ -14,10 +14,10 @@ std::optional<LogOffsets> Store::offsets(LogId id) const {
 }
 
 // life: 16
-ReadCursor Store::plan_read(LogId id, Offset from, uint64_t max_bytes, bool at_least_one) const {
+ReadPlan Store::plan_read(LogId id, Offset from, uint64_t max_bytes, bool at_least_one) {
   ReadCursor cursor{.log = id, .batch = from};
   const PartitionLog* log = impl_->find(id);
-  if (log == nullptr) return cursor;
+  if (log == nullptr) return {ReadStatus::kGone, {}};
   const size_t first = log->find(from);
   for (size_t i = first; i < log->batches.size(); ++i) {
     const BatchRef& batch = log->batches[i];
@@ -28,11 +28,10 @@ ReadCursor Store::plan_read(LogId id, Offset from, uint64_t max_bytes, bool at_l
     cursor.remaining += batch.bytes;
     if (!fits) break;
   }
-  return cursor;
+  return {ReadStatus::kReady, cursor};
 }
 
-Result<size_t> Store::view(const ReadCursor& cursor, size_t max_bytes,
-                           std::span<std::span<const std::byte>> pieces) const {
+Result<size_t> Store::view(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces) {
   const PartitionLog* log = impl_->find(cursor.log);
   if (log == nullptr) return fail(Errc::kNotFound);
   size_t at = log->find(cursor.batch);
@@ -88,20 +87,28 @@ TimeAndOffset first_at_or_after(const RingMemory& memory, const BatchRef& ref, i
 
 }  // namespace
 
-std::optional<TimeAndOffset> Store::find_by_time(LogId id, int64_t timestamp_ms) const {
+TimeFound Store::find_by_time(LogId id, int64_t timestamp_ms) {
   const PartitionLog* log = impl_->find(id);
   const BatchRef* batch = log == nullptr ? nullptr : log->first_with_time(timestamp_ms);
-  if (batch == nullptr) return std::nullopt;
-  return first_at_or_after(impl_->ring->memory(), *batch, timestamp_ms);
+  if (batch == nullptr) return {ReadStatus::kReady, std::nullopt};
+  return {ReadStatus::kReady, first_at_or_after(impl_->ring->memory(), *batch, timestamp_ms)};
 }
 
-std::optional<TimeAndOffset> Store::find_max_time(LogId id) const {
+TimeFound Store::find_max_time(LogId id) {
   const PartitionLog* log = impl_->find(id);
-  if (log == nullptr) return std::nullopt;
+  if (log == nullptr) return {ReadStatus::kGone, std::nullopt};
   const size_t durable = log->find(log->durable);  // the first that is not durable
-  if (durable == 0) return std::nullopt;
+  if (durable == 0) return {ReadStatus::kReady, std::nullopt};
   const int64_t greatest = log->batches[durable - 1].max_so_far;
-  return first_at_or_after(impl_->ring->memory(), *log->first_with_time(greatest), greatest);
+  return {ReadStatus::kReady, first_at_or_after(impl_->ring->memory(), *log->first_with_time(greatest), greatest)};
+}
+
+EpochEnd Store::end_offset_for(LogId, LeaderEpoch) const { return {LeaderEpoch{-1}, Offset{-1}}; }
+
+TrimResult Store::trim(LogId id, Offset) {
+  const PartitionLog* log = impl_->find(id);
+  if (log == nullptr) return {.status = TrimStatus::kUnknownLog};
+  return {.status = TrimStatus::kOffsetOutOfRange};
 }
 
 }  // namespace penstock::storage

@@ -199,7 +199,7 @@ TEST_F(StoreFaults, AMissingRingIsNotMadeAgainOverLiveTopics) {
   ASSERT_TRUE(rig.disk.rename("data/ring-0", "elsewhere/ring-0"));
   rig.disk.sync_dir("data").value();
   ASSERT_FALSE(rig.disk.exists(StoreRig::kRing));
-  storage::LogId live[] = {storage::LogId{1}};
+  const storage::LogToOpen live[] = {{storage::LogId{1}}};
   storage::StoreRequest request{.folder = "data",
                                 .disk = &rig.disk,
                                 .clock = &rig.clock,

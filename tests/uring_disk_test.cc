@@ -134,13 +134,13 @@ TEST_F(Folders, AStoreForgottenInTheMiddleHasAllThatWasAcked) {
   for (int life = 0; life < 4; ++life) {
     auto disk = open_uring_disk();
     ASSERT_TRUE(disk) << disk.error().what;
-    const LogId live[] = {LogId{1}};
+    const LogToOpen live[] = {{LogId{1}}};
     StoreRequest request{.folder = path_,
                          .disk = disk->get(),
                          .clock = &clock,
                          .prng = &prng,
                          .counters = &counters,
-                         .live_logs = life == 0 ? std::span<const LogId>() : live,
+                         .live_logs = life == 0 ? std::span<const LogToOpen>() : live,
                          .next_log_id = LogId{2}};
     request.options.ring_bytes = 4 << 20;
     request.allocate = [&](size_t) { return memory.span(); };

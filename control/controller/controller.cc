@@ -24,11 +24,11 @@ Controller::Controller(MetadataStore& store, Prng& prng, ControllerSettings sett
                 .message_max_bytes = settings.message_max_bytes},
       counters_(counters) {}
 
-std::vector<storage::LogId> Controller::logs_of(uint16_t lcore) const {
-  std::vector<storage::LogId> logs;
+std::vector<storage::LogToOpen> Controller::logs_of(uint16_t lcore) const {
+  std::vector<storage::LogToOpen> logs;
   for (const auto& [name, topic] : image_.topics()) {
     for (const PartitionRecord& partition : topic->record.partitions) {
-      if (partition.lcore == lcore) logs.push_back(partition.log);
+      if (partition.lcore == lcore) logs.push_back({.id = partition.log});
     }
   }
   return logs;

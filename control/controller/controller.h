@@ -85,7 +85,7 @@ class Controller {
   const BrokerOptions& options() const { return *settings_.options; }
   int64_t message_max_bytes() const { return settings_.message_max_bytes; }
   storage::LogId next_log_id() const { return storage::LogId{next_log_id_}; }
-  std::vector<storage::LogId> logs_of(uint16_t lcore) const;
+  std::vector<storage::LogToOpen> logs_of(uint16_t lcore) const;
 
   // One outcome a topic, in order; each is made or refused for itself.
   std::vector<TopicOutcome> create_topics(std::span<const NewTopic> topics, bool validate_only);

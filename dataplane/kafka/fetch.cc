@@ -111,7 +111,7 @@ void FetchHandler::look_at(const Broker& broker, const TopicRoute* topic, Partit
     return;
   }
   const uint64_t limit = std::min(partition.max_bytes, bytes_left);
-  partition.cursor = broker.store.plan_read(partition.log, partition.from, limit, nothing_yet);
+  partition.cursor = broker.store.plan_read(partition.log, partition.from, limit, nothing_yet).cursor;
   if (partition.cursor.remaining > 0) nothing_yet = false;
   bytes_left -= std::min(bytes_left, partition.cursor.remaining);
 }

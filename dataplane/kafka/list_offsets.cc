@@ -58,10 +58,10 @@ void look_up(const Broker& broker, const PartitionRoute& route, int64_t timestam
       return;
     case kEarliest:
     case kEarliestLocal: answer.offset = offsets->log_start_offset.value(); return;
-    case kMaxTimestamp: put(answer, broker.store.find_max_time(route.log)); return;
+    case kMaxTimestamp: put(answer, broker.store.find_max_time(route.log).found); return;
     case kLatestTiered:
     case kEarliestPendingUpload: return;  // nothing is tiered
-    default: put(answer, broker.store.find_by_time(route.log, timestamp)); return;
+    default: put(answer, broker.store.find_by_time(route.log, timestamp).found); return;
   }
 }
 

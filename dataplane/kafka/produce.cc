@@ -25,6 +25,8 @@ Verdict verdict(storage::AppendStatus status) {
     case kBusy: return {ErrorCode::kRequestTimedOut, "the device is behind; try again"};
     case kRingFull:
       return {ErrorCode::kKafkaStorageError, "the write-ahead ring is full; delete or read on and try again"};
+    case kDiskFull:
+      return {ErrorCode::kKafkaStorageError, "the drive is full; free some space or shorten retention, and try again"};
     case kCorrupt: return {ErrorCode::kCorruptMessage};
     case kInvalidRecord: return {ErrorCode::kInvalidRecord, "the records contradict the batch's header"};
     case kTooLarge: return {ErrorCode::kMessageTooLarge, "a batch of this size never fits the write-ahead ring"};

@@ -37,7 +37,7 @@ void Response::finish() {
   store_be(bytes_.data(), static_cast<int32_t>(length));
 }
 
-Result<bool> Outgoing::add(const storage::Store& store, const Response& response, DataplaneCounters& counters) {
+Result<bool> Outgoing::add(storage::Store& store, const Response& response, DataplaneCounters& counters) {
   const std::span<const std::byte> own = response.bytes_;
   size_t from = response.sent_;
   for (size_t i = response.next_records_; !full(); ++i) {
@@ -54,8 +54,7 @@ Result<bool> Outgoing::add(const storage::Store& store, const Response& response
 }
 
 // life: 17
-Result<bool> Outgoing::add_records(const storage::Store& store, storage::ReadCursor cursor,
-                                   DataplaneCounters& counters) {
+Result<bool> Outgoing::add_records(storage::Store& store, storage::ReadCursor cursor, DataplaneCounters& counters) {
   std::array<std::span<const std::byte>, kPieces> found;
   while (!full() && cursor.remaining > 0) {
     const size_t room = kBytes - bytes_;

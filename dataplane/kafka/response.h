@@ -62,7 +62,7 @@ class Outgoing {
   }
   // Lays out as much of response as fits behind what is there; true if all of it did. kNotFound: promised records are
   // gone, the answer cannot be completed.
-  Result<bool> add(const storage::Store& store, const Response& response, DataplaneCounters& counters);
+  Result<bool> add(storage::Store& store, const Response& response, DataplaneCounters& counters);
   std::span<const std::span<const std::byte>> pieces() const { return std::span(pieces_).first(count_); }
   size_t bytes() const { return bytes_; }
 
@@ -81,7 +81,7 @@ class Outgoing {
   }
   void add_records_piece(std::span<const std::byte> piece, DataplaneCounters& counters);
   void gather(std::span<const std::byte> piece);
-  Result<bool> add_records(const storage::Store& store, storage::ReadCursor cursor, DataplaneCounters& counters);
+  Result<bool> add_records(storage::Store& store, storage::ReadCursor cursor, DataplaneCounters& counters);
 
   std::array<std::span<const std::byte>, kPieces> pieces_;
   size_t count_ = 0;

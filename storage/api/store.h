@@ -24,7 +24,8 @@ enum class AppendStatus : uint8_t {
   kAppended,              // in the ring's memory; offsets assigned
   kDuplicate,             // repeats a remembered batch: base_offset is the first one's, durable_at when that is durable
   kBusy,                  // too much waits for the device: park the request and try again after the next poll()
-  kRingFull,              // no room until something is deleted; retriable for the client
+  kRingFull,              // no room until the drive has caught up or something is deleted; retriable for the client
+  kDiskFull,              // the drive has no room for it; retriable for the client, reads go on
   kCorrupt,               // CRC-32C wrong
   kInvalidRecord,         // the records contradict the header
   kTooLarge,              // the ring can never take a batch of this size
@@ -42,12 +43,29 @@ struct AppendResult {
   Lsn durable_at;           // answer when durable() has reached this
 };
 
-// Bytes of whole batches that a fetch answer promises. Resumable: it holds no memory, so a slow client pins nothing.
+// Bytes that a fetch answer promises, from the beginning of a batch on. Resumable: it holds no memory, so a slow client
+// pins nothing. In the ring's memory it covers whole batches; on the drive a range of one segment, whose end may cut a
+// batch (as Kafka's own answers may, by size).
 struct ReadCursor {
   LogId log;
-  Offset batch;            // base offset of the batch that the next byte belongs to
-  uint64_t skip = 0;       // bytes of that batch already sent
+  Offset batch;            // in memory: base offset of the batch that the next byte belongs to
+  uint64_t skip = 0;       // in memory: bytes of that batch already sent
   uint64_t remaining = 0;  // bytes still promised
+  bool cold = false;       // on the drive
+  Offset segment{0};       // on the drive: the segment's base offset,
+  uint64_t position = 0;   // and the next byte's place in it
+};
+
+enum class ReadStatus : uint8_t {
+  kReady,
+  kPending,  // a read from the drive has begun: ask again when readable_logs() names the log
+  kDamaged,  // what stands there fails its checksum, or cannot be read: never served
+  kGone,     // the log or that part of it was deleted
+};
+
+struct ReadPlan {
+  ReadStatus status;
+  ReadCursor cursor;  // with kReady
 };
 
 struct TimeAndOffset {
@@ -55,11 +73,30 @@ struct TimeAndOffset {
   int64_t timestamp;
 };
 
+struct TimeFound {
+  ReadStatus status;
+  std::optional<TimeAndOffset> found;  // with kReady; nothing if there is none
+};
+
+enum class TrimStatus : uint8_t { kTrimmed, kOffsetOutOfRange, kUnknownLog, kPoisoned, kBusy };
+
+struct TrimResult {
+  TrimStatus status;
+  Offset log_start_offset;  // with kTrimmed
+  Lsn durable_at;           // with kTrimmed: answer when durable() has reached this
+};
+
 // Kafka's answer to OffsetForLeaderEpoch (KIP-101): the greatest epoch that is not above the asked one, and the offset
 // where it ends. Both -1: not known.
 struct EpochEnd {
   LeaderEpoch epoch;
   Offset end;
+};
+
+struct StoreHealth {
+  bool poisoned = false;      // a failed ring write or flush: its partitions are offline until a restart
+  bool disk_full = false;     // produces are refused until there is room again
+  uint64_t damaged_logs = 0;  // logs with segments that fail their checksums
 };
 
 struct OpenFailure {
@@ -76,7 +113,7 @@ struct StoreRequest {
   Prng* prng = nullptr;  // ring ids
   StorageCounters* counters = nullptr;
   // The logs that live here, and the first id never issued: an entry of another log below it is of a deleted one.
-  std::span<const LogId> live_logs;
+  std::span<const LogToOpen> live_logs;
   LogId next_log_id;
   // Called once, with the ring's size: memory aligned to the disk's block that outlives the Store.
   std::function<std::span<std::byte>(size_t bytes)> allocate;
@@ -92,8 +129,9 @@ class Store {
   static std::expected<std::unique_ptr<Store>, OpenFailure> open(StoreRequest request);
   ~Store();
 
-  void open_log(LogId log);  // a new, empty log; fine if it exists
-  void drop_log(LogId log);  // forgets it; its ring space is reused once the state says so
+  void open_log(LogId log, const LogConfig& config = {});  // a new, empty log; fine if it exists
+  void set_config(LogId log, const LogConfig& config);     // in force from the next turn on
+  void drop_log(LogId log);  // forgets it; its ring space is reused once the state says so, its files are deleted
 
   // Copies the batch at chain[at, at + length) into the ring in one pass with its CRC, checks it, assigns offsets and
   // stamps the leader epoch. The caller has checked the batch's header (protocol/record_batch.h): length is the whole
@@ -101,30 +139,39 @@ class Store {
   AppendResult append(LogId log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length);
 
   std::optional<LogOffsets> offsets(LogId log) const;
-  // A cursor over whole batches from the one that holds offset from on, ending at the durable offset, at most
-  // max_bytes; if at_least_one, the first batch even when it is larger. remaining == 0: nothing there now. The caller
-  // has checked log_start_offset <= from <= log_end_offset.
-  ReadCursor plan_read(LogId log, Offset from, uint64_t max_bytes, bool at_least_one) const;
-  // The next bytes of cursor as pieces of ring memory, at most max_bytes and pieces.size() of them; returns how many
-  // pieces. They stay valid until the next append(), poll() or drop_log(). kNotFound: the log or its data is gone.
-  Result<size_t> view(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces) const;
+  // A cursor from the batch that holds offset from on, ending at the durable offset, at most max_bytes; if
+  // at_least_one, the first batch even when it is larger. kReady with remaining == 0: nothing there now. The caller has
+  // checked log_start_offset <= from <= log_end_offset.
+  ReadPlan plan_read(LogId log, Offset from, uint64_t max_bytes, bool at_least_one);
+  // The next bytes of cursor as pieces of memory, at most max_bytes and pieces.size() of them; returns how many pieces.
+  // They stay valid until the next append(), submit(), poll() or drop_log(). kWouldBlock: they are being read from the
+  // drive, ask again when readable_logs() names the log. kCorrupt: they fail their checksum. kNotFound: the log or its
+  // data is gone.
+  Result<size_t> view(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces);
   // cursor has sent n more bytes.
   void advance(ReadCursor& cursor, size_t n) const;
 
-  // First record whose timestamp is at least timestamp_ms; nothing if there is none. Exact for uncompressed batches;
-  // for a compressed one the answer is its first offset.
-  std::optional<TimeAndOffset> find_by_time(LogId log, int64_t timestamp_ms) const;
+  // First record whose timestamp is at least timestamp_ms. Exact for uncompressed batches; for a compressed one the
+  // answer is its first offset.
+  TimeFound find_by_time(LogId log, int64_t timestamp_ms);
   // The record with the greatest timestamp (ListOffsets -3).
-  std::optional<TimeAndOffset> find_max_time(LogId log) const;
+  TimeFound find_max_time(LogId log);
+  EpochEnd end_offset_for(LogId log, LeaderEpoch epoch) const;
+
+  // Moves log_start_offset up to to (DeleteRecords, KIP-107); what lies below is deleted in time.
+  TrimResult trim(LogId log, Offset to);
 
   // End of a turn: closes and submits a frame if the ring is idle and something waits; seals after idle time.
   void submit();
-  // Takes completions. Returns how many; durable() and advanced_logs() tell what they changed.
+  // Takes completions. Returns how many; durable(), advanced_logs() and readable_logs() tell what they changed.
   size_t poll();
   Lsn durable() const;
   // Logs whose durable offset moved in the last poll(); valid until the next.
   std::span<const LogId> advanced_logs() const;
+  // Logs for which something that was pending may go on; valid until the next poll().
+  std::span<const LogId> readable_logs() const;
   bool poisoned() const;
+  StoreHealth health() const;
   // When submit() wants to be called again though nothing arrives (the seal timer); a far future if never.
   Nanos next_deadline() const;
 

@@ -20,6 +20,21 @@ struct LogOffsets {
   Offset log_end_offset;
 };
 
+// What of a topic's settings touches its log; by Kafka's names. A period of -1 never ends, a size of -1 has no bound.
+struct LogConfig {
+  uint64_t segment_bytes = 1 << 30;
+  int64_t segment_ms = 7LL * 24 * 3600 * 1000;
+  int64_t retention_ms = 7LL * 24 * 3600 * 1000;
+  int64_t retention_bytes = -1;
+  bool delete_old = true;  // cleanup.policy names delete
+  friend bool operator==(const LogConfig&, const LogConfig&) = default;
+};
+
+struct LogToOpen {
+  LogId id;
+  LogConfig config{};
+};
+
 enum class Metric : uint16_t {
 #define METRIC(id, kind, help) id,
 #include "storage/api/metrics.def"

@@ -36,8 +36,8 @@ BrokerSim::~BrokerSim() {
 }
 
 std::string BrokerSim::open() {
-  std::vector<LogId> live;
-  for (uint64_t log = 1; made_ && log <= kPartitions; ++log) live.push_back(LogId{log});
+  std::vector<storage::LogToOpen> live;
+  for (uint64_t log = 1; made_ && log <= kPartitions; ++log) live.push_back({LogId{log}});
   storage::StoreRequest request{.folder = "data",
                                 .disk = &disk_,
                                 .clock = &clock_,

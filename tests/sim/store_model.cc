@@ -46,10 +46,12 @@ std::vector<std::byte> random_batch(Prng& prng, int32_t count, size_t value_byte
   return builder.finish();
 }
 
-std::optional<std::vector<std::byte>> read_all(const storage::Store& store, storage::LogId log) {
+std::optional<std::vector<std::byte>> read_all(storage::Store& store, storage::LogId log) {
   const auto offsets = store.offsets(log);
   if (!offsets) return std::nullopt;
-  storage::ReadCursor cursor = store.plan_read(log, offsets->log_start_offset, UINT64_MAX, true);
+  const storage::ReadPlan plan = store.plan_read(log, offsets->log_start_offset, UINT64_MAX, true);
+  if (plan.status != storage::ReadStatus::kReady) return std::nullopt;
+  storage::ReadCursor cursor = plan.cursor;
   std::vector<std::byte> bytes;
   while (cursor.remaining > 0) {
     std::array<std::span<const std::byte>, 5> pieces;

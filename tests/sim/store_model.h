@@ -28,7 +28,7 @@ std::vector<std::byte> random_batch(Prng& prng, int32_t count, size_t value_byte
                                     const protocol::BatchBuilder::Options& options = {});
 
 // All durable bytes of a log, read as a fetch reads them.
-std::optional<std::vector<std::byte>> read_all(const storage::Store& store, storage::LogId log);
+std::optional<std::vector<std::byte>> read_all(storage::Store& store, storage::LogId log);
 
 // One log's expected batches, in the order in which they were taken.
 struct LogModel {

@@ -12,9 +12,9 @@ StoreRig::StoreRig(uint64_t seed, std::vector<uint64_t> ids)
 }
 
 std::string StoreRig::open(std::optional<uint64_t> accept_loss_at) {
-  std::vector<LogId> live;
+  std::vector<storage::LogToOpen> live;
   if (disk.exists(kRing))
-    for (const auto& [id, model] : logs) live.push_back(LogId{id});
+    for (const auto& [id, model] : logs) live.push_back({LogId{id}});
   storage::StoreRequest request{.folder = "data",
                                 .disk = &disk,
                                 .clock = &clock,

@@ -16,8 +16,8 @@ StoreSim::StoreSim(uint64_t seed)
     : prng_(seed, 1), disk_(clock_, seed), store_prng_(seed, 2), memory_(kRingBytes + kAlign) {}
 
 std::string StoreSim::open() {
-  std::vector<LogId> live;
-  for (const auto& [id, model] : logs_) live.push_back(LogId{id});
+  std::vector<storage::LogToOpen> live;
+  for (const auto& [id, model] : logs_) live.push_back({LogId{id}});
   storage::StoreRequest request{.folder = "data",
                                 .disk = &disk_,
                                 .clock = &clock_,
