@@ -1,4 +1,4 @@
-// The life of a Store: logs come and go, turns submit and poll, the tail moves, a stop seals.
+// The life of a Store: logs come and go, turns submit and poll, a stop writes everything home.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -6,69 +6,164 @@
 #include "storage/store_impl.h"
 
 namespace penstock::storage {
+namespace {
 
-Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+constexpr size_t kAlign = 4096;
+// A stop that cannot write everything home (a full or failing drive) ends all the same: it is in the ring.
+constexpr Nanos kStopPatience = 5 * kSecond;
+// An open segment of so little is scanned faster than a sidecar is written.
+constexpr uint64_t kSidecarFrom = kMiB;
 
-Store::~Store() {
-  impl_->disk.close(impl_->ring_file);
-  for (const StateWriter::File& state : impl_->state_files) impl_->disk.close(state.file);
+uint64_t cold_bytes(const StorageOptions& options) {
+  return std::max<uint64_t>(align_down(static_cast<uint64_t>(options.read_cache_bytes), ColdCache::kBlockBytes),
+                            4 * ColdCache::kBlockBytes);
 }
 
-void Store::open_log(LogId log, const LogConfig&) {
+}  // namespace
+
+Store::Impl::Impl(const StoreRequest& request)
+    : shard{.disk = *request.disk,
+            .clock = *request.clock,
+            .counters = *request.counters,
+            .options = request.options,
+            .folder = request.folder},
+      staging(Destager::memory_bytes(), std::max<size_t>(kAlign, request.disk->block_bytes())),
+      cold_memory(cold_bytes(request.options), std::max<size_t>(kAlign, request.disk->block_bytes())),
+      scrub_memory(Scrubber::kReadBytes, std::max<size_t>(kAlign, request.disk->block_bytes())),
+      files(shard, static_cast<size_t>(request.options.open_files_max)),
+      indexes(shard, files, static_cast<uint64_t>(request.options.index_cache_bytes),
+              [this](LogId log, const SegmentIndex& index) {
+                PartitionLog* found = find(log);
+                const Segment* segment = found == nullptr ? nullptr : found->find_segment(index.base());
+                if (segment != nullptr && !found->is_open(*segment)) write_sidecar(log, index, true);
+              }),
+      cold(shard, files, indexes, cold_memory.span()),
+      reader(cold, indexes),
+      destager(shard, files, staging.span(),
+               [this](PartitionLog& log, const Segment& segment, std::unique_ptr<OpenSegment> open) {
+                 seal_segment(log, segment, std::move(open));
+               }),
+      sealer(shard, files),
+      janitor(shard),
+      trimmer(shard, destager, [this](PartitionLog& log, Offset base) { drop_segment(log, base); }),
+      truncator(shard, destager, reader,
+                {.drop = [this](PartitionLog& log, Offset base) { drop_segment(log, base); },
+                 .changed =
+                     [this](PartitionLog& log, Offset base) {
+                       cold.forget(log.id, base);
+                       indexes.forget(log.id, base);
+                     }}),
+      scrubber(shard, files, indexes, scrub_memory.span()),
+      space(shard, destager) {}
+
+Store::Impl::~Impl() {
+  if (ring_file != FileHandle{}) shard.disk.close(ring_file);
+}
+
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::~Store() = default;
+
+// ---------------------------------------------------------------- logs
+
+PartitionLog& Store::Impl::make_log(LogId log, const LogConfig& config) {
+  auto& made = shard.logs[log];
+  if (made == nullptr) made = std::make_unique<PartitionLog>(log);
+  made->config = config;
+  return *made;
+}
+
+void Store::open_log(LogId log, const LogConfig& config) {
   impl_->owner.check();
-  impl_->logs.try_emplace(log, std::make_unique<PartitionLog>(log));
+  impl_->make_log(log, config);
   impl_->update_gauges();
 }
 
-void Store::set_config(LogId, const LogConfig&) { impl_->owner.check(); }
+void Store::set_config(LogId log, const LogConfig& config) {
+  impl_->owner.check();
+  PartitionLog* found = impl_->find(log);
+  if (found == nullptr || found->config == config) return;
+  found->config = config;
+  impl_->trimmer.check_now();
+}
 
 void Store::drop_log(LogId log) {
   impl_->owner.check();
   impl_->bury(log);
-  impl_->tail_dirty = true;
   impl_->update_gauges();
 }
 
 void Store::Impl::bury(LogId log) {
-  const auto it = logs.find(log);
-  if (it == logs.end()) return;
-  it->second->dropped = true;
-  producers_tracked -= it->second->producers.size();
-  if (it->second->pending > 0) buried.push_back(std::move(it->second));
-  logs.erase(it);
+  const auto it = shard.logs.find(log);
+  if (it == shard.logs.end()) return;
+  PartitionLog& dropped = *it->second;
+  dropped.dropped = true;
+  producers_tracked -= dropped.producers.size();
+  destager.forget(dropped);
+  buried.push_back(std::move(it->second));
+  shard.logs.erase(it);
+  settle_buried();
 }
+
+// What nothing names any more is deleted.
+void Store::Impl::settle_buried() {
+  std::erase_if(buried, [&](const std::unique_ptr<PartitionLog>& log) {
+    if (log->pending > 0 || log->jobs > 0) return false;
+    for (const Segment& segment : log->segments) sealer.forget(log->id, segment.base);
+    files.forget(log->id);
+    cold.forget(log->id);
+    indexes.forget(log->id);
+    if (!log->segments.empty()) janitor.remove_log(log->id);
+    checkpointer->want();  // so that the ring space that it held is free
+    return true;
+  });
+}
+
+void Store::Impl::drop_segment(PartitionLog& log, Offset base) {
+  sealer.forget(log.id, base);
+  files.forget(log.id, base);
+  cold.forget(log.id, base);
+  indexes.forget(log.id, base);
+  janitor.remove_segment(log.id, base, checkpointer->slots_begun());
+  checkpointer->want();
+}
+
+void Store::Impl::seal_segment(PartitionLog& log, const Segment& segment, std::unique_ptr<OpenSegment> open) {
+  if (segment.bytes % shard.disk.block_bytes() != 0) sealer.cut(log.id, segment.base, segment.bytes);
+  if (open->index.known_from() > 0) {
+    // Its beginning was written in an earlier life: a scan finds it, and makes the sidecar, when somebody reads it.
+    indexes.forget(log.id, segment.base);
+    return;
+  }
+  write_sidecar(log.id, open->index, true);
+  indexes.put(log.id, std::move(open->index));
+}
+
+void Store::Impl::write_sidecar(LogId log, SegmentIndex index, bool sealed) {
+  sealer.write_sidecar(log, Sidecar{.index = std::move(index), .sealed = sealed});
+}
+
+// ---------------------------------------------------------------- a turn
 
 void Store::submit() {
-  impl_->owner.check();
-  if (impl_->poisoned) return;
-  if (impl_->stopping) impl_->ring->seal_now();
-  impl_->ring->submit();
-  if (impl_->tail_dirty || (impl_->stopping && impl_->ring->quiet() && !impl_->stop_state_written))
-    impl_->plan_tail(impl_->stopping);
+  Impl& s = *impl_;
+  s.owner.check();
+  if (s.shard.poisoned) return;
+  if (s.stopping) s.go_on_stopping();
+  s.run_parts();
 }
 
-// The oldest byte that a live log needs decides; a chunk begins with a frame, so the tail moves chunk by chunk.
-void Store::Impl::plan_tail(bool at_stop) {
-  if (state->busy()) return;
-  Lsn needed = ring->durable();
-  for (const auto& [id, log] : logs)
-    if (!log->batches.empty()) needed = std::min(needed, log->batches.front().at);
-  const Lsn chunk{align_down(needed.value(), kChunkBytes)};
-  const Lsn next = std::max(chunk, last_state.tail);
-  tail_dirty = false;
-  if (at_stop) stop_state_written = true;
-  if (next == last_state.tail && !at_stop) return;
-  last_state.tail = last_state.as_of = next;
-  write_state();
-}
-
-void Store::Impl::write_state() {
-  last_state.sequence += 1;
-  last_state.head = ring->durable();
-  last_state.previous_crc = ring->durable_crc();
-  encoder->begin(last_state);
-  state->write(last_state, encoder->finish());
-  counters.add(Metric::state_writes);
+void Store::Impl::run_parts() {
+  trimmer.run();
+  truncator.run();
+  destager.run();
+  shard.ring->submit();
+  checkpointer->run();
+  sealer.run();
+  janitor.run();
+  indexes.run();
+  cold.run();
+  scrubber.run();
+  space.run();
 }
 
 size_t Store::poll() {
@@ -76,28 +171,34 @@ size_t Store::poll() {
   s.owner.check();
   s.polls += 1;
   s.advanced.clear();
-  std::array<DiskOp*, 8> done;
-  const size_t count = s.disk.poll(done);
-  for (size_t i = 0; i < count; ++i) s.settle_op(*done[i]);
-  if (count > 0) {
+  std::array<DiskOp*, 32> done;
+  const size_t count = s.shard.disk.poll(done);
+  for (DiskOp* op : std::span(done).first(count)) {
+    if (op->on_done != nullptr) {
+      op->on_done(*op);
+    } else if (s.shard.ring->complete(*op)) {
+      s.shard.poisoned = s.shard.poisoned || s.shard.ring->failed();
+    } else {
+      CHECK(s.checkpointer->complete(*op));
+    }
+  }
+  std::array<FileOp*, 32> files_done;
+  const size_t files_count = s.shard.disk.poll(files_done);
+  for (FileOp* op : std::span(files_done).first(files_count)) op->on_done(*op);
+  if (count + files_count > 0) {
     s.settle_pending();
+    s.settle_buried();
+    s.indexes.run();
+    s.cold.run();
     s.update_gauges();
   }
-  return count;
-}
-
-void Store::Impl::settle_op(DiskOp& op) {
-  if (ring->complete(op)) {
-    poisoned = poisoned || ring->failed();
-    return;
-  }
-  CHECK(state->complete(op));
-  poisoned = poisoned || state->failed();
-  if (!state->failed() && !state->busy()) ring->advance_tail(state->written().tail);
+  s.readable.swap(s.shard.readable);
+  s.shard.readable.clear();
+  return count + files_count;
 }
 
 void Store::Impl::settle_pending() {
-  while (!pending.empty() && pending.front().end <= ring->durable()) {
+  while (!pending.empty() && pending.front().end <= shard.ring->durable()) {
     PartitionLog& log = *pending.front().log;
     log.pending -= 1;
     log.durable = pending.front().next_offset;
@@ -106,35 +207,84 @@ void Store::Impl::settle_pending() {
     log.advanced_in_poll = polls;
     advanced.push_back(log.id);
   }
-  std::erase_if(buried, [](const auto& log) { return log->pending == 0; });
 }
 
 void Store::Impl::update_gauges() {
-  counters.set(Metric::ring_used_bytes, ring->used_bytes());
-  counters.set(Metric::ring_poisoned, poisoned ? 1 : 0);
-  counters.set(Metric::logs_open, logs.size());
+  StorageCounters& counters = shard.counters;
+  counters.set(Metric::ring_used_bytes, shard.ring->used_bytes());
+  counters.set(Metric::ring_poisoned, shard.poisoned ? 1 : 0);
+  counters.set(Metric::logs_open, shard.logs.size());
   counters.set(Metric::producers_tracked, producers_tracked);
+  counters.set(Metric::segment_files_open, files.open_count());
+  counters.set(Metric::disk_full, space.full() ? 1 : 0);
+  counters.set(Metric::bytes_to_destage, destager.bytes_owed());
 }
 
-Lsn Store::durable() const { return impl_->ring->durable(); }
+Lsn Store::durable() const { return impl_->shard.ring->durable(); }
 std::span<const LogId> Store::advanced_logs() const { return impl_->advanced; }
-std::span<const LogId> Store::readable_logs() const { return {}; }
-bool Store::poisoned() const { return impl_->poisoned; }
-StoreHealth Store::health() const { return {.poisoned = impl_->poisoned}; }
+std::span<const LogId> Store::readable_logs() const { return impl_->readable; }
+bool Store::poisoned() const { return impl_->shard.poisoned; }
+
+StoreHealth Store::health() const {
+  StoreHealth health{.poisoned = impl_->shard.poisoned, .disk_full = impl_->space.full()};
+  for (const auto& [id, log] : impl_->shard.logs)
+    health.damaged_logs += std::ranges::any_of(log->segments, &Segment::damaged) ? 1 : 0;
+  return health;
+}
 
 Nanos Store::next_deadline() const {
-  return impl_->poisoned ? std::numeric_limits<Nanos>::max() : impl_->ring->next_deadline();
+  const Impl& s = *impl_;
+  if (s.shard.poisoned) return std::numeric_limits<Nanos>::max();
+  if (s.stopping || s.checkpointer->has_work() || !s.shard.readable.empty()) return 0;
+  return std::min({s.shard.ring->next_deadline(), s.destager.next_deadline(), s.scrubber.next_deadline(),
+                   s.space.next_deadline(), s.trimmer.next_deadline()});
 }
+
+// ---------------------------------------------------------------- stop
 
 void Store::begin_stop() {
   impl_->owner.check();
   impl_->stopping = true;
+  impl_->stop_began_at = impl_->shard.clock.monotonic();
+}
+
+// Everything into segments, their files cut to their bytes, the ring sealed, and a slot that says so.
+void Store::Impl::go_on_stopping() {
+  destager.write_all(true);
+  if (!pending.empty()) return;
+  const bool gives_up = shard.clock.monotonic() - stop_began_at > kStopPatience && destager.idle();
+  if (!destager.clean() && !gives_up) return;
+  if (!open_segments_cut) {
+    open_segments_cut = true;
+    const uint32_t block = shard.disk.block_bytes();
+    std::vector<LogId> order;
+    for (const auto& [id, log] : shard.logs)
+      if (log->open != nullptr && log->open->staged == log->open->written) order.push_back(id);
+    std::ranges::sort(order);
+    for (const LogId id : order) {
+      PartitionLog& log = *find(id);
+      const Segment& segment = log.segments.back();
+      if (log.open->written % block != 0) sealer.cut(id, segment.base, log.open->written);
+      if (log.open->index.known_from() == 0 && segment.bytes >= kSidecarFrom) write_sidecar(id, log.open->index, false);
+    }
+  }
+  if (!sealer.idle()) return;
+  shard.ring->seal_now();
+  if (!shard.ring->quiet() || last_slot_wanted) return;
+  last_slot_wanted = true;
+  if (destager.clean()) {
+    checkpointer->want_clean();
+  } else {
+    checkpointer->want();
+  }
 }
 
 bool Store::stopped() const {
   const Impl& s = *impl_;
   if (!s.stopping) return false;
-  return s.poisoned || (s.ring->quiet() && s.stop_state_written && !s.state->busy());
+  if (s.shard.poisoned) return true;
+  return s.last_slot_wanted && s.checkpointer->idle() && !s.checkpointer->wants() && s.janitor.idle() &&
+         s.files.idle() && s.indexes.idle() && s.cold.idle() && s.scrubber.idle() && s.space.idle();
 }
 
 }  // namespace penstock::storage

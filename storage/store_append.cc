@@ -45,12 +45,15 @@ AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain
   CHECK(length >= protocol::kBatchHeaderBytes && length <= chain.size() - at);
   PartitionLog* log = s.find(id);
   if (log == nullptr) return {.status = AppendStatus::kUnknownLog};
-  if (s.poisoned || s.stopping) return {.status = AppendStatus::kPoisoned};
-  const AppendStatus room = status_of(s.ring->room_for(length));
+  if (s.shard.poisoned || s.stopping) return {.status = AppendStatus::kPoisoned};
+  if (log->truncate_to) return {.status = AppendStatus::kBusy};
+  AppendStatus room = status_of(s.shard.ring->room_for(length));
+  if (room == AppendStatus::kAppended && !s.space.has_room(length)) room = AppendStatus::kDiskFull;
   if (room == AppendStatus::kAppended) return s.append(*log, epoch, chain, at, length);
-  if (room != AppendStatus::kRingFull) return {.status = room};
+  if (room != AppendStatus::kRingFull && room != AppendStatus::kDiskFull) return {.status = room};
   if (const auto repeat = s.find_repeat(*log, chain, at)) return *repeat;
-  s.counters.add(Metric::appends_refused_full);
+  s.shard.counters.add(room == AppendStatus::kRingFull ? Metric::appends_refused_full
+                                                       : Metric::appends_refused_disk_full);
   return {.status = room};
 }
 
@@ -64,12 +67,14 @@ std::optional<AppendResult> Store::Impl::find_repeat(const PartitionLog& log, co
   const auto check =
       log.producers.check(batch.producer_id(), batch.producer_epoch(), batch.base_sequence(), batch.last_sequence());
   if (check.verdict != SequenceVerdict::kRepeat) return std::nullopt;
-  counters.add(Metric::batches_duplicate);
+  shard.counters.add(Metric::batches_duplicate);
   return AppendResult{AppendStatus::kDuplicate, check.repeated->base_offset, log.log_start_offset, check.repeated->end};
 }
 
 AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const BufferChain& chain, size_t at,
                                  size_t length) {
+  RingWriter* const ring = shard.ring.get();
+  StorageCounters& counters = shard.counters;
   // life: 7 (one touch)
   const Lsn payload = ring->begin_entry(log.id, static_cast<uint32_t>(length));
   chain.for_each_piece(at, length, [&](std::span<const std::byte> piece) { ring->write(piece); });
@@ -103,11 +108,14 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
   protocol::store_partition_leader_epoch(head, epoch);
   const Lsn end = ring->commit_entry();
   log.add({base, batch.max_timestamp(), payload, static_cast<uint32_t>(length), batch.last_offset_delta()});
+  log.epochs.assign(epoch, base);
+  log.evict(ring->memory_floor());
+  destager.appended(log);
   if (batch.has_producer_id()) {
     const size_t before = log.producers.size();
     log.producers.remember(batch.producer_id(),
                            {batch.producer_epoch(), batch.base_sequence(), batch.last_sequence(), base, end},
-                           batch.max_timestamp(), static_cast<size_t>(options.producers_max));
+                           batch.max_timestamp(), static_cast<size_t>(shard.options.producers_max));
     producers_tracked += log.producers.size() - before;
   }
   log.pending += 1;

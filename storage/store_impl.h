@@ -1,25 +1,51 @@
-// The body of Store, shared by store.cc (life), store_open.cc (recovery), store_append.cc and store_read.cc.
+// The body of Store, shared by store.cc (life), store_open.cc and store_replay.cc (recovery), store_append.cc and
+// store_read.cc. The parts are in storage/log; a turn calls each once.
 #pragma once
 
 #include <array>
 #include <deque>
 #include <memory>
-#include <unordered_map>
 #include <vector>
 
 #include "base/on_lcore.h"
 #include "storage/api/store.h"
-#include "storage/log/partition_log.h"
-#include "storage/ring/recovery.h"
-#include "storage/ring/ring_writer.h"
-#include "storage/ring/state_slots.h"
+#include "storage/log/checkpointer.h"
+#include "storage/log/cold_cache.h"
+#include "storage/log/cold_reader.h"
+#include "storage/log/destager.h"
+#include "storage/log/index_loader.h"
+#include "storage/log/janitor.h"
+#include "storage/log/scrubber.h"
+#include "storage/log/sealer.h"
+#include "storage/log/segment_files.h"
+#include "storage/log/shard.h"
+#include "storage/log/space.h"
+#include "storage/log/trimmer.h"
+#include "storage/log/truncator.h"
 
 namespace penstock::storage {
 
+// Memory aligned for direct I/O.
+class AlignedMemory {
+ public:
+  AlignedMemory(size_t bytes, size_t align) : memory_(static_cast<std::byte*>(std::aligned_alloc(align, bytes))) {
+    CHECK(memory_ != nullptr);
+    span_ = {memory_.get(), bytes};
+  }
+  std::span<std::byte> span() const { return span_; }
+
+ private:
+  struct Freer {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<std::byte, Freer> memory_;
+  std::span<std::byte> span_;
+};
+
 class Store::Impl {
  public:
-  explicit Impl(const StoreRequest& request)
-      : disk(*request.disk), clock(*request.clock), counters(*request.counters), options(request.options) {}
+  explicit Impl(const StoreRequest& request);
+  ~Impl();
 
   // An append that waits for durable_ to reach end.
   struct Pending {
@@ -28,43 +54,65 @@ class Store::Impl {
     PartitionLog* log;
   };
 
-  PartitionLog* find(LogId log) const {
-    const auto it = logs.find(log);
-    return it == logs.end() ? nullptr : it->second.get();
-  }
+  PartitionLog* find(LogId log) const { return shard.find(log); }
+  PartitionLog& make_log(LogId log, const LogConfig& config);
   AppendResult append(PartitionLog& log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length);
   std::optional<AppendResult> find_repeat(const PartitionLog& log, const BufferChain& chain, size_t at);
-  // Frees ring space below the oldest batch that a live log needs, once that is worth a state write.
-  void plan_tail(bool at_stop);
-  // Gives last_state to the state writer, with the ring's durable end as of now.
-  void write_state();
+
+  // A segment is not in its log's list any more: nothing of it is read, and its files go in time.
+  void drop_segment(PartitionLog& log, Offset base);
+  void seal_segment(PartitionLog& log, const Segment& segment, std::unique_ptr<OpenSegment> open);
+  void write_sidecar(LogId log, SegmentIndex index, bool sealed);
+
+  void run_parts();
   void settle_pending();
-  void settle_op(DiskOp& op);
+  void settle_buried();
   void bury(LogId log);
   void update_gauges();
+  void go_on_stopping();
+
+  // ---- reading (store_read.cc)
+  struct Located {
+    const Segment* segment = nullptr;  // on the drive, or
+    uint64_t position = 0;
+    size_t batch = 0;  // in memory, and bytes of it to skip
+    uint64_t skip = 0;
+  };
+  Result<Located> locate(PartitionLog& log, const ReadCursor& cursor);
+  Located locate_in_memory(const PartitionLog& log, uint64_t skip) const;
+  Result<size_t> view_memory(const PartitionLog& log, const Located& from, uint64_t bytes,
+                             std::span<std::span<const std::byte>> pieces) const;
+  TimeFound find_time(PartitionLog& log, int64_t t);
 
   OnLcore owner;
-  Disk& disk;
-  Clock& clock;
-  StorageCounters& counters;
-  const StorageOptions options;
-  std::unique_ptr<RingWriter> ring;
-  std::unique_ptr<StateWriter> state;
-  RingState last_state;  // last one given to the state writer
-  std::unique_ptr<SlotEncoder> encoder;
+  Shard shard;
   FileHandle ring_file;
-  std::array<StateWriter::File, 2> state_files;
+  AlignedMemory staging;
+  AlignedMemory cold_memory;
+  AlignedMemory scrub_memory;
+  SegmentFiles files;
+  IndexLoader indexes;
+  ColdCache cold;
+  ColdReader reader;
+  Destager destager;
+  Sealer sealer;
+  Janitor janitor;
+  Trimmer trimmer;
+  Truncator truncator;
+  Scrubber scrubber;
+  Space space;
+  std::unique_ptr<Checkpointer> checkpointer;  // once the state is read
 
-  std::unordered_map<LogId, std::unique_ptr<PartitionLog>> logs;
-  std::vector<std::unique_ptr<PartitionLog>> buried;  // dropped, but named by pending appends
+  std::vector<std::unique_ptr<PartitionLog>> buried;  // dropped, but named by pending appends or writes
   std::deque<Pending> pending;                        // in ring order; bounded by unflushed_max_bytes
   std::vector<LogId> advanced;
+  std::vector<LogId> readable;  // as of the last poll
   uint64_t polls = 0;
   uint64_t producers_tracked = 0;
-  bool poisoned = false;
   bool stopping = false;
-  bool stop_state_written = false;
-  bool tail_dirty = true;  // a log was dropped since the tail was last planned, or the last start ended in between
+  bool open_segments_cut = false;
+  bool last_slot_wanted = false;
+  Nanos stop_began_at = 0;
 };
 
 }  // namespace penstock::storage

@@ -1,4 +1,5 @@
-// Reading: everything that is not destaged is in the ring's memory, so a read is a walk over the log's batch index.
+// Reading: what the ring's memory still has from there, the rest from segments. A cursor holds nothing: each look finds
+// its place anew, also when what was in memory at the last one is only on the drive at the next.
 #include <algorithm>
 #include <array>
 
@@ -6,6 +7,17 @@
 #include "storage/store_impl.h"
 
 namespace penstock::storage {
+namespace {
+
+ReadStatus status_of(Errc error) {
+  switch (error) {
+    case Errc::kWouldBlock: return ReadStatus::kPending;
+    case Errc::kNotFound: return ReadStatus::kGone;
+    default: return ReadStatus::kDamaged;
+  }
+}
+
+}  // namespace
 
 std::optional<LogOffsets> Store::offsets(LogId id) const {
   const PartitionLog* log = impl_->find(id);
@@ -15,9 +27,21 @@ std::optional<LogOffsets> Store::offsets(LogId id) const {
 
 // life: 16
 ReadPlan Store::plan_read(LogId id, Offset from, uint64_t max_bytes, bool at_least_one) {
+  Impl& s = *impl_;
   ReadCursor cursor{.log = id, .batch = from};
-  const PartitionLog* log = impl_->find(id);
+  PartitionLog* log = s.find(id);
   if (log == nullptr) return {ReadStatus::kGone, {}};
+  log->evict(s.shard.ring->memory_floor());
+  if (from < log->memory_start()) {
+    for (const Segment* segment = log->segment_of(from); segment != nullptr;) {
+      const auto planned = s.reader.plan(*log, *segment, from, max_bytes, at_least_one);
+      if (planned) return {ReadStatus::kReady, *planned};
+      if (planned.error().code != Errc::kNotFound) return {status_of(planned.error().code), {}};
+      // It ends before from, or was deleted while it was read.
+      segment = segment == &log->segments.back() ? nullptr : segment + 1;
+    }
+    return {ReadStatus::kGone, {}};
+  }
   const size_t first = log->find(from);
   for (size_t i = first; i < log->batches.size(); ++i) {
     const BatchRef& batch = log->batches[i];
@@ -31,84 +55,158 @@ ReadPlan Store::plan_read(LogId id, Offset from, uint64_t max_bytes, bool at_lea
   return {ReadStatus::kReady, cursor};
 }
 
-Result<size_t> Store::view(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces) {
-  const PartitionLog* log = impl_->find(cursor.log);
-  if (log == nullptr) return fail(Errc::kNotFound);
-  size_t at = log->find(cursor.batch);
-  uint64_t skip = cursor.skip;
-  uint64_t left = std::min<uint64_t>(max_bytes, cursor.remaining);
-  size_t count = 0;
-  for (; left > 0 && count < pieces.size(); ++at, skip = 0) {
-    if (at >= log->batches.size() || (skip > 0 && log->batches[at].base_offset != cursor.batch))
+// ---------------------------------------------------------------- a cursor's place
+
+// skip bytes behind the first byte of the batch at log.written, in memory.
+Store::Impl::Located Store::Impl::locate_in_memory(const PartitionLog& log, uint64_t skip) const {
+  size_t at = log.find(log.written);
+  while (at < log.batches.size() && skip >= log.batches[at].bytes) skip -= log.batches[at++].bytes;
+  return {.batch = at, .skip = skip};
+}
+
+Result<Store::Impl::Located> Store::Impl::locate(PartitionLog& log, const ReadCursor& cursor) {
+  log.evict(shard.ring->memory_floor());
+  if (!cursor.cold && cursor.batch >= log.memory_start()) {
+    const size_t at = log.find(cursor.batch);
+    if (at >= log.batches.size() || (cursor.skip > 0 && log.batches[at].base_offset != cursor.batch))
       return fail(Errc::kNotFound);
-    const BatchRef& batch = log->batches[at];
-    const uint64_t n = std::min(left, batch.bytes - skip);
-    count += impl_->ring->memory().view(batch.at, skip, n, pieces.subspan(count));
-    left -= n;
+    return Located{.batch = at, .skip = cursor.skip};
+  }
+  const Segment* segment = cursor.cold ? log.find_segment(cursor.segment) : log.segment_of(cursor.batch);
+  if (segment == nullptr) return fail(Errc::kNotFound);
+  uint64_t position = cursor.position;
+  if (!cursor.cold) {
+    // It was in memory when the answer was promised; a slow client is about to read it from the drive.
+    const BatchPlace place = TRY(reader.find(log, *segment, cursor.batch));
+    position = place.position + cursor.skip;
+  }
+  for (; position >= segment->bytes; ++segment) {
+    position -= segment->bytes;
+    if (segment == &log.segments.back()) return locate_in_memory(log, position);
+  }
+  return Located{.segment = segment, .position = position};
+}
+
+Result<size_t> Store::Impl::view_memory(const PartitionLog& log, const Located& from, uint64_t bytes,
+                                        std::span<std::span<const std::byte>> pieces) const {
+  size_t count = 0;
+  uint64_t skip = from.skip;
+  for (size_t at = from.batch; bytes > 0 && count < pieces.size(); ++at, skip = 0) {
+    if (at >= log.batches.size()) return fail(Errc::kNotFound);
+    const BatchRef& batch = log.batches[at];
+    const uint64_t n = std::min(bytes, batch.bytes - skip);
+    count += shard.ring->memory().view(batch.at, skip, n, pieces.subspan(count));
+    bytes -= n;
   }
   return count;
+}
+
+Result<size_t> Store::view(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces) {
+  Impl& s = *impl_;
+  PartitionLog* log = s.find(cursor.log);
+  if (log == nullptr) return fail(Errc::kNotFound);
+  const uint64_t bytes = std::min<uint64_t>(max_bytes, cursor.remaining);
+  if (bytes == 0 || pieces.empty()) return 0;
+  const auto at = TRY(s.locate(*log, cursor));
+  if (at.segment == nullptr) return s.view_memory(*log, at, bytes, pieces);
+  const auto found = TRY(s.cold.view(*log, *at.segment, at.position));
+  pieces[0] = found.first(std::min<uint64_t>(found.size(), bytes));
+  return 1;
 }
 
 void Store::advance(ReadCursor& cursor, size_t n) const {
   CHECK(n <= cursor.remaining);
   cursor.remaining -= n;
-  const PartitionLog* log = impl_->find(cursor.log);
-  if (log == nullptr) return;
-  size_t at = log->find(cursor.batch);
+  if (cursor.cold) {
+    cursor.position += n;
+    return;
+  }
   cursor.skip += n;
-  for (; at < log->batches.size() && cursor.skip >= log->batches[at].bytes; ++at) {
+  const PartitionLog* log = impl_->find(cursor.log);
+  if (log == nullptr || cursor.batch < log->memory_start()) return;
+  for (size_t at = log->find(cursor.batch); at < log->batches.size() && cursor.skip >= log->batches[at].bytes; ++at) {
     cursor.skip -= log->batches[at].bytes;
     cursor.batch = log->batches[at].next_offset();
   }
 }
 
-namespace {
+// ---------------------------------------------------------------- time and epochs
 
-// The first record of the batch at ref whose timestamp is at least t.
-TimeAndOffset first_at_or_after(const RingMemory& memory, const BatchRef& ref, int64_t t) {
-  std::vector<std::byte> bytes;  // contiguous: a batch that a chunk's end splits is put together
-  bytes.reserve(ref.bytes);
-  std::vector<std::span<const std::byte>> pieces(ref.bytes / (kChunkBytes - kFrameHeaderBytes) + 2);
-  pieces.resize(memory.view(ref.at, 0, ref.bytes, pieces));
-  for (const auto piece : pieces) bytes.insert(bytes.end(), piece.begin(), piece.end());
-  const protocol::RecordBatchView batch = protocol::view_of(bytes);
-  if (batch.compression() == protocol::Compression::kNone && !batch.log_append_time()) {
-    protocol::RecordReader reader(std::span<const std::byte>(bytes).subspan(protocol::kBatchHeaderBytes));
-    while (!reader.at_end()) {
-      const auto record = reader.next();
-      if (!record) break;
-      const int64_t timestamp = batch.base_timestamp() + record->timestamp_delta;
-      if (timestamp >= t) return {ref.base_offset + record->offset_delta, timestamp};
-    }
+TimeFound Store::Impl::find_time(PartitionLog& log, int64_t t) {
+  log.evict(shard.ring->memory_floor());
+  for (const Segment& segment : log.segments) {
+    if (segment.max_timestamp < t || segment.base >= log.memory_start()) continue;
+    const auto found = reader.find_by_time(log, segment, t);
+    if (found) return {ReadStatus::kReady, *found};
+    if (found.error().code != Errc::kNotFound) return {status_of(found.error().code), std::nullopt};
   }
-  // Compressed: the batch holds it; its first offset is the last place that is certainly not behind it.
-  return {ref.base_offset, ref.max_timestamp};
+  for (size_t i = 0; i < log.batches.size() && log.batches[i].next_offset() <= log.durable; ++i) {
+    const BatchRef& ref = log.batches[i];
+    if (ref.max_timestamp < t || ref.next_offset() <= log.log_start_offset) continue;
+    std::vector<std::byte> bytes;  // contiguous: a batch that a chunk's end splits is put together
+    bytes.reserve(ref.bytes);
+    std::vector<std::span<const std::byte>> pieces(ref.bytes / (kChunkBytes - kFrameHeaderBytes) + 2);
+    pieces.resize(shard.ring->memory().view(ref.at, 0, ref.bytes, pieces));
+    for (const auto piece : pieces) bytes.insert(bytes.end(), piece.begin(), piece.end());
+    if (const auto found = first_at_or_after(bytes, t, log.log_start_offset)) return {ReadStatus::kReady, *found};
+  }
+  return {ReadStatus::kReady, std::nullopt};
 }
 
-}  // namespace
-
 TimeFound Store::find_by_time(LogId id, int64_t timestamp_ms) {
-  const PartitionLog* log = impl_->find(id);
-  const BatchRef* batch = log == nullptr ? nullptr : log->first_with_time(timestamp_ms);
-  if (batch == nullptr) return {ReadStatus::kReady, std::nullopt};
-  return {ReadStatus::kReady, first_at_or_after(impl_->ring->memory(), *batch, timestamp_ms)};
+  PartitionLog* log = impl_->find(id);
+  if (log == nullptr) return {ReadStatus::kGone, std::nullopt};
+  return impl_->find_time(*log, timestamp_ms);
 }
 
 TimeFound Store::find_max_time(LogId id) {
-  const PartitionLog* log = impl_->find(id);
+  PartitionLog* log = impl_->find(id);
   if (log == nullptr) return {ReadStatus::kGone, std::nullopt};
-  const size_t durable = log->find(log->durable);  // the first that is not durable
-  if (durable == 0) return {ReadStatus::kReady, std::nullopt};
-  const int64_t greatest = log->batches[durable - 1].max_so_far;
-  return {ReadStatus::kReady, first_at_or_after(impl_->ring->memory(), *log->first_with_time(greatest), greatest)};
+  int64_t greatest = INT64_MIN;
+  if (log->log_start_offset < log->written)
+    for (const Segment& segment : log->segments) greatest = std::max(greatest, segment.max_timestamp);
+  for (const BatchRef& batch : log->batches) {
+    if (batch.next_offset() > log->durable) break;
+    if (batch.next_offset() > log->log_start_offset) greatest = std::max(greatest, batch.max_timestamp);
+  }
+  if (greatest == INT64_MIN) return {ReadStatus::kReady, std::nullopt};
+  return impl_->find_time(*log, greatest);
 }
 
-EpochEnd Store::end_offset_for(LogId, LeaderEpoch) const { return {LeaderEpoch{-1}, Offset{-1}}; }
-
-TrimResult Store::trim(LogId id, Offset) {
+EpochEnd Store::end_offset_for(LogId id, LeaderEpoch epoch) const {
   const PartitionLog* log = impl_->find(id);
+  if (log == nullptr) return {LeaderEpoch{-1}, Offset{-1}};
+  return log->epochs.end_offset_for(epoch, log->log_end_offset);
+}
+
+// ---------------------------------------------------------------- ends
+
+TrimResult Store::trim(LogId id, Offset to) {
+  Impl& s = *impl_;
+  s.owner.check();
+  PartitionLog* log = s.find(id);
   if (log == nullptr) return {.status = TrimStatus::kUnknownLog};
-  return {.status = TrimStatus::kOffsetOutOfRange};
+  if (s.shard.poisoned || s.stopping) return {.status = TrimStatus::kPoisoned};
+  if (log->truncate_to) return {.status = TrimStatus::kBusy};
+  if (to > log->durable) return {.status = TrimStatus::kOffsetOutOfRange};
+  if (to <= log->log_start_offset) return {TrimStatus::kTrimmed, log->log_start_offset, log->start_at};
+  const auto end = s.trimmer.trim(*log, to);
+  if (!end) return {.status = TrimStatus::kBusy};
+  return {TrimStatus::kTrimmed, to, *end};
+}
+
+bool Store::truncate(LogId id, Offset to) {
+  Impl& s = *impl_;
+  s.owner.check();
+  PartitionLog* log = s.find(id);
+  if (log == nullptr || s.shard.poisoned || s.stopping || log->truncate_to) return false;
+  s.truncator.begin(*log, to);
+  return true;
+}
+
+bool Store::truncating(LogId id) const {
+  const PartitionLog* log = impl_->find(id);
+  return log != nullptr && log->truncate_to.has_value();
 }
 
 }  // namespace penstock::storage

@@ -115,6 +115,8 @@ struct StoreRequest {
   // The logs that live here, and the first id never issued: an entry of another log below it is of a deleted one.
   std::span<const LogToOpen> live_logs;
   LogId next_log_id;
+  // Whether a log that does not live here lives in another ring of this folder: its files are left alone.
+  std::function<bool(LogId)> is_foreign = {};
   // Called once, with the ring's size: memory aligned to the disk's block that outlives the Store.
   std::function<std::span<std::byte>(size_t bytes)> allocate;
   // The operator's override: cut the ring at this lsn although acked data behind it is damaged.
@@ -160,6 +162,10 @@ class Store {
 
   // Moves log_start_offset up to to (DeleteRecords, KIP-107); what lies below is deleted in time.
   TrimResult trim(LogId log, Offset to);
+  // Cuts the log's end off at the beginning of the batch that holds to, as a follower does whose log has parted from
+  // its leader's. False: not now. Appends are kBusy while truncating().
+  bool truncate(LogId log, Offset to);
+  bool truncating(LogId log) const;
 
   // End of a turn: closes and submits a frame if the ring is idle and something waits; seals after idle time.
   void submit();

@@ -1,14 +1,27 @@
-// PartitionLog: one partition's log as its lcore knows it: offsets, where each batch lies, what its producers sent.
-// The bytes are in the ring; everything here is rebuilt from them.
+// PartitionLog: one partition's log as its lcore knows it: offsets, segments, which batches are in the ring's memory,
+// what its producers sent. Everything here is rebuilt from state slot, ring and segments.
+//
+//   log_start_offset      written        durable     log_end_offset
+//   |  segments  ...........|               |               |
+//                   |  batches: in the ring's memory .......|
+//
+// written <= durable: whole batches whose writes into segments have completed. What is not written is in the ring and
+// in memory; what is written stays in memory, as a cache, until the ring's writer comes round to it.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
 
 #include "base/assert.h"
+#include "protocol/record_batch.h"
 #include "storage/api/types.h"
+#include "storage/log/epoch_cache.h"
 #include "storage/log/producer_table.h"
+#include "storage/segment/segment_index.h"
 
 namespace penstock::storage {
 
@@ -20,22 +33,73 @@ struct BatchRef {
   Lsn at;  // its first byte; it may go on behind a chunk's end
   uint32_t bytes;
   int32_t last_offset_delta;
-  int64_t max_so_far = 0;  // greatest timestamp of this batch and all before it
+  int64_t max_so_far = 0;  // greatest timestamp of this batch and all before it in memory
   Offset next_offset() const { return base_offset + (int64_t{last_offset_delta} + 1); }
 };
+
+// One file of the log. The last one is open: destage writes behind its end.
+struct Segment {
+  Offset base;
+  uint64_t bytes = 0;  // of whole batches, written
+  int64_t first_timestamp = protocol::kNoTimestamp;
+  int64_t max_timestamp = protocol::kNoTimestamp;
+  bool damaged = false;  // some of it failed its checksums; told once
+};
+
+// How far destage has come in the last segment. Both positions may stand inside a batch.
+struct OpenSegment {
+  explicit OpenSegment(Offset base) : index(base) {}
+  OpenSegment(Offset base, uint64_t position, uint32_t interval_crc, uint32_t block_crc)
+      : index(base, position, interval_crc),
+        staged(position),
+        written(position),
+        written_crc(interval_crc),
+        head_crc(block_crc) {}
+
+  Offset segment() const { return index.base(); }
+
+  SegmentIndex index;             // of [known_from, staged); what an unclean stop left unknown, a scan joins in front
+  uint64_t staged = 0;            // bytes handed to writes
+  uint64_t written = 0;           // of them, whose writes have completed
+  uint32_t written_crc = 0;       // running CRC-32C of the interval that written stands in
+  uint32_t head_crc = 0;          // CRC-32C of the block that written stands in, up to written
+  std::vector<std::byte> head{};  // those bytes, where recovery found them in the ring
+};
+
+struct DestageJob;
 
 struct PartitionLog {
   explicit PartitionLog(LogId log) : id(log) {}
 
   const LogId id;
-  bool dropped = false;           // deleted; kept until no pending append names it
+  LogConfig config{};
+  bool dropped = false;           // deleted; kept until nothing names it any more
   uint32_t pending = 0;           // appends that are not durable yet
   uint64_t advanced_in_poll = 0;  // the poll that last reported it, to report it once
   Offset log_start_offset{0};
+  Lsn start_at{0};  // behind the ring entry that moved log_start_offset last
   Offset durable{0};
   Offset log_end_offset{0};
-  std::deque<BatchRef> batches;  // in offset order, without gaps
+  std::deque<BatchRef> batches;  // in the ring's memory, in offset order, without gaps
   ProducerTable producers;
+  EpochCache epochs;
+
+  // ---- segments
+  std::vector<Segment> segments;  // by base; the last is open, if open is there
+  std::unique_ptr<OpenSegment> open;
+  Offset written{0};          // whole batches below it are in segments
+  uint32_t written_skip = 0;  // bytes of the batch at written that are in the segment too
+  Offset staged{0};           // the same of what was handed to writes
+  uint32_t staged_skip = 0;
+  uint64_t unstaged_bytes = 0;      // of batches in memory, not handed to writes
+  std::optional<Lsn> dirty_at;      // where the first batch that is not written lies: it holds the ring's tail
+  DestageJob* first_job = nullptr;  // writes in flight, in order of position
+  DestageJob* last_job = nullptr;
+  uint32_t jobs = 0;
+  Nanos retry_at = 0;                 // a write failed: not before this
+  bool queued = false;                // in the destager's queue of logs with much to write
+  bool rewinding = false;             // a write failed: wait for the others, then stage again from written
+  std::optional<Offset> truncate_to;  // takes no appends until it is done
 
   void add(const BatchRef& ref) {
     CHECK(ref.base_offset == log_end_offset);
@@ -43,8 +107,18 @@ struct PartitionLog {
     batches.back().max_so_far =
         batches.size() == 1 ? ref.max_timestamp : std::max(ref.max_timestamp, batches[batches.size() - 2].max_so_far);
     log_end_offset = ref.next_offset();
+    unstaged_bytes += ref.bytes;
   }
-  // The first durable batch whose greatest timestamp is at least t; nullptr if there is none.
+  // Forgets what the ring's writer has come round to.
+  void evict(Lsn memory_floor) {
+    while (!batches.empty() && batches.front().at < memory_floor) {
+      CHECK(batches.front().next_offset() <= written);
+      batches.pop_front();
+    }
+  }
+  // First offset that memory has; log_end_offset if it has none.
+  Offset memory_start() const { return batches.empty() ? log_end_offset : batches.front().base_offset; }
+  // The first durable batch in memory whose greatest timestamp is at least t; nullptr if there is none.
   const BatchRef* first_with_time(int64_t t) const {
     const auto it = std::ranges::partition_point(batches, [&](const BatchRef& b) { return b.max_so_far < t; });
     return it == batches.end() || it->next_offset() > durable ? nullptr : &*it;
@@ -54,6 +128,16 @@ struct PartitionLog {
     const auto it = std::ranges::partition_point(batches, [&](const BatchRef& b) { return b.next_offset() <= offset; });
     return static_cast<size_t>(it - batches.begin());
   }
+  // The segment that holds offset; nullptr if none does.
+  const Segment* segment_of(Offset offset) const {
+    const auto behind = std::ranges::partition_point(segments, [&](const Segment& s) { return s.base <= offset; });
+    return behind == segments.begin() ? nullptr : &*std::prev(behind);
+  }
+  Segment* find_segment(Offset base) {
+    const auto it = std::ranges::lower_bound(segments, base, {}, &Segment::base);
+    return it == segments.end() || it->base != base ? nullptr : &*it;
+  }
+  bool is_open(const Segment& segment) const { return open != nullptr && &segment == &segments.back(); }
 };
 
 }  // namespace penstock::storage

@@ -131,6 +131,8 @@ class RingWriter {
   uint64_t generation() const { return generation_; }
   Lsn tail() const { return tail_; }
   Lsn head() const { return filling_.start; }
+  // Every entry so far lies below it, every later one behind it.
+  Lsn next_entry() const { return filling_.end; }
   uint64_t used_bytes() const { return filling_.end - tail_; }
   bool failed() const { return state_ == WriterState::kFailed; }
   // Everything taken is durable and sealed.

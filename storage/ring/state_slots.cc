@@ -112,6 +112,8 @@ bool take_log(Reader& reader, LogState& log) {
   log.replay_from = Lsn{load_le<uint64_t>(at + L::replay_from)};
   log.head_crc = load_le<uint32_t>(at + L::head_crc);
   log.interval_crc = load_le<uint32_t>(at + L::interval_crc);
+  log.skip = load_le<uint32_t>(at + L::skip);
+  if (log.skip > log.position) return false;
   if (log.log_start_offset < Offset{0} || log.destaged < Offset{0} || log.position > kPlaceMax) return false;
   return take_segments(reader, load_le<uint32_t>(at + L::segments), log) &&
          take_epochs(reader, load_le<uint32_t>(at + L::epochs), log) &&
@@ -130,7 +132,7 @@ void store_log_head(const LogState& log, std::byte* at) {
   store_le(at + L::segments, static_cast<uint32_t>(log.segments.size()));
   store_le(at + L::epochs, static_cast<uint32_t>(log.epochs.size()));
   store_le(at + L::producers, static_cast<uint32_t>(log.producers.size()));
-  store_le(at + L::reserved, uint32_t{0});
+  store_le(at + L::skip, log.skip);
 }
 
 std::byte* store_producer(const ProducerState& producer, std::byte* at) {
@@ -253,9 +255,7 @@ std::byte* SlotEncoder::grow(uint64_t bytes) {
   return at;
 }
 
-void SlotEncoder::begin(const RingState& state) {
-  CHECK(can_be(state) && state.knows_head);
-  state_ = state;
+void SlotEncoder::begin() {
   used_ = 0;
   logs_ = 0;
   body_crc_ = 0;
@@ -286,22 +286,23 @@ void SlotEncoder::add(const LogState& log) {
   logs_ += 1;
 }
 
-std::span<std::byte> SlotEncoder::finish() {
+std::span<std::byte> SlotEncoder::finish(const RingState& state) {
+  CHECK(can_be(state) && state.knows_head);
   using L = SlotLayout;
   std::byte* at = memory_.get();
   std::memset(at, 0, L::end);
   store_le(at + L::magic, kSlotMagic);
   store_le(at + L::version, kSlotVersion);
-  store_le(at + L::flags, state_.clean_stop ? kSlotIsCleanStop : uint16_t{0});
+  store_le(at + L::flags, state.clean_stop ? kSlotIsCleanStop : uint16_t{0});
   store_le(at + L::bytes, used_);
-  std::memcpy(at + L::ring_id, state_.ring_id.data(), state_.ring_id.size());
-  store_le(at + L::ring_bytes, state_.ring_bytes);
-  store_le(at + L::sequence, state_.sequence);
-  store_le(at + L::generation, state_.generation);
-  store_le(at + L::tail, state_.tail.value());
-  store_le(at + L::as_of, state_.as_of.value());
-  store_le(at + L::head, state_.head.value());
-  store_le(at + L::previous_crc, state_.previous_crc);
+  std::memcpy(at + L::ring_id, state.ring_id.data(), state.ring_id.size());
+  store_le(at + L::ring_bytes, state.ring_bytes);
+  store_le(at + L::sequence, state.sequence);
+  store_le(at + L::generation, state.generation);
+  store_le(at + L::tail, state.tail.value());
+  store_le(at + L::as_of, state.as_of.value());
+  store_le(at + L::head, state.head.value());
+  store_le(at + L::previous_crc, state.previous_crc);
   store_le(at + L::log_count, logs_);
   store_le(at + L::body_crc, body_crc_);
   store_le(at + L::crc, crc32c(0, {at, L::crc}));

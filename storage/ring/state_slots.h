@@ -40,7 +40,7 @@ struct Slot1Layout {
 };
 struct LogStateLayout {
   static constexpr size_t id = 0, log_start_offset = 8, destaged = 16, position = 24, replay_from = 32, head_crc = 40,
-                          interval_crc = 44, segments = 48, epochs = 52, producers = 56, reserved = 60, end = 64;
+                          interval_crc = 44, segments = 48, epochs = 52, producers = 56, skip = 60, end = 64;
 };
 struct SegmentStateLayout {
   static constexpr size_t base = 0, bytes = 8, max_timestamp = 16, first_timestamp = 24, end = 32;
@@ -86,6 +86,7 @@ struct LogState {
   Lsn replay_from;                     // lsn
   uint32_t head_crc = 0;               // CRC-32C of the active segment's bytes in its last, partly filled block
   uint32_t interval_crc = 0;           // the same of its last, partly filled interval
+  uint32_t skip = 0;                   // bytes of the batch at destaged that lie before position
   std::vector<SegmentState> segments;  // by base; may be empty
   std::vector<EpochEntry> epochs;      // by start
   std::vector<ProducerState> producers;
@@ -125,12 +126,10 @@ class SlotEncoder {
  public:
   explicit SlotEncoder(uint32_t block_bytes) : block_(block_bytes) {}
 
-  void begin(const RingState& state);
+  void begin();
   void add(const LogState& log);  // each log once, in any order
   // The slot, zeros up to a block; valid until the next begin().
-  std::span<std::byte> finish();
-  // Sequence of the slot that began last.
-  const RingState& state() const { return state_; }
+  std::span<std::byte> finish(const RingState& state);
   uint64_t bytes() const { return used_; }  // so far
 
  private:
@@ -140,7 +139,6 @@ class SlotEncoder {
   std::byte* grow(uint64_t bytes);
 
   const uint32_t block_;
-  RingState state_;
   std::unique_ptr<std::byte, Freer> memory_;
   uint64_t capacity_ = 0;
   uint64_t used_ = 0;

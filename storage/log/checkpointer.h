@@ -1,0 +1,98 @@
+// Checkpointer: makes what segments hold count. Describes every log in a state slot, a few logs a turn; flushes the
+// segments; writes the slot; then the ring's tail moves and files that the slot no longer names may go. Owned by one
+// lcore; nothing here blocks. docs/internals/log_format.md, "State slots".
+//
+// A log is described at its own moment: its record and its replay_from fit together, and the tail is below the least
+// replay_from of all. What happens to a log after that is in the ring behind its replay_from.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "storage/log/destager.h"
+#include "storage/log/segment_files.h"
+#include "storage/log/shard.h"
+#include "storage/ring/state_slots.h"
+
+namespace penstock::storage {
+
+class Checkpointer {
+ public:
+  // durable: told the number (slots_begun at its beginning) of each slot that is durable, after the tail has moved.
+  using Durable = std::function<void(uint64_t number)>;
+  struct Files {
+    StateWriter::File even;
+    StateWriter::File odd;
+  };
+  Checkpointer(Shard& shard, Destager& destager, SegmentFiles& files, Files slots, const RingState& last,
+               Durable durable);
+  ~Checkpointer();  // closes the slot files
+  Checkpointer(const Checkpointer&) = delete;
+  Checkpointer& operator=(const Checkpointer&) = delete;
+
+  // Once a turn.
+  void run();
+  // A completed op of the slot writer; false if it is not its own.
+  bool complete(DiskOp& op);
+  // A slot is wanted though no ring space waits for it: files to delete.
+  void want() { wanted_ = true; }
+  // The last slot of a clean life: all is in segments, and the ring is sealed. clean() when it is durable.
+  void want_clean() { clean_wanted_ = true; }
+  bool clean() const { return clean_; }
+
+  uint64_t slots_begun() const { return begun_; }
+  bool idle() const { return step_ == Step::kIdle; }
+  bool wants() const { return wanted_ || (clean_wanted_ && !clean_); }
+  // It goes on in the next turn though nothing completes.
+  bool has_work() const { return step_ == Step::kDescribing || (step_ == Step::kIdle && wants()); }
+  // Start-up only: writes a slot that describes every log, and waits until it is durable.
+  Result<void> write_first();
+
+ private:
+  enum class Step : uint8_t { kIdle, kDescribing, kFlushing, kGrowing, kWriting };
+  struct Flush : DiskOp {
+    Checkpointer* owner;
+    std::pair<LogId, Offset> file;
+    bool held = false;
+  };
+  struct FileStep : FileOp {
+    Checkpointer* owner;
+  };
+
+  bool is_due() const;
+  void begin();
+  void describe_some();
+  LogState describe(const PartitionLog& log) const;
+  void begin_flush();
+  void flush_files();
+  void flush_done(int64_t result);
+  void begin_slot();
+  void write_slot();
+  void finish();
+
+  Shard& shard_;
+  Destager& destager_;
+  SegmentFiles& files_;
+  const Files slot_files_;
+  const Durable durable_;
+  StateWriter writer_;
+  SlotEncoder encoder_;
+  RingState last_;
+  RingState next_;
+  Step step_ = Step::kIdle;
+  std::vector<LogId> to_describe_;
+  size_t described_ = 0;
+  Lsn least_{0};  // of the replay_froms
+  std::span<std::byte> slot_;
+  std::vector<std::unique_ptr<Flush>> flushes_;
+  size_t flushes_due_ = 0;
+  FileStep file_op_;
+  uint64_t begun_ = 0;
+  uint64_t last_slot_bytes_ = 0;
+  bool wanted_ = false;
+  bool clean_wanted_ = false;
+  bool clean_ = false;
+};
+
+}  // namespace penstock::storage

@@ -1,0 +1,76 @@
+// ColdCache: blocks read from segments, for readers of what the ring's memory no longer has. One bounded pool for all
+// logs of a lcore; nobody holds a block: whoever needs bytes asks for them each time (view), and if they had to go
+// meanwhile they are read again. So a slow client pins nothing. What fails its interval's CRC is never given out.
+// Owned by one lcore; nothing here blocks.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <tuple>
+#include <vector>
+
+#include "storage/log/index_loader.h"
+#include "storage/log/segment_files.h"
+#include "storage/log/shard.h"
+
+namespace penstock::storage {
+
+class ColdCache {
+ public:
+  // A read that finds little is dear, and one that finds more than it needs costs memory: 256 KiB are eight intervals,
+  // and at a hundred microseconds a read 2.5 GB/s.
+  static constexpr uint64_t kBlockBytes = 256 * kKiB;
+
+  // memory: a whole number of blocks, aligned to the disk's block; it decides how many there are.
+  ColdCache(Shard& shard, SegmentFiles& files, IndexLoader& indexes, std::span<std::byte> memory);
+
+  // The bytes of segment from position on, as far as one block has them, at most to segment.bytes. Not empty; valid
+  // until the next call or poll. kWouldBlock: they are being read; the log stands in shard.readable when there is news.
+  // kCorrupt: they fail their checksum. Otherwise what the drive said.
+  Result<std::span<const std::byte>> view(PartitionLog& log, const Segment& segment, uint64_t position);
+  void forget(LogId log, Offset segment);
+  void forget(LogId log);
+
+  // Once a turn: begins reads that had to wait for a file or an index.
+  void run();
+  bool idle() const { return reading_ == 0 && waiting_ == 0; }
+
+ private:
+  using Key = std::tuple<LogId, Offset, uint64_t>;  // the block's number in its segment
+  enum class State : uint8_t { kFree, kWaiting, kReading, kReady, kFailed };
+  struct Block : DiskOp {
+    ColdCache* owner;
+    Key key;
+    State state = State::kFree;
+    bool wanted = false;  // nobody has seen it since it was read
+    bool orphan = false;  // its segment is gone
+    bool again = false;   // what came failed its checksum once
+    Errc error = Errc::kIo;
+    Nanos used_at = 0;
+    uint64_t bytes = 0;  // valid ones
+    SegmentIndex::Tail tail{};
+    std::span<std::byte> room;
+  };
+
+  Block* take_block();
+  void begin(Block& block);
+  Result<void> try_begin(Block& block, PartitionLog& log, const Segment& segment);
+  void fail_block(Block& block, Errc error);
+  void settle(Block& block);
+  bool holds(const Block& block, PartitionLog& log, const Segment& segment);
+  void drop(Block& block);
+  void read_ahead(PartitionLog& log, const Segment& segment, uint64_t number);
+  static void done(DiskOp& op);
+
+  Shard& shard_;
+  SegmentFiles& files_;
+  IndexLoader& indexes_;
+  std::vector<Block> blocks_;
+  std::map<Key, Block*> by_key_;
+  size_t waiting_ = 0;
+  size_t reading_ = 0;
+};
+
+}  // namespace penstock::storage

@@ -1,0 +1,93 @@
+#include "storage/log/cold_reader.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace penstock::storage {
+
+Result<void> ColdReader::copy(PartitionLog& log, const Segment& segment, uint64_t position, std::span<std::byte> out) {
+  while (!out.empty()) {
+    const auto bytes = TRY(cache_.view(log, segment, position));
+    const size_t n = std::min(bytes.size(), out.size());
+    std::memcpy(out.data(), bytes.data(), n);
+    position += n;
+    out = out.subspan(n);
+  }
+  return {};
+}
+
+// Headers only: a batch's records are skipped, and so are the blocks that hold nothing else.
+Result<BatchPlace> ColdReader::walk_from(PartitionLog& log, const Segment& segment, uint64_t position,
+                                         const Wanted& wanted) {
+  while (position + protocol::kBatchHeaderBytes <= segment.bytes) {
+    std::array<std::byte, protocol::kBatchHeaderBytes> header;
+    const auto bytes = TRY(cache_.view(log, segment, position));
+    const bool whole = bytes.size() >= header.size();
+    if (!whole) TRY_VOID(copy(log, segment, position, header));
+    const protocol::RecordBatchView batch(whole ? bytes.first<protocol::kBatchHeaderBytes>()
+                                                : std::span(std::as_const(header)));
+    const int64_t total = batch.total_bytes();
+    if (batch.magic() != protocol::kMagic2 || total < static_cast<int64_t>(header.size()) ||
+        batch.last_offset_delta() < 0 || position + static_cast<uint64_t>(total) > segment.bytes)
+      return fail(Errc::kCorrupt);
+    if (wanted(batch))
+      return BatchPlace{position, static_cast<uint32_t>(total), batch.base_offset(), batch.last_offset() + 1};
+    position += static_cast<uint64_t>(total);
+  }
+  return fail(Errc::kNotFound);
+}
+
+Result<BatchPlace> ColdReader::find(PartitionLog& log, const Segment& segment, Offset offset) {
+  const SegmentIndex* index = TRY(indexes_.get(log, segment));
+  const auto place = index->floor(offset);
+  return walk_from(log, segment, place.position,
+                   [&](const protocol::RecordBatchView& batch) { return batch.last_offset() >= offset; });
+}
+
+Result<ReadCursor> ColdReader::plan(PartitionLog& log, const Segment& segment, Offset from, uint64_t max_bytes,
+                                    bool at_least_one) {
+  const BatchPlace batch = TRY(find(log, segment, from));
+  ReadCursor cursor{
+      .log = log.id, .batch = batch.base, .cold = true, .segment = segment.base, .position = batch.position};
+  if (batch.bytes > max_bytes) {
+    cursor.remaining = at_least_one ? batch.bytes : 0;
+  } else {
+    cursor.remaining = std::min(max_bytes, segment.bytes - batch.position);
+  }
+  return cursor;
+}
+
+Result<TimeAndOffset> ColdReader::find_by_time(PartitionLog& log, const Segment& segment, int64_t t) {
+  const SegmentIndex* index = TRY(indexes_.get(log, segment));
+  const auto position = index->first_interval_with_time(t);
+  if (!position) return fail(Errc::kNotFound);
+  for (uint64_t from = *position;;) {
+    const BatchPlace place = TRY(walk_from(log, segment, from, [&](const protocol::RecordBatchView& batch) {
+      return batch.max_timestamp() >= t && batch.last_offset() >= log.log_start_offset;
+    }));
+    std::vector<std::byte> batch(place.bytes);
+    TRY_VOID(copy(log, segment, place.position, batch));
+    if (const auto found = first_at_or_after(batch, t, log.log_start_offset)) return *found;
+    from = place.position + place.bytes;  // all that is late enough in it lies below the log's start
+  }
+}
+
+std::optional<TimeAndOffset> first_at_or_after(std::span<const std::byte> bytes, int64_t t, Offset from) {
+  const protocol::RecordBatchView batch = protocol::view_of(bytes);
+  if (batch.compression() == protocol::Compression::kNone && !batch.log_append_time()) {
+    protocol::RecordReader reader(bytes.subspan(protocol::kBatchHeaderBytes));
+    while (!reader.at_end()) {
+      const auto record = reader.next();
+      if (!record) break;
+      const int64_t timestamp = batch.base_timestamp() + record->timestamp_delta;
+      const Offset offset = batch.base_offset() + record->offset_delta;
+      if (timestamp >= t && offset >= from) return TimeAndOffset{offset, timestamp};
+    }
+    return std::nullopt;
+  }
+  // Compressed: the batch holds it; its first offset is the last place that is certainly not behind it.
+  return TimeAndOffset{std::max(batch.base_offset(), from), batch.max_timestamp()};
+}
+
+}  // namespace penstock::storage

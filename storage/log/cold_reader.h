@@ -1,0 +1,44 @@
+// ColdReader: finds batches in segments: by offset for a fetch or a truncation, by time for ListOffsets. An index gives
+// a place at or before the batch, and the headers from there on lead to it. Everything it looks at comes out of the
+// ColdCache, checked; kWouldBlock means that it is being read. Owned by one lcore.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "storage/api/store.h"
+#include "storage/log/cold_cache.h"
+#include "storage/log/index_loader.h"
+#include "storage/log/shard.h"
+#include "storage/segment/segment_scan.h"
+
+namespace penstock::storage {
+
+class ColdReader {
+ public:
+  ColdReader(ColdCache& cache, IndexLoader& indexes) : cache_(cache), indexes_(indexes) {}
+
+  // The batch of segment that holds offset (or the first behind it). kNotFound: none does.
+  Result<BatchPlace> find(PartitionLog& log, const Segment& segment, Offset offset);
+  // A cursor for a fetch from offset on, within segment; see Store::plan_read.
+  Result<ReadCursor> plan(PartitionLog& log, const Segment& segment, Offset from, uint64_t max_bytes,
+                          bool at_least_one);
+  // The first record of segment, from the log's start on, whose timestamp is at least t. kNotFound: none is.
+  Result<TimeAndOffset> find_by_time(PartitionLog& log, const Segment& segment, int64_t t);
+  // Copies the segment's bytes [position, position + out.size()).
+  Result<void> copy(PartitionLog& log, const Segment& segment, uint64_t position, std::span<std::byte> out);
+
+ private:
+  using Wanted = std::function<bool(const protocol::RecordBatchView&)>;
+  Result<BatchPlace> walk_from(PartitionLog& log, const Segment& segment, uint64_t position, const Wanted& wanted);
+
+  ColdCache& cache_;
+  IndexLoader& indexes_;
+};
+
+// The first record of a whole batch, at or behind from, whose timestamp is at least t; nothing if there is none.
+// Compressed, or with the broker's time: its first.
+std::optional<TimeAndOffset> first_at_or_after(std::span<const std::byte> batch, int64_t t, Offset from);
+
+}  // namespace penstock::storage

@@ -1,0 +1,417 @@
+#include "storage/log/destager.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/crc32c.h"
+
+namespace penstock::storage {
+
+Destager::Destager(Shard& shard, SegmentFiles& files, std::span<std::byte> memory, Sealed sealed)
+    : shard_(shard), files_(files), sealed_(std::move(sealed)), block_(shard.disk.block_bytes()), jobs_(kBuffers) {
+  CHECK(memory.size() >= memory_bytes());
+  for (size_t i = 0; i < jobs_.size(); ++i) {
+    jobs_[i].owner = this;
+    jobs_[i].buffer = memory.subspan(i * kBufferBytes, kBufferBytes);
+    jobs_[i].on_done = done;
+  }
+}
+
+// ---------------------------------------------------------------- which logs wait
+
+void Destager::appended(PartitionLog& log) {
+  unstaged_bytes_ += log.batches.back().bytes;
+  if (!log.dirty_at) set_dirty(log);
+  if (log.unstaged_bytes >= kMuch && !log.queued) {
+    log.queued = true;
+    queue_.push_back(log.id);
+  }
+}
+
+void Destager::set_dirty(PartitionLog& log) {
+  const size_t first = log.find(log.written);
+  std::optional<Lsn> at;
+  if (first < log.batches.size() && !log.dropped) at = log.batches[first].at;
+  if (at == log.dirty_at) return;
+  if (log.dirty_at) dirty_.erase(*log.dirty_at);
+  if (at) dirty_.emplace(*at, &log);
+  log.dirty_at = at;
+}
+
+void Destager::look_again(PartitionLog& log) {
+  uint64_t unstaged = 0;
+  for (size_t i = log.find(log.staged); i < log.batches.size(); ++i) unstaged += log.batches[i].bytes;
+  unstaged -= std::min<uint64_t>(unstaged, log.staged_skip);
+  unstaged_bytes_ = unstaged_bytes_ - log.unstaged_bytes + unstaged;
+  log.unstaged_bytes = unstaged;
+  set_dirty(log);
+}
+
+void Destager::forget(PartitionLog& log) {
+  unstaged_bytes_ -= log.unstaged_bytes;
+  log.unstaged_bytes = 0;
+  if (log.dirty_at) dirty_.erase(*log.dirty_at);
+  log.dirty_at.reset();
+}
+
+bool Destager::under_pressure(Lsn oldest) const {
+  return write_all_ || shard_.ring->head() - oldest > shard_.ring->memory().bytes() / 2;
+}
+
+// ---------------------------------------------------------------- a turn
+
+void Destager::run() {
+  if (shard_.poisoned) return;
+  if (jobs_busy_ > 0) {
+    for (DestageJob& job : jobs_) {
+      if (job.state == DestageJob::State::kRelogging && shard_.ring->durable() >= job.relog_end) write(job);
+    }
+  }
+  if (queue_.empty() && !under_pressure(oldest_dirty(shard_.ring->head()))) return;
+  if ((no_space_ || failures_waiting_) && shard_.clock.monotonic() < retry_at_) return;
+  failures_waiting_ = false;
+  begin_from_queue();
+  begin_oldest();
+}
+
+void Destager::begin_from_queue() {
+  for (size_t looks = queue_.size(); looks > 0 && jobs_busy_ < kBuffers; --looks) {
+    const LogId id = queue_.front();
+    queue_.pop_front();
+    PartitionLog* log = shard_.find(id);
+    if (log == nullptr) continue;
+    log->queued = false;
+    while (log->unstaged_bytes >= kMuch && jobs_busy_ < kBuffers && begin(*log, false)) {
+    }
+    if (log->unstaged_bytes < kMuch) continue;
+    log->queued = true;
+    queue_.push_back(id);
+  }
+}
+
+// The logs that hold the ring's tail, oldest first. Those whose turn it is not yet (a file is being opened, a write is
+// under way) are passed over, but not many of them: the map may hold every log there is.
+void Destager::begin_oldest() {
+  size_t passed = 0;
+  constexpr size_t kPassedMax = 4 * kBuffers;
+  for (auto it = dirty_.begin(); it != dirty_.end() && jobs_busy_ < kBuffers && passed < kPassedMax;) {
+    PartitionLog& log = *it->second;
+    if (it->first >= shard_.ring->durable() || !under_pressure(it->first)) return;
+    ++it;  // begin() may change the place of its log, of no other
+    if (log.jobs > 0 || !begin(log, true)) ++passed;
+  }
+}
+
+// True if a job was begun.
+bool Destager::begin(PartitionLog& log, bool to_the_byte) {
+  if (log.rewinding || log.truncate_to || log.dropped) return false;
+  if (log.segments.empty()) log.segments.push_back({.base = log.staged});
+  if (log.open == nullptr) log.open = std::make_unique<OpenSegment>(log.segments.back().base);
+  if (!roll_if_full(log)) return false;
+  const size_t head = log.open->staged % block_;
+  if (head > 0 && log.jobs > 0) return false;  // the block before is still under way
+  const size_t first = log.find(log.staged);
+  if (first >= log.batches.size() || log.batches[first].next_offset() > log.durable) return false;
+  const Offset base = log.segments.back().base;
+  const auto file = files_.acquire(log.id, base, SegmentFiles::Want::kWrite);
+  if (!file) {
+    if (file.error().code == Errc::kWouldBlock) return false;
+    no_space_ = no_space_ || file.error().code == Errc::kNoSpace;
+    failures_waiting_ = true;
+    retry_at_ = shard_.clock.monotonic() + kRetryAfter;
+    shard_.counters.add(Metric::destage_failures);
+    return false;
+  }
+  DestageJob& job = *std::ranges::find(jobs_, DestageJob::State::kFree, &DestageJob::state);
+  jobs_busy_ += 1;
+  job.log = &log;
+  job.file = *file;
+  job.segment = base;
+  job.to_the_byte = to_the_byte;
+  job.head_bytes = head;
+  job.at = log.open->staged - head;
+  job.behind = nullptr;
+  (log.last_job == nullptr ? log.first_job : log.last_job->behind) = &job;
+  log.last_job = &job;
+  log.jobs += 1;
+  if (head > 0) {
+    prepare_head(job);
+  } else {
+    write(job);
+  }
+  return job.state != DestageJob::State::kFree;
+}
+
+// False: the segment is full, and the next one has to wait until this one's writes are done.
+bool Destager::roll_if_full(PartitionLog& log) {
+  const size_t first = log.find(log.staged);
+  if (log.staged_skip > 0 || first >= log.batches.size()) return true;
+  if (!ends_segment(log, log.batches[first], log.open->staged)) return true;
+  if (log.jobs > 0) return false;
+  sealed_(log, log.segments.back(), std::move(log.open));
+  log.segments.push_back({.base = log.staged});
+  log.open = std::make_unique<OpenSegment>(log.staged);
+  shard_.counters.add(Metric::segments_rolled);
+  return true;
+}
+
+// Kafka rolls before a batch that would make the segment too large, too old, or its offsets too far apart.
+bool Destager::ends_segment(const PartitionLog& log, const BatchRef& next, uint64_t position) const {
+  if (position == 0) return false;
+  const Segment& segment = log.segments.back();
+  const Offset last = next.base_offset + next.last_offset_delta;
+  return position + next.bytes > log.config.segment_bytes || last - segment.base > SegmentIndex::kMostRelativeOffset ||
+         (segment.first_timestamp != protocol::kNoTimestamp &&
+          next.max_timestamp - segment.first_timestamp > log.config.segment_ms);
+}
+
+// ---------------------------------------------------------------- the head of a block
+
+void Destager::prepare_head(DestageJob& job) {
+  PartitionLog& log = *job.log;
+  const auto head = job.buffer.first(job.head_bytes);
+  if (log.open->head.size() == head.size()) {
+    std::ranges::copy(log.open->head, head.begin());
+    return relog(job);
+  }
+  if (head_from_memory(log, head)) return relog(job);
+  job.state = DestageJob::State::kReadingHead;
+  job.kind = DiskOp::Kind::kRead;
+  job.memory = job.buffer.first(block_);
+  shard_.counters.add(Metric::destage_head_reads);
+  shard_.disk.submit(job);
+}
+
+// The bytes before log.staged, if the batches that they belong to are still in memory.
+bool Destager::head_from_memory(const PartitionLog& log, std::span<std::byte> head) const {
+  const Lsn floor = shard_.ring->memory_floor();
+  size_t i = log.find(log.staged);
+  if (log.staged_skip > 0) return false;  // only after a failed write: rare enough to read the block
+  for (size_t left = head.size(); left > 0;) {
+    if (i == 0 || log.batches[i - 1].at < floor) return false;
+    const BatchRef& batch = log.batches[--i];
+    const uint64_t n = std::min<uint64_t>(left, batch.bytes);
+    std::array<std::span<const std::byte>, 3> pieces;
+    const size_t count = shard_.ring->memory().view(batch.at, batch.bytes - n, n, pieces);
+    std::byte* to = head.data() + (left - n);
+    for (const auto& piece : std::span(pieces).first(count)) {
+      std::memcpy(to, piece.data(), piece.size());
+      to += piece.size();
+    }
+    left -= n;
+  }
+  return true;
+}
+
+void Destager::relog(DestageJob& job) {
+  PartitionLog& log = *job.log;
+  const std::span<const std::byte> head = job.buffer.first(job.head_bytes);
+  if (crc32c(0, head) != log.open->head_crc) {
+    LOG_ERROR("log %llu: the last block of segment %lld does not hold what was written to it: reading it back failed",
+              static_cast<unsigned long long>(log.id.value()), static_cast<long long>(job.segment.value()));
+    return failed(job);
+  }
+  if (!shard_.ring->room_for_small(RelogLayout::end + head.size())) return failed(job);  // tried again when there is
+  job.relog_end = shard_.ring->append(log.id, RelogEntry{job.segment, job.at, head});
+  shard_.counters.add(Metric::bytes_relogged, head.size());
+  job.state = DestageJob::State::kRelogging;
+}
+
+// ---------------------------------------------------------------- the write
+
+// How many bytes of batches the job takes: all that is durable and fits, to the segment's end at most; whole blocks
+// unless it goes to the byte or to that end.
+uint64_t Destager::plan_bytes(DestageJob& job) const {
+  const PartitionLog& log = *job.log;
+  const uint64_t room = job.buffer.size() - job.head_bytes;
+  uint64_t position = log.open->staged;
+  uint64_t bytes = 0;
+  bool at_end = false;
+  uint32_t skip = log.staged_skip;
+  for (size_t i = log.find(log.staged); i < log.batches.size() && bytes < room; ++i) {
+    const BatchRef& batch = log.batches[i];
+    if (batch.next_offset() > log.durable) break;
+    at_end = skip == 0 && ends_segment(log, batch, position);
+    if (at_end) break;
+    bytes += batch.bytes - skip;
+    position += batch.bytes - skip;
+    skip = 0;
+  }
+  if (bytes > room || !(job.to_the_byte || at_end)) {
+    bytes = std::min(bytes, room);
+    bytes -= std::min<uint64_t>(bytes, (job.head_bytes + bytes) % block_);
+  }
+  return bytes;
+}
+
+void Destager::copy_batches(DestageJob& job, uint64_t bytes) {
+  PartitionLog& log = *job.log;
+  OpenSegment& open = *log.open;
+  Segment& segment = log.segments.back();
+  std::span<std::byte> to = job.buffer.subspan(job.head_bytes, bytes);
+  job.max_timestamp = segment.max_timestamp;
+  std::array<std::span<const std::byte>, 4> pieces;
+  for (size_t i = log.find(log.staged); !to.empty();) {
+    const BatchRef& batch = log.batches[i];
+    if (log.staged_skip == 0) {
+      open.index.add_batch(open.staged, batch.base_offset, batch.max_timestamp);
+      if (segment.first_timestamp == protocol::kNoTimestamp) segment.first_timestamp = batch.max_timestamp;
+    }
+    const uint64_t n = std::min<uint64_t>(batch.bytes - log.staged_skip, to.size());
+    for (uint64_t copied = 0; copied < n;) {
+      const size_t count = shard_.ring->memory().view(batch.at, log.staged_skip + copied, n - copied, pieces);
+      for (const auto& piece : std::span(pieces).first(count)) {
+        open.index.copy_into(to, piece);
+        to = to.subspan(piece.size());
+        copied += piece.size();
+      }
+    }
+    open.staged += n;
+    log.staged_skip += static_cast<uint32_t>(n);
+    job.max_timestamp = std::max(job.max_timestamp, batch.max_timestamp);
+    if (log.staged_skip < batch.bytes) break;
+    log.staged = batch.next_offset();
+    log.staged_skip = 0;
+    ++i;
+  }
+  log.unstaged_bytes -= bytes;
+  unstaged_bytes_ -= bytes;
+  shard_.counters.add(Metric::bytes_staged, bytes);
+}
+
+void Destager::write(DestageJob& job) {
+  PartitionLog& log = *job.log;
+  const uint64_t bytes = log.rewinding || log.dropped ? 0 : plan_bytes(job);
+  if (bytes == 0) return take_back(job);
+  copy_batches(job, bytes);
+  const uint64_t used = job.head_bytes + bytes;
+  const uint64_t whole = align_up(used, block_);
+  std::memset(job.buffer.data() + used, 0, whole - used);
+  job.end = log.open->staged;
+  job.next = log.staged;
+  job.skip = log.staged_skip;
+  job.segment_bytes = job.end - job.skip;
+  job.interval_crc = log.open->index.running_crc();
+  const uint64_t tail = align_down(used, block_);
+  job.head_crc = crc32c(0, job.buffer.subspan(tail, used - tail));
+  job.kind = DiskOp::Kind::kWrite;
+  job.may_block = true;  // the file may have to grow: that waits for the file system
+  job.memory = job.buffer.first(whole);
+  job.state = DestageJob::State::kWriting;
+  shard_.disk.submit(job);
+}
+
+// ---------------------------------------------------------------- the end of a job
+
+void Destager::done(DiskOp& op) {
+  auto& job = static_cast<DestageJob&>(op);
+  Destager& destager = *job.owner;
+  if (job.state == DestageJob::State::kReadingHead) {
+    if (job.result < static_cast<int64_t>(job.head_bytes)) return destager.failed(job);
+    return destager.relog(job);
+  }
+  if (job.result != static_cast<int64_t>(job.memory.size())) {
+    destager.no_space_ = job.result == -ENOSPC || job.result == -EDQUOT;
+    return destager.failed(job);
+  }
+  destager.no_space_ = false;
+  destager.bytes_written_ += job.memory.size();
+  destager.shard_.counters.add(Metric::segment_bytes_written, job.memory.size());
+  job.state = DestageJob::State::kDone;
+  destager.shard_.unflushed.emplace(job.log->id, job.segment);
+  destager.settle(*job.log);
+}
+
+// A job that found nothing to write after all.
+void Destager::take_back(DestageJob& job) {
+  PartitionLog& log = *job.log;
+  CHECK(log.last_job == &job);
+  if (log.first_job == &job) {
+    log.first_job = log.last_job = nullptr;
+  } else {
+    DestageJob* before = log.first_job;
+    while (before->behind != &job) before = before->behind;
+    before->behind = nullptr;
+    log.last_job = before;
+  }
+  free(job);
+  log.jobs -= 1;
+  settle(log);
+}
+
+void Destager::failed(DestageJob& job) {
+  job.state = DestageJob::State::kFailed;
+  shard_.counters.add(Metric::destage_failures);
+  if (!failures_waiting_)
+    LOG_WARN("log %llu: writing segment %lld failed (result %lld): it stays in the ring and is tried again%s",
+             static_cast<unsigned long long>(job.log->id.value()), static_cast<long long>(job.segment.value()),
+             static_cast<long long>(job.result), no_space_ ? "; the drive is full: free some space" : "");
+  failures_waiting_ = true;
+  retry_at_ = shard_.clock.monotonic() + kRetryAfter;
+  job.log->rewinding = true;
+  settle(*job.log);
+}
+
+// Takes finished jobs off the log's front, in order; after a failure waits for all and begins again from what is sure.
+void Destager::settle(PartitionLog& log) {
+  using State = DestageJob::State;
+  while (log.first_job != nullptr && !log.rewinding && log.first_job->state == State::kDone) {
+    DestageJob& job = *log.first_job;
+    apply(log, job);
+    log.first_job = job.behind;
+    if (log.first_job == nullptr) log.last_job = nullptr;
+    log.jobs -= 1;
+    free(job);
+  }
+  if (!log.rewinding) return;
+  for (const DestageJob* job = log.first_job; job != nullptr; job = job->behind)
+    if (job->state == State::kWriting || job->state == State::kReadingHead) return;
+  rewind(log);
+}
+
+void Destager::apply(PartitionLog& log, const DestageJob& job) {
+  OpenSegment& open = *log.open;
+  Segment& segment = log.segments.back();
+  CHECK(segment.base == job.segment && job.end >= open.written);
+  open.written = job.end;
+  open.written_crc = job.interval_crc;
+  open.head_crc = job.head_crc;
+  open.head = {};
+  segment.bytes = job.segment_bytes;
+  segment.max_timestamp = job.max_timestamp;
+  log.written = job.next;
+  log.written_skip = job.skip;
+  set_dirty(log);
+}
+
+void Destager::rewind(PartitionLog& log) {
+  while (log.first_job != nullptr) {
+    DestageJob& job = *log.first_job;
+    log.first_job = job.behind;
+    free(job);
+  }
+  log.last_job = nullptr;
+  log.jobs = 0;
+  log.rewinding = false;
+  OpenSegment& open = *log.open;
+  log.staged = log.written;
+  log.staged_skip = log.written_skip;
+  if (open.staged > open.written) open.index.cut(open.written, open.written_crc);
+  open.staged = open.written;
+  look_again(log);
+  if (log.unstaged_bytes >= kMuch && !log.queued) {
+    log.queued = true;
+    queue_.push_back(log.id);
+  }
+}
+
+void Destager::free(DestageJob& job) {
+  files_.release(job.log->id, job.segment);
+  job.state = DestageJob::State::kFree;
+  job.log = nullptr;
+  jobs_busy_ -= 1;
+}
+
+}  // namespace penstock::storage

@@ -1,0 +1,269 @@
+#include "storage/log/index_loader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "storage/segment/segment_path.h"
+
+namespace penstock::storage {
+namespace {
+
+constexpr size_t kTasksMax = 4;
+constexpr size_t kPieceBytes = 256 * kKiB;
+constexpr uint64_t kSidecarBytesMax = 64 * kMiB;  // of a segment of 2 GiB, with a hundred thousand producers: less
+
+std::span<std::byte> aligned_span(std::vector<std::byte>& holder, size_t bytes, size_t block) {
+  holder.resize(bytes + block);
+  const auto address = reinterpret_cast<uintptr_t>(holder.data());
+  return {holder.data() + (align_up(address, block) - address), bytes};
+}
+
+}  // namespace
+
+struct IndexLoader::Task {
+  enum class Step : uint8_t { kOpenSidecar, kReadSidecar, kOpenLog, kScan, kTail, kDone };
+  struct File : FileOp {
+    Task* task;
+  };
+  struct Read : DiskOp {
+    Task* task;
+  };
+
+  IndexLoader* owner;
+  Key key;
+  uint64_t bytes;  // the index is wanted up to here
+  Step step = Step::kOpenSidecar;
+  bool waits = false;   // an op is under way
+  bool orphan = false;  // nobody wants it any more
+  bool holds_file = false;
+  bool ends_in_batch = false;  // of an open segment: its last batch may not be whole
+  bool tail_begun = false;
+  File file;
+  File close;
+  Read read;
+  std::vector<std::byte> holder;
+  std::span<std::byte> memory;
+  std::optional<SegmentScan> scan;
+  std::optional<SegmentIndex> begun;  // what the scan has found
+};
+
+IndexLoader::IndexLoader(Shard& shard, SegmentFiles& files, uint64_t bytes_max, Rebuilt rebuilt)
+    : shard_(shard), files_(files), bytes_max_(bytes_max), rebuilt_(std::move(rebuilt)) {}
+IndexLoader::~IndexLoader() = default;
+
+Result<const SegmentIndex*> IndexLoader::get(PartitionLog& log, const Segment& segment) {
+  const Key key{log.id, segment.base};
+  if (damaged_.contains(key)) return fail(Errc::kCorrupt);
+  if (log.is_open(segment)) {
+    SegmentIndex& index = log.open->index;
+    if (index.known_from() == 0) return &index;
+    const auto found = by_key_.find(key);
+    if (found == by_key_.end()) return start(log, segment, index.known_from());
+    const bool joined = index.prepend(found->second->index);
+    forget(log.id, segment.base);
+    if (joined) return &index;
+    damaged_.insert(key);  // what is there now is not what this life's index was begun behind
+    return fail(Errc::kCorrupt);
+  }
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return start(log, segment, segment.bytes);
+  if (found->second->index.bytes() < segment.bytes) {
+    forget(log.id, segment.base);
+    return start(log, segment, segment.bytes);
+  }
+  held_.splice(held_.end(), held_, found->second);
+  return &found->second->index;
+}
+
+void IndexLoader::put(LogId log, SegmentIndex index) {
+  if (index.known_from() > 0) return;  // only its end is known: read it again when it is wanted
+  insert({log, index.base()}, std::move(index));
+}
+
+void IndexLoader::insert(Key key, SegmentIndex index) {
+  forget(key.first, key.second);
+  bytes_ += index.memory_bytes();
+  by_key_[key] = held_.insert(held_.end(), Held{key, std::move(index)});
+  while (bytes_ > bytes_max_ && held_.size() > 1) {
+    const Key oldest = held_.front().key;
+    forget(oldest.first, oldest.second);
+  }
+}
+
+void IndexLoader::forget(LogId log, Offset base) {
+  const Key key{log, base};
+  damaged_.erase(key);
+  for (const auto& task : tasks_)
+    if (task->key == key) task->orphan = true;
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return;
+  bytes_ -= found->second->index.memory_bytes();
+  held_.erase(found->second);
+  by_key_.erase(found);
+}
+
+void IndexLoader::forget(LogId log) {
+  for (const auto& task : tasks_)
+    if (task->key.first == log) task->orphan = true;
+  for (auto it = by_key_.lower_bound({log, Offset{INT64_MIN}}); it != by_key_.end() && it->first.first == log;) {
+    const Offset base = it->first.second;
+    ++it;
+    forget(log, base);
+  }
+  std::erase_if(damaged_, [&](const Key& key) { return key.first == log; });
+}
+
+Result<const SegmentIndex*> IndexLoader::start(PartitionLog& log, const Segment& segment, uint64_t bytes) {
+  const Key key{log.id, segment.base};
+  const bool there = std::ranges::any_of(tasks_, [&](const auto& task) { return task->key == key; });
+  if (there || tasks_.size() >= kTasksMax) return fail(Errc::kWouldBlock);
+  auto task = std::make_unique<Task>();
+  task->owner = this;
+  task->key = key;
+  task->bytes = bytes;
+  task->ends_in_batch = log.is_open(segment);
+  task->file.task = task->read.task = task->close.task = task.get();
+  task->file.kind = FileOp::Kind::kOpen;
+  task->file.path = sidecar_path(shard_.folder, log.id, segment.base);
+  task->file.on_done = [](FileOp& op) { static_cast<Task::File&>(op).task->waits = false; };
+  task->close.kind = FileOp::Kind::kClose;
+  task->close.on_done = task->file.on_done;
+  task->read.on_done = [](DiskOp& op) { static_cast<Task::Read&>(op).task->waits = false; };
+  task->waits = true;
+  shard_.disk.submit(static_cast<FileOp&>(task->file));
+  tasks_.push_back(std::move(task));
+  return fail(Errc::kWouldBlock);
+}
+
+void IndexLoader::run() {
+  for (auto it = tasks_.begin(); it != tasks_.end();) {
+    Task& task = **it;
+    while (!task.waits && task.step != Task::Step::kDone) {
+      const auto before = task.step;
+      go_on(task);
+      if (task.step == before && !task.waits) break;  // its file is not open yet
+    }
+    if (task.step != Task::Step::kDone || task.waits) {
+      ++it;
+      continue;
+    }
+    shard_.readable.push_back(task.key.first);
+    it = tasks_.erase(it);
+  }
+}
+
+void IndexLoader::go_on(Task& task) {
+  switch (task.step) {
+    case Task::Step::kOpenSidecar:
+      if (task.file.error || task.file.bytes == 0 || task.file.bytes > kSidecarBytesMax) {
+        task.step = Task::Step::kOpenLog;
+        if (!task.file.error) {
+          task.close.file = task.file.file;
+          task.waits = true;
+          shard_.disk.submit(static_cast<FileOp&>(task.close));
+        }
+        return;
+      }
+      task.memory =
+          aligned_span(task.holder, align_up(task.file.bytes, shard_.disk.block_bytes()), shard_.disk.block_bytes());
+      task.read.kind = DiskOp::Kind::kRead;
+      task.read.file = task.file.file;
+      task.read.memory = task.memory;
+      task.step = Task::Step::kReadSidecar;
+      return read_on(task, 0);
+    case Task::Step::kReadSidecar: return sidecar_read(task);
+    case Task::Step::kOpenLog: return begin_scan(task);
+    case Task::Step::kScan: return scan_more(task);
+    case Task::Step::kTail: return tail_more(task);
+    case Task::Step::kDone: return;
+  }
+}
+
+void IndexLoader::sidecar_read(Task& task) {
+  task.close.file = task.file.file;
+  task.waits = true;
+  shard_.disk.submit(static_cast<FileOp&>(task.close));
+  task.step = Task::Step::kOpenLog;
+  if (task.read.result <= 0) return;
+  auto sidecar = decode_sidecar(task.memory.first(static_cast<size_t>(task.read.result)));
+  if (!sidecar || sidecar->index.base() != task.key.second || sidecar->index.known_from() != 0) return;
+  if (sidecar->index.bytes() == task.bytes) {
+    if (!task.orphan) insert(task.key, std::move(sidecar->index));
+    task.step = Task::Step::kDone;
+  }
+}
+
+void IndexLoader::begin_scan(Task& task) {
+  const auto [log, base] = task.key;
+  if (task.orphan) return finish(task, true);
+  const auto file = files_.acquire(log, base, SegmentFiles::Want::kRead);
+  if (!file) {
+    if (file.error().code != Errc::kWouldBlock) finish(task, false);
+    return;
+  }
+  task.holds_file = true;
+  shard_.counters.add(Metric::index_rebuilds);
+  task.read.file = *file;
+  task.memory = aligned_span(task.holder, kPieceBytes, shard_.disk.block_bytes());
+  task.scan.emplace(SegmentScan::Options{.base = base, .next = base, .limit = task.bytes, .on_batch = {}});
+  task.read.kind = DiskOp::Kind::kRead;
+  task.read.memory = task.memory;
+  task.step = Task::Step::kScan;
+  read_on(task, 0);
+}
+
+void IndexLoader::read_on(Task& task, uint64_t at) {
+  task.read.at = at;
+  task.waits = true;
+  shard_.disk.submit(static_cast<DiskOp&>(task.read));
+}
+
+void IndexLoader::scan_more(Task& task) {
+  const auto got = static_cast<size_t>(std::max<int64_t>(task.read.result, 0));
+  const bool at_end = got < task.memory.size();
+  auto stop = task.scan->feed(task.memory.first(got));
+  if (stop == ScanStop::kRunning && at_end) stop = task.scan->finish();
+  if (stop == ScanStop::kRunning && !task.orphan) return read_on(task, task.read.at + got);
+  const uint64_t good_to = task.scan->position();
+  task.begun = task.scan->take_index();
+  if (task.orphan || good_to == task.bytes) return finish(task, true);
+  // An open segment's last write may have ended inside a batch: the rest of it was in the ring.
+  if (stop != ScanStop::kTorn || at_end || !task.ends_in_batch) return finish(task, false);
+  task.step = Task::Step::kTail;
+  read_on(task, align_down(good_to, shard_.disk.block_bytes()));
+}
+
+// The bytes of the last batch as far as it was written; it cannot be checked, but by whoever reads it whole later.
+void IndexLoader::tail_more(Task& task) {
+  SegmentIndex& index = *task.begun;
+  const auto got = static_cast<uint64_t>(std::max<int64_t>(task.read.result, 0));
+  const uint64_t end = std::min(task.read.at + got, task.bytes);
+  if (end <= index.bytes()) return finish(task, false);
+  const auto bytes = task.memory.subspan(index.bytes() - task.read.at, end - index.bytes());
+  if (!std::exchange(task.tail_begun, true) && bytes.size() >= protocol::kBatchHeaderBytes) {
+    const auto batch = protocol::view_of(bytes);
+    index.add_batch(index.bytes(), batch.base_offset(), batch.max_timestamp());
+  }
+  index.add_bytes(bytes);
+  if (end == task.bytes) return finish(task, true);
+  read_on(task, align_down(end, shard_.disk.block_bytes()));
+}
+
+void IndexLoader::finish(Task& task, bool good) {
+  const auto [log, base] = task.key;
+  if (task.holds_file) files_.release(log, base);
+  task.holds_file = false;
+  task.step = Task::Step::kDone;
+  if (task.orphan) return;
+  if (good) {
+    if (rebuilt_) rebuilt_(log, *task.begun);
+    return insert(task.key, *std::move(task.begun));
+  }
+  damaged_.insert(task.key);
+  shard_.counters.add(Metric::segments_damaged);
+  LOG_ERROR("segment %s is damaged at byte %llu: what lies there is not served; see penstock log verify",
+            segment_path(shard_.folder, log, base).c_str(),
+            static_cast<unsigned long long>(task.begun ? task.begun->bytes() : 0));
+}
+
+}  // namespace penstock::storage

@@ -1,0 +1,109 @@
+#include "storage/log/janitor.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "storage/segment/segment_path.h"
+
+namespace penstock::storage {
+namespace {
+
+constexpr size_t kTasksMax = 8;
+
+}  // namespace
+
+struct Janitor::Task : FileOp {
+  Work work;
+  bool back = false;
+};
+
+Janitor::Janitor(Shard& shard) : shard_(shard) {}
+Janitor::~Janitor() = default;
+
+void Janitor::remove_segment(LogId log, Offset base, uint64_t slots_begun) {
+  waiting_.push_back({log, base, slots_begun + 1});
+}
+
+void Janitor::slot_durable(uint64_t number) {
+  for (; !waiting_.empty() && waiting_.front().slot <= number; waiting_.pop_front()) {
+    const Waiting& w = waiting_.front();
+    // The log may have come to the same base again: after a truncation, what is there now is in use.
+    PartitionLog* log = shard_.find(w.log);
+    if (log != nullptr && log->find_segment(w.base) != nullptr) continue;
+    queue_.push_back({.what = What::kUnlink, .path = segment_path(shard_.folder, w.log, w.base)});
+    queue_.push_back({.what = What::kUnlink, .path = sidecar_path(shard_.folder, w.log, w.base)});
+    shard_.counters.add(Metric::segments_deleted);
+  }
+}
+
+void Janitor::remove_log(LogId log) { queue_.push_back({.what = What::kListLog, .log = log, .all = true}); }
+
+void Janitor::sweep(std::function<bool(LogId)> foreign) {
+  foreign_ = std::move(foreign);
+  queue_.push_back({.what = What::kListAll});
+}
+
+void Janitor::run() {
+  for (auto it = tasks_.begin(); it != tasks_.end();) {
+    if (!(*it)->back) {
+      ++it;
+      continue;
+    }
+    done((*it)->work, **it);
+    it = tasks_.erase(it);
+  }
+  while (!queue_.empty() && tasks_.size() < kTasksMax) {
+    auto task = std::make_unique<Task>();
+    task->work = std::move(queue_.front());
+    queue_.pop_front();
+    const Work& work = task->work;
+    switch (work.what) {
+      case What::kUnlink: task->kind = FileOp::Kind::kUnlink; break;
+      case What::kListLog:
+      case What::kListAll: task->kind = FileOp::Kind::kList; break;
+      case What::kRemoveDir: task->kind = FileOp::Kind::kRemoveDir; break;
+    }
+    task->path = work.what == What::kUnlink    ? work.path
+                 : work.what == What::kListAll ? logs_path(shard_.folder)
+                                               : log_path(shard_.folder, work.log);
+    task->on_done = [](FileOp& op) { static_cast<Task&>(op).back = true; };
+    shard_.disk.submit(static_cast<FileOp&>(*task));
+    tasks_.push_back(std::move(task));
+  }
+}
+
+void Janitor::done(const Work& work, const FileOp& op) {
+  if (op.error && op.error->code != Errc::kNotFound) {
+    LOG_WARN("cannot delete %s (errno %d): it keeps its space until the next start", op.path.c_str(),
+             op.error->os_errno);
+    return;
+  }
+  if (op.error) return;
+  if (work.what == What::kListAll) listed_all(op);
+  if (work.what == What::kListLog) listed_log(work, op);
+}
+
+void Janitor::listed_all(const FileOp& op) {
+  for (const std::string& name : op.names) {
+    const auto log = parse_log_name(name);
+    if (!log || foreign_(*log)) continue;
+    queue_.push_back({.what = What::kListLog, .log = *log, .all = shard_.find(*log) == nullptr});
+  }
+}
+
+void Janitor::listed_log(const Work& work, const FileOp& op) {
+  PartitionLog* log = shard_.find(work.log);
+  if (log == nullptr && !work.all) return;  // deleted meanwhile: that has its own removal
+  for (const std::string& name : op.names) {
+    const auto file = parse_segment_name(name);
+    const bool in_use = log != nullptr && file && log->find_segment(file->base) != nullptr;
+    const bool waits = file && std::ranges::any_of(waiting_, [&](const Waiting& w) {
+                         return w.log == work.log && w.base == file->base;
+                       });
+    if (in_use || (waits && !work.all) || (!file && !work.all)) continue;
+    queue_.push_back({.what = What::kUnlink, .path = op.path + "/" + name});
+  }
+  if (work.all) queue_.push_back({.what = What::kRemoveDir, .log = work.log});
+}
+
+}  // namespace penstock::storage

@@ -1,0 +1,113 @@
+#include "storage/log/scrubber.h"
+
+#include <algorithm>
+
+#include "storage/segment/segment_path.h"
+
+namespace penstock::storage {
+namespace {
+
+// Between two rounds, and when there is nothing to check yet.
+constexpr Nanos kRest = 10 * kSecond;
+constexpr Nanos kAskAgain = 10 * kMillisecond;
+
+}  // namespace
+
+Scrubber::Scrubber(Shard& shard, SegmentFiles& files, IndexLoader& indexes, std::span<std::byte> memory)
+    : shard_(shard),
+      files_(files),
+      indexes_(indexes),
+      per_second_(static_cast<uint64_t>(shard.options.scrub_bytes_per_second)),
+      memory_(memory) {
+  read_.owner = this;
+  read_.kind = DiskOp::Kind::kRead;
+  read_.on_done = [](DiskOp& op) { static_cast<Read&>(op).owner->check(); };
+  next_at_ = shard.clock.monotonic() + kRest;
+}
+
+void Scrubber::run() {
+  if (per_second_ == 0 || read_.in_flight || shard_.poisoned) return;
+  const Nanos now = shard_.clock.monotonic();
+  if (now < next_at_) return;
+  if (!segment_ && !next_segment()) {
+    next_at_ = now + (round_.empty() ? kRest : kAskAgain);
+    return;
+  }
+  if (!begin_read()) next_at_ = now + kAskAgain;
+}
+
+// The next sealed segment that was not found damaged; false if there is none this moment.
+bool Scrubber::next_segment() {
+  if (round_.empty()) {
+    for (const auto& [id, log] : shard_.logs)
+      if (log->segments.size() > 1) round_.push_back(id);
+    std::ranges::sort(round_, std::greater<>());
+    behind_ = Offset{-1};
+    if (round_.empty()) return false;
+  }
+  constexpr size_t kLogsATurn = 64;
+  for (size_t i = 0; i < kLogsATurn && !round_.empty(); ++i) {
+    if (const PartitionLog* log = shard_.find(round_.back())) {
+      for (const Segment& segment : log->segments) {
+        if (segment.base <= behind_ || segment.damaged || segment.bytes == 0 || &segment == &log->segments.back())
+          continue;
+        segment_ = segment.base;
+        position_ = 0;
+        return true;
+      }
+    }
+    round_.pop_back();
+    behind_ = Offset{-1};
+  }
+  return false;
+}
+
+bool Scrubber::begin_read() {
+  PartitionLog* log = shard_.find(round_.back());
+  const Segment* segment = log == nullptr ? nullptr : log->find_segment(*segment_);
+  if (segment == nullptr || position_ >= segment->bytes || log->is_open(*segment)) {
+    behind_ = *segment_;
+    segment_.reset();
+    return true;
+  }
+  const auto index = indexes_.get(*log, *segment);
+  const auto file = index ? files_.acquire(log->id, segment->base, SegmentFiles::Want::kRead)
+                          : Result<FileHandle>(std::unexpected(index.error()));
+  if (!file) {
+    if (file.error().code == Errc::kWouldBlock) return false;
+    behind_ = *segment_;  // whoever found out has told the operator
+    segment_.reset();
+    return true;
+  }
+  read_.log = log->id;
+  read_.segment = segment->base;
+  read_.bytes = std::min(kReadBytes, segment->bytes - position_);
+  read_.DiskOp::file = *file;
+  read_.at = position_;
+  read_.memory = memory_.first(align_up(read_.bytes, shard_.disk.block_bytes()));
+  next_at_ = shard_.clock.monotonic() + static_cast<Nanos>(read_.bytes * kSecond / per_second_);
+  shard_.disk.submit(static_cast<DiskOp&>(read_));
+  return true;
+}
+
+void Scrubber::check() {
+  files_.release(read_.log, read_.segment);
+  PartitionLog* log = shard_.find(read_.log);
+  Segment* segment = log == nullptr ? nullptr : log->find_segment(read_.segment);
+  if (segment == nullptr || log->is_open(*segment) || !segment_) return;
+  const auto index = indexes_.get(*log, *segment);
+  if (!index) return;  // forgotten meanwhile: this piece is read again
+  shard_.counters.add(Metric::scrubbed_bytes, read_.bytes);
+  const bool whole = read_.result >= static_cast<int64_t>(read_.bytes);
+  if (whole && (*index)->verify(read_.at, memory_.first(read_.bytes))) {
+    position_ += read_.bytes;
+    return;
+  }
+  segment->damaged = true;
+  shard_.counters.add(Metric::segments_damaged);
+  LOG_ERROR("segment %s is damaged between bytes %llu and %llu: what lies there is not served; see penstock log verify",
+            segment_path(shard_.folder, log->id, segment->base).c_str(), static_cast<unsigned long long>(read_.at),
+            static_cast<unsigned long long>(read_.at + read_.bytes));
+}
+
+}  // namespace penstock::storage

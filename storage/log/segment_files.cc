@@ -1,0 +1,145 @@
+#include "storage/log/segment_files.h"
+
+#include <algorithm>
+
+#include "storage/segment/segment_path.h"
+
+namespace penstock::storage {
+
+SegmentFiles::~SegmentFiles() {
+  for (const auto& [key, entry] : entries_)
+    if (entry->state == State::kOpen) shard_.disk.close(entry->file);
+}
+
+Result<FileHandle> SegmentFiles::acquire(LogId log, Offset base, Want want) {
+  const Key key{log, base};
+  const auto it = entries_.find(key);
+  if (it == entries_.end()) {
+    if (entries_.size() + closing_.size() >= most_ && !make_room()) return fail(Errc::kWouldBlock);
+    auto entry = std::make_unique<Entry>();
+    entry->owner = this;
+    entry->key = key;
+    entry->want = want;
+    open(*entry);
+    entries_.emplace(key, std::move(entry));
+    return fail(Errc::kWouldBlock);
+  }
+  Entry& entry = *it->second;
+  switch (entry.state) {
+    case State::kOpening:
+    case State::kClosing: return fail(Errc::kWouldBlock);
+    case State::kFailed: {
+      const Error error = *entry.error;  // told once: who asks again has it tried again
+      unused_.erase(entry.unused);
+      entries_.erase(it);
+      return std::unexpected(error);
+    }
+    case State::kOpen: break;
+  }
+  if (entry.holders++ == 0) unused_.erase(entry.unused);
+  return entry.file;
+}
+
+void SegmentFiles::release(LogId log, Offset base) {
+  const auto it = entries_.find({log, base});
+  CHECK(it != entries_.end() && it->second->holders > 0);
+  Entry& entry = *it->second;
+  if (--entry.holders > 0) return;
+  if (entry.forgotten) return close(it);
+  entry.unused = unused_.insert(unused_.end(), &entry);
+}
+
+void SegmentFiles::forget(LogId log, Offset base) {
+  const auto it = entries_.find({log, base});
+  if (it == entries_.end()) return;
+  Entry& entry = *it->second;
+  entry.forgotten = true;
+  if (entry.state == State::kFailed) {
+    unused_.erase(entry.unused);
+    entries_.erase(it);
+  } else if (entry.state == State::kOpen && entry.holders == 0) {
+    unused_.erase(entry.unused);
+    close(it);
+  }
+}
+
+void SegmentFiles::forget(LogId log) {
+  for (auto it = entries_.lower_bound({log, Offset{INT64_MIN}}); it != entries_.end() && it->first.first == log;) {
+    const Offset base = it->first.second;
+    ++it;
+    forget(log, base);
+  }
+}
+
+void SegmentFiles::open(Entry& entry) {
+  const auto& [log, base] = entry.key;
+  const bool create = entry.want == Want::kWrite;
+  if (create) {
+    shard_.names_changed = true;
+    entry.make_dir.kind = FileOp::Kind::kMakeDir;
+    entry.make_dir.path = log_path(shard_.folder, log);
+    entry.make_dir.on_done = dir_made;
+    shard_.disk.submit(entry.make_dir);  // whether it failed shows at the open behind it
+  }
+  entry.kind = FileOp::Kind::kOpen;
+  entry.path = segment_path(shard_.folder, log, base);
+  entry.mode = {.create = create};
+  entry.on_done = opened;
+  ops_in_flight_ += 1;
+  shard_.disk.submit(static_cast<FileOp&>(entry));
+}
+
+void SegmentFiles::dir_made(FileOp&) {}
+
+void SegmentFiles::opened(FileOp& op) {
+  auto& entry = static_cast<Entry&>(op);
+  SegmentFiles& files = *entry.owner;
+  files.ops_in_flight_ -= 1;
+  files.completed_ += 1;
+  entry.state = entry.error ? State::kFailed : State::kOpen;
+  const auto it = files.entries_.find(entry.key);
+  if (entry.forgotten) {
+    if (entry.error) {
+      files.entries_.erase(it);
+    } else {
+      files.close(it);
+    }
+    return;
+  }
+  entry.unused = files.unused_.insert(files.unused_.end(), &entry);
+}
+
+void SegmentFiles::close(Entries::iterator it) {
+  Entry& entry = *it->second;
+  entry.state = State::kClosing;
+  entry.kind = FileOp::Kind::kClose;
+  entry.on_done = closed;
+  closing_.push_back(std::move(it->second));
+  entries_.erase(it);
+  ops_in_flight_ += 1;
+  shard_.disk.submit(static_cast<FileOp&>(entry));
+}
+
+void SegmentFiles::closed(FileOp& op) {
+  auto& entry = static_cast<Entry&>(op);
+  SegmentFiles& files = *entry.owner;
+  files.ops_in_flight_ -= 1;
+  files.completed_ += 1;
+  std::erase_if(files.closing_, [&](const auto& closing) { return closing.get() == &entry; });
+}
+
+// True if there is room now; else some is on its way, if anybody can spare a file.
+bool SegmentFiles::make_room() {
+  constexpr size_t kAtOnce = 16;
+  if (unused_.empty() || closing_.size() >= kAtOnce) return false;
+  const auto it = entries_.find(unused_.front()->key);
+  unused_.pop_front();
+  if (it->second->state == State::kFailed) {
+    entries_.erase(it);
+    return true;
+  }
+  close(it);
+  return false;
+}
+
+}  // namespace penstock::storage

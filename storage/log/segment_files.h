@@ -1,0 +1,68 @@
+// SegmentFiles: the bounded cache of open segment files. Whoever reads or writes one acquires it, and releases it when
+// the op is back; what nobody holds is closed, longest unused first, when more are wanted. Opening blocks, so it is
+// done by the Disk's own thread: acquire() says kWouldBlock until the file is there. Owned by one lcore.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "storage/api/disk.h"
+#include "storage/log/shard.h"
+
+namespace penstock::storage {
+
+class SegmentFiles {
+ public:
+  enum class Want : uint8_t { kRead, kWrite };  // kWrite makes the file, and its log's folder, if they are not there
+
+  SegmentFiles(Shard& shard, size_t most) : shard_(shard), most_(most) {}
+
+  ~SegmentFiles();  // closes what is open
+
+  // kWouldBlock: it is being opened, or too many are held; ask again after a poll in which a file op completed.
+  Result<FileHandle> acquire(LogId log, Offset base, Want want);
+  void release(LogId log, Offset base);
+  // The file goes away: closed once nobody holds it.
+  void forget(LogId log, Offset base);
+  // The same for every file of the log.
+  void forget(LogId log);
+
+  size_t open_count() const { return entries_.size(); }
+  uint64_t completed() const { return completed_; }  // file ops of this cache that are back, ever
+  bool idle() const { return ops_in_flight_ == 0; }
+
+ private:
+  using Key = std::pair<LogId, Offset>;
+  enum class State : uint8_t { kOpening, kOpen, kFailed, kClosing };
+  struct Entry : FileOp {
+    SegmentFiles* owner;
+    Key key;
+    State state = State::kOpening;
+    Want want = Want::kRead;
+    uint32_t holders = 0;
+    bool forgotten = false;
+    FileOp make_dir{};
+    std::list<Entry*>::iterator unused{};  // in unused_, while nobody holds it
+  };
+  using Entries = std::map<Key, std::unique_ptr<Entry>>;
+
+  void open(Entry& entry);
+  void close(Entries::iterator it);
+  bool make_room();
+  static void opened(FileOp& op);
+  static void closed(FileOp& op);
+  static void dir_made(FileOp& op);
+
+  Shard& shard_;
+  const size_t most_;
+  Entries entries_;
+  std::list<Entry*> unused_;                   // longest unused first
+  std::list<std::unique_ptr<Entry>> closing_;  // on their way out
+  size_t ops_in_flight_ = 0;
+  uint64_t completed_ = 0;
+};
+
+}  // namespace penstock::storage

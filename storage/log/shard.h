@@ -1,0 +1,50 @@
+// Shard: what the parts of one Store share: one ring's logs, and the ways out to drive, clock and counters. Owned by
+// one lcore, like everything that points to it.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "storage/api/disk.h"
+#include "storage/api/types.h"
+#include "storage/log/partition_log.h"
+#include "storage/ring/ring_writer.h"
+
+namespace penstock::storage {
+
+struct Shard {
+  Disk& disk;
+  Clock& clock;
+  StorageCounters& counters;
+  const StorageOptions options;
+  const std::string folder;
+  std::unique_ptr<RingWriter> ring = nullptr;
+
+  std::unordered_map<LogId, std::unique_ptr<PartitionLog>> logs{};
+  std::vector<LogId> readable{};  // logs for which something pending may go on; told and cleared by each poll
+  std::set<std::pair<LogId, Offset>> unflushed{};  // segments with writes that no flush has covered yet
+  bool names_changed = false;                      // files or folders were made since everything was flushed
+  bool poisoned = false;
+
+  PartitionLog* find(LogId log) const {
+    const auto it = logs.find(log);
+    return it == logs.end() ? nullptr : it->second.get();
+  }
+  // A write whose data may be anywhere now: nothing more is taken, and a restart recovers from the ring.
+  void poison(const char* what, int64_t result) {
+    if (poisoned) return;
+    poisoned = true;
+    LOG_ERROR(
+        "%s failed (result %lld): the partitions of this ring are offline, so that nothing acknowledged is lost; "
+        "check the drive, then restart",
+        what, static_cast<long long>(result));
+  }
+};
+
+}  // namespace penstock::storage

@@ -1,0 +1,94 @@
+#include "storage/log/trimmer.h"
+
+#include <algorithm>
+
+namespace penstock::storage {
+namespace {
+
+constexpr size_t kLogsATurn = 128;
+
+}  // namespace
+
+Trimmer::Trimmer(Shard& shard, Destager& destager, Drop drop)
+    : shard_(shard), destager_(destager), drop_(std::move(drop)) {
+  next_check_at_ = shard.clock.monotonic() + shard.options.retention_check_ms * kMillisecond;
+}
+
+std::optional<Lsn> Trimmer::trim(PartitionLog& log, Offset to) {
+  CHECK(to >= log.log_start_offset && to <= log.durable);
+  if (!shard_.ring->room_for_small(StartOffsetLayout::end)) return std::nullopt;
+  const Lsn end = shard_.ring->append(log.id, StartOffsetEntry{to});
+  log.log_start_offset = to;
+  log.start_at = end;
+  log.epochs.trim_to(to);
+  drop_below_start(log);
+  return end;
+}
+
+void Trimmer::drop_below_start(PartitionLog& log) {
+  size_t drop = 0;
+  while (drop + 1 < log.segments.size() && log.segments[drop + 1].base <= log.log_start_offset) ++drop;
+  // The open one goes too if nothing of it is left to read or on its way.
+  const bool all = drop + 1 == log.segments.size() && log.jobs == 0 && !log.rewinding && log.written_skip == 0 &&
+                   log.staged_skip == 0 && log.written <= log.log_start_offset;
+  if (all) ++drop;
+  if (drop == 0) return;
+  std::vector<Segment> dropped(log.segments.begin(), log.segments.begin() + static_cast<std::ptrdiff_t>(drop));
+  log.segments.erase(log.segments.begin(), log.segments.begin() + static_cast<std::ptrdiff_t>(drop));
+  if (all) log.open.reset();
+  for (const Segment& segment : dropped) drop_(log, segment.base);
+}
+
+void Trimmer::run() {
+  if (shard_.poisoned) return;
+  if (to_check_.empty()) {
+    const Nanos now = shard_.clock.monotonic();
+    if (now < next_check_at_) return;
+    next_check_at_ = now + shard_.options.retention_check_ms * kMillisecond;
+    to_check_.reserve(shard_.logs.size());
+    for (const auto& [id, log] : shard_.logs) to_check_.push_back(id);
+    std::ranges::sort(to_check_, std::greater<>());
+  }
+  const int64_t now_ms = shard_.clock.wall_ms();
+  for (size_t i = 0; i < kLogsATurn && !to_check_.empty(); ++i) {
+    PartitionLog* log = shard_.find(to_check_.back());
+    to_check_.pop_back();
+    if (log == nullptr || log->truncate_to) continue;
+    const Offset start = start_by_retention(*log, now_ms);
+    if (start <= log->log_start_offset) continue;
+    if (trim(*log, start)) shard_.counters.add(Metric::retention_trims);
+  }
+}
+
+// Whole segments only, oldest first. What is only in the ring counts as the open segment's: it goes when all of that is
+// over and durable.
+Offset Trimmer::start_by_retention(const PartitionLog& log, int64_t now_ms) const {
+  const LogConfig& config = log.config;
+  if (!config.delete_old || log.log_end_offset == log.log_start_offset) return log.log_start_offset;
+  const bool settled = log.durable == log.log_end_offset;
+  int64_t ring_time = protocol::kNoTimestamp;
+  for (size_t i = log.find(log.written); i < log.batches.size(); ++i)
+    ring_time = std::max(ring_time, log.batches[i].max_timestamp);
+  uint64_t size = log.unstaged_bytes;
+  for (const Segment& segment : log.segments) size += segment.bytes;
+
+  Offset start = log.log_start_offset;
+  const size_t count = std::max<size_t>(log.segments.size(), 1);
+  for (size_t i = 0; i < count; ++i) {
+    const bool last = i + 1 == count;
+    const bool there = i < log.segments.size();
+    const uint64_t bytes = (there ? log.segments[i].bytes : 0) + (last ? log.unstaged_bytes : 0);
+    const int64_t time = std::max(there ? log.segments[i].max_timestamp : protocol::kNoTimestamp,
+                                  last ? ring_time : protocol::kNoTimestamp);
+    const bool old = config.retention_ms >= 0 && time != protocol::kNoTimestamp && now_ms - time > config.retention_ms;
+    const bool over =
+        config.retention_bytes >= 0 && size - bytes >= static_cast<uint64_t>(config.retention_bytes) && bytes > 0;
+    if (!old && !over) break;
+    if (last && !settled) break;
+    start = std::max(start, last ? log.durable : log.segments[i + 1].base);
+    size -= bytes;
+  }
+  return start;
+}
+
+}  // namespace penstock::storage

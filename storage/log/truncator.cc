@@ -1,0 +1,107 @@
+#include "storage/log/truncator.h"
+
+#include <algorithm>
+
+#include "base/crc32c.h"
+
+namespace penstock::storage {
+
+void Truncator::begin(PartitionLog& log, Offset to) {
+  CHECK(!log.truncate_to);
+  log.truncate_to = to;
+  waiting_.push_back(log.id);
+}
+
+void Truncator::run() {
+  if (waiting_.empty() || shard_.poisoned) return;
+  std::erase_if(waiting_, [&](LogId id) {
+    PartitionLog* log = shard_.find(id);
+    return log == nullptr || go_on(*log);
+  });
+}
+
+// True when it is done.
+bool Truncator::go_on(PartitionLog& log) {
+  if (log.pending > 0 || log.jobs > 0 || log.rewinding) return false;
+  const Offset to = std::max(*log.truncate_to, log.log_start_offset);
+  if (to >= log.log_end_offset) {
+    log.truncate_to.reset();
+    return true;
+  }
+  if (!shard_.ring->room_for_small(TruncateLayout::end)) return false;
+  if (to > log.written || (to == log.written && log.written_skip == 0)) return cut_memory(log, to);
+  const auto done = cut_segments(log, to);
+  if (done) return true;
+  if (done.error().code == Errc::kWouldBlock) return false;
+  LOG_ERROR("log %llu cannot be truncated to offset %lld: what it holds there cannot be read",
+            static_cast<unsigned long long>(log.id.value()), static_cast<long long>(to.value()));
+  log.truncate_to.reset();
+  return true;
+}
+
+// The cut falls on a batch that only the ring has.
+bool Truncator::cut_memory(PartitionLog& log, Offset to) {
+  const size_t first = log.find(to);
+  CHECK(first < log.batches.size());
+  const Offset end = log.batches[first].base_offset;
+  const bool open = log.open != nullptr;
+  shard_.ring->append(log.id, TruncateEntry{.offset = end,
+                                            .segment = open ? log.segments.back().base : Offset{0},
+                                            .position = open ? log.open->written : 0,
+                                            .epoch = log.epochs.latest()});
+  finish(log, end);
+  return true;
+}
+
+Result<void> Truncator::cut_segments(PartitionLog& log, Offset to) {
+  // A batch that is cut in two by the segment's end is in memory as a whole.
+  Offset end = log.written;
+  uint64_t position = log.open == nullptr ? 0 : log.segments.back().bytes;
+  Offset base = log.segments.back().base;
+  if (to < log.written) {
+    const Segment* segment = log.segment_of(to);
+    if (segment == nullptr) return fail(Errc::kNotFound);
+    const BatchPlace batch = TRY(reader_.find(log, *segment, to));
+    end = batch.base;
+    position = batch.position;
+    base = segment->base;
+  }
+  const uint64_t interval = align_down(position, SegmentIndex::kIntervalBytes);
+  std::vector<std::byte> tail(position - interval);
+  if (!tail.empty()) TRY_VOID(reader_.copy(log, *log.find_segment(base), interval, tail));
+  const uint64_t block = align_down(position, shard_.disk.block_bytes());
+  const std::span<const std::byte> head = std::span<const std::byte>(tail).subspan(block - interval);
+
+  shard_.ring->append(
+      log.id, TruncateEntry{.offset = end, .segment = base, .position = position, .epoch = log.epochs.latest()});
+  while (log.segments.back().base != base) {
+    const Offset dropped = log.segments.back().base;
+    log.segments.pop_back();
+    log.open.reset();
+    tell_.drop(log, dropped);
+  }
+  log.segments.back().bytes = position;
+  log.open = std::make_unique<OpenSegment>(base, position, crc32c(0, tail), crc32c(0, head));
+  log.open->head.assign(head.begin(), head.end());
+  log.written = log.staged = end;
+  log.written_skip = log.staged_skip = 0;
+  tell_.changed(log, base);
+  finish(log, end);
+  return {};
+}
+
+void Truncator::finish(PartitionLog& log, Offset end) {
+  while (!log.batches.empty() && log.batches.back().base_offset >= end) log.batches.pop_back();
+  if (log.staged > end) {
+    log.staged = end;
+    log.staged_skip = 0;
+  }
+  log.log_end_offset = log.durable = end;
+  log.epochs.truncate_from(end);
+  log.producers.truncate_from(end);
+  destager_.look_again(log);
+  log.truncate_to.reset();
+  shard_.counters.add(Metric::truncations);
+}
+
+}  // namespace penstock::storage

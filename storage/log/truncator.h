@@ -1,0 +1,48 @@
+// Truncator: cuts the end off a log, as a follower does whose log has parted from its leader's (KIP-101). The log takes
+// no appends meanwhile. It waits for the log's writes into segments, finds the batch that the cut falls on, and tells
+// the ring where the log ends and what its last segment holds; everything later in the ring builds on that. Owned by
+// one lcore.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "storage/log/cold_reader.h"
+#include "storage/log/destager.h"
+#include "storage/log/shard.h"
+
+namespace penstock::storage {
+
+class Truncator {
+ public:
+  // drop: a segment of the log is not in its list any more; changed: bytes of it that were read may be different now.
+  struct Tell {
+    std::function<void(PartitionLog&, Offset base)> drop;
+    std::function<void(PartitionLog&, Offset base)> changed;
+  };
+  Truncator(Shard& shard, Destager& destager, ColdReader& reader, Tell tell)
+      : shard_(shard), destager_(destager), reader_(reader), tell_(std::move(tell)) {}
+
+  // Cuts log at the beginning of the batch that holds to. Done when log.truncate_to is empty again.
+  void begin(PartitionLog& log, Offset to);
+  // Once a turn.
+  void run();
+  bool idle() const { return waiting_.empty(); }
+  // Where in the ring the last truncation of this log that ended is durable.
+  static constexpr uint32_t kIntervalBytes = SegmentIndex::kIntervalBytes;
+
+ private:
+  bool go_on(PartitionLog& log);
+  bool cut_memory(PartitionLog& log, Offset to);
+  Result<void> cut_segments(PartitionLog& log, Offset to);
+  void finish(PartitionLog& log, Offset end);
+
+  Shard& shard_;
+  Destager& destager_;
+  ColdReader& reader_;
+  const Tell tell_;
+  std::vector<LogId> waiting_;
+};
+
+}  // namespace penstock::storage
