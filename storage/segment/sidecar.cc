@@ -15,7 +15,7 @@ namespace {
 struct HeaderLayout {
   static constexpr size_t magic = 0, version = 4, flags = 6, bytes = 8, base = 16, segment_bytes = 24, known_from = 32,
                           crc_at_known_from = 40, intervals = 44, epochs = 48, producers = 52, aborted = 56,
-                          reserved = 60, end = 64;
+                          end = 64;  // 4 bytes before it are zero
 };
 struct IntervalLayout {
   static constexpr size_t crc = 0, batch_at = 4, relative_offset = 8, max_so_far = 12, end = 20;
@@ -24,8 +24,8 @@ struct EpochLayout {
   static constexpr size_t epoch = 0, start = 4, end = 12;
 };
 struct ProducerLayout {
-  static constexpr size_t id = 0, held = 8, last_timestamp = 16, epoch = 24, count = 26, reserved = 27, batches = 32,
-                          end = 112;
+  static constexpr size_t id = 0, held = 8, last_timestamp = 16, epoch = 24, count = 26,  // 5 bytes behind it are zero
+      batches = 32, end = 112;
 };
 struct ProducerBatchLayout {
   static constexpr size_t first_sequence = 0, last_sequence = 4, base_offset = 8, end = 16;

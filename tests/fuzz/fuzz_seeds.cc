@@ -1,5 +1,5 @@
-// fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records, DIR/views and DIR/connection, the
-// same each time.
+// fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records, DIR/views, DIR/connection,
+// DIR/sidecar and DIR/segment, the same each time.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -9,9 +9,11 @@
 #include "protocol/gen/fetch.h"
 #include "protocol/gen/produce.h"
 #include "protocol/record_batch.h"
+#include "storage/segment/sidecar.h"
 #include "tests/fuzz/conversations.h"
 #include "tests/fuzz/message_lists.h"
 #include "tests/protocol_random.h"
+#include "tests/segment_maker.h"
 
 namespace {
 
@@ -65,6 +67,33 @@ void write_records(const std::filesystem::path& folder) {
   }
 }
 
+// Small ones, and of each its sidecar.
+void write_segments(const std::filesystem::path& segments, const std::filesystem::path& sidecars) {
+  std::filesystem::create_directories(segments);
+  std::filesystem::create_directories(sidecars);
+  Prng prng(3);
+  for (size_t number = 0; number < 30; ++number) {
+    storage::MadeSegment segment{.base = Offset{1000}};
+    for (uint64_t count = prng.between(1, 8); count > 0; --count)
+      storage::append_batch(segment, prng, static_cast<int32_t>(prng.between(1, 3)), prng.below(100),
+                            static_cast<int64_t>(prng.below(1000)), LeaderEpoch{static_cast<int32_t>(number)});
+    Bytes seed = {static_cast<std::byte>(prng.next()), static_cast<std::byte>(prng.below(3))};
+    seed.insert(seed.end(), segment.bytes.begin(), segment.bytes.end());
+    write(segments, number, seed);
+
+    storage::Sidecar sidecar{.index = storage::index_of(segment, segment.bytes.size()), .sealed = prng.one_in(2)};
+    sidecar.index.add_bytes(Bytes(prng.below(200'000)));  // as a large batch's, so that there are more intervals
+    if (prng.one_in(2)) sidecar.index.add_batch(sidecar.index.bytes() - 1, segment.end_offset(), 5);
+    for (int32_t i = 0; i < static_cast<int32_t>(prng.below(3)); ++i)
+      sidecar.epochs.push_back({LeaderEpoch{i}, Offset{1000 + i}});
+    sidecar.producers.resize(prng.below(3), {.id = ProducerId{5}, .epoch = 1, .held = 3, .count = 2});
+    sidecar.aborted.resize(prng.below(3));
+    Bytes file(storage::sidecar_bytes(sidecar, 1));
+    encode(sidecar, file);
+    write(sidecars, number, file);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -77,6 +106,7 @@ int main(int argc, char** argv) {
   write_messages(folder / "responses", testing::other_messages(), 0);
   write_messages(folder / "views", {&ProduceRequest::kInfo, &FetchRequest::kInfo}, 1);
   write_records(folder / "records");
+  write_segments(folder / "segment", folder / "sidecar");
   std::filesystem::create_directories(folder / "connection");
   for (size_t number = 0; number < 60; ++number) write(folder / "connection", number, conversation(number));
   return 0;
