@@ -55,6 +55,16 @@ std::string_view value_of(std::string_view text, std::string_view key) {
   return text.substr(0, text.find('\n'));
 }
 
+// The folder's own name, which is in the one above it. Who may not read that one cannot sync it either: then the name
+// is as durable as whoever made the folder left it.
+Result<void> sync_name(Disk& disk, std::string_view path) {
+  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  const size_t slash = path.rfind('/');
+  const auto done = disk.sync_dir(slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash));
+  if (!done && done.error().code != Errc::kNoPermission) return done;
+  return {};
+}
+
 std::expected<void, OpenFailure> write_folder_file(Disk& disk, const Folder& folder) {
   const std::string path = fmt::format("{}/{}", folder.path, kName);
   const std::string making = path + ".making";
@@ -99,6 +109,7 @@ std::expected<void, OpenFailure> read_folder_file(Disk& disk, Folder& folder) {
 std::expected<Folder, OpenFailure> open_folder(Disk& disk, Prng& prng, std::string_view path) {
   Folder folder{.path = std::string(path), .id = {}, .format_version = kFormatVersion, .lock = {}};
   if (auto done = disk.make_dir(path); !done) return refuse_io(done.error(), "make", folder.path);
+  if (auto done = sync_name(disk, path); !done) return refuse_io(done.error(), "sync the folder above", folder.path);
   const std::string lock_path = folder.path + "/lock";
   const auto lock = disk.open(lock_path, {.create = true, .direct = false});
   if (!lock) return refuse_io(lock.error(), "open", lock_path);

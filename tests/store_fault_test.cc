@@ -196,6 +196,7 @@ TEST_F(StoreFaults, AMissingRingIsNotMadeAgainOverLiveTopics) {
   ASSERT_EQ(rig.open(), "");
   work(rig, 5);
   rig.stop();
+  rig.disk.make_durable_dir("elsewhere");
   ASSERT_TRUE(rig.disk.rename("data/ring-0", "elsewhere/ring-0"));
   rig.disk.sync_dir("data").value();
   ASSERT_FALSE(rig.disk.exists(StoreRig::kRing));

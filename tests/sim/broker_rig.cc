@@ -8,6 +8,7 @@ using storage::LogId;
 
 BrokerRig::BrokerRig(uint64_t seed, size_t event_slots)
     : disk(clock, seed), events(event_slots), prng_(seed, 9), memory_(kRingBytes + 4096), seed_(seed) {
+  disk.make_durable_dir("data");
   open_store();
   broker = std::make_unique<Broker>(Broker{.store = *store,
                                            .options = options,

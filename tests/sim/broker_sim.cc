@@ -27,6 +27,7 @@ BrokerSim::BrokerSim(uint64_t seed)
       memory_(kRingBytes + 4096),
       seen_(kPartitions),
       stream_seed_(seed * 1'000'003) {
+  disk_.make_durable_dir("data");
   for (int64_t id = 1; id <= 4; ++id) producers_.push_back({.id = id, .partition = static_cast<int>(id) % kPartitions});
   for (int partition = 0; partition < kPartitions; ++partition) consumers_.push_back({.partition = partition});
 }

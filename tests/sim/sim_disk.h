@@ -1,38 +1,60 @@
 // SimDisk: the Disk seam from a seed. What it does to the code above it:
-//   - ops complete after a random delay, in any order;
+//   - DiskOps complete after a random delay, in any order; FileOps too, but in theirs, and what they do happens then;
 //   - a kWrite is volatile until a kFlush of its file that was submitted after it completed; a kWriteDurable is durable
-//     when it completes;
-//   - crash(): of each volatile or in-flight write, every 4096-byte page is kept, lost, or torn into 512-byte sectors
-//   of
-//     which each is kept or lost, and the order among overlapping writes is random; of the names changed since the last
-//     sync_dir a random prefix is kept; every file handle is dead;
-//   - faults on request: EIO or ENOSPC on a write, a write that lands elsewhere, a durable write that is none, flipped
-//   bits at rest.
+//     when it completes; a name is durable when its folder was synced after it was changed;
+//   - crash(): of each volatile or in-flight write, every 4096-byte page is kept, lost, or torn into sectors of which
+//   each
+//     is kept or lost; of the lengths and names that are not durable the first so many changes are kept; of the FileOps
+//     in flight the first so many were done; every file handle is dead;
+//   - faults on request: DiskFaults.
 // Model after storage research of page- and sector-wise loss; docs/internals/simulator.md.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/prng.h"
 #include "storage/api/disk.h"
 #include "tests/sim/sim_clock.h"
+#include "tests/sim/sim_file.h"
+#include "tests/sim/sim_names.h"
 
 namespace penstock::sim {
 
+// May be changed at any time. "n-th ... from now": 0 is never, and a fault that struck is over.
 struct DiskFaults {
   unsigned punt_percent = 5;  // writes that report having been punted
   Nanos delay_min = 20 * kMicrosecond;
   Nanos delay_max = 400 * kMicrosecond;
-  uint64_t fail_write_in = 0;       // the n-th write from now fails with EIO; 0: none
+  unsigned slow_disk = 1;  // delays are so many times as long
+
+  uint64_t power_off_in = 0;  // power is lost when the n-th DiskOp or FileOp from now is submitted
+  uint64_t tear_unit = 512;  // of a torn page, pieces of so many bytes are kept or lost: 512, or 4096: pages never tear
+  bool lose_unsynced_names = true;  // false: as if each change of a name had been followed by a sync_dir
+
+  // Space. Each byte of a file's length takes one, also if nothing was written there.
+  uint64_t capacity_bytes = 0;  // what would make the files longer than that fails: ENOSPC, kNoSpace. 0: no limit
+  uint64_t enospc_in = 0;       // the n-th op from now that makes a file longer fails so once
+
+  uint64_t fail_write_in = 0;       // the n-th write from now fails with EIO
+  std::string fail_writes_always;   // every write to a file whose path begins so fails with EIO; empty: none
   uint64_t short_write_in = 0;      // the n-th write from now moves less than asked
   uint64_t misdirect_write_in = 0;  // the n-th durable write from now lands one chunk further
-  uint64_t power_off_in = 0;        // power is lost when the n-th op from now is submitted
   uint64_t lie_in = 0;              // the n-th durable write from now says it is durable and is not
-  bool full = false;                // a write behind the end of its file fails with ENOSPC
+  uint64_t read_eio_in = 0;         // the n-th read from now fails with EIO
+  struct BadPlace {
+    std::string path;
+    uint64_t at = 0;
+    uint64_t bytes = 0;
+  };
+  std::vector<BadPlace> fail_reads;  // a read that touches one of these fails with EIO, however often it is tried
+  // Of kFlush and kFlushAll together.
+  uint64_t flush_fails_in =
+      0;  // the n-th from now fails; what it should have made durable never is, though the next works
+  uint64_t flush_lies_in = 0;  // the n-th from now says it is done and did nothing; the next does it
 };
 
 class SimDisk final : public storage::Disk {
@@ -49,13 +71,16 @@ class SimDisk final : public storage::Disk {
     power_on();
   }
   DiskFaults& faults() { return faults_; }
+  // A folder as tests start with: made, and its name durable.
+  void make_durable_dir(std::string_view path);
   // Flips one bit of what is durable and visible in path at at.
   void flip_bit(const std::string& path, uint64_t at, unsigned bit);
   std::span<const std::byte> contents(const std::string& path) const;
   bool is_off() const { return off_; }
-  bool exists(const std::string& path) const { return names_.contains(path); }
+  bool exists(const std::string& path) const { return names_.exists(path); }
+  uint64_t allocated_bytes() const;  // the lengths of all files that have a name or are open
   uint64_t trace_hash() const { return trace_; }
-  size_t ops_in_flight() const { return in_flight_.size(); }
+  size_t ops_in_flight() const { return in_flight_.size() + files_in_flight_.size(); }
   Nanos next_completion() const;
 
   Result<storage::FileHandle> open(std::string_view path, storage::OpenMode mode) override;
@@ -72,7 +97,7 @@ class SimDisk final : public storage::Disk {
   Result<std::vector<std::string>> list(std::string_view path) override;
   Result<void> flush_all(std::string_view path) override;
   Result<uint64_t> free_bytes(std::string_view path) override;
-  uint32_t block_bytes() override { return 4096; }
+  uint32_t block_bytes() override { return kBlock; }
   void set_durable_method(storage::DurableMethod) override {}
   void register_memory(std::span<std::byte>) override {}
   void submit(storage::DiskOp& op) override;
@@ -83,36 +108,50 @@ class SimDisk final : public storage::Disk {
   void arm_wakeup(int, bool) override {}
 
  private:
-  struct Write {
-    uint64_t at;
-    std::vector<std::byte> bytes;
-    uint64_t completed_order = 0;
-  };
-  struct Inode {
-    std::vector<std::byte> visible;  // what reads see
-    std::vector<std::byte> durable;  // what a crash leaves at least
-    std::vector<Write> unsynced;     // completed, not durable
-  };
-  using InodePtr = std::shared_ptr<Inode>;
-  using Names = std::map<std::string, InodePtr>;
+  static constexpr uint32_t kBlock = 4096;
+  enum class FlushFate : uint8_t { kDone, kFails, kLies };
   struct InFlight {
     storage::DiskOp* op;
-    InodePtr inode;
+    SimFilePtr file;
     Nanos completes_at;
-    uint64_t submitted_order;
+    Order submitted;
     std::vector<std::byte> bytes;  // of a write, as submitted
     uint64_t at;
     bool lies = false;
     bool fails = false;
     bool comes_short = false;
+    FlushFate flush = FlushFate::kDone;
     bool dead = false;  // power went while it was in flight
+  };
+  struct FileInFlight {
+    storage::FileOp* op;
+    storage::FileOp asked;  // the op's own memory may be gone when power goes
+    Nanos completes_at;
+    Order submitted;
+    FlushFate flush = FlushFate::kDone;
+    bool dead = false;
+  };
+  struct Handle {
+    SimFilePtr file;
+    bool direct;
   };
 
   void note(uint64_t word) { trace_ = (trace_ ^ word) * 0x100000001b3ULL; }
-  static void put(std::vector<std::byte>& file, uint64_t at, std::span<const std::byte> bytes);
-  void apply_torn(Inode& inode, const Write& write);
-  void complete(InFlight& flight);
+  Nanos random_delay();
+  const SimFilePtr& file_of(storage::FileHandle file) const { return handles_.at(file.value()).file; }
+  // Whether file may grow to so many bytes; uses up enospc_in.
+  bool may_grow(const SimFile& file, uint64_t to);
+  bool has_room(const SimFile& file, uint64_t to) const;
+
   void arm_faults(InFlight& flight);
+  FlushFate next_flush_fate();
+  void complete(InFlight& flight);
+  void complete_read(InFlight& flight);
+  void complete_write(InFlight& flight);
+  bool is_bad_place(const InFlight& flight) const;
+  void flush(SimFile& file, Order until, FlushFate fate);
+  Result<void> flush_all_until(Order until, FlushFate fate);
+  void perform(storage::FileOp& op, const FileInFlight& flight);
 
   static bool hits(uint64_t& countdown) { return countdown > 0 && --countdown == 0; }
 
@@ -121,13 +160,12 @@ class SimDisk final : public storage::Disk {
   bool off_ = false;
   DiskFaults faults_;
   uint64_t trace_ = 0xcbf29ce484222325ULL;
-  uint64_t order_ = 0;
-  Names names_;
-  std::vector<Names> unsynced_names_;  // each state of the names before a change that is not durable yet
-  std::map<int32_t, InodePtr> handles_;
+  Order order_ = 0;
+  SimNames names_;
+  std::map<int32_t, Handle> handles_;
   int32_t next_handle_ = 3;
   std::vector<InFlight> in_flight_;
-  std::vector<storage::FileOp*> files_done_;
+  std::deque<FileInFlight> files_in_flight_;
 };
 
 }  // namespace penstock::sim

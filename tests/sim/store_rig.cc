@@ -8,6 +8,7 @@ using storage::LogId;
 
 StoreRig::StoreRig(uint64_t seed, std::vector<uint64_t> ids)
     : disk(clock, seed), prng(seed, 3), memory_(kRingBytes + 4096) {
+  disk.make_durable_dir("data");
   for (const uint64_t id : ids) logs[id] = {};
 }
 

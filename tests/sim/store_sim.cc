@@ -13,7 +13,9 @@ constexpr size_t kAlign = 4096;
 }  // namespace
 
 StoreSim::StoreSim(uint64_t seed)
-    : prng_(seed, 1), disk_(clock_, seed), store_prng_(seed, 2), memory_(kRingBytes + kAlign) {}
+    : prng_(seed, 1), disk_(clock_, seed), store_prng_(seed, 2), memory_(kRingBytes + kAlign) {
+  disk_.make_durable_dir("data");
+}
 
 std::string StoreSim::open() {
   std::vector<storage::LogToOpen> live;

@@ -1,0 +1,114 @@
+#include "tests/sim/sim_file.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace penstock::sim {
+
+void SimFile::put(std::vector<std::byte>& file, uint64_t at, std::span<const std::byte> bytes) {
+  if (file.size() < at + bytes.size()) file.resize(at + bytes.size());
+  std::ranges::copy(bytes, file.begin() + static_cast<int64_t>(at));
+}
+
+void SimFile::write(Write write) {
+  put(visible_, write.at, write.bytes);
+  writes_.push_back(std::move(write));
+}
+
+void SimFile::write_durable(const Write& write) {
+  put(visible_, write.at, write.bytes);
+  for (const Resize& resize : resizes_) durable_.resize(resize.bytes);
+  resizes_.clear();
+  forget_volatile(write.at, write.at + write.bytes.size());
+  put(durable_, write.at, write.bytes);
+}
+
+// Cuts [begin, end) out of the volatile writes: what is durable there now is younger.
+void SimFile::forget_volatile(uint64_t begin, uint64_t end) {
+  std::vector<Write> kept;
+  for (Write& old : writes_) {
+    const uint64_t old_end = old.at + old.bytes.size();
+    if (old.at >= end || old_end <= begin) {
+      kept.push_back(std::move(old));
+      continue;
+    }
+    const std::span<const std::byte> bytes(old.bytes);
+    const auto keep = [&](uint64_t from, uint64_t to) {
+      const auto piece = bytes.subspan(from - old.at, to - from);
+      kept.push_back({from, {piece.begin(), piece.end()}, old.order});
+    };
+    if (old.at < begin) keep(old.at, begin);
+    if (old_end > end) keep(end, old_end);
+  }
+  writes_ = std::move(kept);
+}
+
+void SimFile::resize(uint64_t bytes, Order order) {
+  visible_.resize(bytes);
+  forget_volatile(bytes, std::numeric_limits<uint64_t>::max());
+  resizes_.push_back({bytes, order});
+}
+
+void SimFile::flush(Order until) {
+  std::erase_if(resizes_, [&](const Resize& resize) {
+    if (resize.order > until) return false;
+    durable_.resize(resize.bytes);
+    return true;
+  });
+  std::erase_if(writes_, [&](const Write& write) {
+    if (write.order > until) return false;
+    put(durable_, write.at, write.bytes);
+    return true;
+  });
+}
+
+// Lengths are kept in a journal: of their changes the first so many hold.
+void SimFile::apply_some_resizes(Order until, Prng& prng) {
+  const auto covered =
+      static_cast<uint64_t>(std::ranges::count_if(resizes_, [&](auto& r) { return r.order <= until; }));
+  if (covered == 0) return;
+  const uint64_t keep = prng.below(covered + 1);
+  for (uint64_t i = 0; i < keep; ++i) durable_.resize(resizes_[i].bytes);
+  std::erase_if(resizes_, [&](auto& r) { return r.order <= until; });
+}
+
+void SimFile::lose_flush(Order until, Prng& prng, uint64_t tear_unit) {
+  apply_some_resizes(until, prng);
+  std::erase_if(writes_, [&](const Write& write) {
+    if (write.order > until) return false;
+    apply_torn(write, prng, tear_unit);
+    return true;
+  });
+}
+
+void SimFile::lose_power(std::vector<Write> in_flight, Prng& prng, uint64_t tear_unit) {
+  apply_some_resizes(std::numeric_limits<Order>::max(), prng);
+  for (const Write& write : writes_) apply_torn(write, prng, tear_unit);
+  for (size_t i = in_flight.size(); i > 1; --i) std::swap(in_flight[i - 1], in_flight[prng.below(i)]);
+  for (const Write& write : in_flight) apply_torn(write, prng, tear_unit);
+  writes_.clear();
+  visible_ = durable_;
+}
+
+void SimFile::apply_torn(const Write& write, Prng& prng, uint64_t tear_unit) {
+  constexpr uint64_t kPage = 4096;
+  const uint64_t fate = prng.below(4);  // a whole write kept or lost is as likely as a torn one
+  if (fate == 0) return;
+  if (fate == 1) return put(durable_, write.at, write.bytes);
+  const std::span<const std::byte> bytes(write.bytes);
+  for (uint64_t page = 0; page < bytes.size(); page += kPage) {
+    const uint64_t end = std::min<uint64_t>(page + kPage, bytes.size());
+    const uint64_t page_fate = prng.below(fate == 2 || tear_unit == kPage ? 2 : 3);  // kept, lost, or torn
+    if (page_fate == 1) continue;
+    for (uint64_t at = page; at < end; at += tear_unit)
+      if (page_fate == 0 || prng.one_in(2))
+        put(durable_, write.at + at, bytes.subspan(at, std::min<uint64_t>(tear_unit, end - at)));
+  }
+}
+
+void SimFile::flip_bit(uint64_t at, unsigned bit) {
+  visible_.at(at) ^= static_cast<std::byte>(1u << bit);
+  durable_.at(at) ^= static_cast<std::byte>(1u << bit);
+}
+
+}  // namespace penstock::sim

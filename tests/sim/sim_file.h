@@ -1,0 +1,56 @@
+// One file of the simulated disk: what reads see, what is durable, and the changes between the two.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/prng.h"
+
+namespace penstock::sim {
+
+// The moment of a change; a flush covers what is not younger than it.
+using Order = uint64_t;
+
+class SimFile {
+ public:
+  struct Write {
+    uint64_t at = 0;
+    std::vector<std::byte> bytes;
+    Order order = 0;
+  };
+
+  std::span<const std::byte> visible() const { return visible_; }
+  uint64_t size() const { return visible_.size(); }
+
+  void write(Write write);                   // volatile until a flush
+  void write_durable(const Write& write);    // and the file's length with it
+  void resize(uint64_t bytes, Order order);  // volatile until a flush
+  void flush(Order until);                   // what is not younger is durable now
+  // A flush that failed: of what it should have made durable each piece is on the drive or gone, decided now; reads
+  // still see it, and no later flush looks at it again (as file systems do: CuttleFS).
+  void lose_flush(Order until, Prng& prng, uint64_t tear_unit);
+  // Of every volatile change, and of the writes in flight, something is kept or nothing; that is all there is then.
+  void lose_power(std::vector<Write> in_flight, Prng& prng, uint64_t tear_unit);
+  void flip_bit(uint64_t at, unsigned bit);
+
+ private:
+  struct Resize {
+    uint64_t bytes;
+    Order order;
+  };
+  static void put(std::vector<std::byte>& file, uint64_t at, std::span<const std::byte> bytes);
+  void apply_torn(const Write& write, Prng& prng, uint64_t tear_unit);
+  void apply_some_resizes(Order until, Prng& prng);
+  void forget_volatile(uint64_t begin, uint64_t end);
+
+  std::vector<std::byte> visible_;
+  std::vector<std::byte> durable_;
+  // In the order of their completion. A write that is younger hides an older one of the same place, so losing the
+  // younger is all that their order could change.
+  std::vector<Write> writes_;
+  std::vector<Resize> resizes_;
+};
+
+}  // namespace penstock::sim
