@@ -7,82 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "storage/ring/recovery.h"
-#include "storage/ring/ring_writer.h"
-#include "tests/sim/sim_clock.h"
-#include "tests/sim/sim_disk.h"
-#include "tests/sim/store_model.h"
+#include "tests/ring_fixture.h"
 
 namespace penstock::storage {
 namespace {
-
-constexpr size_t kRingBytes = 4 * kMiB;
-constexpr size_t kBlock = 4096;
-constexpr RingId kRingId{7, 7, 7};
-
-// A ring in memory, written frame by frame; frames[i] is where frame i begins.
-class Ring {
- public:
-  Ring() : disk_(clock_, 1), memory_(kRingBytes) {
-    file_ = *disk_.open("ring", {.create = true});
-    start(RingStart{.generation = 1, .ring_id = kRingId});
-  }
-
-  void start(const RingStart& at) {
-    writer = std::make_unique<RingWriter>(
-        RingWriter::Parts{disk_, file_, clock_, counters_, RingMemory(memory_), 100 * kMillisecond, kRingBytes}, at);
-  }
-  // One batch in a frame of its own. Returns where the frame begins.
-  Lsn frame(size_t value_bytes = 100) {
-    const Lsn at = writer->head();
-    const auto batch = sim::random_batch(prng_, 1, value_bytes);
-    writer->begin_entry(LogId{1}, static_cast<uint32_t>(batch.size()));
-    writer->write(batch);
-    writer->commit_entry();
-    flush();
-    frames.push_back(at);
-    return at;
-  }
-  void flush() {
-    writer->submit();
-    clock_.advance(kMillisecond);
-    DiskOp* done = nullptr;
-    while (disk_.poll({&done, 1}) == 1) {
-      writer->complete(*done);
-      writer->submit();
-      clock_.advance(kMillisecond);
-    }
-  }
-  // Writes on until the ring has gone round, the tail following.
-  void lap() {
-    const Lsn begin = writer->head();
-    while (writer->head() - begin < kRingBytes) {
-      writer->advance_tail(Lsn{align_down(writer->durable().value(), kChunkBytes)});
-      frame();  // all of one block, so that a lap's frames lie where the last one's lay
-    }
-  }
-  ScanResult scan(Lsn tail, uint64_t generation = 1) {
-    found = 0;
-    return scan_ring({RingMemory(memory_), kBlock, kRingId, tail, generation}, [&](const FoundEntry&) { ++found; });
-  }
-  FrameHeader header(Lsn at) { return *decode_frame_header(RingMemory(memory_).at(at)); }
-  void rewrite(Lsn at, const FrameHeader& header) { encode(header, RingMemory(memory_).at(at)); }
-  std::byte& byte(Lsn at, size_t n) { return RingMemory(memory_).at(at)[n]; }
-  void zero(Lsn at) { std::fill_n(RingMemory(memory_).at(at), kBlock, std::byte{0}); }
-
-  std::unique_ptr<RingWriter> writer;
-  std::vector<Lsn> frames;
-  std::vector<std::byte>& bytes() { return memory_; }
-  size_t found = 0;
-
- private:
-  sim::SimClock clock_;
-  sim::SimDisk disk_;
-  Prng prng_{1};
-  StorageCounters counters_;
-  FileHandle file_;
-  std::vector<std::byte> memory_;
-};
 
 void expect_row(const ScanResult& result, Here here, Behind behind, Verdict verdict) {
   EXPECT_EQ(result.row->here, here) << result.row->why;
@@ -112,6 +40,17 @@ TEST(RecoveryTable, NothingHereFramesBehindIsDamage) {
   EXPECT_EQ(result.behind, ring.frames[2]);
 }
 
+TEST(RecoveryTable, NothingHereThoughTheStateNamesALaterEndIsDamage) {
+  Ring ring;
+  ring.frame();
+  const Lsn lost = ring.frame();
+  ring.zero(lost);
+  const ScanResult result = ring.scan(Lsn{0}, 1, ring.known());
+  expect_row(result, Here::kNothing, Behind::kVouched, Verdict::kDamaged);
+  EXPECT_EQ(result.head, lost);
+  EXPECT_EQ(result.behind, ring.writer->durable());
+}
+
 TEST(RecoveryTable, OlderLapHereNothingBehindIsTheEnd) {
   Ring ring;
   ring.lap();
@@ -127,9 +66,17 @@ TEST(RecoveryTable, OlderLapHereFramesBehindIsALostWrite) {
   const std::vector<std::byte> older = ring.bytes();
   const Lsn lost = ring.frame();
   ring.frame();
-  std::copy_n(older.begin() + static_cast<int64_t>(lost.value() % kRingBytes), kBlock,
-              ring.bytes().begin() + static_cast<int64_t>(lost.value() % kRingBytes));
+  ring.put_back(older, lost);
   expect_row(ring.scan(ring.writer->tail()), Here::kOlderLap, Behind::kFrames, Verdict::kDamaged);
+}
+
+TEST(RecoveryTable, OlderLapHereThoughTheStateNamesALaterEndIsALostWrite) {
+  Ring ring;
+  ring.lap();
+  const std::vector<std::byte> older = ring.bytes();
+  const Lsn lost = ring.frame();
+  ring.put_back(older, lost);
+  expect_row(ring.scan(ring.writer->tail(), 1, ring.known()), Here::kOlderLap, Behind::kVouched, Verdict::kDamaged);
 }
 
 TEST(RecoveryTable, NewerLapHereMeansTheStateSlotIsOld) {
@@ -144,6 +91,15 @@ TEST(RecoveryTable, NewerLapHereFramesBehindMeansTheStateSlotIsOld) {
   ring.lap();
   ring.frame();
   expect_row(ring.scan(Lsn{0}), Here::kNewerLap, Behind::kFrames, Verdict::kDamaged);
+}
+
+TEST(RecoveryTable, NewerLapHereBeforeTheEndThatTheStateNamesIsDamage) {
+  Ring ring;
+  ring.frame();
+  const KnownEnd known = ring.known();
+  ring.lap();
+  ring.lap();
+  expect_row(ring.scan(Lsn{0}, 1, known), Here::kNewerLap, Behind::kVouched, Verdict::kDamaged);
 }
 
 TEST(RecoveryTable, LeftoverHereNothingBehindIsTheEnd) {
@@ -176,6 +132,17 @@ TEST(RecoveryTable, LeftoverHereFramesBehindIsALostWrite) {
   expect_row(ring.scan(Lsn{0}), Here::kLeftover, Behind::kFrames, Verdict::kDamaged);
 }
 
+TEST(RecoveryTable, LeftoverHereThoughTheStateNamesALaterEndIsALostWrite) {
+  Ring ring;
+  ring.start(RingStart{.generation = 2, .ring_id = kRingId});
+  ring.frame();
+  const Lsn lost = ring.frame();
+  FrameHeader old = ring.header(lost);
+  old.generation = 1;
+  ring.rewrite(lost, old);
+  expect_row(ring.scan(Lsn{0}, 1, ring.known()), Here::kLeftover, Behind::kVouched, Verdict::kDamaged);
+}
+
 TEST(RecoveryTable, TornHeaderAtTheEndIsCut) {
   Ring ring;
   ring.frame();
@@ -194,6 +161,14 @@ TEST(RecoveryTable, DamagedHeaderWithFramesBehindIsDamage) {
   expect_row(ring.scan(Lsn{0}), Here::kNotAFrame, Behind::kFrames, Verdict::kDamaged);
 }
 
+TEST(RecoveryTable, ADamagedHeaderBeforeTheEndThatTheStateNamesIsNoTornTail) {
+  Ring ring;
+  ring.frame();
+  const Lsn last = ring.frame();
+  ring.byte(last, FrameLayout::entries) ^= std::byte{1};
+  expect_row(ring.scan(Lsn{0}, 1, ring.known()), Here::kNotAFrame, Behind::kVouched, Verdict::kDamaged);
+}
+
 TEST(RecoveryTable, TornEntriesAtTheEndAreCut) {
   Ring ring;
   ring.frame();
@@ -207,6 +182,14 @@ TEST(RecoveryTable, DamagedEntriesWithFramesBehindAreDamage) {
   for (int i = 0; i < 3; ++i) ring.frame();
   ring.byte(ring.frames[1], kFrameHeaderBytes + kEntryHeaderBytes + 3) ^= std::byte{1};  // outside Kafka's CRC
   expect_row(ring.scan(Lsn{0}), Here::kTornBody, Behind::kFrames, Verdict::kDamaged);
+}
+
+TEST(RecoveryTable, DamagedEntriesBeforeTheEndThatTheStateNamesAreNoTornTail) {
+  Ring ring;
+  ring.frame();
+  const Lsn last = ring.frame();
+  ring.byte(last, kFrameHeaderBytes + kEntryHeaderBytes + 70) ^= std::byte{1};
+  expect_row(ring.scan(Lsn{0}, 1, ring.known()), Here::kTornBody, Behind::kVouched, Verdict::kDamaged);
 }
 
 TEST(RecoveryTable, BrokenChainAtTheEndIsDamage) {
@@ -226,6 +209,111 @@ TEST(RecoveryTable, BrokenChainWithFramesBehindIsDamage) {
   other.previous_crc += 1;
   ring.rewrite(ring.frames[1], other);
   expect_row(ring.scan(Lsn{0}), Here::kBrokenChain, Behind::kFrames, Verdict::kDamaged);
+}
+
+TEST(RecoveryTable, BrokenChainBeforeTheEndThatTheStateNamesIsDamage) {
+  Ring ring;
+  ring.frame();
+  const Lsn last = ring.frame();
+  FrameHeader other = ring.header(last);
+  other.previous_crc += 1;
+  ring.rewrite(last, other);
+  expect_row(ring.scan(Lsn{0}, 1, ring.known()), Here::kBrokenChain, Behind::kVouched, Verdict::kDamaged);
+}
+
+TEST(Recovery, AWholeRingIsTheSameWithTheEndThatAStateNames) {
+  Ring ring;
+  for (int i = 0; i < 5; ++i) {
+    ring.frame();
+    const ScanResult result = ring.scan(Lsn{0}, 1, ring.known());
+    expect_row(result, Here::kNothing, Behind::kNone, Verdict::kEnd);
+    EXPECT_EQ(result.head, ring.writer->durable());
+    EXPECT_EQ(result.previous_crc, ring.writer->durable_crc());
+  }
+  EXPECT_EQ(ring.found, 5u);
+}
+
+TEST(Recovery, AFrameThatIsNotTheOneThatTheStateNamesIsABrokenChain) {
+  Ring ring;
+  ring.frame();
+  KnownEnd known = ring.known();
+  const Lsn end = ring.writer->durable();
+  known.previous_crc += 1;
+  const ScanResult result = ring.scan(Lsn{0}, 1, known);
+  expect_row(result, Here::kBrokenChain, Behind::kNone, Verdict::kDamaged);
+  EXPECT_EQ(result.head, end);
+  ring.frame();
+  ring.frame();
+  expect_row(ring.scan(Lsn{0}, 1, known), Here::kBrokenChain, Behind::kFrames, Verdict::kDamaged);
+  // A frame that reaches over the place where the state saw one end.
+  const Lsn large = ring.frame(3 * kBlock);
+  expect_row(ring.scan(Lsn{0}, 1, KnownEnd{large + kBlock, 0}), Here::kBrokenChain, Behind::kVouched,
+             Verdict::kDamaged);
+}
+
+TEST(Recovery, WithNothingBelowTheHeadTheStateNamesTheFrameBefore) {
+  Ring ring;
+  ring.frame();
+  const KnownEnd known = ring.known();
+  const Lsn next = ring.frame();
+  ASSERT_EQ(ring.scan(next, 1, known).row->verdict, Verdict::kEnd);
+  EXPECT_EQ(ring.found, 1u);
+  FrameHeader other = ring.header(next);
+  other.previous_crc += 1;
+  ring.rewrite(next, other);
+  expect_row(ring.scan(next, 1, known), Here::kBrokenChain, Behind::kNone, Verdict::kDamaged);
+}
+
+// The start before this one could make a state durable, but no frame: its generation is in the state alone.
+TEST(Recovery, WhatStandsBehindTheStatesHeadIsOfItsGenerationOrALeftover) {
+  Ring ring;
+  ring.frame();
+  const KnownEnd known = ring.known();
+  ring.frame();
+  ring.frame();
+  ASSERT_EQ(ring.scan(Lsn{0}, 1, known).row->verdict, Verdict::kEnd);
+  EXPECT_EQ(ring.found, 3u);
+  // Generation 2 cut the ring at known.head: an operator had accepted the loss of two frames.
+  const ScanResult cut = ring.scan(Lsn{0}, 2, known);
+  expect_row(cut, Here::kLeftover, Behind::kNone, Verdict::kEnd);
+  EXPECT_EQ(cut.head, known.head);
+  EXPECT_EQ(cut.generation, 2u);
+  EXPECT_EQ(ring.found, 1u);
+}
+
+TEST(Recovery, AStartWithoutAFrameGoesOnAndOpensWithItsFirstEntries) {
+  Ring ring;
+  ring.frame();
+  const KnownEnd known = ring.known();
+  Prng prng(5);
+  // An unfinished batch at the end, cut by the second start.
+  const auto batch = sim::random_batch(prng, 4, 700'000);
+  ring.writer->begin_entry(LogId{1}, static_cast<uint32_t>(batch.size()));
+  ring.writer->write(batch);
+  ring.writer->commit_entry();
+  ring.flush();
+  for (Lsn chunk = RingMemory::chunk_end(Lsn{0}); chunk < ring.writer->head(); chunk = RingMemory::chunk_end(chunk))
+    ring.zero(chunk);
+  const ScanResult cut = ring.scan(Lsn{0}, 1, known);
+  ASSERT_EQ(cut.row->verdict, Verdict::kEnd);
+  ASSERT_LT(cut.open_batch, cut.head);
+  ring.start(RingStart{.head = cut.head, .previous_crc = cut.previous_crc, .generation = 2, .ring_id = kRingId});
+  ring.writer->open_by_state();
+  EXPECT_TRUE(ring.writer->quiet());
+  const KnownEnd again{cut.head, cut.previous_crc};
+  ASSERT_EQ(ring.scan(Lsn{0}, 2, again).row->verdict, Verdict::kEnd);
+  EXPECT_EQ(ring.found, 1u);
+  const Lsn first = ring.frame();
+  EXPECT_EQ(first, cut.head);
+  EXPECT_EQ(ring.header(first).flags, kFrameOpensGeneration);
+  EXPECT_EQ(ring.header(first).entries, 1u);
+  const Lsn second = ring.frame();
+  EXPECT_EQ(ring.header(second).flags, 0);
+  const ScanResult result = ring.scan(Lsn{0}, 2, again);
+  EXPECT_NE(result.row->verdict, Verdict::kDamaged);  // behind it stand bytes of the unfinished batch
+  EXPECT_EQ(result.head, ring.writer->head());
+  EXPECT_EQ(result.generation, 2u);
+  EXPECT_EQ(ring.found, 3u);
 }
 
 TEST(Recovery, ABatchOverSeveralChunksIsFoundWholeOrNotAtAll) {

@@ -176,6 +176,7 @@ class Scanner {
   bool take_small(Lsn& at, Lsn end, const std::byte* header) {
     const auto payload = load_le<uint32_t>(header + EntryLayout::payload_bytes);
     if (payload > kSmallPayloadMax || end - at < kEntryHeaderBytes + payload) return false;
+    if (load_le<uint32_t>(header + EntryLayout::reserved) != 0) return false;
     if (load_le<uint32_t>(header + EntryLayout::crc) != entry_crc(header, {header + kEntryHeaderBytes, payload}))
       return false;
     const auto kind = static_cast<EntryKind>(load_le<uint8_t>(header + EntryLayout::kind));
