@@ -70,12 +70,12 @@ TEST_F(StoreFaults, AStartWhoseFirstWriteFailsSaysWhy) {
 TEST_F(StoreFaults, OnAFullDriveTheDurableMethodIsADefault) {
   StoreRig rig(1);
   ASSERT_EQ(rig.open(), "");
-  rig.disk.faults().full = true;
+  rig.disk.faults().capacity_bytes = rig.disk.allocated_bytes();
   const auto method = storage::measure_durable_method(rig.disk, rig.clock, "data", false);
   ASSERT_TRUE(method);
   EXPECT_EQ(*method, storage::DurableMethod::kLinkedFlush);
   EXPECT_FALSE(rig.disk.exists("data/scratch"));
-  rig.disk.faults().full = false;
+  rig.disk.faults().capacity_bytes = 0;
   rig.disk.faults().short_write_in = 1;  // nearly full
   EXPECT_TRUE(storage::measure_durable_method(rig.disk, rig.clock, "data", false));
   rig.disk.faults().fail_write_in = 3;

@@ -147,7 +147,7 @@ TEST_F(Folders, AStoreForgottenInTheMiddleHasAllThatWasAcked) {
     auto store = Store::open(request);
     ASSERT_TRUE(store) << store.error().what;
     (*store)->open_log(LogId{1});
-    ASSERT_EQ(model.settle_after_crash(*sim::read_all(**store, LogId{1})), "");
+    ASSERT_EQ(model.settle_after_crash(*sim::read_all(**store, LogId{1}, [&] { (*store)->poll(); })), "");
     Lsn last;
     for (int i = 0; i < 200; ++i) {
       const auto batch = sim::random_batch(prng, 3, i % 50 == 0 ? 20'000 : 200);

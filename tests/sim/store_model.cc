@@ -46,23 +46,67 @@ std::vector<std::byte> random_batch(Prng& prng, int32_t count, size_t value_byte
   return builder.finish();
 }
 
-std::optional<std::vector<std::byte>> read_all(storage::Store& store, storage::LogId log) {
-  const auto offsets = store.offsets(log);
-  if (!offsets) return std::nullopt;
-  const storage::ReadPlan plan = store.plan_read(log, offsets->log_start_offset, UINT64_MAX, true);
-  if (plan.status != storage::ReadStatus::kReady) return std::nullopt;
-  storage::ReadCursor cursor = plan.cursor;
-  std::vector<std::byte> bytes;
-  while (cursor.remaining > 0) {
+namespace {
+
+constexpr int kPatience = 20'000;  // turns
+
+// Appends what cursor promises; false if it cannot be read.
+bool read_cursor(storage::Store& store, storage::ReadCursor cursor, const std::function<void()>& turn,
+                 std::vector<std::byte>& bytes) {
+  for (int waited = 0; cursor.remaining > 0;) {
     std::array<std::span<const std::byte>, 5> pieces;
     const auto count = store.view(cursor, 100'000, pieces);
-    if (!count || *count == 0) return std::nullopt;
+    if (!count && count.error().code == Errc::kWouldBlock && waited++ < kPatience) {
+      store.submit();
+      turn();
+      continue;
+    }
+    if (!count || *count == 0) return false;
     size_t n = 0;
     for (size_t i = 0; i < *count; ++i) {
       bytes.insert(bytes.end(), pieces[i].begin(), pieces[i].end());
       n += pieces[i].size();
     }
     store.advance(cursor, n);
+  }
+  return true;
+}
+
+// Whole batches of bytes from at on: at becomes where the last ends; the offset behind it, if there is one.
+std::optional<Offset> skip_batches(const std::vector<std::byte>& bytes, size_t& at) {
+  std::optional<Offset> next;
+  while (bytes.size() - at >= protocol::kBatchHeaderBytes) {
+    const auto batch = protocol::view_of(std::span(bytes).subspan(at));
+    const auto total = static_cast<size_t>(batch.total_bytes());
+    if (total > bytes.size() - at) break;
+    next = batch.last_offset() + 1;
+    at += total;
+  }
+  return next;
+}
+
+}  // namespace
+
+std::optional<std::vector<std::byte>> read_all(storage::Store& store, storage::LogId log,
+                                               const std::function<void()>& turn) {
+  const auto offsets = store.offsets(log);
+  if (!offsets) return std::nullopt;
+  std::vector<std::byte> bytes;
+  int waited = 0;
+  for (Offset from = offsets->log_start_offset; from < store.offsets(log)->durable;) {
+    const storage::ReadPlan plan = store.plan_read(log, from, UINT64_MAX, true);
+    if (plan.status == storage::ReadStatus::kPending && waited++ < kPatience) {
+      store.submit();
+      turn();
+      continue;
+    }
+    if (plan.status != storage::ReadStatus::kReady || plan.cursor.remaining == 0) return std::nullopt;
+    size_t at = bytes.size();
+    if (!read_cursor(store, plan.cursor, turn, bytes)) return std::nullopt;
+    const auto next = skip_batches(bytes, at);
+    if (!next) return std::nullopt;
+    bytes.resize(at);
+    from = *next;
   }
   return bytes;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -27,8 +28,10 @@ class HeapPool final : public BufferPool {
 std::vector<std::byte> random_batch(Prng& prng, int32_t count, size_t value_bytes,
                                     const protocol::BatchBuilder::Options& options = {});
 
-// All durable bytes of a log, read as a fetch reads them.
-std::optional<std::vector<std::byte>> read_all(storage::Store& store, storage::LogId log);
+// All durable bytes of a log, read as a fetch reads them. turn: moves time on and polls, when the drive must be waited
+// for.
+std::optional<std::vector<std::byte>> read_all(storage::Store& store, storage::LogId log,
+                                               const std::function<void()>& turn);
 
 // One log's expected batches, in the order in which they were taken.
 struct LogModel {

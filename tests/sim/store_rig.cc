@@ -75,9 +75,9 @@ void StoreRig::crash() {
   waiting_.clear();
 }
 
-std::string StoreRig::check_acked() const {
+std::string StoreRig::check_acked() {
   for (const auto& [id, model] : logs) {
-    const auto bytes = read_all(*store, LogId{id});
+    const auto bytes = read_all(*store, LogId{id}, [this] { turn(); });
     if (!bytes) return "log " + std::to_string(id) + " cannot be read";
     LogModel copy = model;
     if (std::string wrong = copy.settle_after_crash(*bytes); !wrong.empty()) return wrong;

@@ -32,7 +32,7 @@ class StoreRig {
   void stop();
   void crash();
   // All acked batches of all logs read back; else what does not.
-  std::string check_acked() const;
+  std::string check_acked();
   uint64_t acked() const;
 
   SimClock clock;

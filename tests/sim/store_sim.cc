@@ -50,7 +50,7 @@ std::string StoreSim::open() {
 
 std::string StoreSim::check_after_open() {
   for (auto& [id, model] : logs_) {
-    const auto bytes = read_all(*store_, LogId{id});
+    const auto bytes = read_all(*store_, LogId{id}, [this] { turn(); });
     if (!bytes) return "log " + std::to_string(id) + " cannot be read";
     if (std::string wrong = model.settle_after_crash(*bytes); !wrong.empty())
       return "log " + std::to_string(id) + ": " + wrong;
@@ -150,7 +150,7 @@ std::string StoreSim::drop_some() {
 std::string StoreSim::read_some() {
   if (logs_.empty()) return {};
   const auto it = std::next(logs_.begin(), static_cast<int64_t>(prng_.below(logs_.size())));
-  const auto bytes = read_all(*store_, LogId{it->first});
+  const auto bytes = read_all(*store_, LogId{it->first}, [this] { turn(); });
   if (!bytes) return "log cannot be read";
   size_t at = 0;
   for (const auto& batch : it->second.batches) {
