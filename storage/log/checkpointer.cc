@@ -119,7 +119,7 @@ void Checkpointer::begin_flush() {
     file_op_.kind = FileOp::Kind::kFlushAll;
     file_op_.path = shard_.folder;
     file_op_.on_done = [](FileOp& op) {
-      static_cast<FileStep&>(op).owner->flush_done(op.error ? -op.error->os_errno - 1 : 0);
+      static_cast<FileStep&>(op).owner->flush_done(op.error ? -std::max(op.error->os_errno, 1) : 0);
     };
     shard_.disk.submit(static_cast<FileOp&>(file_op_));
     return;
@@ -152,7 +152,7 @@ void Checkpointer::flush_files() {
     if (!handle && handle.error().code == Errc::kWouldBlock) continue;
     flush->held = true;
     if (!handle) {
-      flush_done(there ? -handle.error().os_errno - 1 : 0);
+      flush_done(there ? -std::max(handle.error().os_errno, 1) : 0);
       continue;
     }
     flush->DiskOp::file = *handle;
@@ -239,7 +239,9 @@ Result<void> Checkpointer::write_first() {
       shard_.disk.wait(kSecond);
     }
   }
-  if (shard_.poisoned) return fail(Errc::kIo);
+  if (shard_.poisoned)
+    return fail(shard_.failure < 0 ? Errc::kIo : Errc::kShort,
+                static_cast<int32_t>(-std::min<int64_t>(shard_.failure, 0)));
   return last_.sequence == next_.sequence ? Result<void>{} : fail(Errc::kNoSpace);
 }
 

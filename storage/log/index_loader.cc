@@ -228,7 +228,7 @@ void IndexLoader::scan_more(Task& task) {
   task.begun = task.scan->take_index();
   if (task.orphan || good_to == task.bytes) return finish(task, true);
   // An open segment's last write may have ended inside a batch: the rest of it was in the ring.
-  if (stop != ScanStop::kTorn || at_end || !task.ends_in_batch) return finish(task, false);
+  if (stop != ScanStop::kTorn || !task.ends_in_batch) return finish(task, false);
   task.step = Task::Step::kTail;
   read_on(task, align_down(good_to, shard_.disk.block_bytes()));
 }

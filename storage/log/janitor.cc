@@ -26,14 +26,17 @@ void Janitor::remove_segment(LogId log, Offset base, uint64_t slots_begun) {
 
 void Janitor::slot_durable(uint64_t number) {
   for (; !waiting_.empty() && waiting_.front().slot <= number; waiting_.pop_front()) {
-    const Waiting& w = waiting_.front();
-    // The log may have come to the same base again: after a truncation, what is there now is in use.
-    PartitionLog* log = shard_.find(w.log);
-    if (log != nullptr && log->find_segment(w.base) != nullptr) continue;
-    queue_.push_back({.what = What::kUnlink, .path = segment_path(shard_.folder, w.log, w.base)});
-    queue_.push_back({.what = What::kUnlink, .path = sidecar_path(shard_.folder, w.log, w.base)});
+    const auto [log, base, slot] = waiting_.front();
+    for (const std::string& path : {segment_path(shard_.folder, log, base), sidecar_path(shard_.folder, log, base)})
+      queue_.push_back({.what = What::kUnlink, .log = log, .path = path, .base = base});
     shard_.counters.add(Metric::segments_deleted);
   }
+}
+
+// File ops run in order: what is not in use now and is made after this is not what is deleted.
+bool Janitor::is_in_use(const Work& work) const {
+  PartitionLog* log = work.what == What::kUnlink && work.base ? shard_.find(work.log) : nullptr;
+  return log != nullptr && log->find_segment(*work.base) != nullptr;
 }
 
 void Janitor::remove_log(LogId log) { queue_.push_back({.what = What::kListLog, .log = log, .all = true}); }
@@ -57,6 +60,7 @@ void Janitor::run() {
     task->work = std::move(queue_.front());
     queue_.pop_front();
     const Work& work = task->work;
+    if (is_in_use(work)) continue;
     switch (work.what) {
       case What::kUnlink: task->kind = FileOp::Kind::kUnlink; break;
       case What::kListLog:
@@ -101,7 +105,9 @@ void Janitor::listed_log(const Work& work, const FileOp& op) {
                          return w.log == work.log && w.base == file->base;
                        });
     if (in_use || (waits && !work.all) || (!file && !work.all)) continue;
-    queue_.push_back({.what = What::kUnlink, .path = op.path + "/" + name});
+    Work unlink{.what = What::kUnlink, .log = work.log, .path = op.path + "/" + name};
+    if (file) unlink.base = file->base;
+    queue_.push_back(std::move(unlink));
   }
   if (work.all) queue_.push_back({.what = What::kRemoveDir, .log = work.log});
 }

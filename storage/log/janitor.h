@@ -8,6 +8,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "storage/log/shard.h"
@@ -47,9 +48,11 @@ class Janitor {
     What what;
     LogId log{};
     std::string path{};
-    bool all = false;  // kListLog: everything in it, and then itself
+    bool all = false;              // kListLog: everything in it, and then itself
+    std::optional<Offset> base{};  // kUnlink: of this segment, unless the log has come to it again
   };
 
+  bool is_in_use(const Work& work) const;
   void done(const Work& work, const FileOp& op);
   void listed_all(const FileOp& op);
   void listed_log(const Work& work, const FileOp& op);

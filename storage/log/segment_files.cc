@@ -75,7 +75,6 @@ void SegmentFiles::open(Entry& entry) {
   const auto& [log, base] = entry.key;
   const bool create = entry.want == Want::kWrite;
   if (create) {
-    shard_.names_changed = true;
     entry.make_dir.kind = FileOp::Kind::kMakeDir;
     entry.make_dir.path = log_path(shard_.folder, log);
     entry.make_dir.on_done = dir_made;
@@ -97,6 +96,8 @@ void SegmentFiles::opened(FileOp& op) {
   files.ops_in_flight_ -= 1;
   files.completed_ += 1;
   entry.state = entry.error ? State::kFailed : State::kOpen;
+  // A flush that began before now may have missed the new name.
+  if (entry.want == Want::kWrite) files.shard_.names_changed = true;
   const auto it = files.entries_.find(entry.key);
   if (entry.forgotten) {
     if (entry.error) {

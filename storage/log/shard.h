@@ -31,6 +31,7 @@ struct Shard {
   std::set<std::pair<LogId, Offset>> unflushed{};  // segments with writes that no flush has covered yet
   bool names_changed = false;                      // files or folders were made since everything was flushed
   bool poisoned = false;
+  int64_t failure = 0;  // what the drive said then
 
   PartitionLog* find(LogId log) const {
     const auto it = logs.find(log);
@@ -40,6 +41,7 @@ struct Shard {
   void poison(const char* what, int64_t result) {
     if (poisoned) return;
     poisoned = true;
+    failure = result;
     LOG_ERROR(
         "%s failed (result %lld): the partitions of this ring are offline, so that nothing acknowledged is lost; "
         "check the drive, then restart",

@@ -118,10 +118,6 @@ void SimDisk::complete_write(InFlight& flight) {
     op.result = -ENOSPC;
     return;
   }
-  if (faults_.full && flight.at + flight.bytes.size() > inode.visible.size()) {
-    op.result = -ENOSPC;
-    return;
-  }
   if (flight.comes_short) flight.bytes.resize(flight.bytes.size() / 2);
   op.result = flight.fails ? -EIO : static_cast<int64_t>(flight.bytes.size());
   SimFile::Write write{flight.at, std::move(flight.bytes), ++order_};

@@ -49,6 +49,7 @@ std::string StoreSim::open() {
 }
 
 std::string StoreSim::check_after_open() {
+  waiting_.clear();  // of the life before
   for (auto& [id, model] : logs_) {
     const auto bytes = read_all(*store_, LogId{id}, [this] { turn(); });
     if (!bytes) return "log " + std::to_string(id) + " cannot be read";
@@ -60,7 +61,6 @@ std::string StoreSim::check_after_open() {
   }
   // What a producer had in flight may be there or not: it goes on under a new id, as a client that starts again does.
   producers_.clear();
-  waiting_.clear();
   return {};
 }
 
