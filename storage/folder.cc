@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/log.h"
 
 namespace penstock::storage {
 namespace {
@@ -121,6 +122,12 @@ std::expected<Folder, OpenFailure> open_folder(Disk& disk, Prng& prng, std::stri
   if (!names) return refuse_io(names.error(), "read", folder.path);
   if (std::ranges::find(*names, kName) != names->end()) {
     if (auto done = read_folder_file(disk, folder); !done) return std::unexpected(done.error());
+    if (folder.format_version == kFormatVersion) return folder;
+    // Durable before anything is written that the older version would misread (docs/internals/log_format.md).
+    LOG_INFO("%s has format %d; it becomes format %d now, which an older penstock refuses", folder.path.c_str(),
+             folder.format_version, kFormatVersion);
+    folder.format_version = kFormatVersion;
+    if (auto done = write_folder_file(disk, folder); !done) return std::unexpected(done.error());
     return folder;
   }
   // A ring without a folder file: this is not a new folder, and making one over it could hide its version.

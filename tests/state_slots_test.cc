@@ -222,8 +222,9 @@ TEST(StateSlots, NumbersThatCannotBeAreRefused) {
   const size_t epochs = segments + 2 * SegmentStateLayout::end;
   EXPECT_FALSE(with(epochs + EpochEntryLayout::epoch, int32_t{-1}));
   const size_t producers = epochs + EpochEntryLayout::end;
-  EXPECT_FALSE(with(producers + ProducerStateLayout::count, uint8_t{0}));
-  EXPECT_FALSE(with(producers + ProducerStateLayout::count, uint8_t{6}));
+  EXPECT_FALSE(with(producers + ProducerStateLayout::count, uint16_t{0}));
+  EXPECT_FALSE(with(producers + ProducerStateLayout::count, uint16_t{6}));
+  EXPECT_FALSE(with(producers + ProducerStateLayout::count, uint16_t{257}));
   EXPECT_FALSE(with(producers + ProducerStateLayout::held, int64_t{-1}));
 }
 

@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <cstring>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "storage/api/folder.h"
 #include "storage/ring/frame.h"
+#include "storage/ring/state_slots.h"
 #include "tests/sim/store_rig.h"
 
 namespace penstock::sim {
@@ -237,6 +240,110 @@ TEST_F(StoreFaults, AFullRingRefusesAndADeletedTopicMakesRoom) {
   rig.crash();
   ASSERT_EQ(rig.open(), "");
   EXPECT_EQ(rig.check_acked(), "");
+}
+
+// A crash loop on a full ring must not use up what deleting needs.
+TEST_F(StoreFaults, AFullRingOpensAsOftenAsItIsStarted) {
+  StoreRig rig(9);
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 4000 && rig.append(20'000); ++i) rig.turn();
+  rig.settle();
+  const uint64_t acked = rig.acked();
+  for (int start = 0; start < 300; ++start) {
+    rig.prng.one_in(2) ? rig.stop() : rig.crash();
+    ASSERT_EQ(rig.open(), "") << start;
+    ASSERT_FALSE(rig.append(200'000)) << start;
+    if (start % 50 == 0) {
+      ASSERT_EQ(rig.check_acked(), "") << start;
+    }
+    if (rig.prng.one_in(2)) rig.settle();
+  }
+  ASSERT_EQ(rig.check_acked(), "");
+  EXPECT_EQ(rig.acked(), acked);
+  rig.store->drop_log(storage::LogId{1});
+  rig.logs.erase(1);
+  rig.settle();
+  rig.store->drop_log(storage::LogId{2});
+  rig.logs.erase(2);
+  rig.logs[3] = {};
+  rig.store->open_log(storage::LogId{3});
+  rig.settle();
+  EXPECT_TRUE(rig.append(20'000));
+  rig.settle();
+  rig.crash();
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.check_acked(), "");
+}
+
+// The seal of a stop is vouched for by the state that was written behind it, and so is all before.
+TEST_F(StoreFaults, DamageToTheLastFramesBeforeAStopIsNoTornTail) {
+  for (uint64_t back = 1; back <= 2; ++back) {
+    StoreRig rig(12);
+    ASSERT_EQ(rig.open(), "");
+    work(rig, 10);
+    rig.settle();
+    rig.stop();
+    const uint64_t head = storage::decode_slot(rig.disk.contents(rig.newest_state()))->ring.head.value();
+    rig.disk.flip_bit(StoreRig::kRing, head - back * 4096 + storage::FrameLayout::entries, 0);
+    EXPECT_NE(rig.open().find("data/ring-0 is damaged at lsn"), std::string::npos) << back;
+  }
+}
+
+void write_file(SimDisk& disk, const char* path, std::span<std::byte> bytes) {
+  const auto file = disk.open(path, {.create = true});
+  storage::DiskOp write{.kind = storage::DiskOp::Kind::kWriteDurable, .file = *file, .memory = bytes};
+  storage::run_to_end(disk, write).value();
+  disk.close(*file);
+  disk.sync_dir("data").value();
+}
+
+// The state as format version 1 had it, in one file, instead of the two.
+void make_state_old(StoreRig& rig) {
+  using L = storage::Slot1Layout;
+  std::vector<std::byte> slots(2 * storage::kSlot1Bytes);
+  for (const char* path : StoreRig::kStates) {
+    const auto state = storage::decode_slot(rig.disk.contents(path))->ring;
+    std::byte* at = slots.data() + state.sequence % 2 * storage::kSlot1Bytes;
+    store_le(at + L::magic, storage::kSlotMagic);
+    store_le(at + L::version, uint16_t{1});
+    store_le(at + L::bytes, uint64_t{L::end});
+    std::memcpy(at + L::ring_id, state.ring_id.data(), state.ring_id.size());
+    store_le(at + L::ring_bytes, state.ring_bytes);
+    store_le(at + L::sequence, state.sequence);
+    store_le(at + L::generation, state.generation);
+    store_le(at + L::tail, state.tail.value());
+    store_le(at + L::as_of, state.as_of.value());
+    store_le(at + L::crc, crc32c(0, {at, L::crc}));
+  }
+  write_file(rig.disk, StoreRig::kOldState, slots);
+  for (const char* path : StoreRig::kStates) rig.disk.unlink(path).value();
+  rig.disk.sync_dir("data").value();
+}
+
+// Whenever power goes during the first start on it.
+TEST_F(StoreFaults, AStateOfVersionOneIsTakenOver) {
+  uint64_t went = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    StoreRig rig(seed);
+    ASSERT_EQ(rig.open(), "");
+    work(rig, 30);
+    rig.settle();
+    rig.prng.one_in(2) ? rig.stop() : rig.crash();
+    make_state_old(rig);
+    rig.disk.faults().power_off_in = rig.prng.below(30);
+    if (rig.open() != "" || rig.disk.is_off()) went += 1;
+    rig.crash();
+    rig.disk.faults().power_off_in = 0;
+    ASSERT_EQ(rig.open(), "") << seed;
+    ASSERT_EQ(rig.check_acked(), "") << seed;
+    EXPECT_FALSE(rig.disk.exists(StoreRig::kOldState));
+    work(rig, 5);
+    rig.settle();
+    rig.crash();
+    ASSERT_EQ(rig.open(), "") << seed;
+    ASSERT_EQ(rig.check_acked(), "") << seed;
+  }
+  EXPECT_GT(went, 10u);
 }
 
 }  // namespace

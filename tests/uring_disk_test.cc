@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "base/doorbell.h"
@@ -96,15 +97,34 @@ TEST_F(Folders, AFolderIsMadeLockedAndKnownAgain) {
   ASSERT_TRUE(again) << again.error().what;
   EXPECT_EQ(again->id, made->id);
   (*disk)->close(again->lock);
-  // A newer format is refused by name.
-  const auto file = (*disk)->open(path_ + "/data/folder", {.direct = false});
-  std::string text = "penstock data folder\nformat_version = 2\nid = 000102030405060708090a0b0c0d0e0f\n";
-  text.resize(256, '\n');
-  DiskOp write{.kind = DiskOp::Kind::kWrite, .file = *file, .memory = std::as_writable_bytes(std::span(text))};
-  ASSERT_TRUE(run_to_end(**disk, write));
+  const auto write_version = [&](int version) {
+    const auto file = (*disk)->open(path_ + "/data/folder", {.direct = false});
+    std::string text = "penstock data folder\nformat_version = " + std::to_string(version) +
+                       "\nid = 000102030405060708090a0b0c0d0e0f\n";
+    text.resize(256, '\n');
+    DiskOp write{.kind = DiskOp::Kind::kWrite, .file = *file, .memory = std::as_writable_bytes(std::span(text))};
+    ASSERT_TRUE(run_to_end(**disk, write));
+    (*disk)->close(*file);
+  };
+  // An older one becomes one of this format, and keeps its id.
+  write_version(1);
+  for (int i = 0; i < 2; ++i) {
+    const auto older = open_folder(**disk, prng, path_ + "/data");
+    ASSERT_TRUE(older) << older.error().what;
+    EXPECT_EQ(older->format_version, kFormatVersion);
+    EXPECT_EQ(older->id.bytes[15], 0x0f);
+    (*disk)->close(older->lock);
+  }
+  std::ifstream now(path_ + "/data/folder");
+  std::string line;
+  std::getline(now, line);
+  std::getline(now, line);
+  EXPECT_EQ(line, "format_version = 2");
+  // A newer one is refused by name.
+  write_version(kFormatVersion + 1);
   const auto newer = open_folder(**disk, prng, path_ + "/data");
   ASSERT_FALSE(newer);
-  EXPECT_NE(newer.error().what.find("format 2"), std::string::npos) << newer.error().what;
+  EXPECT_NE(newer.error().what.find("has format 3"), std::string::npos) << newer.error().what;
 }
 
 TEST_F(Folders, AFolderWithNoFolderAboveItSaysSo) {

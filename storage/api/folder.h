@@ -1,5 +1,6 @@
 // The data folder: its format version, id and lock. <folder>/folder is a small text file; <folder>/lock is locked while
-// a broker runs. A folder of a newer format is refused by name.
+// a broker runs. A folder of a newer format is refused by name; one of an older becomes one of this format when it is
+// opened, and the older penstock does not take it any more.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@
 
 namespace penstock::storage {
 
-inline constexpr int kFormatVersion = 1;
+inline constexpr int kFormatVersion = 2;
 
 struct Folder {
   std::string path;

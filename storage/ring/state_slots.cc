@@ -84,9 +84,10 @@ bool take_producers(Reader& reader, uint32_t count, LogState& log) {
     ProducerState producer{.id = ProducerId{load_le<int64_t>(head.data() + L::id)},
                            .epoch = load_le<int16_t>(head.data() + L::epoch),
                            .held = load_le<int64_t>(head.data() + L::held),
-                           .last_timestamp = load_le<int64_t>(head.data() + L::last_timestamp),
-                           .count = load_le<uint8_t>(head.data() + L::count)};
-    if (producer.count == 0 || producer.count > ProducerState::kMostBatches || producer.held < 0) return false;
+                           .last_timestamp = load_le<int64_t>(head.data() + L::last_timestamp)};
+    const auto batches_count = load_le<uint16_t>(head.data() + L::count);
+    if (batches_count == 0 || batches_count > ProducerState::kMostBatches || producer.held < 0) return false;
+    producer.count = static_cast<uint8_t>(batches_count);
     const auto batches = reader.take(producer.count, L::batch_end);
     if (!reader.ok) return false;
     for (uint8_t b = 0; b < producer.count; ++b) {

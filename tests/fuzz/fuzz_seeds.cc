@@ -1,5 +1,7 @@
 // fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records, DIR/views, DIR/connection,
 // DIR/sidecar and DIR/segment, the same each time.
+// fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records, DIR/views, DIR/connection and
+// DIR/ring, the same each time.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -10,6 +12,8 @@
 #include "protocol/gen/produce.h"
 #include "protocol/record_batch.h"
 #include "storage/segment/sidecar.h"
+#include "storage/ring/entries.h"
+#include "storage/ring/state_slots.h"
 #include "tests/fuzz/conversations.h"
 #include "tests/fuzz/message_lists.h"
 #include "tests/protocol_random.h"
@@ -91,6 +95,44 @@ void write_segments(const std::filesystem::path& segments, const std::filesystem
     Bytes file(storage::sidecar_bytes(sidecar, 1));
     encode(sidecar, file);
     write(sidecars, number, file);
+// Slots, payloads and programs for a ring, each behind the byte that ring_fuzz tells them apart by.
+void write_ring(const std::filesystem::path& folder) {
+  using namespace storage;
+  std::filesystem::create_directories(folder);
+  Prng prng(3);
+  size_t number = 0;
+  SlotEncoder encoder(4096);
+  for (size_t logs = 0; logs < 6; ++logs) {
+    encoder.begin({.ring_bytes = 4 * kMiB, .sequence = logs});
+    for (size_t id = 0; id < logs; ++id) {
+      LogState log{.id = LogId{id}, .segments = {}, .epochs = {}, .producers = {}};
+      for (size_t n = 0; n < id; ++n) {
+        log.segments.push_back({.base = Offset{static_cast<int64_t>(n)}});
+        log.epochs.push_back({LeaderEpoch{static_cast<int32_t>(n)}, Offset{static_cast<int64_t>(n)}});
+        log.producers.push_back({.id = ProducerId{static_cast<int64_t>(n)}, .count = static_cast<uint8_t>(1 + n)});
+      }
+      encoder.add(log);
+    }
+    const auto slot = encoder.finish().first(encoder.bytes());
+    for (const uint8_t kind : {0, 1}) {
+      Bytes seed(slot.begin(), slot.end());
+      seed.insert(seed.begin(), std::byte{kind});
+      write(folder, number++, seed);
+    }
+  }
+  const auto payload = [&](auto encoded) {
+    Bytes seed(encoded.begin(), encoded.end());
+    seed.insert(seed.begin(), std::byte{2});
+    write(folder, number++, seed);
+  };
+  payload(encode(RelogEntry{}));
+  payload(encode(TruncateEntry{}));
+  payload(encode(StartOffsetEntry{}));
+  for (size_t program = 0; program < 40; ++program) {
+    Bytes seed(prng.between(20, 200));
+    prng.fill(seed);
+    seed[0] = std::byte{3};
+    write(folder, number++, seed);
   }
 }
 
@@ -109,5 +151,6 @@ int main(int argc, char** argv) {
   write_segments(folder / "segment", folder / "sidecar");
   std::filesystem::create_directories(folder / "connection");
   for (size_t number = 0; number < 60; ++number) write(folder / "connection", number, conversation(number));
+  write_ring(folder / "ring");
   return 0;
 }

@@ -7,8 +7,9 @@ OUT/folder-vVERSION.txt, OUT/folder-vVERSION-killed.txt  the records in it, a li
     TOPIC PARTITION OFFSET KEY BYTES SHA256-OF-THE-VALUE
 
 Two topics of three partitions; records of all sizes up to some that span chunks of the ring, some compressed, some from
-idempotent producers; a third topic that was deleted, in whose space the ring went on; a restart in between. Run it with the release program of the last
-commit that writes a format version, and never again: what is kept is what that version left.
+idempotent producers; a third topic that was deleted, in whose space the ring went on; a restart in between. Run it with
+the release program of the last commit that writes a format version, and never again: what is kept is what that version
+left.
 """
 import hashlib
 import pathlib

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "storage/ring/state_slots.h"
+
 namespace penstock::sim {
 
 using storage::LogId;
@@ -90,6 +92,14 @@ uint64_t StoreRig::acked() const {
   for (const auto& [id, model] : logs)
     count += static_cast<uint64_t>(std::ranges::count_if(model.batches, &LogModel::Batch::acked));
   return count;
+}
+
+const char* StoreRig::newest_state() const {
+  const auto sequence = [&](const char* path) {
+    const auto head = storage::decode_slot_head(disk.contents(path));
+    return head ? head->sequence : 0;
+  };
+  return sequence(kStates[0]) > sequence(kStates[1]) ? kStates[0] : kStates[1];
 }
 
 }  // namespace penstock::sim

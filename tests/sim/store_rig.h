@@ -20,6 +20,8 @@ class StoreRig {
   static constexpr const char* kRing = "data/ring-0";
   static constexpr std::array kStates = {"data/ring-0.state-0", "data/ring-0.state-1"};
 
+  static constexpr const char* kOldState = "data/ring-0.state";  // of format version 1
+
   explicit StoreRig(uint64_t seed, std::vector<uint64_t> logs = {1, 2});
 
   // Empty if the store opened, else the operator's line.
@@ -34,6 +36,8 @@ class StoreRig {
   // All acked batches of all logs read back; else what does not.
   std::string check_acked();
   uint64_t acked() const;
+  // Which of kStates has the newest slot.
+  const char* newest_state() const;
 
   SimClock clock;
   SimDisk disk;
