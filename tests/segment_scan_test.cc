@@ -202,9 +202,9 @@ TEST(SegmentScan, AnOffsetTooFarFromTheBaseIsNoBatchOfThisSegment) {
 }
 
 TEST(SegmentScan, OffsetsDoNotOverflow) {
-  const Offset last{std::numeric_limits<int64_t>::max()};
+  const Offset last{std::numeric_limits<int64_t>::max() - 1};
   protocol::BatchBuilder builder({.base_offset = last});
-  builder.add(0, std::nullopt, std::nullopt);
+  for (int i = 0; i < 3; ++i) builder.add(0, std::nullopt, std::nullopt);
   const Bytes bytes = builder.finish();
   SegmentScan scan({.base = last, .next = last});
   EXPECT_EQ(scan.feed(bytes), ScanStop::kNotABatch);
