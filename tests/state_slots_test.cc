@@ -60,9 +60,9 @@ LogState random_log(Prng& prng, uint64_t id) {
 }
 
 std::vector<std::byte> encoded(SlotEncoder& encoder, const RingState& state, std::span<const LogState> logs) {
-  encoder.begin(state);
+  encoder.begin();
   for (const LogState& log : logs) encoder.add(log);
-  const auto bytes = encoder.finish();
+  const auto bytes = encoder.finish(state);
   return {bytes.begin(), bytes.end()};
 }
 
@@ -358,10 +358,10 @@ TEST(StateWriter, WritesLargeSlotsInPiecesByTurnsIntoTwoFiles) {
   SlotEncoder encoder(kBlock);
   for (uint64_t sequence = 1; sequence <= 4; ++sequence) {
     const auto logs = many_logs(prng, sequence % 2 == 0 ? 10 : 9000);
-    encoder.begin(ring_state(sequence));
+    encoder.begin();
     for (const LogState& log : logs) encoder.add(log);
     EXPECT_FALSE(slots.writer->busy());
-    slots.writer->write(ring_state(sequence), encoder.finish());
+    slots.writer->write(ring_state(sequence), encoder.finish(ring_state(sequence)));
     int ops = 0;
     while (slots.writer->busy()) {
       EXPECT_LT(slots.writer->written().sequence, sequence);
@@ -392,9 +392,9 @@ TEST(StateWriter, ACrashLeavesTheLastSlotOrTheNextOneWhole) {
     uint64_t sequence = 0;
     while (true) {
       sequence += 1;
-      encoder.begin(ring_state(sequence));
+      encoder.begin();
       for (const LogState& log : std::span(many).first(prng.one_in(2) ? 3 : many.size())) encoder.add(log);
-      slots.writer->write(ring_state(sequence), encoder.finish());
+      slots.writer->write(ring_state(sequence), encoder.finish(ring_state(sequence)));
       while (slots.writer->busy() && ops < crash_after) ops += slots.turn() ? 1 : 0;
       if (slots.writer->busy()) break;
     }
@@ -417,10 +417,10 @@ TEST(StateWriter, AFailedPieceEndsIt) {
   Prng prng(1);
   SlotEncoder encoder(kBlock);
   const auto logs = many_logs(prng, 9000);
-  encoder.begin(ring_state(1));
+  encoder.begin();
   for (const LogState& log : logs) encoder.add(log);
   slots.disk().faults().fail_write_in = 2;
-  slots.writer->write(ring_state(1), encoder.finish());
+  slots.writer->write(ring_state(1), encoder.finish(ring_state(1)));
   for (int i = 0; i < 10; ++i) slots.turn();
   EXPECT_TRUE(slots.writer->failed());
   EXPECT_FALSE(slots.writer->busy());

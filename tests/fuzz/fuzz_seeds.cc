@@ -1,7 +1,5 @@
 // fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records, DIR/views, DIR/connection,
-// DIR/sidecar and DIR/segment, the same each time.
-// fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records, DIR/views, DIR/connection and
-// DIR/ring, the same each time.
+// DIR/sidecar, DIR/segment and DIR/ring, the same each time.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -11,9 +9,9 @@
 #include "protocol/gen/fetch.h"
 #include "protocol/gen/produce.h"
 #include "protocol/record_batch.h"
-#include "storage/segment/sidecar.h"
 #include "storage/ring/entries.h"
 #include "storage/ring/state_slots.h"
+#include "storage/segment/sidecar.h"
 #include "tests/fuzz/conversations.h"
 #include "tests/fuzz/message_lists.h"
 #include "tests/protocol_random.h"
@@ -95,6 +93,9 @@ void write_segments(const std::filesystem::path& segments, const std::filesystem
     Bytes file(storage::sidecar_bytes(sidecar, 1));
     encode(sidecar, file);
     write(sidecars, number, file);
+  }
+}
+
 // Slots, payloads and programs for a ring, each behind the byte that ring_fuzz tells them apart by.
 void write_ring(const std::filesystem::path& folder) {
   using namespace storage;
@@ -103,7 +104,7 @@ void write_ring(const std::filesystem::path& folder) {
   size_t number = 0;
   SlotEncoder encoder(4096);
   for (size_t logs = 0; logs < 6; ++logs) {
-    encoder.begin({.ring_bytes = 4 * kMiB, .sequence = logs});
+    encoder.begin();
     for (size_t id = 0; id < logs; ++id) {
       LogState log{.id = LogId{id}, .segments = {}, .epochs = {}, .producers = {}};
       for (size_t n = 0; n < id; ++n) {
@@ -113,7 +114,7 @@ void write_ring(const std::filesystem::path& folder) {
       }
       encoder.add(log);
     }
-    const auto slot = encoder.finish().first(encoder.bytes());
+    const auto slot = encoder.finish({.ring_bytes = 4 * kMiB, .sequence = logs}).first(encoder.bytes());
     for (const uint8_t kind : {0, 1}) {
       Bytes seed(slot.begin(), slot.end());
       seed.insert(seed.begin(), std::byte{kind});

@@ -50,9 +50,9 @@ void slots(std::span<const std::byte> input, bool fit) {
   const auto slot = decode_slot(bytes);
   if (slot) {
     static SlotEncoder encoder(kBlock);
-    encoder.begin(slot->ring);
+    encoder.begin();
     for (const LogState& log : slot->logs) encoder.add(log);
-    const auto again = decode_slot(encoder.finish());
+    const auto again = decode_slot(encoder.finish(slot->ring));
     CHECK(again && again->ring == slot->ring && again->logs == slot->logs);
   }
   if (fit && bytes.size() >= Slot1Layout::end) {
