@@ -3,7 +3,8 @@
 // A connection executes one request at a time. The exception is Produce: while earlier ones wait for the device,
 // further ones are appended, so that a client's pipeline fills one group commit. Any other request begins when all
 // answers before it have left. A request that must wait (a long poll, control, a device that is behind) parks what
-// follows in the stream, which stops receiving at kHeldBytesMax.
+// follows in the stream, which stops receiving at kHeldBytesMax. An answer whose records must be read from the drive
+// first stands still until they are there.
 //
 // Bounds: kAnswersMax answers, of together kAnswerBytesMax and one more; of the record bytes that an answer promises,
 // nothing. A client that does not read therefore stops itself: its answers stay, so nothing new begins, so nothing is
@@ -89,15 +90,20 @@ class Connection {
   bool dispatch(const Request& request, size_t frame_bytes);
   bool go_on(Idle&) { return begin_request(); }
   bool go_on(ProduceHandler& handler);
-  bool go_on(FetchHandler& handler);
+  bool go_on(FetchHandler& handler) { return after_read(handler, handler.go_on(broker_)); }
+  bool go_on(ListOffsetsHandler& handler) { return after_read(handler, handler.go_on(broker_)); }
   bool go_on(WithControl& slow);
   bool produce(ProduceHandler& handler, const Request& request, size_t frame_bytes);
-  bool after_fetch(FetchHandler& handler, FetchHandler::State state);
+  template <class Handler>
+  bool begin_read(const Request& request, size_t frame_bytes);
+  template <class Handler>
+  bool after_read(Handler& handler, Handler::State state);
   bool hand_to_control(const Request& request, size_t frame_bytes);
   void add_answer(Response response, storage::Lsn durable_at, bool is_produce);
   void forget_untold();
   bool flush();
   bool lay_out();
+  void wait_for_drive(storage::LogId log);
   void mark_sent(size_t n);
   bool refuse(Metric reason);
   bool try_again_next_turn();
@@ -109,9 +115,10 @@ class Connection {
   S& stream_;
   const ConnectionId id_;
   const uint16_t listener_;
-  std::variant<Idle, ProduceHandler, FetchHandler, WithControl> work_;
+  std::variant<Idle, ProduceHandler, FetchHandler, ListOffsetsHandler, WithControl> work_;
   std::deque<Answer> answers_;
   size_t answer_bytes_ = 0;
+  std::optional<LogWait> drive_wait_;  // the next records of the front answer are being read
   Nanos last_active_;
   bool needs_bytes_ = false;  // the front request is not all there: only the peer can go on
   bool stands_in_wakeups_ = false;
@@ -221,21 +228,12 @@ bool Connection<S>::dispatch(const Request& request, size_t frame_bytes) {
     case ApiKey::kProduce:
       broker_.counters.add(Metric::requests_produce);
       return produce(work_.template emplace<ProduceHandler>(), request, frame_bytes);
-    case ApiKey::kFetch: {
+    case ApiKey::kFetch:
       broker_.counters.add(Metric::requests_fetch);
-      auto& handler = work_.template emplace<FetchHandler>();
-      const auto state = handler.begin(broker_, request, id_);
-      stream_.consume(frame_bytes);
-      return after_fetch(handler, state);
-    }
-    case ApiKey::kListOffsets: {
+      return begin_read<FetchHandler>(request, frame_bytes);
+    case ApiKey::kListOffsets:
       broker_.counters.add(Metric::requests_list_offsets);
-      auto response = list_offsets(broker_, request);
-      if (!response) return refuse(Metric::connections_closed_bad_request);
-      stream_.consume(frame_bytes);
-      add_answer(*std::move(response), storage::Lsn{0}, false);
-      return true;
-    }
+      return begin_read<ListOffsetsHandler>(request, frame_bytes);
     default: return hand_to_control(request, frame_bytes);
   }
 }
@@ -275,18 +273,24 @@ bool Connection<S>::produce(ProduceHandler& handler, const Request& request, siz
 }
 
 template <Stream S>
-bool Connection<S>::go_on(FetchHandler& handler) {
-  return after_fetch(handler, handler.go_on(broker_));
+template <class Handler>
+bool Connection<S>::begin_read(const Request& request, size_t frame_bytes) {
+  auto& handler = work_.template emplace<Handler>();
+  const auto state = handler.begin(broker_, request, id_);
+  stream_.consume(frame_bytes);
+  return after_read(handler, state);
 }
 
 template <Stream S>
-bool Connection<S>::after_fetch(FetchHandler& handler, FetchHandler::State state) {
+template <class Handler>
+bool Connection<S>::after_read(Handler& handler, Handler::State state) {
   switch (state) {
-    case FetchHandler::State::kMalformed: return refuse(Metric::connections_closed_bad_request);
-    case FetchHandler::State::kParked:
+    case Handler::State::kMalformed: return refuse(Metric::connections_closed_bad_request);
+    case Handler::State::kParked:
       if (ended_) close();  // nobody is left who could read what it waits for
       return false;
-    case FetchHandler::State::kDone: break;
+    case Handler::State::kReading: return false;
+    case Handler::State::kDone: break;
   }
   add_answer(handler.take_answer(), storage::Lsn{0}, false);
   work_.template emplace<Idle>();
@@ -347,6 +351,7 @@ template <Stream S>
 bool Connection<S>::flush() {
   const size_t before = answers_.size();
   while (!answers_.empty() && sent_in_pump_ < kSendMax && lay_out()) {
+    drive_wait_.reset();
     const size_t n = stream_.send(broker_.outgoing.pieces());
     mark_sent(n);
     if (n < broker_.outgoing.bytes()) break;  // the stream tells when there is room
@@ -369,13 +374,22 @@ bool Connection<S>::lay_out() {
       break;
     }
     const auto all = out.add(broker_.store, answer.response, broker_.counters);
-    if (!all) {
-      close();  // records that the answer has promised are gone
-      break;
+    if (!all && all.error().code != Errc::kWouldBlock) {
+      refuse(Metric::connections_closed_lost_records);  // a promise cannot be taken back in any other way
+      return false;
     }
-    if (!*all) break;
+    // What stands before those records leaves first; then the front answer is the one that waits.
+    if (!all && out.bytes() == 0) wait_for_drive(answer.response.next_log());
+    if (!all || !*all) break;
   }
   return !closed_ && out.bytes() > 0;
+}
+
+template <Stream S>
+void Connection<S>::wait_for_drive(storage::LogId log) {
+  if (!drive_wait_) broker_.counters.add(Metric::sends_parked);
+  drive_wait_.reset();  // the log may be another one
+  drive_wait_.emplace(broker_.wakeups, id_, LogWait::kNoDeadline, std::span(&log, 1));
 }
 
 template <Stream S>
@@ -450,6 +464,7 @@ void Connection<S>::close() {
   forget_untold();
   answers_.clear();
   broker_.answer_bytes -= std::exchange(answer_bytes_, 0);
+  drive_wait_.reset();
   stream_.close();
 }
 

@@ -1,6 +1,7 @@
 #include "dataplane/kafka/fetch.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "dataplane/kafka/route.h"
 #include "protocol/api.h"
@@ -59,40 +60,64 @@ void FetchHandler::copy_request(protocol::FetchRequestView& view) {
 // life: 14
 FetchHandler::State FetchHandler::go_on(Broker& broker) {
   const Found found = look(broker);
-  const bool enough = min_bytes_ <= 0 || found.bytes >= static_cast<uint64_t>(min_bytes_);
-  const bool may_wait = broker.now < deadline_ && !partitions_.empty() &&
-                        (wait_.has_value() || broker.wakeups.has_room_to_park(partitions_.size()));
-  if (!enough && !found.any_error && may_wait) {
-    park(broker);
-    return State::kParked;
+  const bool may_wait =
+      !partitions_.empty() && (wait_.has_value() || broker.wakeups.has_room_to_park(partitions_.size()));
+  if (may_wait && !answers_now(found, broker.now)) {
+    park(broker, found);
+    return found.any_pending ? State::kReading : State::kParked;
   }
   wait_.reset();
+  broker.counters.add(Metric::reads_refused_damaged, found.damaged);
   encode_answer(ErrorCode::kNone);
   return State::kDone;
 }
 
-FetchHandler::Found FetchHandler::look(const Broker& broker) {
+bool FetchHandler::answers_now(const Found& found, Nanos now) const {
+  const bool late = now >= deadline_;
+  const auto wanted = static_cast<uint64_t>(std::max(min_bytes_, 0));
+  if (!found.any_pending) return late || found.any_error || found.bytes >= wanted;
+  if (found.tail_bytes > 0 && found.tail_bytes >= wanted) return true;
+  return late && (found.any_error || found.bytes > 0);
+}
+
+FetchHandler::Found FetchHandler::look(Broker& broker) {
   Found found;
-  uint64_t bytes_left = max_bytes_;
-  bool nothing_yet = true;
+  Budget budget{.bytes_left = max_bytes_};
+  keep_settled(broker, budget);
   auto partition = partitions_.begin();
   for (const Topic& topic : topics_) {
     const bool by_id = version_ >= protocol::kFetchTopicIds;
     const TopicRoute* route = by_id ? broker.image->find(topic.id) : broker.image->find(topic.name);
     for (uint32_t i = 0; i < topic.partitions_count; ++i, ++partition) {
-      look_at(broker, route, *partition, bytes_left, nothing_yet);
+      if (!partition->settled) look_at(broker, route, *partition, budget);
       found.bytes += partition->cursor.remaining;
+      if (!partition->cursor.cold) found.tail_bytes += partition->cursor.remaining;
       found.any_error = found.any_error || partition->error != ErrorCode::kNone;
+      found.any_pending = found.any_pending || partition->pending;
+      if (partition->settled && partition->error != ErrorCode::kNone) ++found.damaged;
     }
   }
   return found;
 }
 
-// The first partition that has anything gives a whole batch even if that is larger than every limit, so that a consumer
-// always gets on; the others only what fits (KIP-74).
-void FetchHandler::look_at(const Broker& broker, const TopicRoute* topic, Partition& partition, uint64_t& bytes_left,
-                           bool& nothing_yet) {
+// Settled partitions stay so unless their topic may have changed, or their records have gone; they take their part of
+// the budget before all others.
+void FetchHandler::keep_settled(const Broker& broker, Budget& budget) {
+  const bool same_image = std::exchange(looked_revision_, broker.image->revision) == broker.image->revision;
+  for (Partition& partition : partitions_) {
+    if (!partition.settled) continue;
+    const auto offsets = broker.store.offsets(partition.log);
+    partition.settled = same_image && offsets && offsets->log_start_offset <= partition.from;
+    if (!partition.settled) continue;
+    partition.offsets = *offsets;
+    if (partition.cursor.remaining > 0) budget.nothing_yet = false;
+    budget.bytes_left -= std::min(budget.bytes_left, partition.cursor.remaining);
+  }
+}
+
+void FetchHandler::look_at(Broker& broker, const TopicRoute* topic, Partition& partition, Budget& budget) {
   partition.cursor = {};
+  partition.pending = false;
   partition.offsets = {Offset{-1}, Offset{-1}, Offset{-1}};
   const bool by_id = version_ >= protocol::kFetchTopicIds;
   const Route to = find_route(broker, topic, by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition,
@@ -110,21 +135,57 @@ void FetchHandler::look_at(const Broker& broker, const TopicRoute* topic, Partit
     partition.error = ErrorCode::kOffsetOutOfRange;
     return;
   }
-  const uint64_t limit = std::min(partition.max_bytes, bytes_left);
-  partition.cursor = broker.store.plan_read(partition.log, partition.from, limit, nothing_yet).cursor;
-  if (partition.cursor.remaining > 0) nothing_yet = false;
-  bytes_left -= std::min(bytes_left, partition.cursor.remaining);
+  plan(broker, partition, budget);
 }
 
-void FetchHandler::park(Broker& broker) {
-  if (wait_ && parked_revision_ == broker.image->revision) return;
-  if (!wait_) broker.counters.add(Metric::fetches_parked);
+// The first partition that has anything gives a whole batch even if that is larger than every limit, so that a consumer
+// always gets on; the others only what fits (KIP-74). What is being read counts as found: it takes its part of the
+// budget, so that one request has no more read than it may be answered with.
+void FetchHandler::plan(Broker& broker, Partition& partition, Budget& budget) {
+  const uint64_t limit = std::min(partition.max_bytes, budget.bytes_left);
+  if (limit == 0 && !budget.nothing_yet) return;
+  const storage::ReadPlan plan = broker.store.plan_read(partition.log, partition.from, limit, budget.nothing_yet);
+  uint64_t taken = 0;
+  switch (plan.status) {
+    case storage::ReadStatus::kReady:
+      partition.cursor = plan.cursor;
+      partition.settled = plan.cursor.cold && plan.cursor.remaining > 0;
+      taken = plan.cursor.remaining;
+      break;
+    case storage::ReadStatus::kPending:
+      partition.pending = true;
+      budget.nothing_yet = false;
+      taken = limit;
+      break;
+    case storage::ReadStatus::kDamaged:
+      partition.error = ErrorCode::kKafkaStorageError;
+      partition.settled = true;
+      break;
+    case storage::ReadStatus::kGone: {
+      const auto offsets = broker.store.offsets(partition.log);
+      partition.error = offsets ? ErrorCode::kOffsetOutOfRange : ErrorCode::kUnknownTopicOrPartition;
+      if (offsets) partition.offsets = *offsets;
+      break;
+    }
+  }
+  if (partition.cursor.remaining > 0) budget.nothing_yet = false;
+  budget.bytes_left -= std::min(budget.bytes_left, taken);
+}
+
+void FetchHandler::park(Broker& broker, const Found& found) {
+  // Past the deadline it waits for the drive alone.
+  const Nanos until = broker.now < deadline_ ? deadline_ : LogWait::kNoDeadline;
+  if (wait_ && parked_revision_ == broker.image->revision && parked_until_ == until) return;
+  if (!wait_) broker.counters.add(found.any_pending ? Metric::reads_parked : Metric::fetches_parked);
   std::vector<storage::LogId> logs;
   logs.reserve(partitions_.size());
-  for (const Partition& partition : partitions_) logs.push_back(partition.log);
+  for (const Partition& partition : partitions_) {
+    if (partition.error == ErrorCode::kNone) logs.push_back(partition.log);
+  }
   wait_.reset();
-  wait_.emplace(broker.wakeups, who_, deadline_, logs);
+  wait_.emplace(broker.wakeups, who_, until, logs);
   parked_revision_ = broker.image->revision;
+  parked_until_ = until;
 }
 
 void FetchHandler::encode_answer(ErrorCode error) {

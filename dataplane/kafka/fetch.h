@@ -1,6 +1,11 @@
-// Fetch (API key 1), versions 4 to 18, on the lcore that owns the partitions. The answer promises whole batches by
-// cursor (response.h); a request that finds fewer than min_bytes waits until a log of its has more durable records, its
+// Fetch (API key 1), versions 4 to 18, on the lcore that owns the partitions. The answer promises batches by cursor
+// (response.h); a request that finds fewer than min_bytes waits until a log of its has more durable records, its
 // max_wait passes, or the image changes.
+//
+// Records that are on the drive alone are read before they are promised, so that what fails its checksum is an error of
+// its partition and not a broken answer. Records at the tail never wait for those; those wait for each other, so that
+// one answer brings all. max_wait does not end a wait for the drive with an empty answer: the client would ask again at
+// once, for ever. The store ends it: each read completes or fails.
 //
 // Sessions (KIP-227) are off: every answer carries session id 0, so that clients send full requests, as the protocol
 // allows. High watermark and last stable offset are the durable offset.
@@ -25,7 +30,8 @@ class FetchHandler {
  public:
   enum class State : uint8_t {
     kDone,       // take_answer()
-    kParked,     // call go_on() when woken
+    kParked,     // waits for records that are yet to come: call go_on() when woken
+    kReading,    // waits for the drive: the same, and the answer comes whatever others do
     kMalformed,  // close the connection
   };
   // Takes what it needs of the request; its bytes are of no more use afterwards.
@@ -49,17 +55,30 @@ class FetchHandler {
     storage::LogId log{};
     storage::LogOffsets offsets{};
     storage::ReadCursor cursor{};
+    bool pending = false;  // the drive is being read for it
+    // The drive was read for it: it is not asked again while others are waited for. What was read may have left the
+    // cache by then, and so no request with more partitions than that holds would ever end.
+    bool settled = false;
+  };
+  struct Budget {
+    uint64_t bytes_left;
+    bool nothing_yet = true;  // no partition before has anything
   };
   struct Found {
     uint64_t bytes = 0;
+    uint64_t tail_bytes = 0;  // of them, those that need no drive
     bool any_error = false;
+    bool any_pending = false;
+    uint64_t damaged = 0;  // partitions
   };
 
   void copy_request(protocol::FetchRequestView& view);
-  Found look(const Broker& broker);
-  void look_at(const Broker& broker, const TopicRoute* topic, Partition& partition, uint64_t& bytes_left,
-               bool& nothing_yet);
-  void park(Broker& broker);
+  Found look(Broker& broker);
+  void keep_settled(const Broker& broker, Budget& budget);
+  void look_at(Broker& broker, const TopicRoute* topic, Partition& partition, Budget& budget);
+  void plan(Broker& broker, Partition& partition, Budget& budget);
+  bool answers_now(const Found& found, Nanos now) const;
+  void park(Broker& broker, const Found& found);
   void encode_answer(ErrorCode error);
 
   ConnectionId who_;
@@ -71,8 +90,10 @@ class FetchHandler {
   Nanos deadline_ = 0;
   std::vector<Topic> topics_;
   std::vector<Partition> partitions_;  // of all topics, in the request's order
+  uint64_t looked_revision_ = 0;       // of the image that settled partitions were found in
   uint64_t parked_revision_ = 0;
-  std::optional<FetchWait> wait_;
+  Nanos parked_until_ = 0;
+  std::optional<LogWait> wait_;
   Response answer_;
 };
 

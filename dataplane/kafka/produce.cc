@@ -24,9 +24,10 @@ Verdict verdict(storage::AppendStatus status) {
     case kDuplicate: return {ErrorCode::kNone};
     case kBusy: return {ErrorCode::kRequestTimedOut, "the device is behind; try again"};
     case kRingFull:
-      return {ErrorCode::kKafkaStorageError, "the write-ahead ring is full; delete or read on and try again"};
+      return {ErrorCode::kKafkaStorageError, "the write-ahead ring is full: the drive is behind; try again"};
     case kDiskFull:
-      return {ErrorCode::kKafkaStorageError, "the drive is full; free some space or shorten retention, and try again"};
+      return {ErrorCode::kKafkaStorageError,
+              "the drive is full: free space on it, delete topics or shorten their retention"};
     case kCorrupt: return {ErrorCode::kCorruptMessage};
     case kInvalidRecord: return {ErrorCode::kInvalidRecord, "the records contradict the batch's header"};
     case kTooLarge: return {ErrorCode::kMessageTooLarge, "a batch of this size never fits the write-ahead ring"};
@@ -124,6 +125,7 @@ std::optional<ProduceHandler::Outcome> ProduceHandler::append(Broker& broker, co
   const auto result = broker.store.append(to.partition->log, to.partition->leader_epoch, request.chain,
                                           partition.records_at, partition.records_bytes);
   if (result.status == storage::AppendStatus::kBusy) return std::nullopt;
+  if (result.status == storage::AppendStatus::kDiskFull) broker.counters.add(Metric::produce_refused_disk_full);
   const Verdict said = verdict(result.status);
   if (said.error != ErrorCode::kNone) return Outcome{.error = said.error, .message = said.message};
   durable_at_ = std::max(durable_at_, result.durable_at);

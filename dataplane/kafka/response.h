@@ -32,6 +32,8 @@ class Response {
   void finish();
 
   size_t own_bytes() const { return bytes_.capacity() + records_.capacity() * sizeof(Records); }  // of memory
+  // The log whose records come next; of an answer that has records to send.
+  storage::LogId next_log() const { return records_.at(next_records_).cursor.log; }
   bool sent() const { return sent_ == bytes_.size() && next_records_ == records_.size(); }
 
  private:
@@ -60,8 +62,9 @@ class Outgoing {
     gathered_ = 0;
     small_before_ = false;
   }
-  // Lays out as much of response as fits behind what is there; true if all of it did. kNotFound: promised records are
-  // gone, the answer cannot be completed.
+  // Lays out as much of response as fits behind what is there; true if all of it did. kWouldBlock: what comes next is
+  // being read from the drive; what was laid out before it can be sent. kNotFound, kCorrupt: promised records are gone
+  // or damaged, the answer cannot be completed.
   Result<bool> add(storage::Store& store, const Response& response, DataplaneCounters& counters);
   std::span<const std::span<const std::byte>> pieces() const { return std::span(pieces_).first(count_); }
   size_t bytes() const { return bytes_; }

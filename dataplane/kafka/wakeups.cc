@@ -22,7 +22,7 @@ void Wakeups::retry_all(std::vector<ConnectionId>& waits) {
 
 void Wakeups::image_changed() {
   retry_all(image_waits_);
-  // A parked fetch may name a topic that is gone now, or have asked in vain for one that is there.
+  // A parked request may name a topic that is gone now, or have asked in vain for one that is there.
   for (const auto& [deadline, who] : by_deadline_) retries_.push_back(who);
 }
 
@@ -37,15 +37,18 @@ void Wakeups::collect(const storage::Store& store, Nanos now, std::vector<Connec
     woken.push_back(durable_waits_.front().second);
     durable_waits_.pop_front();
   }
-  for (const storage::LogId log : store.advanced_logs()) {
-    const auto found = by_log_.find(log);
-    if (found == by_log_.end()) continue;
-    for (const Link* link = found->second; link != nullptr; link = link->next) woken.push_back(link->who);
-  }
+  for (const storage::LogId log : store.advanced_logs()) collect_log(log, woken);
+  for (const storage::LogId log : store.readable_logs()) collect_log(log, woken);
   for (const auto& [deadline, who] : by_deadline_) {
     if (deadline > now) break;
     woken.push_back(who);
   }
+}
+
+void Wakeups::collect_log(storage::LogId log, std::vector<ConnectionId>& woken) const {
+  const auto found = by_log_.find(log);
+  if (found == by_log_.end()) return;
+  for (const Link* link = found->second; link != nullptr; link = link->next) woken.push_back(link->who);
 }
 
 Nanos Wakeups::next_deadline() const {
@@ -74,7 +77,7 @@ void Wakeups::remove(Link& link) {
   }
 }
 
-FetchWait::FetchWait(Wakeups& wakeups, ConnectionId who, Nanos deadline, std::span<const storage::LogId> logs)
+LogWait::LogWait(Wakeups& wakeups, ConnectionId who, Nanos deadline, std::span<const storage::LogId> logs)
     : wakeups_(wakeups), entry_(deadline, who) {
   links_.reserve(logs.size());
   for (const storage::LogId log : logs) {
@@ -85,7 +88,7 @@ FetchWait::FetchWait(Wakeups& wakeups, ConnectionId who, Nanos deadline, std::sp
   wakeups_.parked_partitions_ += links_.size();
 }
 
-FetchWait::~FetchWait() {
+LogWait::~LogWait() {
   for (Wakeups::Link& link : links_) wakeups_.remove(link);
   wakeups_.by_deadline_.erase(entry_);
   wakeups_.parked_partitions_ -= links_.size();

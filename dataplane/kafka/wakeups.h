@@ -2,12 +2,13 @@
 // loop collects those whose wait is over and resumes them (clients.h). A connection stands here by its id, so one that
 // has gone meanwhile is simply not found. To be resumed without need is harmless: it looks and waits on.
 //
-// Bounds: one durable wait for each unanswered Produce (Connection::kAnswersMax a connection); one fetch a connection,
-// kParkedPartitionsMax partitions in all; one retry, device, room or image wait a connection.
+// Bounds: one durable wait for each unanswered Produce (Connection::kAnswersMax a connection); one LogWait a
+// connection, kParkedPartitionsMax partitions in all; one retry, device, room or image wait a connection.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <limits>
 #include <set>
 #include <span>
 #include <unordered_map>
@@ -42,14 +43,14 @@ class Wakeups {
   // Once a turn, behind store.poll(): appends those whose wait is over.
   void collect(const storage::Store& store, Nanos now, std::vector<ConnectionId>& woken);
 
-  // When the next parked fetch must be answered; a far future if none is.
+  // When the next parked request must be answered; a far future if none is.
   Nanos next_deadline() const;
   // Somebody tries again every turn, so the lcore must not sleep long.
   bool retrying() const { return !retries_.empty(); }
   bool has_room_to_park(size_t partitions) const { return parked_partitions_ + partitions <= kParkedPartitionsMax; }
 
  private:
-  friend class FetchWait;
+  friend class LogWait;
 
   struct Link {
     storage::LogId log;
@@ -58,6 +59,7 @@ class Wakeups {
     Link* next = nullptr;
   };
   void retry_all(std::vector<ConnectionId>& waits);
+  void collect_log(storage::LogId log, std::vector<ConnectionId>& woken) const;
   void add(Link& link);
   void remove(Link& link);
 
@@ -67,18 +69,21 @@ class Wakeups {
   std::vector<ConnectionId> room_waits_;
   std::vector<ConnectionId> image_waits_;
   std::unordered_map<storage::LogId, Link*> by_log_;      // first of those that wait for the log
-  std::set<std::pair<Nanos, ConnectionId>> by_deadline_;  // all parked fetches
+  std::set<std::pair<Nanos, ConnectionId>> by_deadline_;  // all LogWaits
   size_t parked_partitions_ = 0;
 };
 
-// A fetch that is parked until one of its logs has more durable records, its deadline passes or the image changes.
-// Ends with its destructor.
-class FetchWait {
+// A connection that is parked until one of these logs has more durable records or a read of it from the drive has come,
+// the deadline passes or the image changes. Ends with its destructor. A connection has at most one at a time: what it
+// asks for begins when the answers before have left.
+class LogWait {
  public:
-  FetchWait(Wakeups& wakeups, ConnectionId who, Nanos deadline, std::span<const storage::LogId> logs);
-  ~FetchWait();
-  FetchWait(const FetchWait&) = delete;
-  FetchWait& operator=(const FetchWait&) = delete;
+  static constexpr Nanos kNoDeadline = std::numeric_limits<Nanos>::max();
+
+  LogWait(Wakeups& wakeups, ConnectionId who, Nanos deadline, std::span<const storage::LogId> logs);
+  ~LogWait();
+  LogWait(const LogWait&) = delete;
+  LogWait& operator=(const LogWait&) = delete;
 
  private:
   Wakeups& wakeups_;
