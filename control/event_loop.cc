@@ -80,8 +80,11 @@ void EventLoop::take(dataplane::Event event, Lcore& lcore, uint16_t index) {
 
 void EventLoop::publish_changes() {
   ImageChange change = parts_.controller->take_changes();
-  for (const LogPlace& place : change.opened) {
-    lcores_[place.lcore].waiting.emplace_back(dataplane::OpenLog{.log = place.log});
+  for (const auto& [place, config] : change.opened) {
+    lcores_[place.lcore].waiting.emplace_back(dataplane::OpenLog{.log = place.log, .config = config});
+  }
+  for (const auto& [place, config] : change.configured) {
+    lcores_[place.lcore].waiting.emplace_back(dataplane::ConfigureLog{.log = place.log, .config = config});
   }
   if (change.image != nullptr) {
     for (Lcore& lcore : lcores_) lcore.waiting.emplace_back(dataplane::PublishImage{.image = change.image});

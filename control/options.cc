@@ -7,6 +7,8 @@
 #include <utility>
 #include <variant>
 
+#include "control/controller/topic_config.h"
+
 namespace penstock::control {
 namespace {
 
@@ -188,6 +190,13 @@ std::expected<void, std::string> check_settings(const Settings& settings) {
   if (settings.broker.log_dirs.find(',') != std::string::npos) {
     return Failure("log.dirs: this version keeps its data in one folder; '" + settings.broker.log_dirs +
                    "' names more");
+  }
+  const auto& broker = settings.broker;
+  if (broker.log_retention_ms == 0 || broker.log_retention_minutes == 0 || broker.log_retention_hours == 0) {
+    return Failure("log.retention.ms, .minutes and .hours: a period above zero, or -1 for no limit");
+  }
+  if (auto wrong = check_topic_config(*find_topic_config("cleanup.policy"), broker.log_cleanup_policy)) {
+    return Failure("log.cleanup.policy: " + *wrong);
   }
   return {};
 }

@@ -16,6 +16,9 @@ enum class Metric : uint16_t {
 };
 using ControlCounters = Counters<Metric>;
 
+// Of log.retention.ms and log.retention.minutes: the coarser unit counts.
+inline constexpr int64_t kNotSet = -2;
+
 struct BrokerOptions {
 #define OPTION_INT(id, name, default_value, min, max, unit, help) int64_t id = default_value;
 #define OPTION_BOOL(id, name, default_value, help) bool id = default_value;

@@ -42,7 +42,8 @@ class Lcore::Impl {
 
   void begin_turn();
   size_t obey_commands();
-  void obey(OpenLog command) { request_.store->open_log(command.log); }
+  void obey(const OpenLog& command) { request_.store->open_log(command.log, command.config); }
+  void obey(const ConfigureLog& command) { request_.store->set_config(command.log, command.config); }
   void obey(DropLog command) { request_.store->drop_log(command.log); }
   void obey(PublishImage command);
   void obey(const Answer& command) { clients_.answer(command); }

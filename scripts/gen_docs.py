@@ -107,13 +107,18 @@ Kafka's where Kafka has the setting; the others begin with `penstock.`. All take
     yield """
 ## Topics
 
-Given when a topic is created. They are checked, kept and reported as Kafka does; only `max.message.bytes` has an effect
-so far.
+Given when a topic is created; what a topic does not have comes from the broker's setting of the last column, if this
+version has that. They are checked, kept and reported as Kafka does. These have an effect so far: `cleanup.policy`
+(without `delete` nothing is deleted; nothing is compacted yet), `max.message.bytes`, `retention.bytes`, `retention.ms`,
+`segment.bytes`, `segment.ms`.
 """
     rows = [arguments for _, arguments in entries(ROOT / 'control/controller/topic_config.def')]
-    yield table(('Setting', 'Type', 'Default', 'Allowed'),
-                [(f'`{name}`', kind.removeprefix('k').lower(), default or 'empty', topic_values(kind, valid))
-                 for name, kind, default, valid, _ in rows])
+    ours = {entry[1][1]
+            for _, folder in LAYERS for entry in entries(ROOT / folder / 'options.def')}
+    yield table(('Setting', 'Type', 'Default', 'Allowed', 'Broker'),
+                [(f'`{name}`', kind.removeprefix('k').lower(), default or 'empty', topic_values(kind, valid),
+                  f'`{broker}`' if broker in ours else '')
+                 for name, kind, default, valid, broker in rows])
 
 
 def metrics_page():

@@ -18,6 +18,20 @@ class ControllerTest : public testing::Test, protected ControllerFixture {
     for (const LogPlace& place : places) set.insert(place.log.value());
     return set;
   }
+  static std::set<uint64_t> ids(const std::vector<PlacedConfig>& logs) {
+    std::set<uint64_t> set;
+    for (const PlacedConfig& log : logs) set.insert(log.place.log.value());
+    return set;
+  }
+  // What the log of a topic with these settings is opened with.
+  storage::LogConfig opened_with(ConfigMap configs) {
+    restart();
+    const std::string name = "t" + std::to_string(controller->next_log_id().value());
+    EXPECT_EQ(create({.name = name, .configs = std::move(configs)}).error, ErrorCode::kNone);
+    const auto opened = controller->take_changes().opened;
+    EXPECT_EQ(opened.size(), 1u);
+    return opened.at(0).config;
+  }
 };
 
 TEST_F(ControllerTest, the_cluster_id_is_made_once) {
@@ -134,6 +148,76 @@ TEST_F(ControllerTest, settings_are_checked_and_max_message_bytes_reaches_the_lc
   const auto image = controller->take_changes().image;
   EXPECT_EQ(image->find("small")->max_message_bytes, 100);
   EXPECT_EQ(image->find("usual")->max_message_bytes, 1'048'588);
+}
+
+TEST_F(ControllerTest, a_topics_settings_reach_its_logs) {
+  const storage::LogConfig usual = opened_with({});
+  EXPECT_EQ(usual, storage::LogConfig{}) << "storage's defaults are Kafka's";
+  const storage::LogConfig own = opened_with({{"segment.bytes", "1048576"},
+                                              {"segment.ms", "5000"},
+                                              {"retention.ms", "60000"},
+                                              {"retention.bytes", "7"},
+                                              {"cleanup.policy", "compact"}});
+  EXPECT_EQ(own, (storage::LogConfig{.segment_bytes = 1 << 20,
+                                     .segment_ms = 5000,
+                                     .retention_ms = 60'000,
+                                     .retention_bytes = 7,
+                                     .delete_old = false}));
+  EXPECT_TRUE(opened_with({{"cleanup.policy", "compact, delete"}}).delete_old);
+  EXPECT_FALSE(opened_with({{"cleanup.policy", ""}}).delete_old);
+  EXPECT_EQ(opened_with({{"retention.ms", "-1"}, {"retention.bytes", "-5"}}),
+            (storage::LogConfig{.retention_ms = -1, .retention_bytes = -1}));
+}
+
+TEST_F(ControllerTest, the_brokers_settings_are_its_topics_defaults) {
+  options.log_retention_hours = 2;
+  EXPECT_EQ(opened_with({}).retention_ms, 2 * 3'600'000);
+  options.log_retention_minutes = 3;
+  EXPECT_EQ(opened_with({}).retention_ms, 3 * 60'000);
+  options.log_retention_ms = 4;
+  EXPECT_EQ(opened_with({}).retention_ms, 4);
+  options.log_retention_ms = -1;
+  EXPECT_EQ(opened_with({}).retention_ms, -1);
+  options.log_roll_hours = 1;
+  EXPECT_EQ(opened_with({}).segment_ms, 3'600'000);
+  options.log_roll_ms = 9;
+  options.log_segment_bytes = 2 << 20;
+  options.log_retention_bytes = 10;
+  options.log_cleanup_policy = "compact";
+  EXPECT_EQ(
+      opened_with({}),
+      (storage::LogConfig{
+          .segment_bytes = 2 << 20, .segment_ms = 9, .retention_ms = -1, .retention_bytes = 10, .delete_old = false}));
+  EXPECT_EQ(opened_with({{"retention.ms", "77"}}).retention_ms, 77) << "a topic's own setting wins";
+}
+
+TEST_F(ControllerTest, a_restart_opens_logs_with_the_settings_of_now) {
+  create({.name = "a", .configs = {{"retention.ms", "1000"}}});
+  create("b");
+  options.log_retention_ms = 55;
+  restart();
+  const auto logs = controller->logs_of(0);
+  ASSERT_EQ(logs.size(), 2u);
+  EXPECT_EQ(logs[0].config.retention_ms, 1000);
+  EXPECT_EQ(logs[1].config.retention_ms, 55);
+}
+
+TEST_F(ControllerTest, settings_that_another_controller_changed_reach_the_logs_that_are_open) {
+  create("a");
+  controller->take_changes();
+  const auto entry = store.get(keys::topic("a")).value();
+  TopicRecord record = parse_topic_record(entry->value).value();
+  record.configs["retention.ms"] = "5";
+  ASSERT_TRUE(store.commit({.writes = {{.key = keys::topic("a"), .value = encode(record)}}}).value().applied);
+  store.fail_commits(Error{Errc::kNoSpace});
+  EXPECT_EQ(create("b").error, ErrorCode::kKafkaStorageError);
+  store.fail_commits(std::nullopt);
+  EXPECT_EQ(create("c").error, ErrorCode::kNone) << "reads again first";
+  const ImageChange change = controller->take_changes();
+  ASSERT_EQ(ids(change.configured), (std::set<uint64_t>{0}));
+  EXPECT_EQ(change.configured[0].config.retention_ms, 5);
+  EXPECT_EQ(ids(change.opened), (std::set<uint64_t>{1}));
+  EXPECT_TRUE(change.dropped.empty());
 }
 
 TEST_F(ControllerTest, validate_only_makes_nothing) {

@@ -62,6 +62,22 @@ TEST(Options, a_value_reaches_its_member) {
   EXPECT_EQ(option_value(settings, "num.partitions"), "7");
 }
 
+TEST(Options, what_topics_get_from_the_broker_is_checked_at_start) {
+  Settings settings;
+  for (const char* name : {"log.retention.ms", "log.retention.minutes", "log.retention.hours"}) {
+    EXPECT_EQ(refusal(settings, std::string(name) + "=0"), "");
+    EXPECT_TRUE(says(check_settings(settings).error(), "log.retention.ms"));
+    EXPECT_EQ(refusal(settings, std::string(name) + "=-1"), "");
+    EXPECT_TRUE(check_settings(settings).has_value()) << name;
+  }
+  for (const char* policy : {"delete", "compact", "compact,delete", "delete, compact", ""}) {
+    EXPECT_EQ(refusal(settings, std::string("log.cleanup.policy=") + policy), "");
+    EXPECT_TRUE(check_settings(settings).has_value()) << policy;
+  }
+  EXPECT_EQ(refusal(settings, "log.cleanup.policy=destroy"), "");
+  EXPECT_TRUE(says(check_settings(settings).error(), "log.cleanup.policy"));
+}
+
 TEST(Options, sizes_may_have_a_unit_and_other_numbers_not) {
   Settings settings;
   EXPECT_EQ(refusal(settings, "penstock.ring.bytes=64MiB"), "");

@@ -28,6 +28,7 @@ using protocol::MetadataResponse;
 
 class SlowPathTest : public testing::Test, protected ControllerFixture {
  protected:
+  SlowPathTest() { restart_all(); }
   std::vector<std::byte> send(int16_t key, int16_t version, std::vector<std::byte> frame, uint16_t listener = 0) {
     return path().handle({.connection = dataplane::ConnectionId{1},
                           .listener = listener,
@@ -80,11 +81,15 @@ class SlowPathTest : public testing::Test, protected ControllerFixture {
     topic.replication_factor = 1;
     return request;
   }
-  SlowPath& path() { return path_; }
+  SlowPath& path() { return *path_; }
+  void restart_all() {
+    restart();
+    path_.emplace(*controller, advertised_, counters);
+  }
 
  private:
   const std::vector<AdvertisedAddress> advertised_ = {{.host = "inside", .port = 9092}, {.host = "::1", .port = 19092}};
-  SlowPath path_{(restart(), *controller), advertised_, counters};
+  std::optional<SlowPath> path_;
 };
 
 TEST_F(SlowPathTest, api_versions_offers_what_is_served_with_kafkas_minima) {
@@ -288,6 +293,18 @@ TEST_F(SlowPathTest, create_topics_reports_settings_with_their_source) {
   EXPECT_EQ(told["retention.ms"].second, 1);
   EXPECT_EQ(told["cleanup.policy"].first, "delete");
   EXPECT_EQ(told["cleanup.policy"].second, 5);
+}
+
+TEST_F(SlowPathTest, create_topics_reports_what_the_brokers_settings_give) {
+  options.log_retention_ms = 77;
+  restart_all();
+  const auto response = ask<CreateTopicsResponse>(creation("a"), 7);
+  for (const auto& entry : *response.topics.at(0).configs) {
+    if (entry.name == "retention.ms") {
+      EXPECT_EQ(entry.value, "77");
+    }
+    EXPECT_EQ(entry.config_source, entry.name == "retention.ms" ? 4 : 5) << entry.name;
+  }
 }
 
 TEST_F(SlowPathTest, create_topics_refuses_as_kafka_does) {

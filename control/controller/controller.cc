@@ -21,14 +21,14 @@ Controller::Controller(MetadataStore& store, Prng& prng, ControllerSettings sett
       prng_(prng),
       settings_(settings),
       defaults_{.node = BrokerId{static_cast<int32_t>(settings.options->node_id)},
-                .message_max_bytes = settings.message_max_bytes},
+                .configs = control::topic_defaults(*settings.options, settings.message_max_bytes)},
       counters_(counters) {}
 
 std::vector<storage::LogToOpen> Controller::logs_of(uint16_t lcore) const {
   std::vector<storage::LogToOpen> logs;
   for (const auto& [name, topic] : image_.topics()) {
     for (const PartitionRecord& partition : topic->record.partitions) {
-      if (partition.lcore == lcore) logs.push_back({.id = partition.log});
+      if (partition.lcore == lcore) logs.push_back({.id = partition.log, .config = topic->log_config});
     }
   }
   return logs;
@@ -36,7 +36,7 @@ std::vector<storage::LogToOpen> Controller::logs_of(uint16_t lcore) const {
 
 void Controller::add(TopicPtr topic) {
   for (const PartitionRecord& partition : topic->record.partitions) {
-    change_.opened.push_back({.log = partition.log, .lcore = partition.lcore});
+    change_.opened.push_back({.place = {.log = partition.log, .lcore = partition.lcore}, .config = topic->log_config});
   }
   claims_.emplace(keys::topic_claim(topic->name), topic->name);
   image_.insert(std::move(topic));

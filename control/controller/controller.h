@@ -59,9 +59,15 @@ struct LogPlace {
   uint16_t lcore;
 };
 
+struct PlacedConfig {
+  LogPlace place;
+  storage::LogConfig config;
+};
+
 // What the lcores do not know yet.
 struct ImageChange {
-  std::vector<LogPlace> opened;
+  std::vector<PlacedConfig> opened;
+  std::vector<PlacedConfig> configured;  // logs that were there; their topics' settings may have changed
   std::shared_ptr<const dataplane::RoutingImage> image;  // nullptr: as it was
   std::vector<LogPlace> dropped;
 };
@@ -83,7 +89,8 @@ class Controller {
   const Uuid& cluster_id() const { return cluster_id_; }
   BrokerId node() const { return defaults_.node; }
   const BrokerOptions& options() const { return *settings_.options; }
-  int64_t message_max_bytes() const { return settings_.message_max_bytes; }
+  // What topics have that do not say; by topic setting.
+  const ConfigMap& topic_defaults() const { return defaults_.configs; }
   storage::LogId next_log_id() const { return storage::LogId{next_log_id_}; }
   std::vector<storage::LogToOpen> logs_of(uint16_t lcore) const;
 
@@ -94,7 +101,7 @@ class Controller {
   Result<ProducerId> next_producer_id();
 
   // Logs that the next take_changes() will name.
-  size_t changes_waiting() const { return change_.opened.size() + change_.dropped.size(); }
+  size_t changes_waiting() const { return change_.opened.size() + change_.configured.size() + change_.dropped.size(); }
   // What changed since the last call. The first call gives the whole image.
   ImageChange take_changes();
 

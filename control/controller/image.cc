@@ -3,25 +3,26 @@
 #include <utility>
 
 #include "base/assert.h"
-#include "control/controller/topic_config.h"
 #include "control/controller/topic_name.h"
 
 namespace penstock::control {
 
 TopicPtr make_topic(std::string name, TopicRecord record, Revision changed, const ImageDefaults& defaults) {
-  constexpr std::string_view kMaxMessageBytes = "max.message.bytes";
   auto route = std::make_shared<dataplane::TopicRoute>();
   route->name = name;
   route->id = record.id;
   route->is_internal = is_internal_topic(name);
-  route->max_message_bytes = record.configs.contains(kMaxMessageBytes) ? long_value(record.configs, kMaxMessageBytes)
-                                                                       : defaults.message_max_bytes;
+  route->max_message_bytes = long_value(record.configs, defaults.configs, "max.message.bytes");
+  const storage::LogConfig config = log_config(record.configs, defaults.configs);
   for (const PartitionRecord& partition : record.partitions) {
     route->partitions.push_back(
         {.log = partition.log, .lcore = partition.lcore, .leader_epoch = partition.leader_epoch});
   }
-  return std::make_shared<const Topic>(
-      Topic{.name = std::move(name), .record = std::move(record), .changed = changed, .route = std::move(route)});
+  return std::make_shared<const Topic>(Topic{.name = std::move(name),
+                                             .record = std::move(record),
+                                             .changed = changed,
+                                             .log_config = config,
+                                             .route = std::move(route)});
 }
 
 TopicPtr MetadataImage::find(std::string_view name) const {

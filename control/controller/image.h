@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "control/controller/log_config.h"
 #include "control/controller/records.h"
 #include "control/metadata/store.h"
 #include "dataplane/api/routing.h"
@@ -15,14 +16,15 @@ namespace penstock::control {
 struct Topic {
   std::string name;
   TopicRecord record;
-  Revision changed;                                    // of its key in the store
+  Revision changed;  // of its key in the store
+  storage::LogConfig log_config;
   std::shared_ptr<const dataplane::TopicRoute> route;  // the same topic, as lcores see it
 };
 using TopicPtr = std::shared_ptr<const Topic>;
 
 struct ImageDefaults {
   BrokerId node;
-  int64_t message_max_bytes;  // of topics that do not say
+  ConfigMap configs;  // what topics have that do not say; topic_defaults()
 };
 
 // Makes the topic with its route.

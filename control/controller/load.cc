@@ -1,4 +1,5 @@
 // Controller: what it reads from the store, at start and whenever a failed commit left it unsure.
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -86,7 +87,12 @@ Result<void> Controller::read_topics() {
   for (TopicPtr& topic : added) add(std::move(topic));
   // A topic that was changed, not made anew, kept its logs.
   std::erase_if(change_.dropped, [&](const LogPlace& dropped) {
-    return std::erase_if(change_.opened, [&](const LogPlace& opened) { return opened.log == dropped.log; }) > 0;
+    const auto kept =
+        std::ranges::find(change_.opened, dropped.log, [](const auto& opened) { return opened.place.log; });
+    if (kept == change_.opened.end()) return false;
+    change_.configured.push_back(*kept);
+    change_.opened.erase(kept);
+    return true;
   });
   next_log_id_ = next.value;
   next_log_id_changed_ = next.changed;

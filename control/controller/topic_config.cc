@@ -4,7 +4,6 @@
 #include <charconv>
 #include <set>
 #include <utility>
-#include <vector>
 
 namespace penstock::control {
 namespace {
@@ -78,11 +77,9 @@ std::optional<std::string> check_replicas(std::string_view element) {
 }
 
 std::optional<std::string> check_list(const TopicConfigInfo& info, std::string_view text) {
-  if (trim(text).empty()) return std::nullopt;
   if (info.valid == "replicas" && trim(text) == "*") return std::nullopt;
   std::set<std::string_view> seen;
-  for (const std::string_view part : split(text, ',')) {
-    const std::string_view element = trim(part);
+  for (const std::string_view element : list_elements(text)) {
     if (!seen.insert(element).second) return "an element stands there twice";
     const auto wrong = info.valid == "replicas" ? check_replicas(element) : check_word(info, element);
     if (wrong) return wrong;
@@ -120,9 +117,13 @@ std::optional<std::string> check_value(const TopicConfigInfo& info, std::string_
 
 }  // namespace
 
-int64_t long_value(const ConfigMap& configs, std::string_view name) {
-  const auto found = configs.find(name);
-  return parse<int64_t>(found == configs.end() ? find_topic_config(name)->default_value : found->second).value_or(0);
+std::optional<int64_t> parse_long(std::string_view text) { return parse<int64_t>(text); }
+
+std::vector<std::string_view> list_elements(std::string_view text) {
+  if (trim(text).empty()) return {};
+  std::vector<std::string_view> elements = split(text, ',');
+  for (std::string_view& element : elements) element = trim(element);
+  return elements;
 }
 
 std::span<const TopicConfigInfo> topic_configs() { return kConfigs; }
@@ -145,7 +146,11 @@ std::optional<std::string> check_topic_configs(const ConfigMap& configs) {
     if (info == nullptr) return "Unknown topic config name: " + name.substr(0, 100);
     if (auto wrong = check_topic_config(*info, value)) return wrong;
   }
-  if (long_value(configs, "min.compaction.lag.ms") > long_value(configs, "max.compaction.lag.ms")) {
+  const auto number = [&](std::string_view name) {
+    const auto found = configs.find(name);
+    return parse_long(found == configs.end() ? find_topic_config(name)->default_value : found->second).value_or(0);
+  };
+  if (number("min.compaction.lag.ms") > number("max.compaction.lag.ms")) {
     return "min.compaction.lag.ms is above max.compaction.lag.ms";
   }
   const auto remote = configs.find("remote.storage.enable");

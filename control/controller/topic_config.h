@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace penstock::control {
 
@@ -31,7 +32,9 @@ std::optional<std::string> check_topic_config(const TopicConfigInfo& info, std::
 // The same for a topic's whole set, with the rules between settings.
 std::optional<std::string> check_topic_configs(const ConfigMap& configs);
 
-// A whole-number setting of checked configs, or its default.
-int64_t long_value(const ConfigMap& configs, std::string_view name);
+// A whole number as these settings take it; nothing if it is none.
+std::optional<int64_t> parse_long(std::string_view text);
+// The elements of a list, without the blanks around them; none of an empty text.
+std::vector<std::string_view> list_elements(std::string_view text);
 
 }  // namespace penstock::control

@@ -26,11 +26,10 @@ Response::CreatableTopicConfigs describe(const TopicConfigInfo& info, const Topi
   }
   config.value = std::string(info.default_value);
   config.config_source = kFromDefault;
-  if (info.name == "max.message.bytes") {
-    const std::string ours = std::to_string(call.controller.message_max_bytes());
-    if (config.value != ours) config.config_source = kFromBrokerSettings;
-    config.value = ours;
-  }
+  const auto ours = call.controller.topic_defaults().find(info.name);
+  if (ours == call.controller.topic_defaults().end()) return config;
+  if (config.value != ours->second) config.config_source = kFromBrokerSettings;
+  config.value = ours->second;
   return config;
 }
 

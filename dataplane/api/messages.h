@@ -18,6 +18,11 @@ namespace penstock::dataplane {
 // ---- commands
 struct OpenLog {  // before the image that names it
   storage::LogId log;
+  storage::LogConfig config{};
+};
+struct ConfigureLog {  // its topic's settings have changed
+  storage::LogId log;
+  storage::LogConfig config;
 };
 struct DropLog {  // after the image that no longer names it
   storage::LogId log;
@@ -31,7 +36,7 @@ struct Answer {
   std::vector<std::byte> response;
 };
 struct Stop {};  // close listeners and connections, write and seal what was taken, then say Stopped
-using Command = std::variant<std::monostate, OpenLog, DropLog, PublishImage, Answer, Stop>;
+using Command = std::variant<std::monostate, OpenLog, ConfigureLog, DropLog, PublishImage, Answer, Stop>;
 
 // ---- events
 // A request that control answers. The connection is parked until its Answer; it has at most one.
