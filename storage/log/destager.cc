@@ -64,6 +64,8 @@ bool Destager::under_pressure(Lsn oldest) const {
 
 void Destager::run() {
   if (shard_.poisoned) return;
+  // Each log that holds the tail may need its block's head kept before it can let go.
+  shard_.ring->set_small_reserve(RingWriter::small_bytes(dirty_.size(), block_, block_));
   if (jobs_busy_ > 0) {
     for (DestageJob& job : jobs_) {
       if (job.state == DestageJob::State::kRelogging && shard_.ring->durable() >= job.relog_end) write(job);
@@ -110,8 +112,14 @@ bool Destager::begin(PartitionLog& log, bool to_the_byte) {
   if (log.segments.empty()) log.segments.push_back({.base = log.staged});
   if (log.open == nullptr) log.open = std::make_unique<OpenSegment>(log.segments.back().base);
   if (!roll_if_full(log)) return false;
-  const size_t head = log.open->staged % block_;
+  size_t head = log.open->staged % block_;
   if (head > 0 && log.jobs > 0) return false;  // the block before is still under way
+  if (head > 0 && !shard_.ring->room_for_small(RelogLayout::end + head)) {
+    // What is under way makes room. If nothing is, the head can be kept nowhere: a new segment has none.
+    if (jobs_busy_ > 0 || log.staged_skip > 0) return false;
+    roll(log);
+    head = 0;
+  }
   const size_t first = log.find(log.staged);
   if (first >= log.batches.size() || log.batches[first].next_offset() > log.durable) return false;
   const Offset base = log.segments.back().base;
@@ -150,11 +158,15 @@ bool Destager::roll_if_full(PartitionLog& log) {
   if (log.staged_skip > 0 || first >= log.batches.size()) return true;
   if (!ends_segment(log, log.batches[first], log.open->staged)) return true;
   if (log.jobs > 0) return false;
+  roll(log);
+  return true;
+}
+
+void Destager::roll(PartitionLog& log) {
   sealed_(log, log.segments.back(), std::move(log.open));
   log.segments.push_back({.base = log.staged});
   log.open = std::make_unique<OpenSegment>(log.staged);
   shard_.counters.add(Metric::segments_rolled);
-  return true;
 }
 
 // Kafka rolls before a batch that would make the segment too large, too old, or its offsets too far apart.
@@ -213,7 +225,7 @@ void Destager::relog(DestageJob& job) {
               static_cast<unsigned long long>(log.id.value()), static_cast<long long>(job.segment.value()));
     return failed(job);
   }
-  if (!shard_.ring->room_for_small(RelogLayout::end + head.size())) return failed(job);  // tried again when there is
+  if (!shard_.ring->room_for_small(RelogLayout::end + head.size())) return take_back(job);  // again when there is
   job.relog_end = shard_.ring->append(log.id, RelogEntry{job.segment, job.at, head});
   shard_.counters.add(Metric::bytes_relogged, head.size());
   job.state = DestageJob::State::kRelogging;

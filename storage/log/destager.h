@@ -90,6 +90,7 @@ class Destager {
   void begin_oldest();
   bool begin(PartitionLog& log, bool to_the_byte);
   bool roll_if_full(PartitionLog& log);
+  void roll(PartitionLog& log);
   bool ends_segment(const PartitionLog& log, const BatchRef& next, uint64_t position) const;
   void prepare_head(DestageJob& job);
   bool head_from_memory(const PartitionLog& log, std::span<std::byte> head) const;
