@@ -10,7 +10,7 @@ namespace {
 struct Carry {
   bool open = false;
   bool known = true;  // false for bytes whose beginning lies before the tail
-  FoundEntry batch{.kind = EntryKind::kBatch};
+  FoundEntry batch{};
   uint32_t left = 0;
   uint32_t crc = 0;     // running, of the bytes so far
   uint32_t expect = 0;  // the batch's own
@@ -159,7 +159,7 @@ class Scanner {
     if (payload <= kBatchUncoveredBytes) return false;
     at += kEntryHeaderBytes;
     Carry batch{.open = true,
-                .batch = {EntryKind::kBatch, LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload},
+                .batch = {LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload, EntryKind::kBatch},
                 .left = payload,
                 .expect = load_be<uint32_t>(covered.data() + kBatchCrcAt)};
     const auto n = std::min<uint64_t>(payload, end - at);
@@ -185,7 +185,7 @@ class Scanner {
       return false;
     }
     at += kEntryHeaderBytes;
-    found_.push_back({kind, LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload});
+    found_.push_back({LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload, kind});
     at += payload;
     return true;
   }

@@ -83,13 +83,13 @@ constexpr const RecoveryRow& decide(Here here, Behind behind) {
   std::unreachable();
 }
 
-// An entry that recovery found whole: what kind, of which log, where its payload begins, how many bytes. A batch may go
+// An entry that recovery found whole: of which log, where its payload begins, how many bytes, what kind. A batch may go
 // on behind its chunk's end; the payload of any other kind lies in one piece.
 struct FoundEntry {
-  EntryKind kind;
   LogId log;
   Lsn at;
   uint32_t bytes;
+  EntryKind kind;
 };
 
 // What a state slot of version 2 knows of the ring's end when it was written (storage/ring/state_slots.h): all frames

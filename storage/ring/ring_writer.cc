@@ -97,11 +97,15 @@ Lsn RingWriter::commit_entry() {
   const std::byte* payload = memory_.at(entry_.header) + kEntryHeaderBytes;
   encode({.payload_bytes = entry_.payload_bytes, .log = entry_.log}, memory_.at(entry_.header),
          {payload, kBatchUncoveredBytes});
-  for (const Frame& frame : spilled_) close(frame);
-  spilled_.clear();
+  if (!spilled_.empty()) close_spilled();
   entry_.open = false;
   sealed_ = false;
   return filling_.end;
+}
+
+void RingWriter::close_spilled() {
+  for (const Frame& frame : spilled_) close(frame);
+  spilled_.clear();
 }
 
 void RingWriter::abort_entry() {

@@ -174,6 +174,7 @@ class RingWriter {
   void start_frame(Lsn at);
   void spill();  // the entry reached its chunk's end and goes on in the next frame
   void close(const Frame& frame, bool to_chunk_end = false);  // pads, writes the header, queues it
+  [[gnu::noinline]] void close_spilled();                     // rare: kept out of the path of each commit
   void close_filling(bool to_chunk_end = false);
   void send(const Frame& frame);
 
