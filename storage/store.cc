@@ -226,8 +226,12 @@ std::span<const LogId> Store::readable_logs() const { return impl_->readable; }
 bool Store::poisoned() const { return impl_->shard.poisoned; }
 
 StoreHealth Store::health() const {
-  StoreHealth health{.poisoned = impl_->shard.poisoned, .disk_full = impl_->space.full()};
-  for (const auto& [id, log] : impl_->shard.logs)
+  const Impl& s = *impl_;
+  StoreHealth health{.poisoned = s.shard.poisoned,
+                     .disk_full = s.space.full(),
+                     .buffers_held = s.destager.jobs_busy() + s.cold.blocks_busy(),
+                     .files_held = s.files.held_count()};
+  for (const auto& [id, log] : s.shard.logs)
     health.damaged_logs += std::ranges::any_of(log->segments, &Segment::damaged) ? 1 : 0;
   return health;
 }

@@ -97,6 +97,8 @@ struct StoreHealth {
   bool poisoned = false;      // a failed ring write or flush: its partitions are offline until a restart
   bool disk_full = false;     // produces are refused until there is room again
   uint64_t damaged_logs = 0;  // logs with segments that fail their checksums
+  uint64_t buffers_held = 0;  // of destage writes and reads that are under way; 0 after a stop
+  uint64_t files_held = 0;    // segment files that an op under way needs; 0 after a stop
 };
 
 struct OpenFailure {

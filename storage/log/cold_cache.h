@@ -35,6 +35,7 @@ class ColdCache {
 
   // Once a turn: begins reads that had to wait for a file or an index.
   void run();
+  size_t blocks_busy() const { return reading_ + waiting_; }
   bool idle() const { return reading_ == 0 && waiting_ == 0; }
 
  private:

@@ -3,6 +3,7 @@
 // done by the Disk's own thread: acquire() says kWouldBlock until the file is there. Owned by one lcore.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -31,6 +32,9 @@ class SegmentFiles {
   void forget(LogId log);
 
   size_t open_count() const { return entries_.size(); }
+  size_t held_count() const {
+    return static_cast<size_t>(std::ranges::count_if(entries_, [](const auto& e) { return e.second->holders > 0; }));
+  }
   uint64_t completed() const { return completed_; }  // file ops of this cache that are back, ever
   bool idle() const { return ops_in_flight_ == 0; }
 

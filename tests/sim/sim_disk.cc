@@ -29,10 +29,13 @@ void SimDisk::arm_faults(InFlight& flight) {
     case DiskOp::Kind::kWrite:
     case DiskOp::Kind::kWriteDurable: break;
   }
-  flight.fails = hits(faults_.fail_write_in);
+  const bool counts = faults_.write_faults_under.empty() ||
+                      ((faults_.fail_write_in > 0 || faults_.short_write_in > 0) &&
+                       names_.path_of(flight.file).starts_with(faults_.write_faults_under));
+  flight.fails = counts && hits(faults_.fail_write_in);
   if (!faults_.fail_writes_always.empty() && names_.path_of(flight.file).starts_with(faults_.fail_writes_always))
     flight.fails = true;
-  flight.comes_short = hits(faults_.short_write_in);
+  flight.comes_short = counts && hits(faults_.short_write_in);
   if (flight.op->kind != DiskOp::Kind::kWriteDurable) return;
   flight.lies = hits(faults_.lie_in);
   if (hits(faults_.misdirect_write_in) && flight.file->size() >= kMiB)
@@ -206,9 +209,27 @@ void SimDisk::lose_power() {
 void SimDisk::power_on() {
   off_ = false;
   faults_.power_off_in = 0;
+  forget_ops();
+}
+
+void SimDisk::forget_ops() {
   in_flight_.clear();
   files_in_flight_.clear();
   handles_.clear();
+}
+
+void SimDisk::kill_process() {
+  if (off_) return;
+  note(0x9111);
+  const uint64_t done = prng_.below(files_in_flight_.size() + 1);
+  for (uint64_t i = 0; i < done; ++i) perform(files_in_flight_[i].asked, files_in_flight_[i]);
+  for (InFlight& flight : in_flight_) {
+    if (flight.bytes.empty() || prng_.one_in(3) || !has_room(*flight.file, flight.at + flight.bytes.size())) continue;
+    if (prng_.one_in(2)) flight.bytes.resize(prng_.below(flight.bytes.size() / kBlock + 1) * kBlock);
+    SimFile::Write write{flight.at, std::move(flight.bytes), ++order_};
+    prng_.one_in(2) ? flight.file->write_durable(write) : flight.file->write(std::move(write));
+  }
+  forget_ops();
 }
 
 void SimDisk::flip_bit(const std::string& path, uint64_t at, unsigned bit) {

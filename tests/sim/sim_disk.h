@@ -39,6 +39,7 @@ struct DiskFaults {
   uint64_t capacity_bytes = 0;  // what would make the files longer than that fails: ENOSPC, kNoSpace. 0: no limit
   uint64_t enospc_in = 0;       // the n-th op from now that makes a file longer fails so once
 
+  std::string write_faults_under;   // fail_write_in and short_write_in count only files whose path begins so
   uint64_t fail_write_in = 0;       // the n-th write from now fails with EIO
   std::string fail_writes_always;   // every write to a file whose path begins so fails with EIO; empty: none
   uint64_t short_write_in = 0;      // the n-th write from now moves less than asked
@@ -66,6 +67,9 @@ class SimDisk final : public storage::Disk {
   void lose_power();
   // Power is back: ops that were in flight are forgotten, handles are dead, what survived is what there is.
   void power_on();
+  // The process ends, the power stays: ops in flight are done, done in part or not; what was written stays readable,
+  // and is as volatile as before; handles are dead.
+  void kill_process();
   void crash() {
     lose_power();
     power_on();
@@ -143,6 +147,7 @@ class SimDisk final : public storage::Disk {
   bool may_grow(const SimFile& file, uint64_t to);
   bool has_room(const SimFile& file, uint64_t to) const;
 
+  void forget_ops();
   void arm_faults(InFlight& flight);
   FlushFate next_flush_fate();
   void complete(InFlight& flight);

@@ -22,17 +22,12 @@ BufferChain HeapPool::chain_of(std::span<const std::byte> bytes, Prng& prng) {
   return chain;
 }
 
-namespace {
-
-// Eight bytes a draw: the simulator's time should go into the broker.
 void fill_fast(std::span<std::byte> out, Prng& prng) {
   for (; !out.empty(); out = out.subspan(std::min<size_t>(out.size(), 8))) {
     const uint64_t word = prng.next();
     std::memcpy(out.data(), &word, std::min<size_t>(out.size(), 8));
   }
 }
-
-}  // namespace
 
 std::vector<std::byte> random_batch(Prng& prng, int32_t count, size_t value_bytes,
                                     const protocol::BatchBuilder::Options& options) {

@@ -24,6 +24,9 @@ class HeapPool final : public BufferPool {
   BufferChain chain_of(std::span<const std::byte> bytes, Prng& prng);
 };
 
+// Eight bytes a draw: the simulator's time should go into the broker.
+void fill_fast(std::span<std::byte> out, Prng& prng);
+
 // An uncompressed batch of count records with random values of about value_bytes each.
 std::vector<std::byte> random_batch(Prng& prng, int32_t count, size_t value_bytes,
                                     const protocol::BatchBuilder::Options& options = {});

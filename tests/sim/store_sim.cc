@@ -1,203 +1,327 @@
 #include "tests/sim/store_sim.h"
 
 #include <algorithm>
+#include <array>
 
 namespace penstock::sim {
 
-using storage::AppendStatus;
 using storage::LogId;
 
 namespace {
-constexpr size_t kRingBytes = 4 * kMiB;
+
 constexpr size_t kAlign = 4096;
+constexpr const char* kFolder = "data";
+constexpr int kPatience = 20'000;  // turns
+
+// One for the process: fresh pages cost more than a seed's work.
+std::span<std::byte> ring_memory(size_t bytes) {
+  static std::vector<std::byte> memory;
+  if (memory.size() < bytes + kAlign) memory.resize(bytes + kAlign);
+  const auto at = reinterpret_cast<uintptr_t>(memory.data());
+  return std::span(memory).subspan(align_up(at, kAlign) - at, bytes);
+}
+
+std::string of_log(uint64_t id, const std::string& wrong) { return "log " + std::to_string(id) + ": " + wrong; }
+
+// Cuts whole batches off the front of bytes; the offset behind them. Nothing if there is none.
+std::optional<int64_t> take_batches(std::vector<std::byte>& bytes, std::vector<std::vector<std::byte>>& batches) {
+  std::optional<int64_t> next;
+  size_t at = 0;
+  while (bytes.size() - at >= protocol::kBatchHeaderBytes) {
+    const auto batch = protocol::view_of(std::span(bytes).subspan(at));
+    const auto total = static_cast<size_t>(batch.total_bytes());
+    if (total > bytes.size() - at) break;
+    next = batch.last_offset().value() + 1;
+    const auto whole = std::span(bytes).subspan(at, total);
+    batches.emplace_back(whole.begin(), whole.end());
+    at += total;
+  }
+  bytes.clear();
+  return next;
+}
+
 }  // namespace
 
 StoreSim::StoreSim(uint64_t seed)
-    : prng_(seed, 1), disk_(clock_, seed), store_prng_(seed, 2), memory_(kRingBytes + kAlign) {
-  disk_.make_durable_dir("data");
+    : seed_(seed), swarm_(seed), prng_(seed, 1), disk_(clock_, seed), store_prng_(seed, 2) {
+  disk_.make_durable_dir(kFolder);
+  disk_.faults().tear_unit = prng_.one_in(2) ? 512 : 4096;
 }
 
-std::string StoreSim::open() {
+// ---------------------------------------------------------------- a life begins
+
+std::string StoreSim::open_store(std::string& refused) {
   std::vector<storage::LogToOpen> live;
-  for (const auto& [id, model] : logs_) live.push_back({LogId{id}});
-  storage::StoreRequest request{.folder = "data",
+  // Nothing moves by itself until it was compared with what must be.
+  for (const auto& [id, log] : logs_) {
+    live.push_back({LogId{id}, log.config});
+    live.back().config.delete_old = false;
+  }
+  storage::StoreRequest request{.folder = kFolder,
+                                .options = swarm_.draw_options(prng_),
                                 .disk = &disk_,
                                 .clock = &clock_,
                                 .prng = &store_prng_,
                                 .counters = &counters_,
                                 .live_logs = live,
-                                .next_log_id = LogId{next_log_}};
-  request.options.ring_bytes = kRingBytes;
-  request.options.producers_max = 8;
-  request.allocate = [&](size_t bytes) {
-    const auto at = reinterpret_cast<uintptr_t>(memory_.data());
-    return std::span(memory_).subspan(align_up(at, kAlign) - at, bytes);
-  };
-  // Power may go while it recovers; then it starts again.
+                                .next_log_id = LogId{next_log_},
+                                .allocate = ring_memory,
+                                .accept_loss_at = {}};
+  auto opened = storage::Store::open(request);
+  if (opened) {
+    store_ = std::move(*opened);
+    return {};
+  }
+  refused = opened.error().what;
+  return {};
+}
+
+std::string StoreSim::open() {
+  poison_armed_ = segment_fails_ = read_fails_ = space_scarce_ = false;
+  const bool lied = lie_struck();
   for (int attempt = 0;; ++attempt) {
-    if (attempt < 3 && prng_.one_in(6)) disk_.faults().power_off_in = prng_.between(1, 20);
-    auto opened = storage::Store::open(request);
-    disk_.faults().power_off_in = 0;
-    if (opened) {
-      store_ = std::move(*opened);
-      return disk_.is_off() ? "a store opened without power" : check_after_open();
+    end_faults();
+    DiskFaults& faults = disk_.faults();
+    if (attempt < 6 && prng_.chance(swarm_.recovery_crash_percent)) faults.power_off_in = prng_.between(1, 60);
+    const bool eio = attempt < 6 && swarm_.has(SimFault::kReadEio) && prng_.one_in(4);
+    if (eio) faults.read_eio_in = prng_.between(1, 8);
+    std::string refused;
+    if (std::string wrong = open_store(refused); !wrong.empty()) return wrong;
+    if (disk_.is_off()) {
+      store_.reset();
+      disk_.power_on();
+      seen_.recoveries_cut += 1;
+      continue;
     }
-    if (!disk_.is_off()) return "open refused: " + opened.error().what;
-    disk_.power_on();
-    crashes_ += 1;
+    const bool eio_struck = eio && faults.read_eio_in == 0;
+    end_faults();
+    if (refused.empty()) break;
+    if (eio_struck) {
+      disk_.kill_process();
+      continue;
+    }
+    if (!lied) return "refused to open: " + refused;
+    seen_.refused_after_a_lie += 1;
+    return {};
   }
+  lies_armed_ = 0;
+  return settle_logs(!lied);
 }
 
-std::string StoreSim::check_after_open() {
-  waiting_.clear();  // of the life before
-  for (auto& [id, model] : logs_) {
-    const auto bytes = read_all(*store_, LogId{id}, [this] { turn(); });
-    if (!bytes) return "log " + std::to_string(id) + " cannot be read";
-    if (std::string wrong = model.settle_after_crash(*bytes); !wrong.empty())
-      return "log " + std::to_string(id) + ": " + wrong;
+// Everything in the log, as a fetch would read it.
+std::string StoreSim::read_log(uint64_t id, SimLog::Found& found) {
+  int waits = 0;
+  std::optional<int64_t> from;
+  std::vector<std::byte> bytes;
+  for (;;) {
     const auto offsets = store_->offsets(LogId{id});
-    if (offsets->log_end_offset != Offset{model.end_offset} || offsets->durable != offsets->log_end_offset)
-      return "log " + std::to_string(id) + ": wrong end after recovery";
+    if (!offsets) return "it is not there";
+    if (!from || *from < offsets->log_start_offset.value()) {
+      from = found.start = offsets->log_start_offset.value();  // also again, if retention moved it
+      found.batches.clear();
+    }
+    found.end = offsets->log_end_offset.value();
+    if (*from >= offsets->durable.value()) return {};
+    const auto plan = store_->plan_read(LogId{id}, Offset{*from}, UINT64_MAX, true);
+    bool wait = plan.status == storage::ReadStatus::kPending;
+    if (plan.status == storage::ReadStatus::kDamaged) return "it is damaged";
+    if (plan.status == storage::ReadStatus::kGone) return "it is gone";
+    auto cursor = plan.cursor;
+    if (plan.status == storage::ReadStatus::kReady && cursor.remaining == 0) return "a durable batch is not served";
+    bool lost = false;
+    while (!wait && cursor.remaining > 0) {
+      std::array<std::span<const std::byte>, 5> pieces;
+      const auto count = store_->view(cursor, 300'000, pieces);
+      if (!count && count.error().code == Errc::kWouldBlock) {
+        if (waits++ > kPatience) return "a read from the drive does not end";
+        if (std::string wrong = turn(); !wrong.empty()) return wrong;
+        continue;
+      }
+      lost = !count && count.error().code == Errc::kNotFound;
+      if (lost) break;
+      if (!count || *count == 0) return "it cannot be read";
+      size_t n = 0;
+      for (const auto piece : std::span(pieces).first(*count)) {
+        bytes.insert(bytes.end(), piece.begin(), piece.end());
+        n += piece.size();
+      }
+      store_->advance(cursor, n);
+    }
+    if (wait || lost) {
+      bytes.clear();
+      if (waits++ > kPatience) return "a read from the drive does not end";
+      if (std::string wrong = turn(); !wrong.empty()) return wrong;
+      continue;
+    }
+    const auto next = take_batches(bytes, found.batches);
+    if (!next) return "an answer holds no whole batch";
+    from = *next;
   }
-  // What a producer had in flight may be there or not: it goes on under a new id, as a client that starts again does.
-  producers_.clear();
+}
+
+// strict: no lie of the disk excuses a loss.
+std::string StoreSim::settle_logs(bool strict) {
+  const uint64_t sure = sure_seq_;
+  waiting_.clear();
+  readers_.clear();
+  SimLog::Kept all;
+  watching_ = false;
+  for (auto& [id, live] : logs_) {
+    live.truncate_to.reset();
+    const auto offsets = store_->offsets(LogId{id});
+    if (!offsets) return of_log(id, "it is not there after a recovery");
+    if (offsets->durable != offsets->log_end_offset) return of_log(id, "not all of it is durable after a recovery");
+  }
+  for (auto& [id, live] : logs_) {
+    SimLog::Found found;
+    std::string wrong = read_log(id, found);
+    if (!strict && !wrong.empty()) continue;
+    if (!wrong.empty()) return of_log(id, wrong);
+    SimLog::Kept kept;
+    wrong = live.log.settle(found, sure, kept);
+    if (!strict) continue;
+    if (!wrong.empty()) return of_log(id, wrong);
+    all.last_kept = std::max(all.last_kept, kept.last_kept);
+    all.first_lost = std::min(all.first_lost, kept.first_lost);
+  }
+  if (strict && all.last_kept > all.first_lost) return "an append is there, and one of another log before it is not";
+  for (const auto& [id, live] : logs_) store_->set_config(LogId{id}, live.config);
+  watching_ = true;
+  seq_ = sure_seq_ = 0;
+  producers_after_crash();
   return {};
 }
 
-std::string StoreSim::append_some() {
-  if (logs_.empty()) return {};
-  auto it = std::next(logs_.begin(), static_cast<int64_t>(prng_.below(logs_.size())));
-  const LogId log{it->first};
-  protocol::BatchBuilder::Options options;
-  Producer* producer = nullptr;
-  if (prng_.one_in(2)) {
-    if (producers_.empty() || prng_.one_in(5))
-      producers_.push_back({.id = next_producer_++, .log = log, .last_sent = {}});
-    producer = &producers_[prng_.below(producers_.size())];
-    if (producer->log != log) producer = nullptr;
-  }
-  if (producer != nullptr) {
-    options.producer_id = ProducerId{producer->id};
-    options.producer_epoch = producer->epoch;
-    options.base_sequence = producer->next_sequence;
-  }
-  const bool large = prng_.one_in(40);
-  const auto count = static_cast<int32_t>(prng_.between(1, 6));
-  const auto batch = random_batch(prng_, count, large ? 150'000 : 300, options);
-  const BufferChain chain = pool_.chain_of(batch, prng_);
-  const auto result = store_->append(log, LeaderEpoch{0}, chain, 0, batch.size());
-  if (result.status == AppendStatus::kRingFull || result.status == AppendStatus::kBusy ||
-      result.status == AppendStatus::kPoisoned)
-    return {};
-  if (result.status != AppendStatus::kAppended) return "append refused a good batch";
-  if (result.base_offset != Offset{it->second.end_offset}) return "offsets are not dense";
-  it->second.take(result.base_offset.value(), batch);
-  waiting_.push_back({result.durable_at, log, it->second.batches.size() - 1});
-  if (producer == nullptr) return {};
-  producer->last_sent = batch;
-  producer->last_offset = result.base_offset.value();
-  producer->next_sequence += count;
-  return {};
-}
+// ---------------------------------------------------------------- a turn
 
-std::string StoreSim::repeat_some() {
-  if (producers_.empty()) return {};
-  Producer& producer = producers_[prng_.below(producers_.size())];
-  if (producer.last_sent.empty() || !logs_.contains(producer.log.value())) return {};
-  const BufferChain chain = pool_.chain_of(producer.last_sent, prng_);
-  const auto result = store_->append(producer.log, LeaderEpoch{0}, chain, 0, producer.last_sent.size());
-  // A producer that was pushed out by eight others is not known any more: its repeat would count as new.
-  if (result.status == AppendStatus::kAppended) {
-    if (producers_.size() <= 8) return "a repeat was appended";
-    LogModel& model = logs_[producer.log.value()];
-    model.take(result.base_offset.value(), producer.last_sent);
-    producer.last_offset = result.base_offset.value();
-    waiting_.push_back({result.durable_at, producer.log, model.batches.size() - 1});
-    return {};
-  }
-  if (result.status == AppendStatus::kDuplicate && result.base_offset != Offset{producer.last_offset})
-    return "a repeat was answered with another offset";
-  return {};
-}
-
-void StoreSim::turn() {
+std::string StoreSim::turn() {
   store_->submit();
-  clock_.advance(static_cast<Nanos>(prng_.below(prng_.one_in(10) ? 200 * kMillisecond : 300 * kMicrosecond)));
+  if (std::string wrong = watch(); !wrong.empty()) return wrong;
+  const bool is_long = prng_.chance(swarm_.long_turn_percent);
+  clock_.advance(static_cast<Nanos>(
+      prng_.below(static_cast<uint64_t>(is_long ? 200 * kMillisecond : swarm_.turn_most))));
   store_->poll();
+  take_acks();
+  if (store_->poisoned() && !may_poison() && !disk_.is_off()) return "the ring is fenced, and no fault was asked for";
+  return {};
+}
+
+// What the store does by itself in submit(): truncations end, retention moves beginnings.
+std::string StoreSim::watch() {
+  seq_ += 1;
+  if (!watching_) return {};
+  for (auto& [id, live] : logs_) {
+    const auto offsets = store_->offsets(LogId{id});
+    if (!offsets) return of_log(id, "it has vanished");
+    const int64_t start = offsets->log_start_offset.value();
+    const int64_t end = offsets->log_end_offset.value();
+    if (start > live.log.start()) {
+      if (std::string wrong = check_retention(live, live.log.start(), start); !wrong.empty())
+        return of_log(id, wrong);
+      live.log.begin_at(seq_, start);
+    }
+    if (live.truncate_to && !store_->truncating(LogId{id})) {
+      const int64_t cut = live.log.cut_of(*live.truncate_to);
+      if (cut < live.log.end()) {
+        live.log.cut(seq_, cut);
+        producers_after_cut(id);
+        std::erase_if(readers_, [&](const Reader& reader) { return reader.log == id; });
+        seen_.truncations += 1;
+      }
+      live.truncate_to.reset();
+    }
+    if (start != live.log.start() || end != live.log.end())
+      return of_log(id, "it is from " + std::to_string(start) + " to " + std::to_string(end) + ", not from " +
+                            std::to_string(live.log.start()) + " to " + std::to_string(live.log.end()));
+    if (offsets->durable < offsets->log_start_offset || offsets->durable > offsets->log_end_offset)
+      return of_log(id, "its durable offset lies outside of it");
+  }
+  return {};
+}
+
+void StoreSim::take_acks() {
   std::erase_if(waiting_, [&](const Waiting& w) {
     if (w.durable_at > store_->durable()) return false;
-    if (const auto it = logs_.find(w.log.value()); it != logs_.end()) {
-      it->second.batches[w.batch].acked = true;
-      acked_ += 1;
-    }
+    sure_seq_ = std::max(sure_seq_, w.seq);
+    seen_.acked += 1;
     return true;
   });
 }
 
-std::string StoreSim::drop_some() {
-  const bool full = logs_.size() > 6 || prng_.one_in(4);
-  if (!logs_.empty() && full) {
-    const auto it = std::next(logs_.begin(), static_cast<int64_t>(prng_.below(logs_.size())));
-    store_->drop_log(LogId{it->first});
-    logs_.erase(it);
-    return {};
-  }
-  store_->open_log(LogId{next_log_});
-  logs_[next_log_++] = {};
-  return {};
-}
-
-std::string StoreSim::read_some() {
-  if (logs_.empty()) return {};
-  const auto it = std::next(logs_.begin(), static_cast<int64_t>(prng_.below(logs_.size())));
-  const auto bytes = read_all(*store_, LogId{it->first}, [this] { turn(); });
-  if (!bytes) return "log cannot be read";
-  size_t at = 0;
-  for (const auto& batch : it->second.batches) {
-    if (at == bytes->size()) return batch.acked ? "an acked batch is not served" : "";
-    if (!std::ranges::equal(std::span(*bytes).subspan(at, std::min(batch.bytes.size(), bytes->size() - at)),
-                            batch.bytes))
-      return "served bytes differ";
-    at += batch.bytes.size();
-  }
-  return at == bytes->size() ? "" : "served bytes that nobody produced";
-}
-
-std::string StoreSim::step() {
-  const uint64_t dice = prng_.below(100);
-  if (dice < 55) return append_some();
-  if (dice < 60) return repeat_some();
-  if (dice < 62) return drop_some();
-  if (dice < 64) return read_some();
-  turn();
-  return {};
-}
+// ---------------------------------------------------------------- a life ends
 
 std::string StoreSim::end_life() {
-  if (prng_.one_in(4)) {
-    store_->begin_stop();
-    for (int i = 0; i < 1000 && !store_->stopped(); ++i) turn();
-    if (!store_->stopped()) return "the store does not stop";
-    for (const auto& [id, model] : logs_)
-      for (const auto& batch : model.batches)
-        if (!batch.acked) return "a stopped store left a batch behind";
+  std::string wrong;
+  if (disk_.is_off()) {
+    seen_.crashes += 1;
+  } else if (store_->poisoned()) {
+    seen_.poisoned += 1;
+    prng_.one_in(2) ? disk_.lose_power() : disk_.kill_process();
+  } else if (prng_.chance(swarm_.stop_percent)) {
+    wrong = stop();
+    if (disk_.is_off()) wrong.clear();
+    if (prng_.one_in(2)) disk_.lose_power();
   } else {
-    disk_.lose_power();
-    crashes_ += 1;
+    if (prng_.one_in(3)) wrong = check_goes_on();
+    if (disk_.is_off()) wrong.clear();
+    if (prng_.chance(swarm_.kill_percent)) {
+      disk_.kill_process();
+      seen_.kills += 1;
+    } else {
+      disk_.lose_power();
+      seen_.crashes += 1;
+    }
   }
   store_.reset();
-  disk_.crash();
-  disk_.power_on();
+  if (disk_.is_off()) {
+    disk_.power_on();
+  } else {
+    disk_.kill_process();
+  }
+  return wrong;
+}
+
+std::string StoreSim::stop() {
+  const bool clean = prng_.chance(70);
+  if (clean) end_faults();
+  store_->begin_stop();
+  for (int i = 0; i < kPatience && !store_->stopped(); ++i) {
+    if (std::string wrong = turn(); !wrong.empty()) return wrong;
+    clock_.advance(500 * kMicrosecond);
+  }
+  if (!store_->stopped()) return "the store does not stop";
+  seen_.stops += 1;
+  return store_->poisoned() ? "" : check_stopped();
+}
+
+std::string StoreSim::check_stopped() {
+  if (!waiting_.empty()) return "a stopped store left something behind that is not durable";
+  if (disk_.ops_in_flight() > 0) return "a stopped store has ops in flight";
+  const storage::StoreHealth health = store_->health();
+  if (health.buffers_held > 0) return "a stopped store holds buffers";
+  if (health.files_held > 0) return "a stopped store holds files";
   return {};
 }
 
 std::string StoreSim::run(int lives, int steps_a_life) {
   for (int life = 0; life < lives; ++life) {
-    if (std::string wrong = open(); !wrong.empty()) return wrong;
+    if (std::string wrong = open(); !wrong.empty()) return "life " + std::to_string(life) + ": " + wrong;
+    if (store_ == nullptr) return {};  // refused after a lie
+    // A recovery of a recovery is the same.
+    while (prng_.one_in(6)) {
+      prng_.one_in(3) ? disk_.kill_process() : disk_.crash();
+      store_.reset();
+      if (std::string wrong = open(); !wrong.empty()) return "life " + std::to_string(life) + ", again: " + wrong;
+    }
     const auto steps = prng_.between(1, static_cast<uint64_t>(steps_a_life));
-    for (uint64_t i = 0; i < steps; ++i)
-      if (std::string wrong = step(); !wrong.empty()) return wrong;
-    if (std::string wrong = end_life(); !wrong.empty()) return wrong;
+    for (uint64_t i = 0; i < steps && !disk_.is_off(); ++i) {
+      std::string wrong = step();
+      if (!wrong.empty() && !disk_.is_off())
+        return "life " + std::to_string(life) + ", step " + std::to_string(i) + ": " + wrong;
+      if (store_->poisoned() && prng_.one_in(20)) break;
+    }
+    const std::string wrong = end_life();
+    if (!wrong.empty()) return "end of life " + std::to_string(life) + ": " + wrong;
   }
   return open();
 }

@@ -1,8 +1,13 @@
-// StoreSim: one Store on a SimDisk under a random workload with crashes, checked against LogModel after each.
-// Everything comes from the seed; a seed run twice has the same trace hash.
+// StoreSim: one Store on a SimDisk under a random workload with faults, crashes and stops, checked against SimLog all
+// the time and after each life. Everything comes from the seed; a seed run twice has the same trace hash. What a seed
+// does at all it draws first: Swarm. docs/internals/simulator.md.
+//
+// store_sim.cc: lives; store_sim_steps.cc: what is done to logs; store_sim_reads.cc: what is asked of them;
+// store_sim_faults.cc: what the disk does to them.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -10,7 +15,9 @@
 
 #include "tests/sim/sim_clock.h"
 #include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_log.h"
 #include "tests/sim/store_model.h"
+#include "tests/sim/swarm.h"
 
 namespace penstock::sim {
 
@@ -21,50 +28,115 @@ class StoreSim {
   // Runs lives of the store, each ended by a crash or a stop. Empty if all held, else what did not.
   std::string run(int lives, int steps_a_life);
   uint64_t trace_hash() const { return disk_.trace_hash(); }
-  uint64_t acked_batches() const { return acked_; }
-  uint64_t crashes() const { return crashes_; }
+
+  struct Seen {
+    uint64_t acked = 0, crashes = 0, kills = 0, stops = 0, poisoned = 0, refused_after_a_lie = 0, recoveries_cut = 0;
+    uint64_t trims = 0, truncations = 0, repeats = 0, cold_reads = 0, times = 0, disk_full = 0, ring_full = 0;
+  };
+  const Seen& seen() const { return seen_; }
+  const storage::StorageCounters& counters() const { return counters_; }
 
  private:
+  struct Live {
+    SimLog log;
+    storage::LogConfig config;
+    int32_t epoch = 0;
+    std::optional<int64_t> truncate_to;  // asked for, not done yet
+  };
+  using Logs = std::map<uint64_t, Live>;
   struct Waiting {
     storage::Lsn durable_at;
-    storage::LogId log;
-    size_t batch;
+    uint64_t seq;
+  };
+  struct Sent {
+    SimBatchPtr batch;
+    storage::Lsn durable_at;  // 0: recovered
   };
   struct Producer {
     int64_t id;
-    int16_t epoch = 0;
+    uint64_t log;
+    std::vector<Sent> window;  // what the log must remember of it, oldest first, at most five
     int32_t next_sequence = 0;
-    storage::LogId log;
-    std::vector<std::byte> last_sent;  // for repeats
-    int64_t last_offset = -1;
-    int32_t last_sequence_before = 0;
+    bool maybe_forgotten = false;  // everything that was remembered of it was cut off: any sequence may be taken
+  };
+  // An answer on its way to a slow client.
+  struct Reader {
+    uint64_t log;
+    storage::ReadCursor cursor;
+    std::vector<std::byte> expected;
+    size_t at = 0;
+    int waits = 0;
   };
 
+  // ---- lives (store_sim.cc)
   std::string open();
-  std::string check_after_open();
+  std::string open_store(std::string& refused);
+  std::string settle_logs(bool strict);
+  std::string read_log(uint64_t id, SimLog::Found& found);
+  std::string end_life();
+  std::string stop();
+  std::string check_stopped();
+  std::string turn();
+  std::string watch();  // after each submit()
+  void take_acks();
+  bool may_poison() const { return poison_armed_; }
+
+  // ---- steps (store_sim_steps.cc)
   std::string step();
   std::string append_some();
+  std::string append_to(Logs::iterator at, Producer* producer);
+  std::string took(Live& live, const storage::AppendResult& result, std::vector<std::byte> sent, Producer* producer);
+  bool refusal_is_fine(storage::AppendStatus status);
   std::string repeat_some();
-  void turn();
   std::string drop_some();
-  std::string read_some();
-  std::string end_life();
+  void open_log();
+  std::string trim_some();
+  std::string truncate_some();
+  void config_some();
+  std::string leap();
+  void producers_after_cut(uint64_t log);
+  void producers_after_crash();
+  std::string check_retention(const Live& live, int64_t from, int64_t to);
+  Logs::iterator some_log() { return std::next(logs_.begin(), static_cast<int64_t>(prng_.below(logs_.size()))); }
 
+  // ---- reads (store_sim_reads.cc)
+  std::string plan_some();
+  std::string read_on();
+  std::string read_on(Reader& reader, bool& done);
+  std::string find_time_some();
+  std::string epoch_end_some();
+  std::string wait_for(const std::function<std::string(bool& done)>& attempt);
+
+  // ---- faults (store_sim_faults.cc)
+  void fault_some();
+  void end_faults();
+  bool lie_struck() const;
+  std::string check_goes_on();
+
+  const uint64_t seed_;
+  const Swarm swarm_;
   Prng prng_;
   SimClock clock_;
   SimDisk disk_;
   Prng store_prng_;
   HeapPool pool_;
   storage::StorageCounters counters_;
-  std::vector<std::byte> memory_;
   std::unique_ptr<storage::Store> store_;
-  std::map<uint64_t, LogModel> logs_;
+  Logs logs_;
   std::vector<Producer> producers_;
   std::vector<Waiting> waiting_;
+  std::vector<Reader> readers_;
+  uint64_t seq_ = 0;       // of events in this life
+  uint64_t sure_seq_ = 0;  // events up to it are durable
   uint64_t next_log_ = 1;
   int64_t next_producer_ = 1;
-  uint64_t acked_ = 0;
-  uint64_t crashes_ = 0;
+  bool watching_ = false;        // the logs are as logs_ says
+  bool poison_armed_ = false;    // a fault that may fence the ring was asked for in this life
+  bool space_scarce_ = false;    // the disk is full, or was
+  bool segment_fails_ = false;   // a log's segments cannot be written
+  bool read_fails_ = false;      // a read may fail
+  uint64_t lies_armed_ = 0;
+  Seen seen_;
 };
 
 }  // namespace penstock::sim

@@ -1,0 +1,86 @@
+// What the disk does to StoreSim.
+#include <fmt/format.h>
+
+#include "storage/segment/segment_path.h"
+#include "tests/sim/store_sim.h"
+
+namespace penstock::sim {
+
+using storage::LogId;
+
+void StoreSim::fault_some() {
+  const auto fault = static_cast<SimFault>(prng_.below(static_cast<uint64_t>(SimFault::kCount)));
+  if (!swarm_.has(fault)) return;
+  DiskFaults& faults = disk_.faults();
+  switch (fault) {
+    case SimFault::kSegmentEio:
+    case SimFault::kSegmentShort:
+      if (faults.fail_write_in + faults.short_write_in > 0) return;
+      faults.write_faults_under = "data/logs/";
+      (fault == SimFault::kSegmentEio ? faults.fail_write_in : faults.short_write_in) = prng_.between(1, 6);
+      return;
+    case SimFault::kSegmentEioAlways:
+      if (!faults.fail_writes_always.empty()) {
+        faults.fail_writes_always.clear();
+      } else if (!logs_.empty()) {
+        faults.fail_writes_always = storage::log_path("data", LogId{some_log()->first});
+        segment_fails_ = true;
+      }
+      return;
+    case SimFault::kNoSpaceOnce: faults.enospc_in = prng_.between(1, 5); return;
+    case SimFault::kFullDisk:
+      space_scarce_ = true;
+      faults.capacity_bytes = faults.capacity_bytes != 0 ? 0 : disk_.allocated_bytes() + prng_.below(4 * kMiB);
+      return;
+    case SimFault::kSlowDisk: faults.slow_disk = faults.slow_disk == 1 ? 30 : 1; return;
+    case SimFault::kReadEio:
+      if (read_fails_) return;
+      read_fails_ = true;
+      faults.read_eio_in = prng_.between(1, 6);
+      return;
+    case SimFault::kRingFails:
+      if (faults.fail_write_in + faults.short_write_in > 0 || !prng_.one_in(3)) return;
+      faults.write_faults_under = "data/ring";
+      (prng_.one_in(2) ? faults.fail_write_in : faults.short_write_in) = prng_.between(1, 20);
+      poison_armed_ = true;
+      return;
+    case SimFault::kFlushFails:
+      faults.flush_fails_in = prng_.between(1, 3);
+      poison_armed_ = true;
+      return;
+    case SimFault::kLies:
+      (prng_.one_in(2) ? faults.lie_in : faults.flush_lies_in) = prng_.between(1, 10);
+      lies_armed_ += 1;
+      return;
+    case SimFault::kPowerAtOp: faults.power_off_in = prng_.between(1, 100); return;
+    case SimFault::kCount: return;
+  }
+}
+
+bool StoreSim::lie_struck() const { return lies_armed_ > 0; }
+
+// The disk is as good as new.
+void StoreSim::end_faults() {
+  const uint64_t tear_unit = disk_.faults().tear_unit;
+  disk_.faults() = DiskFaults{.tear_unit = tear_unit};
+}
+
+// When the disk is well again, everything is taken again, without a restart.
+std::string StoreSim::check_goes_on() {
+  if (store_->poisoned()) return {};
+  end_faults();
+  for (auto& [id, live] : logs_) {
+    bool taken = false;
+    for (int i = 0; i < 20'000 && !taken && !store_->poisoned(); ++i) {
+      const uint64_t seq = seq_;
+      if (std::string wrong = append_to(logs_.find(id), nullptr); !wrong.empty()) return wrong;
+      taken = seq_ != seq;
+      if (std::string wrong = turn(); !wrong.empty()) return wrong;
+      clock_.advance(kMillisecond);
+    }
+    if (!taken && !store_->poisoned()) return fmt::format("log {} takes nothing any more", id);
+  }
+  return {};
+}
+
+}  // namespace penstock::sim
