@@ -36,6 +36,18 @@ def within(got, low, high, what):
     expect(low <= got <= high, f'{what}: {got} is not in {low} .. {high}')
 
 
+class Skipped(Exception):
+    """What a test raises that cannot run here."""
+
+
+SKIP_STATUS = 77  # tests/compat/CMakeLists.txt: ctest reports it as skipped
+
+
+def skip_all(why):
+    print(f'skipped: {why}', flush=True)
+    sys.exit(SKIP_STATUS)
+
+
 class Run:
     def __init__(self):
         parser = argparse.ArgumentParser()
@@ -46,7 +58,7 @@ class Run:
         self.build, self.only, self.keep = args.build.resolve(), args.only, args.keep
         self.full = os.environ.get('PENSTOCK_FULL', '') not in ('', '0')
         self.program = self.build / 'penstock'
-        self.brokers, self.passed, self.failed = [], 0, []
+        self.brokers, self.passed, self.failed, self.skipped = [], 0, [], []
         expect(self.program.exists(), f'{self.program} is not there: build it first')
         place = self.build / 'compat'
         place.mkdir(exist_ok=True)
@@ -72,6 +84,10 @@ class Run:
         started = time.monotonic()
         try:
             said = function(*arguments)
+        except Skipped as why:
+            print(f'skip {name}: {why}', flush=True)
+            self.skipped.append(str(why))
+            return
         except Exception:  # pylint: disable=broad-except
             print(f'FAIL {name}\n{traceback.format_exc()}', flush=True)
             self.failed.append(name)
@@ -86,6 +102,8 @@ class Run:
             broker.kill()
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+        if self.skipped and not self.failed and not self.passed:
+            skip_all('; '.join(self.skipped))
         print(f'{self.passed} passed, {len(self.failed)} failed {" ".join(self.failed)}')
         sys.exit(bool(self.failed) or self.passed == 0)
 
