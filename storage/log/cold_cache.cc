@@ -129,6 +129,8 @@ Result<void> ColdCache::try_begin(Block& block, PartitionLog& log, const Segment
     const bool still = log.open->staged == log.open->written;
     const uint64_t known = still ? log.open->written : align_down(log.open->written, SegmentIndex::kIntervalBytes);
     end = std::min(end, known);
+    // Should that write fail, the index is cut back to what has completed, never further.
+    if (!still) block.tail = {.bytes = known, .crc = 0};
     if (end <= start) return fail(Errc::kWouldBlock);
   }
   const FileHandle file = TRY(files_.acquire(log.id, segment.base, SegmentFiles::Want::kRead));
@@ -161,6 +163,11 @@ void ColdCache::settle(Block& block) {
   shard_.readable.push_back(id);
   shard_.counters.add(Metric::cold_bytes_read, block.memory.size());
   block.used_at = shard_.clock.monotonic();
+  if (!indexes_.get(*log, *segment)) {  // forgotten meanwhile: read again when it is there
+    block.state = State::kWaiting;
+    waiting_ += 1;
+    return;
+  }
   if (block.result >= static_cast<int64_t>(block.bytes) && holds(block, *log, *segment)) {
     block.state = State::kReady;
     return;
