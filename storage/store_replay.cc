@@ -110,6 +110,7 @@ void Opener::replay_truncate(PartitionLog& log, std::span<const std::byte> paylo
   if (entry->offset >= log.log_end_offset) return;
   while (!log.batches.empty() && log.batches.back().base_offset >= entry->offset) log.batches.pop_back();
   log.log_end_offset = entry->offset;
+  log.log_start_offset = std::min(log.log_start_offset, entry->offset);
   log.epochs.truncate_from(entry->offset);
   log.producers.truncate_from(entry->offset);
   if (entry->offset > log.written || (entry->offset == log.written && log.written_skip == 0)) return;

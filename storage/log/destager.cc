@@ -22,6 +22,7 @@ Destager::Destager(Shard& shard, SegmentFiles& files, std::span<std::byte> memor
 // ---------------------------------------------------------------- which logs wait
 
 void Destager::appended(PartitionLog& log) {
+  log.unstaged_bytes += log.batches.back().bytes;
   unstaged_bytes_ += log.batches.back().bytes;
   if (!log.dirty_at) set_dirty(log);
   if (log.unstaged_bytes >= kMuch && !log.queued) {

@@ -107,7 +107,6 @@ struct PartitionLog {
     batches.back().max_so_far =
         batches.size() == 1 ? ref.max_timestamp : std::max(ref.max_timestamp, batches[batches.size() - 2].max_so_far);
     log_end_offset = ref.next_offset();
-    unstaged_bytes += ref.bytes;
   }
   // Forgets what the ring's writer has come round to.
   void evict(Lsn memory_floor) {

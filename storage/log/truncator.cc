@@ -97,6 +97,7 @@ void Truncator::finish(PartitionLog& log, Offset end) {
     log.staged_skip = 0;
   }
   log.log_end_offset = log.durable = end;
+  log.log_start_offset = std::min(log.log_start_offset, end);  // the batch that was cut off held it
   log.epochs.truncate_from(end);
   log.producers.truncate_from(end);
   destager_.look_again(log);

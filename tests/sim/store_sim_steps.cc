@@ -165,7 +165,8 @@ std::string StoreSim::repeat_some() {
     return took(live, result, batch->bytes, &producer);  // it was forgotten, and counts as new
   }
   if (result.status != AppendStatus::kDuplicate)
-    return "a repeat was answered with status " + std::to_string(static_cast<int>(result.status));
+    return "log " + std::to_string(producer.log) + ": a repeat of producer " + std::to_string(producer.id) + "'s batch at offset " +
+           std::to_string(batch->base) + " was answered with status " + std::to_string(static_cast<int>(result.status));
   if (result.base_offset != Offset{batch->base}) return "a repeat was answered with another offset";
   // The first one's batch may not be durable yet: nor is the answer.
   if (store_->durable() < durable_at && result.durable_at < durable_at)
