@@ -47,11 +47,17 @@ Store::Impl::Impl(const StoreRequest& request)
       janitor(shard),
       trimmer(shard, destager, [this](PartitionLog& log, Offset base) { drop_segment(log, base); }),
       truncator(shard, destager, reader,
-                {.drop = [this](PartitionLog& log, Offset base) { drop_segment(log, base); },
+                {.busy = [this](const PartitionLog& log) { return stopping || sealer.works_on(log.id); },
+                 .drop =
+                     [this](PartitionLog& log, Offset base) {
+                       drop_segment(log, base);
+                       janitor.remove_sidecar(log, base);
+                     },
                  .changed =
                      [this](PartitionLog& log, Offset base) {
                        cold.forget(log.id, base);
                        indexes.forget(log.id, base);
+                       janitor.remove_sidecar(log, base);
                      }}),
       scrubber(shard, files, indexes, scrub_memory.span()),
       space(shard, destager) {}

@@ -83,6 +83,8 @@ class Store::Impl {
   Result<size_t> view_memory(const PartitionLog& log, const Located& from, uint64_t bytes,
                              std::span<std::span<const std::byte>> pieces) const;
   TimeFound find_time(PartitionLog& log, int64_t t);
+  Result<int64_t> greatest_time_in_segments(PartitionLog& log, int64_t best);
+  std::vector<std::byte> bytes_of(const BatchRef& ref) const;
 
   OnLcore owner;
   Shard shard;

@@ -132,6 +132,16 @@ void Store::advance(ReadCursor& cursor, size_t n) const {
 
 // ---------------------------------------------------------------- time and epochs
 
+// Contiguous: a batch that a chunk's end splits is put together.
+std::vector<std::byte> Store::Impl::bytes_of(const BatchRef& ref) const {
+  std::vector<std::byte> bytes;
+  bytes.reserve(ref.bytes);
+  std::vector<std::span<const std::byte>> pieces(ref.bytes / (kChunkBytes - kFrameHeaderBytes) + 2);
+  pieces.resize(shard.ring->memory().view(ref.at, 0, ref.bytes, pieces));
+  for (const auto piece : pieces) bytes.insert(bytes.end(), piece.begin(), piece.end());
+  return bytes;
+}
+
 TimeFound Store::Impl::find_time(PartitionLog& log, int64_t t) {
   log.evict(shard.ring->memory_floor());
   for (const Segment& segment : log.segments) {
@@ -143,12 +153,7 @@ TimeFound Store::Impl::find_time(PartitionLog& log, int64_t t) {
   for (size_t i = 0; i < log.batches.size() && log.batches[i].next_offset() <= log.durable; ++i) {
     const BatchRef& ref = log.batches[i];
     if (ref.max_timestamp < t || ref.next_offset() <= log.log_start_offset) continue;
-    std::vector<std::byte> bytes;  // contiguous: a batch that a chunk's end splits is put together
-    bytes.reserve(ref.bytes);
-    std::vector<std::span<const std::byte>> pieces(ref.bytes / (kChunkBytes - kFrameHeaderBytes) + 2);
-    pieces.resize(shard.ring->memory().view(ref.at, 0, ref.bytes, pieces));
-    for (const auto piece : pieces) bytes.insert(bytes.end(), piece.begin(), piece.end());
-    if (const auto found = first_at_or_after(bytes, t, log.log_start_offset)) return {ReadStatus::kReady, *found};
+    if (const auto found = first_at_or_after(bytes_of(ref), t, log.log_start_offset)) return {ReadStatus::kReady, *found};
   }
   return {ReadStatus::kReady, std::nullopt};
 }
@@ -159,16 +164,34 @@ TimeFound Store::find_by_time(LogId id, int64_t timestamp_ms) {
   return impl_->find_time(*log, timestamp_ms);
 }
 
+// best, or what segments have that is greater. What a segment is said to have is a bound: it may have been cut off.
+Result<int64_t> Store::Impl::greatest_time_in_segments(PartitionLog& log, int64_t best) {
+  if (log.log_start_offset >= log.written) return best;
+  for (size_t i = 0; i < log.segments.size(); ++i) {
+    const bool below = i + 1 < log.segments.size() && log.segments[i + 1].base <= log.log_start_offset;
+    if (below || log.segments[i].base >= log.memory_start() || log.segments[i].max_timestamp <= best) continue;
+    const auto found = reader.max_timestamp(log, log.segments[i]);
+    if (!found && found.error().code != Errc::kNotFound) return found;
+    if (found) best = std::max(best, *found);
+  }
+  return best;
+}
+
 TimeFound Store::find_max_time(LogId id) {
   PartitionLog* log = impl_->find(id);
   if (log == nullptr) return {ReadStatus::kGone, std::nullopt};
+  log->evict(impl_->shard.ring->memory_floor());
   int64_t greatest = INT64_MIN;
-  if (log->log_start_offset < log->written)
-    for (const Segment& segment : log->segments) greatest = std::max(greatest, segment.max_timestamp);
   for (const BatchRef& batch : log->batches) {
     if (batch.next_offset() > log->durable) break;
-    if (batch.next_offset() > log->log_start_offset) greatest = std::max(greatest, batch.max_timestamp);
+    if (batch.next_offset() <= log->log_start_offset) continue;
+    const bool whole = batch.base_offset >= log->log_start_offset;
+    greatest = std::max(greatest, whole ? batch.max_timestamp
+                                        : storage::greatest_time(impl_->bytes_of(batch), log->log_start_offset));
   }
+  const auto in_segments = impl_->greatest_time_in_segments(*log, greatest);
+  if (!in_segments) return {status_of(in_segments.error().code), std::nullopt};
+  greatest = *in_segments;
   if (greatest == INT64_MIN) return {ReadStatus::kReady, std::nullopt};
   return impl_->find_time(*log, greatest);
 }

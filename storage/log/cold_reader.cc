@@ -73,6 +73,49 @@ Result<TimeAndOffset> ColdReader::find_by_time(PartitionLog& log, const Segment&
   }
 }
 
+Result<int64_t> ColdReader::max_timestamp(PartitionLog& log, const Segment& segment) {
+  if (!log.max_scan || log.max_scan->segment != segment.base) {
+    const auto found = find_by_time(log, segment, segment.max_timestamp);
+    if (found) return found->timestamp;
+    if (found.error().code != Errc::kNotFound) return std::unexpected(found.error());
+    // Its greatest is of a record that was cut off, or lies below the log's start.
+    log.max_scan = MaxScan{.segment = segment.base};
+  }
+  for (MaxScan& scan = *log.max_scan;;) {
+    const auto place = walk_from(log, segment, scan.position, [&](const protocol::RecordBatchView& batch) {
+      const bool better = batch.last_offset() >= log.log_start_offset && batch.max_timestamp() > scan.best;
+      if (!better) scan.position += static_cast<uint64_t>(batch.total_bytes());
+      return better;
+    });
+    if (!place && place.error().code == Errc::kNotFound) break;
+    if (!place) return std::unexpected(place.error());
+    std::vector<std::byte> batch(place->bytes);
+    TRY_VOID(copy(log, segment, place->position, batch));
+    scan.best = std::max(scan.best, greatest_time(batch, log.log_start_offset));
+    scan.position = place->position + place->bytes;
+  }
+  const int64_t best = log.max_scan->best;
+  log.max_scan.reset();
+  if (best == INT64_MIN) return fail(Errc::kNotFound);
+  log.find_segment(segment.base)->max_timestamp = best;  // the log's start only rises: this stays a bound
+  return best;
+}
+
+int64_t greatest_time(std::span<const std::byte> bytes, Offset from) {
+  const protocol::RecordBatchView batch = protocol::view_of(bytes);
+  if (batch.base_offset() >= from || batch.compression() != protocol::Compression::kNone || batch.log_append_time())
+    return batch.max_timestamp();
+  int64_t greatest = INT64_MIN;
+  protocol::RecordReader reader(bytes.subspan(protocol::kBatchHeaderBytes));
+  while (!reader.at_end()) {
+    const auto record = reader.next();
+    if (!record) break;
+    if (batch.base_offset() + record->offset_delta >= from)
+      greatest = std::max(greatest, batch.base_timestamp() + record->timestamp_delta);
+  }
+  return greatest;
+}
+
 std::optional<TimeAndOffset> first_at_or_after(std::span<const std::byte> bytes, int64_t t, Offset from) {
   const protocol::RecordBatchView batch = protocol::view_of(bytes);
   if (batch.compression() == protocol::Compression::kNone && !batch.log_append_time()) {

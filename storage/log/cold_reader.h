@@ -26,6 +26,9 @@ class ColdReader {
                           bool at_least_one);
   // The first record of segment, from the log's start on, whose timestamp is at least t. kNotFound: none is.
   Result<TimeAndOffset> find_by_time(PartitionLog& log, const Segment& segment, int64_t t);
+  // The greatest timestamp of segment's records from the log's start on. kNotFound: it has none. Most often the index
+  // tells; else all headers are read, a part at each call until it is known.
+  Result<int64_t> max_timestamp(PartitionLog& log, const Segment& segment);
   // Copies the segment's bytes [position, position + out.size()).
   Result<void> copy(PartitionLog& log, const Segment& segment, uint64_t position, std::span<std::byte> out);
 
@@ -40,5 +43,7 @@ class ColdReader {
 // The first record of a whole batch, at or behind from, whose timestamp is at least t; nothing if there is none.
 // Compressed, or with the broker's time: its first.
 std::optional<TimeAndOffset> first_at_or_after(std::span<const std::byte> batch, int64_t t, Offset from);
+// The greatest timestamp of a whole batch's records at or behind from, of which there is one.
+int64_t greatest_time(std::span<const std::byte> batch, Offset from);
 
 }  // namespace penstock::storage

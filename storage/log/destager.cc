@@ -109,7 +109,7 @@ void Destager::begin_oldest() {
 
 // True if a job was begun.
 bool Destager::begin(PartitionLog& log, bool to_the_byte) {
-  if (log.rewinding || log.truncate_to || log.dropped) return false;
+  if (log.rewinding || log.truncate_to || log.dropped || log.stale_sidecars > 0) return false;
   if (log.segments.empty()) log.segments.push_back({.base = log.staged});
   if (log.open == nullptr) log.open = std::make_unique<OpenSegment>(log.segments.back().base);
   if (!roll_if_full(log)) return false;

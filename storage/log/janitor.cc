@@ -33,6 +33,12 @@ void Janitor::slot_durable(uint64_t number) {
   }
 }
 
+void Janitor::remove_sidecar(PartitionLog& log, Offset base) {
+  log.stale_sidecars += 1;
+  queue_.push_back(
+      {.what = What::kUnlinkStale, .log = log.id, .path = sidecar_path(shard_.folder, log.id, base)});
+}
+
 // File ops run in order: what is not in use now and is made after this is not what is deleted.
 bool Janitor::is_in_use(const Work& work) const {
   PartitionLog* log = work.what == What::kUnlink && work.base ? shard_.find(work.log) : nullptr;
@@ -62,12 +68,13 @@ void Janitor::run() {
     const Work& work = task->work;
     if (is_in_use(work)) continue;
     switch (work.what) {
-      case What::kUnlink: task->kind = FileOp::Kind::kUnlink; break;
+      case What::kUnlink:
+      case What::kUnlinkStale: task->kind = FileOp::Kind::kUnlink; break;
       case What::kListLog:
       case What::kListAll: task->kind = FileOp::Kind::kList; break;
       case What::kRemoveDir: task->kind = FileOp::Kind::kRemoveDir; break;
     }
-    task->path = work.what == What::kUnlink    ? work.path
+    task->path = !work.path.empty()            ? work.path
                  : work.what == What::kListAll ? logs_path(shard_.folder)
                                                : log_path(shard_.folder, work.log);
     task->on_done = [](FileOp& op) { static_cast<Task&>(op).back = true; };
@@ -77,6 +84,10 @@ void Janitor::run() {
 }
 
 void Janitor::done(const Work& work, const FileOp& op) {
+  if (work.what == What::kUnlinkStale) {
+    shard_.names_changed = true;  // the next slot comes after that is durable
+    if (PartitionLog* log = shard_.find(work.log)) log->stale_sidecars -= 1;
+  }
   if (op.error && op.error->code != Errc::kNotFound) {
     LOG_WARN("cannot delete %s (errno %d): it keeps its space until the next start", op.path.c_str(),
              op.error->os_errno);

@@ -22,6 +22,9 @@ class Janitor {
 
   // Both files of a segment that the log's state no longer names, once a slot begun after now is durable.
   void remove_segment(LogId log, Offset base, uint64_t slots_begun);
+  // The sidecar of a segment whose end was cut off: it would fit one that grows to the same length again. The log
+  // writes no segment before it is gone (PartitionLog::stale_sidecars).
+  void remove_sidecar(PartitionLog& log, Offset base);
   // A deleted log's folder: nothing of it is read or written any more.
   void remove_log(LogId log);
   // Once after a start: deletes folders of logs that do not live, and files that their logs do not name. foreign: a
@@ -43,7 +46,7 @@ class Janitor {
     Offset base;
     uint64_t slot;
   };
-  enum class What : uint8_t { kUnlink, kListLog, kRemoveDir, kListAll };
+  enum class What : uint8_t { kUnlink, kUnlinkStale, kListLog, kRemoveDir, kListAll };
   struct Work {
     What what;
     LogId log{};

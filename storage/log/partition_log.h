@@ -68,6 +68,13 @@ struct OpenSegment {
 
 struct DestageJob;
 
+// How far the search for a segment's greatest timestamp has come, where its index cannot tell.
+struct MaxScan {
+  Offset segment;
+  uint64_t position = 0;
+  int64_t best = INT64_MIN;
+};
+
 struct PartitionLog {
   explicit PartitionLog(LogId log) : id(log) {}
 
@@ -98,8 +105,10 @@ struct PartitionLog {
   uint32_t jobs = 0;
   Nanos retry_at = 0;                 // a write failed: not before this
   bool queued = false;                // in the destager's queue of logs with much to write
+  uint32_t stale_sidecars = 0;        // to be deleted before anything is written: they tell of what was cut off
   bool rewinding = false;             // a write failed: wait for the others, then stage again from written
   std::optional<Offset> truncate_to;  // takes no appends until it is done
+  std::optional<MaxScan> max_scan{};
 
   void add(const BatchRef& ref) {
     CHECK(ref.base_offset == log_end_offset);

@@ -51,6 +51,13 @@ void Sealer::write_sidecar(LogId log, Sidecar sidecar) {
 
 void Sealer::forget(LogId log, Offset base) {
   std::erase_if(waiting_, [&](const auto& task) { return task->log == log && task->base == base; });
+  for (const auto& task : tasks_)
+    if (task->log == log && task->base == base && task->step == Task::Step::kCut) task->step = Task::Step::kDone;
+}
+
+bool Sealer::works_on(LogId log) const {
+  const auto is_of_log = [&](const auto& task) { return task->log == log; };
+  return std::ranges::any_of(waiting_, is_of_log) || std::ranges::any_of(tasks_, is_of_log);
 }
 
 void Sealer::run() {

@@ -25,6 +25,8 @@ class Sealer {
   void write_sidecar(LogId log, Sidecar sidecar);
   // Of a deleted segment: what is not begun is not done.
   void forget(LogId log, Offset base);
+  // Something of this log is under way: its files may not be written or truncated now.
+  bool works_on(LogId log) const;
 
   // Once a turn.
   void run();

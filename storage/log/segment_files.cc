@@ -25,6 +25,7 @@ Result<FileHandle> SegmentFiles::acquire(LogId log, Offset base, Want want) {
     return fail(Errc::kWouldBlock);
   }
   Entry& entry = *it->second;
+  if (entry.forgotten) return fail(Errc::kWouldBlock);  // of a deleted file: the next of that name is another one
   switch (entry.state) {
     case State::kOpening:
     case State::kClosing: return fail(Errc::kWouldBlock);

@@ -22,7 +22,7 @@ void Truncator::run() {
 
 // True when it is done.
 bool Truncator::go_on(PartitionLog& log) {
-  if (log.pending > 0 || log.jobs > 0 || log.rewinding) return false;
+  if (log.pending > 0 || log.jobs > 0 || log.rewinding || tell_.busy(log)) return false;
   const Offset to = std::max(*log.truncate_to, log.log_start_offset);
   if (to >= log.log_end_offset) {
     log.truncate_to.reset();
@@ -101,6 +101,7 @@ void Truncator::finish(PartitionLog& log, Offset end) {
   log.epochs.truncate_from(end);
   log.producers.truncate_from(end);
   destager_.look_again(log);
+  log.max_scan.reset();
   log.truncate_to.reset();
   shard_.counters.add(Metric::truncations);
 }

@@ -16,8 +16,10 @@ namespace penstock::storage {
 
 class Truncator {
  public:
-  // drop: a segment of the log is not in its list any more; changed: bytes of it that were read may be different now.
+  // busy: something else changes the log's files now; drop: a segment of the log is not in its list any more; changed:
+  // bytes of it that were read may be different now.
   struct Tell {
+    std::function<bool(const PartitionLog&)> busy;
     std::function<void(PartitionLog&, Offset base)> drop;
     std::function<void(PartitionLog&, Offset base)> changed;
   };
@@ -29,8 +31,6 @@ class Truncator {
   // Once a turn.
   void run();
   bool idle() const { return waiting_.empty(); }
-  // Where in the ring the last truncation of this log that ended is durable.
-  static constexpr uint32_t kIntervalBytes = SegmentIndex::kIntervalBytes;
 
  private:
   bool go_on(PartitionLog& log);

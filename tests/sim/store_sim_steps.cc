@@ -183,15 +183,16 @@ void StoreSim::producers_after_cut(uint64_t log) {
   for (Producer& producer : producers_) {
     if (producer.log != log) continue;
     const bool had = !producer.window.empty();
-    std::erase_if(producer.window, [&](const Sent& sent) {
-      const size_t at = now.find(sent.batch->base);
-      return at == now.batches().size() || now.batches()[at] != sent.batch;
-    });
+    std::vector<SimBatchPtr> there;
+    for (const SimBatchPtr& batch : now.batches())
+      if (batch->producer == producer.id) there.push_back(batch);
+    // Of a truncation that a crash undid, what was cut off has pushed out older ones.
+    const auto last = std::span(there).last(std::min<size_t>(there.size(), 5));
+    std::erase_if(producer.window, [&](const Sent& sent) { return std::ranges::find(last, sent.batch) == last.end(); });
     producer.maybe_forgotten = producer.maybe_forgotten || (had && producer.window.empty());
     producer.next_sequence = 0;
-    for (const SimBatchPtr& batch : now.batches())
-      if (batch->producer == producer.id)
-        producer.next_sequence = batch->first_sequence + static_cast<int32_t>(batch->timestamps.size());
+    if (!there.empty())
+      producer.next_sequence = there.back()->first_sequence + static_cast<int32_t>(there.back()->timestamps.size());
   }
 }
 
