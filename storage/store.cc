@@ -153,7 +153,11 @@ void Store::Impl::write_sidecar(LogId log, SegmentIndex index, bool sealed) {
 void Store::submit() {
   Impl& s = *impl_;
   s.owner.check();
-  if (s.shard.poisoned) return;
+  if (s.shard.poisoned) {  // reads go on
+    s.indexes.run();
+    s.cold.run();
+    return;
+  }
   if (s.stopping) s.go_on_stopping();
   s.run_parts();
 }

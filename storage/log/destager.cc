@@ -57,8 +57,10 @@ void Destager::forget(PartitionLog& log) {
   log.dirty_at.reset();
 }
 
+// The tail moves by chunks: what holds oldest holds its chunk.
 bool Destager::under_pressure(Lsn oldest) const {
-  return write_all_ || shard_.ring->head() - oldest > shard_.ring->memory().bytes() / 2;
+  const Lsn chunk{align_down(oldest.value(), kChunkBytes)};
+  return write_all_ || shard_.ring->head() - chunk > shard_.ring->memory().bytes() / 2;
 }
 
 // ---------------------------------------------------------------- a turn

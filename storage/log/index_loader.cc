@@ -38,6 +38,7 @@ struct IndexLoader::Task {
   bool holds_file = false;
   bool ends_in_batch = false;  // of an open segment: its last batch may not be whole
   bool tail_begun = false;
+  bool again = false;  // a read failed: once more, a transfer may fail where the drive holds the bytes
   File file;
   File close;
   Read read;
@@ -219,6 +220,7 @@ void IndexLoader::read_on(Task& task, uint64_t at) {
 }
 
 void IndexLoader::scan_more(Task& task) {
+  if (task.read.result < 0 && !std::exchange(task.again, true)) return read_on(task, task.read.at);
   const auto got = static_cast<size_t>(std::max<int64_t>(task.read.result, 0));
   const bool at_end = got < task.memory.size();
   auto stop = task.scan->feed(task.memory.first(got));
@@ -235,6 +237,7 @@ void IndexLoader::scan_more(Task& task) {
 
 // The bytes of the last batch as far as it was written; it cannot be checked, but by whoever reads it whole later.
 void IndexLoader::tail_more(Task& task) {
+  if (task.read.result < 0 && !std::exchange(task.again, true)) return read_on(task, task.read.at);
   SegmentIndex& index = *task.begun;
   const auto got = static_cast<uint64_t>(std::max<int64_t>(task.read.result, 0));
   const uint64_t end = std::min(task.read.at + got, task.bytes);

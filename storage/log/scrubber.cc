@@ -1,6 +1,7 @@
 #include "storage/log/scrubber.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "storage/segment/segment_path.h"
 
@@ -97,6 +98,8 @@ void Scrubber::check() {
   if (segment == nullptr || log->is_open(*segment) || !segment_) return;
   const auto index = indexes_.get(*log, *segment);
   if (!index) return;  // forgotten meanwhile: this piece is read again
+  if (read_.result < 0 && !std::exchange(again_, true)) return;
+  again_ = false;
   shard_.counters.add(Metric::scrubbed_bytes, read_.bytes);
   const bool whole = read_.result >= static_cast<int64_t>(read_.bytes);
   if (whole && (*index)->verify(read_.at, memory_.first(read_.bytes))) {

@@ -49,6 +49,7 @@ class Scrubber {
   std::optional<Offset> segment_;  // of round_.back(), under way
   Offset behind_{-1};              // segments of it up to here are done
   uint64_t position_ = 0;
+  bool again_ = false;  // the read at position_ failed once: a transfer may fail where the drive holds the bytes
 };
 
 }  // namespace penstock::storage

@@ -105,7 +105,7 @@ class StoreSim {
   std::string read_on(Reader& reader, bool& done);
   std::string find_time_some();
   std::string epoch_end_some();
-  std::string wait_for(const std::function<std::string(bool& done)>& attempt);
+  std::string wait_for(const char* what, const std::function<std::string(bool& done)>& attempt);
 
   // ---- faults (store_sim_faults.cc)
   void fault_some();

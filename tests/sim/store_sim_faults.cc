@@ -78,7 +78,15 @@ std::string StoreSim::check_goes_on() {
       if (std::string wrong = turn(); !wrong.empty()) return wrong;
       clock_.advance(kMillisecond);
     }
-    if (!taken && !store_->poisoned()) return fmt::format("log {} takes nothing any more", id);
+    if (taken || store_->poisoned()) continue;
+    using storage::Metric;
+    return fmt::format(
+        "log {} takes nothing any more: ring used {}, to destage {}, destage failures {}, state writes {} and delays "
+        "{}, files open {}, disk full {}",
+        id, counters_.get(Metric::ring_used_bytes), counters_.get(Metric::bytes_to_destage),
+        counters_.get(Metric::destage_failures), counters_.get(Metric::state_writes),
+        counters_.get(Metric::state_write_delays), counters_.get(Metric::segment_files_open),
+        counters_.get(Metric::disk_full));
   }
   return {};
 }

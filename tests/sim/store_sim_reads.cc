@@ -14,13 +14,13 @@ constexpr int kPatience = 20'000;  // turns
 }
 
 // Tries until attempt is done with it, a turn between two tries.
-std::string StoreSim::wait_for(const std::function<std::string(bool& done)>& attempt) {
+std::string StoreSim::wait_for(const char* what, const std::function<std::string(bool& done)>& attempt) {
   for (int i = 0; i < kPatience && !disk_.is_off(); ++i) {
     bool done = false;
     if (std::string wrong = attempt(done); !wrong.empty() || done) return wrong;
     if (std::string wrong = turn(); !wrong.empty()) return wrong;
   }
-  return "what waits for the drive waits forever";
+  return std::string(what) + " waits forever";
 }
 
 // ---------------------------------------------------------------- by offset
@@ -35,7 +35,7 @@ std::string StoreSim::plan_some() {
   constexpr std::array<uint64_t, 6> kSizes{0, 100, 5'000, 100'000, 1'000'000, UINT64_MAX};
   const uint64_t most = kSizes[prng_.below(kSizes.size())];
   const bool at_least_one = prng_.one_in(2);
-  return wait_for([&](bool& done) -> std::string {
+  return wait_for("a plan", [&](bool& done) -> std::string {
     const auto offsets = store_->offsets(LogId{id});
     done = true;
     if (from < log.start() || from > offsets->durable.value()) return {};  // it went meanwhile
@@ -78,7 +78,7 @@ std::string StoreSim::read_on() {
   Reader reader = std::move(readers_[at]);
   readers_.erase(readers_.begin() + static_cast<int64_t>(at));
   const uint64_t cuts = seen_.truncations;
-  return wait_for([&](bool& done) {
+  return wait_for("an answer", [&](bool& done) {
     done = !logs_.contains(reader.log) || seen_.truncations != cuts;
     return done ? "" : read_on(reader, done);
   });
@@ -143,7 +143,7 @@ std::string StoreSim::find_time_some() {
     t = batch.timestamps[prng_.below(batch.timestamps.size())] + static_cast<int64_t>(prng_.below(3)) - 1;
   }
   const bool greatest = prng_.one_in(4);
-  return wait_for([&](bool& done) -> std::string {
+  return wait_for(greatest ? "a greatest time" : "a time", [&](bool& done) -> std::string {
     const auto answer = greatest ? store_->find_max_time(LogId{id}) : store_->find_by_time(LogId{id}, t);
     done = answer.status != ReadStatus::kPending;
     if (!done) return {};

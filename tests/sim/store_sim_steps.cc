@@ -189,6 +189,9 @@ void StoreSim::producers_after_cut(uint64_t log) {
     // Of a truncation that a crash undid, what was cut off has pushed out older ones.
     const auto last = std::span(there).last(std::min<size_t>(there.size(), 5));
     std::erase_if(producer.window, [&](const Sent& sent) { return std::ranges::find(last, sent.batch) == last.end(); });
+    for (const SimBatchPtr& batch : last)
+      if (!producer.window.empty() && batch->base > producer.window.back().batch->base)
+        producer.window.push_back({batch, storage::Lsn{0}});
     producer.maybe_forgotten = producer.maybe_forgotten || (had && producer.window.empty());
     producer.next_sequence = 0;
     if (!there.empty())
