@@ -359,12 +359,15 @@ void Destager::take_back(DestageJob& job) {
 void Destager::failed(DestageJob& job) {
   job.state = DestageJob::State::kFailed;
   shard_.counters.add(Metric::destage_failures);
-  if (!failures_waiting_)
+  const Nanos now = shard_.clock.monotonic();
+  if (now >= tell_at_) {
+    tell_at_ = now + kTellEvery;
     LOG_WARN("log %llu: writing segment %lld failed (result %lld): it stays in the ring and is tried again%s",
              static_cast<unsigned long long>(job.log->id.value()), static_cast<long long>(job.segment.value()),
              static_cast<long long>(job.result), no_space_ ? "; the drive is full: free some space" : "");
+  }
   failures_waiting_ = true;
-  retry_at_ = shard_.clock.monotonic() + kRetryAfter;
+  retry_at_ = now + kRetryAfter;
   job.log->rewinding = true;
   settle(*job.log);
 }

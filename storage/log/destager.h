@@ -84,6 +84,7 @@ class Destager {
  private:
   static constexpr uint64_t kMuch = kBufferBytes;  // worth a write of whole blocks
   static constexpr Nanos kRetryAfter = 200 * kMillisecond;
+  static constexpr Nanos kTellEvery = 10 * kSecond;  // what fails again and again is not said each time
 
   bool under_pressure(Lsn oldest) const;
   void begin_from_queue();
@@ -121,6 +122,7 @@ class Destager {
   bool no_space_ = false;
   bool failures_waiting_ = false;
   Nanos retry_at_ = 0;
+  Nanos tell_at_ = 0;
 };
 
 }  // namespace penstock::storage

@@ -16,6 +16,7 @@ from durable_load import wait_until
 
 EXT4_MIB, XFS_MIB = 128, 320  # XFS wants 300
 RESERVE = 4 * MIB
+ROOM = 64 * MIB  # what is left to fill, so that it does not take long
 FULL_S = 2.0  # how long it stays full
 READ_SLOWEST_S = 20  # on a machine that does much else
 RETENTION_MS = 10**9
@@ -84,6 +85,7 @@ class FullDrive:
 
     def by_the_reserve(self):
         """Nobody else writes: producers are refused while the reserve is still free."""
+        self.fs.fill(ROOM)
         fillers = self.fillers('filler')
         self.until_refused('the reserve is reached')
         self.stays_full()
@@ -93,6 +95,7 @@ class FullDrive:
         self.finish_fillers(fillers)
         self.delete('filler')
         self.goes_on('a deleted topic')
+        self.fs.relieve()
 
     def by_others(self):
         """Others take the last block while segments grow: writes to them fail with ENOSPC, and come through later."""
@@ -123,21 +126,28 @@ class FullDrive:
 
     def by_retention(self):
         """A topic whose records grow old makes room by itself."""
-        old_in = 20_000
+        old_in = 30_000
+        self.fs.fill(ROOM // 2)
         aging = self.fillers('aging', int(time.time() * 1000) - RETENTION_MS + old_in, retention_ms=RETENTION_MS)
         self.until_refused('by records that grow old')
         self.finish_fillers(aging)
         self.goes_on('retention')
         check.expect(self.broker.metrics()['retention_trims_total'] > 0, 'retention trimmed nothing')
         self.delete('aging')
+        self.fs.relieve()
 
     def start_when_full(self):
-        """Killed and started without a free block: it serves reads, and takes records when there is room."""
+        """Killed without a free block, it says what it needs to start; with a little it serves reads at once, and takes
+        records when there is room."""
         self.fs.fill()
         self.until_refused('before the kill')
         port = self.broker.address[1]
         self.broker.kill()
         self.fs.fill()
+        said = self.broker.fails_to_start()
+        check.expect('no space left' in said.splitlines()[-1], f'what a start without a free block says: {said}')
+        self.fs.relieve()
+        self.fs.fill(RESERVE // 2)
         self.broker.start(listen=f'127.0.0.1:{port}')
         wait_until(self.readers[0].has_read(20), 'reads after a start on a full drive')
         self.until_refused('after a start on a full drive')

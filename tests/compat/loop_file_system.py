@@ -130,12 +130,14 @@ class LoopFileSystem:
         status = os.statvfs(self.path)
         return status.f_bavail * status.f_frsize
 
-    def fill(self):
-        """Takes all space that is left, to the last block."""
+    def fill(self, leave=0):
+        """Takes the space that is free but so much; 0: to the last block."""
         with open(self.ballast, 'ab', buffering=0) as file:
             step = 1 << 26
             while step >= BLOCK:
                 try:
+                    if self.free_bytes() < leave + step:
+                        raise OSError('enough')
                     os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, step)
                 except OSError:
                     step //= 2
