@@ -43,7 +43,8 @@ void Destager::set_dirty(PartitionLog& log) {
 
 void Destager::look_again(PartitionLog& log) {
   uint64_t unstaged = 0;
-  for (size_t i = log.find(log.staged); i < log.batches.size(); ++i) unstaged += log.batches[i].bytes;
+  const size_t end = log.dropped ? 0 : log.batches.size();
+  for (size_t i = log.find(log.staged); i < end; ++i) unstaged += log.batches[i].bytes;
   unstaged -= std::min<uint64_t>(unstaged, log.staged_skip);
   unstaged_bytes_ = unstaged_bytes_ - log.unstaged_bytes + unstaged;
   log.unstaged_bytes = unstaged;

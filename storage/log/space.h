@@ -32,7 +32,8 @@ class Space {
   // Once a turn.
   void run() {
     const uint64_t written = destager_.bytes_written() - written_at_;
-    if (op_.in_flight || (!full_ && written == 0) || shard_.clock.monotonic() < ask_at_) return;
+    const bool changed = full_ || written > 0 || destager_.no_space();
+    if (op_.in_flight || !changed || shard_.clock.monotonic() < ask_at_) return;
     op_.path = shard_.folder;
     written_when_asked_ = destager_.bytes_written();
     shard_.disk.submit(static_cast<FileOp&>(op_));
