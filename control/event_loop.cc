@@ -62,13 +62,12 @@ void EventLoop::take(dataplane::Event event, Lcore& lcore, uint16_t index) {
                    answer_bytes_ += answers_.back().answer.response.size();
                  },
                  [](const dataplane::RetiredImage&) {},  // freed here, not on the lcore
-                 [&](const dataplane::LcoreFailed& failed) {
+                 [&](const dataplane::LcoreFailed&) {
                    any_failed_ = true;
-                   const std::string what =
-                       "lcore " + std::to_string(index) + ": a write to its ring failed (" +
-                       std::string(to_string(failed.error.code)) + ", errno " + std::to_string(failed.error.os_errno) +
-                       "); its partitions are offline. What was acknowledged is safe. Check the drive, then restart.";
-                   LOG_ERROR("%s", what.c_str());
+                   // storage has told which write, and why
+                   const std::string what = "lcore " + std::to_string(index) +
+                                            ": a write to its drive failed; its partitions are offline. What was "
+                                            "acknowledged is safe. Check the drive, then restart.";
                    parts_.health->set_not_ready(what);
                    parts_.counters->set(Metric::ready, 0);
                    parts_.slow_path->lcore_failed(index);

@@ -110,10 +110,7 @@ void Lcore::Impl::tell_control(Event event) {
 
 void Lcore::Impl::keep_house() {
   while (!untold_.empty() && broker_.tell_control(untold_.front())) untold_.pop_front();
-  if (request_.store->poisoned() && !std::exchange(failure_told_, true)) {
-    LOG_ERROR("lcore %u: a write to its ring failed; its partitions are offline", unsigned{request_.index});
-    tell_control(LcoreFailed{{Errc::kPoisoned}});
-  }
+  if (request_.store->poisoned() && !std::exchange(failure_told_, true)) tell_control(LcoreFailed{{Errc::kPoisoned}});
   if (phase_ != Phase::kServing) go_on_stopping();
   const Nanos idle_max = request_.options.connections_max_idle_ms * kMillisecond;
   if (broker_.now - house_kept_at_ < std::min(kHousekeepingMax, idle_max / 4)) return;

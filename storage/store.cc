@@ -187,7 +187,7 @@ size_t Store::poll() {
     if (op->on_done != nullptr) {
       op->on_done(*op);
     } else if (s.shard.ring->complete(*op)) {
-      s.shard.poisoned = s.shard.poisoned || s.shard.ring->failed();
+      if (s.shard.ring->failed()) s.shard.poison("a write to the write-ahead ring", op->result);
     } else {
       CHECK(s.checkpointer->complete(*op));
     }

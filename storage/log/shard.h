@@ -37,15 +37,16 @@ struct Shard {
     const auto it = logs.find(log);
     return it == logs.end() ? nullptr : it->second.get();
   }
-  // A write whose data may be anywhere now: nothing more is taken, and a restart recovers from the ring.
+  // A write whose data may be anywhere now: nothing more is taken, and a restart recovers from the ring. The one line
+  // that the operator gets.
   void poison(const char* what, int64_t result) {
     if (poisoned) return;
     poisoned = true;
     failure = result;
     LOG_ERROR(
-        "%s failed (result %lld): the partitions of this ring are offline, so that nothing acknowledged is lost; "
-        "check the drive, then restart",
-        what, static_cast<long long>(result));
+        "%s in %s failed (result %lld): its partitions are offline, so that nothing acknowledged is lost; check the "
+        "drive, then restart",
+        what, folder.c_str(), static_cast<long long>(result));
   }
 };
 

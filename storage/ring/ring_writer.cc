@@ -2,7 +2,6 @@
 
 #include <cstring>
 
-#include "base/log.h"
 
 namespace penstock::storage {
 
@@ -211,10 +210,6 @@ bool RingWriter::complete(DiskOp& op) {
   if (op.result != static_cast<int64_t>(op.memory.size())) {
     become(WriterState::kFailed);
     counters_.add(Metric::ring_write_failures);
-    LOG_ERROR(
-        "ring write of %zu bytes at %llu failed (result %lld): the ring is fenced and its partitions are offline; "
-        "check the drive, then restart",
-        op.memory.size(), static_cast<unsigned long long>(op.at), static_cast<long long>(op.result));
     return true;
   }
   become(WriterState::kIdle);

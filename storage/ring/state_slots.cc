@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "base/assert.h"
-#include "base/log.h"
 
 namespace penstock::storage {
 namespace {
@@ -336,10 +335,6 @@ bool StateWriter::complete(DiskOp& op) {
   if (op.result != static_cast<int64_t>(op.memory.size())) {
     busy_ = false;
     failed_ = true;
-    LOG_ERROR(
-        "state slot write failed (result %lld): the ring is fenced and its partitions are offline; check the drive, "
-        "then restart",
-        static_cast<long long>(op.result));
     return true;
   }
   done_ += op.memory.size();
