@@ -2,6 +2,7 @@
 // its place anew, also when what was in memory at the last one is only on the drive at the next.
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include "protocol/record_batch.h"
 #include "storage/store_impl.h"
@@ -167,10 +168,13 @@ TimeFound Store::find_by_time(LogId id, int64_t timestamp_ms) {
 // best, or what segments have that is greater. What a segment is said to have is a bound: it may have been cut off.
 Result<int64_t> Store::Impl::greatest_time_in_segments(PartitionLog& log, int64_t best) {
   if (log.log_start_offset >= log.written) return best;
-  for (size_t i = 0; i < log.segments.size(); ++i) {
-    const bool below = i + 1 < log.segments.size() && log.segments[i + 1].base <= log.log_start_offset;
-    if (below || log.segments[i].base >= log.memory_start() || log.segments[i].max_timestamp <= best) continue;
-    const auto found = reader.max_timestamp(log, log.segments[i]);
+  std::vector<const Segment*> greater;
+  for (const Segment& segment : log.segments)
+    if (segment.base < log.memory_start() && segment.max_timestamp > best) greater.push_back(&segment);
+  std::ranges::sort(greater, std::greater<>(), &Segment::max_timestamp);  // most often the first one answers
+  for (const Segment* segment : greater) {
+    if (segment->max_timestamp <= best) break;
+    const auto found = reader.max_timestamp(log, *segment);
     if (!found && found.error().code != Errc::kNotFound) return found;
     if (found) best = std::max(best, *found);
   }

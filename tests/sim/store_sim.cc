@@ -100,11 +100,12 @@ std::string StoreSim::open() {
       disk_.kill_process();
       continue;
     }
+    is_over_ = lied;
     if (!lied) return "refused to open: " + refused;
     seen_.refused_after_a_lie += 1;
     return {};
   }
-  lies_armed_ = 0;
+  is_over_ = lied;  // what may be gone is not known any more
   return settle_logs(!lied);
 }
 
@@ -306,7 +307,7 @@ std::string StoreSim::check_stopped() {
 std::string StoreSim::run(int lives, int steps_a_life) {
   for (int life = 0; life < lives; ++life) {
     if (std::string wrong = open(); !wrong.empty()) return "life " + std::to_string(life) + ": " + wrong;
-    if (store_ == nullptr) return {};  // refused after a lie
+    if (is_over_) return {};
     // A recovery of a recovery is the same.
     while (prng_.one_in(6)) {
       prng_.one_in(3) ? disk_.kill_process() : disk_.crash();

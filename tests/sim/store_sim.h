@@ -130,6 +130,7 @@ class StoreSim {
   uint64_t sure_seq_ = 0;  // events up to it are durable
   uint64_t next_log_ = 1;
   int64_t next_producer_ = 1;
+  bool is_over_ = false;         // after a lie of the disk
   bool watching_ = false;        // the logs are as logs_ says
   bool poison_armed_ = false;    // a fault that may fence the ring was asked for in this life
   bool space_scarce_ = false;    // the disk is full, or was
