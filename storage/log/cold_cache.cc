@@ -123,7 +123,7 @@ Result<void> ColdCache::try_begin(Block& block, PartitionLog& log, const Segment
   const uint64_t start = std::get<2>(block.key) * kBlockBytes;
   const SegmentIndex* index = TRY(indexes_.get(log, segment));
   uint64_t end = segment.bytes;
-  block.tail = index->tail();
+  block.sums = index->sums<kBlockBytes / SegmentIndex::kIntervalBytes>(start);
   if (log.is_open(segment)) {
     // While a write is under way the last interval's CRC is not known for what has completed.
     const bool still = log.open->staged == log.open->written;
@@ -139,7 +139,7 @@ Result<void> ColdCache::try_begin(Block& block, PartitionLog& log, const Segment
   block.file = file;
   block.at = start;
   // Whole intervals, or to the known end: what is checked.
-  const uint64_t checked = std::min(align_up(block.bytes, SegmentIndex::kIntervalBytes), block.tail.bytes - start);
+  const uint64_t checked = std::min(align_up(block.bytes, SegmentIndex::kIntervalBytes), block.sums.as_of.bytes - start);
   block.memory = block.room.first(align_up(std::min(checked, kBlockBytes), shard_.disk.block_bytes()));
   block.state = State::kReading;
   waiting_ -= 1;
@@ -163,12 +163,7 @@ void ColdCache::settle(Block& block) {
   shard_.readable.push_back(id);
   shard_.counters.add(Metric::cold_bytes_read, block.memory.size());
   block.used_at = shard_.clock.monotonic();
-  if (!indexes_.get(*log, *segment)) {  // forgotten meanwhile: read again when it is there
-    block.state = State::kWaiting;
-    waiting_ += 1;
-    return;
-  }
-  if (block.result >= static_cast<int64_t>(block.bytes) && holds(block, *log, *segment)) {
+  if (block.result >= static_cast<int64_t>(block.bytes) && holds(block)) {
     block.state = State::kReady;
     return;
   }
@@ -190,13 +185,11 @@ void ColdCache::settle(Block& block) {
             block.result < 0 ? "cannot be read" : "fail their checksum");
 }
 
-bool ColdCache::holds(const Block& block, PartitionLog& log, const Segment& segment) {
-  const auto index = indexes_.get(log, segment);
-  if (!index) return false;
+bool ColdCache::holds(const Block& block) {
   const uint64_t end = std::min<uint64_t>(block.at + static_cast<uint64_t>(block.result), block.at + kBlockBytes);
   uint64_t n = end - block.at;
-  if (end < block.tail.bytes) n = align_down(n, SegmentIndex::kIntervalBytes);
-  return n >= block.bytes && (*index)->verify(block.at, block.room.first(n), block.tail);
+  if (end < block.sums.as_of.bytes) n = align_down(n, SegmentIndex::kIntervalBytes);
+  return n >= block.bytes && block.sums.hold(block.at, block.room.first(n));
 }
 
 void ColdCache::forget(LogId log, Offset segment) {

@@ -41,6 +41,7 @@ class ColdCache {
  private:
   using Key = std::tuple<LogId, Offset, uint64_t>;  // the block's number in its segment
   enum class State : uint8_t { kFree, kWaiting, kReading, kReady, kFailed };
+  using Sums = SegmentIndex::Sums<kBlockBytes / SegmentIndex::kIntervalBytes>;
   struct Block : DiskOp {
     ColdCache* owner;
     Key key;
@@ -51,7 +52,7 @@ class ColdCache {
     Errc error = Errc::kIo;
     Nanos used_at = 0;
     uint64_t bytes = 0;  // valid ones
-    SegmentIndex::Tail tail{};
+    Sums sums{};  // what they are checked with, as of when their read began
     std::span<std::byte> room;
   };
 
@@ -60,7 +61,7 @@ class ColdCache {
   Result<void> try_begin(Block& block, PartitionLog& log, const Segment& segment);
   void fail_block(Block& block, Errc error);
   void settle(Block& block);
-  bool holds(const Block& block, PartitionLog& log, const Segment& segment);
+  static bool holds(const Block& block);
   void drop(Block& block);
   void read_ahead(PartitionLog& log, const Segment& segment, uint64_t number);
   static void done(DiskOp& op);

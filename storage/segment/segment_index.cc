@@ -199,13 +199,19 @@ bool SegmentIndex::verify(uint64_t position, std::span<const std::byte> bytes, T
   CHECK(position % kIntervalBytes == 0 && position / kIntervalBytes >= first_interval());
   CHECK(as_of.bytes <= bytes_);
   if (position >= as_of.bytes) return true;
+  return bytes_hold(position, bytes, std::span(crcs_).subspan(position / kIntervalBytes - first_interval()), as_of);
+}
+
+bool SegmentIndex::bytes_hold(uint64_t position, std::span<const std::byte> bytes, std::span<const uint32_t> crcs,
+                              Tail as_of) {
+  if (position >= as_of.bytes) return true;
   bytes = bytes.first(std::min<uint64_t>(bytes.size(), as_of.bytes - position));
-  for (size_t i = position / kIntervalBytes - first_interval(); !bytes.empty(); ++i) {
+  for (size_t i = 0; !bytes.empty(); ++i) {
     const auto here = bytes.first(std::min<uint64_t>(bytes.size(), kIntervalBytes));
     bytes = bytes.subspan(here.size());
     position += here.size();
     CHECK(here.size() == kIntervalBytes || position == as_of.bytes);
-    const uint32_t expected = here.size() == kIntervalBytes ? crcs_[i] : as_of.crc;
+    const uint32_t expected = here.size() == kIntervalBytes ? crcs[i] : as_of.crc;
     if (crc32c(0, here) != expected) return false;
   }
   return true;

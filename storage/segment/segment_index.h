@@ -10,6 +10,8 @@
 //       |----- intervals known --------|        the last interval's CRC is running_crc(), of its bytes so far
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -88,6 +90,24 @@ class SegmentIndex {
   bool verify(uint64_t position, std::span<const std::byte> bytes, Tail as_of) const;
   bool verify(uint64_t position, std::span<const std::byte> bytes) const { return verify(position, bytes, tail()); }
 
+  // The CRCs of the whole intervals below tail() among those from position (a multiple of kIntervalBytes, not below
+  // known_from()'s) on, and whether bytes read from there fit them: for whoever checks them when this may be gone.
+  template <size_t kMost>
+  struct Sums {
+    std::array<uint32_t, kMost> crcs{};
+    Tail as_of{};
+    bool hold(uint64_t position, std::span<const std::byte> bytes) const {
+      return bytes_hold(position, bytes, crcs, as_of);
+    }
+  };
+  template <size_t kMost>
+  Sums<kMost> sums(uint64_t position) const {
+    Sums<kMost> sums{.as_of = tail()};
+    const auto from = std::span(crcs_).subspan(std::min<size_t>(position / kIntervalBytes - first_interval(), crcs_.size()));
+    std::ranges::copy(from.first(std::min(from.size(), kMost)), sums.crcs.begin());
+    return sums;
+  }
+
   // One interval as the sidecar holds it.
   struct Interval {
     uint32_t crc;              // of its bytes, of those so far if it is the last
@@ -105,6 +125,10 @@ class SegmentIndex {
 
  private:
   static constexpr uint16_t kNoStart = 0xffff;
+
+  // crcs: of the intervals from position on.
+  static bool bytes_hold(uint64_t position, std::span<const std::byte> bytes, std::span<const uint32_t> crcs,
+                         Tail as_of);
 
   uint64_t first_interval() const { return from_ / kIntervalBytes; }
   uint32_t tail_crc() const { return crcs_.empty() ? from_crc_ : crcs_.back(); }

@@ -146,6 +146,7 @@ std::string SimLog::settle(const Found& found, uint64_t sure, Kept& kept) {
     }
     if (i == events_.size()) break;
     may.apply(events_[i]);
+    starts.insert(may.start);
     if (events_[i].batch != nullptr) last_kept = events_[i].seq;
   }
   if (!fits)

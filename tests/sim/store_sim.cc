@@ -273,12 +273,9 @@ std::string StoreSim::end_life() {
       seen_.crashes += 1;
     }
   }
+  disk_.kill_process();  // if it has power: what is still in flight
   store_.reset();
-  if (disk_.is_off()) {
-    disk_.power_on();
-  } else {
-    disk_.kill_process();
-  }
+  if (disk_.is_off()) disk_.power_on();
   return wrong;
 }
 

@@ -38,8 +38,8 @@ Swarm::Swarm(uint64_t seed) {
   faults[static_cast<size_t>(SimFault::kLies)] = prng.one_in(12);
   ring_bytes = (4 + prng.below(3)) * kMiB;
   logs_most = prng.between(1, 8);
-  value_bytes = prng.one_in(3) ? prng.between(2'000, 20'000) : prng.between(10, 600);
-  large_percent = prng.one_in(3) ? 10 : 2;
+  value_bytes = prng.one_in(2) ? prng.between(2'000, 15'000) : prng.between(10, 600);
+  large_percent = prng.one_in(3) ? 15 : 3;
   large_bytes = prng.one_in(8) ? 600'000 : prng.between(20'000, 200'000);
   same_size = prng.one_in(4);
   time_jitter_ms = prng.one_in(2) ? 20 : 5'000;
