@@ -5,6 +5,11 @@
 //   kill_load verify BROKERS TOPIC PARTITIONS LOG
 //       reads every partition back: each acknowledged record stands at its offset with its hash, the sequence numbers
 //       of a partition are 0, 1, 2, ... at offsets 0, 1, 2, ..., and nothing else is there.
+//   kill_load check BROKERS TOPIC PARTITIONS LOG FROM,FROM,...
+//       the same while the load goes on, from an offset a partition on; there may be more than is acknowledged.
+//   kill_load read BROKERS TOPIC PARTITIONS
+//       until SIGTERM: reads every partition from its beginning, again and again and each time further, whatever
+//       becomes of the broker; each record has to be the one that belongs there. Prints how many it read.
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
@@ -153,23 +158,26 @@ int load(const char* brokers, const char* topic, int32_t partitions, size_t byte
   return std::fclose(log) == 0 ? 0 : 1;
 }
 
-// The log as hash by [partition][offset]; each acknowledged offset once, and the sequence number is the offset.
+// The log as hash by [partition][offset]; each acknowledged offset once, and the sequence number is the offset. A last
+// line without its end is still being written.
 std::vector<std::vector<uint64_t>> read_log(const char* path, int32_t partitions) {
   std::FILE* log = std::fopen(path, "r");
   if (log == nullptr) fail(path, "cannot be opened");
   std::vector<std::vector<uint64_t>> acked(static_cast<size_t>(partitions));
-  int partition = 0;
-  long long offset = 0;
-  unsigned long long sequence = 0;
-  unsigned long long hash = 0;
-  while (std::fscanf(log, "%d %lld %llu %llx", &partition, &offset, &sequence, &hash) == 4) {
+  char line[128];
+  while (std::fgets(line, sizeof line, log) != nullptr && std::strchr(line, '\n') != nullptr) {
+    int partition = 0;
+    long long offset = 0;
+    unsigned long long sequence = 0;
+    unsigned long long hash = 0;
+    if (std::sscanf(line, "%d %lld %llu %llx", &partition, &offset, &sequence, &hash) != 4)
+      fail("log", "a line that is not ours");
     auto& hashes = acked.at(static_cast<size_t>(partition));
     if (offset != static_cast<long long>(sequence)) fail("log", "a record was acknowledged at another offset");
     if (hashes.size() <= sequence) hashes.resize(sequence + 1);
     if (hashes[sequence] != 0) fail("log", "a record was acknowledged twice");
     hashes[sequence] = hash;
   }
-  if (std::feof(log) == 0) fail("log", "a line that is not ours");
   std::fclose(log);
   return acked;
 }
@@ -186,10 +194,16 @@ void check(const rd_kafka_message_t& message, uint64_t expected, const std::vect
   }
 }
 
-uint64_t verify_partition(rd_kafka_topic_t* topic, int32_t partition, const std::vector<uint64_t>& acked) {
-  uint64_t expected = 0;
-  if (rd_kafka_consume_start(topic, partition, RD_KAFKA_OFFSET_BEGINNING) != 0) fail("verify", "cannot consume");
-  for (int silent = 0;;) {
+constexpr uint64_t kToTheEnd = UINT64_MAX;
+constexpr uint64_t kFirstLap = 2000;  // records of each partition; the second lap takes as many more, and so on
+
+// [from, to), or to the end if that comes first (while others produce it may never come); returns the offset behind the
+// last record. outages: the broker may go and come.
+uint64_t read_partition(rd_kafka_topic_t* topic, int32_t partition, uint64_t from, uint64_t to,
+                        const std::vector<uint64_t>& acked, bool outages) {
+  uint64_t expected = from;
+  if (rd_kafka_consume_start(topic, partition, static_cast<int64_t>(from)) != 0) fail("verify", "cannot consume");
+  for (int silent = 0; g_stop == 0 && expected < to;) {
     rd_kafka_message_t* message = rd_kafka_consume(topic, partition, kPollMs);
     if (message == nullptr) {
       if (++silent > kSilentPollsMax) fail("verify", "the broker is silent");
@@ -200,27 +214,78 @@ uint64_t verify_partition(rd_kafka_topic_t* topic, int32_t partition, const std:
     if (error == RD_KAFKA_RESP_ERR_NO_ERROR) check(*message, expected++, acked);
     rd_kafka_message_destroy(message);
     if (error == RD_KAFKA_RESP_ERR__PARTITION_EOF) break;
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) fail("verify", rd_kafka_err2str(error));
+    const bool is_outage = error == RD_KAFKA_RESP_ERR__TRANSPORT || error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
+                           error == RD_KAFKA_RESP_ERR__TIMED_OUT;
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR && !(outages && is_outage)) fail("verify", rd_kafka_err2str(error));
   }
   rd_kafka_consume_stop(topic, partition);
-  // load ends when everything is acknowledged.
-  if (expected < acked.size()) fail("verify", "acknowledged records are gone");
-  if (expected > acked.size()) fail("verify", "records that were never acknowledged");
   return expected;
 }
 
-int verify(const char* brokers, const char* topic_name, int32_t partitions, const char* log_path) {
+class Consumer {
+ public:
+  Consumer(const char* brokers, const char* topic) {
+    rd_kafka_conf_t* conf = rd_kafka_conf_new();
+    set(conf, "enable.partition.eof", "true");
+    set(conf, "check.crcs", "true");
+    set(conf, "reconnect.backoff.ms", "10");
+    set(conf, "reconnect.backoff.max.ms", "100");
+    client_ = make_client(RD_KAFKA_CONSUMER, conf, brokers);
+    topic_ = rd_kafka_topic_new(client_, topic, nullptr);
+  }
+  Consumer(const Consumer&) = delete;
+  Consumer& operator=(const Consumer&) = delete;
+  ~Consumer() {
+    rd_kafka_topic_destroy(topic_);
+    rd_kafka_destroy(client_);
+  }
+  rd_kafka_topic_t* topic() const { return topic_; }
+
+ private:
+  rd_kafka_t* client_;
+  rd_kafka_topic_t* topic_;
+};
+
+int verify(const char* brokers, const char* topic, int32_t partitions, const char* log_path) {
   const auto acked = read_log(log_path, partitions);
-  rd_kafka_conf_t* conf = rd_kafka_conf_new();
-  set(conf, "enable.partition.eof", "true");
-  rd_kafka_t* client = make_client(RD_KAFKA_CONSUMER, conf, brokers);
-  rd_kafka_topic_t* topic = rd_kafka_topic_new(client, topic_name, nullptr);
+  const Consumer consumer(brokers, topic);
   uint64_t records = 0;
   for (int32_t partition = 0; partition < partitions; ++partition) {
-    records += verify_partition(topic, partition, acked[static_cast<size_t>(partition)]);
+    const auto& wanted = acked[static_cast<size_t>(partition)];
+    const uint64_t end = read_partition(consumer.topic(), partition, 0, kToTheEnd, wanted, false);
+    // load ends when everything is acknowledged.
+    if (end < wanted.size()) fail("verify", "acknowledged records are gone");
+    if (end > wanted.size()) fail("verify", "records that were never acknowledged");
+    records += end;
   }
-  rd_kafka_topic_destroy(topic);
-  rd_kafka_destroy(client);
+  std::printf("%llu\n", static_cast<unsigned long long>(records));
+  return 0;
+}
+
+int check_from(const char* brokers, const char* topic, int32_t partitions, const char* log_path, const char* from) {
+  const auto acked = read_log(log_path, partitions);
+  const Consumer consumer(brokers, topic);
+  uint64_t records = 0;
+  for (int32_t partition = 0; partition < partitions; ++partition) {
+    char* behind = nullptr;
+    const uint64_t begin = std::strtoull(from, &behind, 10);
+    const auto& wanted = acked[static_cast<size_t>(partition)];
+    const uint64_t end = read_partition(consumer.topic(), partition, begin, wanted.size(), wanted, false);
+    if (end < wanted.size()) fail("check", "acknowledged records are gone");
+    records += end - begin;
+    from = behind + 1;
+  }
+  std::printf("%llu\n", static_cast<unsigned long long>(records));
+  return 0;
+}
+
+int read_always(const char* brokers, const char* topic, int32_t partitions) {
+  const Consumer consumer(brokers, topic);
+  uint64_t records = 0;
+  for (uint64_t to = kFirstLap; g_stop == 0; to += kFirstLap) {
+    for (int32_t partition = 0; partition < partitions && g_stop == 0; ++partition)
+      records += read_partition(consumer.topic(), partition, 0, to, {}, true);
+  }
   std::printf("%llu\n", static_cast<unsigned long long>(records));
   return 0;
 }
@@ -234,5 +299,9 @@ int main(int argc, char** argv) {
     return load(argv[2], argv[3], std::atoi(argv[4]), static_cast<size_t>(std::atoll(argv[5])), argv[6]);
   }
   if (verb == "verify" && argc == 6) return verify(argv[2], argv[3], std::atoi(argv[4]), argv[5]);
-  fail("usage", "kill_load load BROKERS TOPIC PARTITIONS RATE LOG | verify BROKERS TOPIC PARTITIONS LOG");
+  if (verb == "check" && argc == 7) return check_from(argv[2], argv[3], std::atoi(argv[4]), argv[5], argv[6]);
+  if (verb == "read" && argc == 5) return read_always(argv[2], argv[3], std::atoi(argv[4]));
+  fail("usage",
+       "kill_load load BROKERS TOPIC PARTITIONS RATE LOG | verify BROKERS TOPIC PARTITIONS LOG | "
+       "check BROKERS TOPIC PARTITIONS LOG FROM,... | read BROKERS TOPIC PARTITIONS");
 }
