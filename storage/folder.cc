@@ -105,7 +105,35 @@ std::expected<void, OpenFailure> read_folder_file(Disk& disk, Folder& folder) {
   return {};
 }
 
+std::unexpected<OpenFailure> refuse_in_use(Error error, const std::string& path) {
+  return refuse(error, fmt::format("{} is in use by another penstock; stop that one, or choose another --data", path));
+}
+
 }  // namespace
+
+std::expected<Folder, OpenFailure> look_at_folder(Disk& disk, std::string_view path, bool locked) {
+  Folder folder{.path = std::string(path), .id = {}, .format_version = kFormatVersion, .lock = {}};
+  const auto names = disk.list(path);
+  if (!names) return refuse_io(names.error(), "read", folder.path);
+  if (std::ranges::find(*names, kName) == names->end())
+    return refuse({Errc::kNotFound},
+                  fmt::format("{} is no data folder: it holds no file named '{}'", folder.path, kName));
+  const std::string lock_path = folder.path + "/lock";
+  if (locked && std::ranges::find(*names, "lock") != names->end()) {
+    const auto lock = disk.open(lock_path, {.direct = false});
+    if (!lock) return refuse_io(lock.error(), "open", lock_path);
+    folder.lock = *lock;
+    if (auto done = disk.lock(folder.lock); !done) {
+      disk.close(folder.lock);
+      return refuse_in_use(done.error(), folder.path);
+    }
+  }
+  if (auto done = read_folder_file(disk, folder); !done) {
+    if (folder.lock != FileHandle{}) disk.close(folder.lock);
+    return std::unexpected(std::move(done.error()));
+  }
+  return folder;
+}
 
 std::expected<Folder, OpenFailure> open_folder(Disk& disk, Prng& prng, std::string_view path) {
   Folder folder{.path = std::string(path), .id = {}, .format_version = kFormatVersion, .lock = {}};
@@ -115,9 +143,7 @@ std::expected<Folder, OpenFailure> open_folder(Disk& disk, Prng& prng, std::stri
   const auto lock = disk.open(lock_path, {.create = true, .direct = false});
   if (!lock) return refuse_io(lock.error(), "open", lock_path);
   folder.lock = *lock;
-  if (auto done = disk.lock(folder.lock); !done)
-    return refuse(done.error(), fmt::format("{} is in use by another penstock; stop that one, or choose another --data",
-                                            folder.path));
+  if (auto done = disk.lock(folder.lock); !done) return refuse_in_use(done.error(), folder.path);
   const auto names = disk.list(path);
   if (!names) return refuse_io(names.error(), "read", folder.path);
   if (std::ranges::find(*names, kName) != names->end()) {

@@ -27,6 +27,9 @@ struct Folder {
 
 // Makes or opens the folder and takes its lock. Blocks; every failure is one line that says what to do.
 std::expected<Folder, OpenFailure> open_folder(Disk& disk, Prng& prng, std::string_view path);
+// The same for a tool: the folder is there, and nothing in it is made or changed. The lock is taken if locked; what
+// names the folder in use is kLocked.
+std::expected<Folder, OpenFailure> look_at_folder(Disk& disk, std::string_view path, bool locked);
 
 // Which durability operation is faster here now: writes a small scratch file in folder by turns with each, and takes
 // the smaller median. spin: wait as a spinning lcore does; otherwise sleep between polls. Blocks a few hundred

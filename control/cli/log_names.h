@@ -1,0 +1,32 @@
+// Which partition a log is, by the folder's metadata.sqlite. It is read from a copy: nothing in the folder changes, and
+// a running broker's lock is in nobody's way.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "storage/api/types.h"
+
+namespace penstock::cli {
+
+struct LogNames {
+  struct Partition {
+    std::string topic;
+    int32_t index = 0;
+  };
+  std::map<storage::LogId, Partition> partitions;
+  std::optional<storage::LogId> next_log_id;  // nothing: the metadata could not be read,
+  std::string why_not;                        // because of this
+
+  bool known() const { return next_log_id.has_value(); }
+  // "orders/2", or empty.
+  std::string name_of(storage::LogId log) const;
+  std::vector<storage::LogId> logs_of(const std::string& topic, std::optional<int32_t> partition) const;
+};
+
+LogNames read_log_names(const std::string& folder);
+
+}  // namespace penstock::cli

@@ -1,0 +1,167 @@
+// Verifier: slots and ring.
+#include "storage/tool/verifier.h"
+
+#include <fmt/format.h>
+
+#include "storage/ring/recovery.h"
+
+namespace penstock::storage {
+
+std::string_view to_string(Severity severity) {
+  switch (severity) {
+    case Severity::kNote: return "note";
+    case Severity::kWorn: return "worn";
+    case Severity::kDamage: return "damage";
+  }
+  std::unreachable();
+}
+
+std::string_view to_string(FindingKind kind) {
+  switch (kind) {
+    case FindingKind::kFolder: return "folder";
+    case FindingKind::kSlot: return "slot";
+    case FindingKind::kRing: return "ring";
+    case FindingKind::kMissing: return "missing";
+    case FindingKind::kBatch: return "batch";
+    case FindingKind::kInterval: return "interval";
+    case FindingKind::kSidecar: return "sidecar";
+    case FindingKind::kGap: return "gap";
+    case FindingKind::kContradiction: return "contradiction";
+    case FindingKind::kUnnamed: return "unnamed";
+  }
+  std::unreachable();
+}
+
+void Verifier::tell(Finding finding) {
+  switch (finding.severity) {
+    case Severity::kNote: totals_.notes += 1; break;
+    case Severity::kWorn: totals_.worn += 1; break;
+    case Severity::kDamage: totals_.damage += 1; break;
+  }
+  if (sink_.on_finding) sink_.on_finding(finding);
+}
+
+// ---------------------------------------------------------------- slots
+
+void Verifier::check_slots(const ToolRing& ring) {
+  if (ring.is_version_1()) return;
+  const auto& [even, odd] = ring.slots();
+  if (ring.newest() == nullptr) {
+    tell({.severity = Severity::kDamage,
+          .kind = FindingKind::kSlot,
+          .file = even.path,
+          .place = "and " + odd.path,
+          .means =
+              "both state slots are damaged: where the needed part of the ring begins, and what the segments hold, "
+              "is not known",
+          .todo = "restore both files and the ring from a copy of the drive"});
+    return;
+  }
+  check_slot(even, odd);
+  check_slot(odd, even);
+  if (!even.slot || !odd.slot) return;
+  if (even.slot->ring.ring_id != odd.slot->ring.ring_id)
+    tell({.severity = Severity::kDamage,
+          .kind = FindingKind::kSlot,
+          .file = even.path,
+          .place = "ring id",
+          .means = "the two state slots are of different rings: files of two folders were mixed",
+          .todo = "put back the files that belong together"});
+}
+
+void Verifier::check_slot(const SlotFile& slot, const SlotFile& other) {
+  if (slot.slot) return;
+  const std::string what =
+      !slot.there  ? "is missing"
+      : slot.error ? fmt::format("cannot be read ({}, errno {})", to_string(slot.error->code), slot.error->os_errno)
+                   : "fails its checksum";
+  const uint64_t sequence = other.slot ? other.slot->ring.sequence : 0;
+  tell(
+      {.severity = Severity::kWorn,
+       .kind = FindingKind::kSlot,
+       .file = slot.path,
+       .place = "byte 0",
+       .means = fmt::format("this state slot {}: a write that lost its power leaves it so, or the drive; the other one "
+                            "(sequence {}) is whole and counts",
+                            what, sequence),
+       .todo = "start the broker, which writes both anew, or: penstock log repair --restore-slots"});
+}
+
+// ---------------------------------------------------------------- the ring
+
+bool Verifier::check_ring(ToolRing& ring) {
+  if (ring.newest() == nullptr) return false;
+  totals_.rings += 1;
+  progress(fmt::format("{}: reading", ring.path()));
+  const auto done = ring.read();
+  if (done) {
+    check_verdict(ring);
+    return true;
+  }
+  Finding finding{.severity = Severity::kDamage,
+                  .kind = FindingKind::kRing,
+                  .file = ring.path(),
+                  .place = "",
+                  .means = "",
+                  .todo = "restore the file from a copy of the drive"};
+  switch (done.error().code) {
+    case Errc::kNotFound: finding.means = "the ring is missing: what was in it alone is lost"; break;
+    case Errc::kInvalid:
+      finding.means =
+          fmt::format("the ring has {} bytes, its state says {}", ring.file_bytes(), ring.newest()->ring.ring_bytes);
+      break;
+    case Errc::kFull:
+      finding.means =
+          fmt::format("there is no memory for the ring's {} bytes: it was not looked at", ring.file_bytes());
+      finding.todo = "free some memory and try again";
+      break;
+    default:
+      finding.means =
+          fmt::format("the ring cannot be read ({}, errno {})", to_string(done.error().code), done.error().os_errno);
+      finding.todo = "check the drive; restore the file from a copy of it";
+  }
+  tell(std::move(finding));
+  return false;
+}
+
+void Verifier::check_verdict(ToolRing& ring) {
+  if (ring.replay().never_issued() > 0)
+    tell(
+        {.severity = Severity::kDamage,
+         .kind = FindingKind::kRing,
+         .file = ring.path(),
+         .place = "entries",
+         .means = fmt::format("{} entries are of logs that metadata.sqlite never issued: the two are not from the same "
+                              "folder",
+                              ring.replay().never_issued()),
+         .todo = "put back the metadata.sqlite that belongs to this folder"});
+  if (ring.is_clean()) return;
+  const ScanResult& found = ring.found();
+  const uint64_t place = found.head.value() % ring.file_bytes();
+  Finding finding{.severity = Severity::kNote,
+                  .kind = FindingKind::kRing,
+                  .file = ring.path(),
+                  .place = fmt::format("lsn {} (byte {})", found.head.value(), place),
+                  .means = std::string(found.row->why),
+                  .todo = "nothing: the next start cuts it"};
+  if (!found.foreign.empty()) {
+    finding.severity = Severity::kDamage;
+    finding.means = fmt::format("the ring holds {}", found.foreign);
+    finding.todo = "start the newer penstock that wrote it";
+    return tell(std::move(finding));
+  }
+  if (found.row->verdict == Verdict::kEnd) return;
+  if (found.row->verdict == Verdict::kTornTail) return tell(std::move(finding));
+  std::string ends;
+  size_t named = 0;
+  for (const auto& [id, log] : ring.replay().logs())
+    if (named++ < 8) ends += fmt::format(", log {} from offset {}", id.value(), log.end.value());
+  finding.severity = Severity::kDamage;
+  finding.means = fmt::format("{} (lsn {} is the next that is known); acknowledged records behind it would be lost{}{}",
+                              found.row->why, found.behind.value(), ends, named > 8 ? ", ..." : "");
+  finding.todo = fmt::format("restore the drive from a copy, or accept the loss: penstock serve --accept-loss-at {}",
+                             found.head.value());
+  tell(std::move(finding));
+}
+
+}  // namespace penstock::storage

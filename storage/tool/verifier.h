@@ -1,0 +1,90 @@
+// Verifier: the checks that verify makes, each by itself, so that repair can make those that it stands on. What is
+// wrong is told to the sink as it is found; what repair acts on is kept.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "storage/api/log_tool.h"
+#include "storage/tool/folder_state.h"
+#include "storage/tool/segment_walk.h"
+
+namespace penstock::storage {
+
+// Where a log stops being whole: what comes before it is good.
+struct FirstLoss {
+  Offset offset{0};
+  size_t segment = 0;     // place in state.segments of the one that is cut
+  uint64_t position = 0;  // bytes of it that are good
+  int64_t max_timestamp = 0;
+};
+
+// A file that nobody names, and whose name is one of ours.
+struct UnnamedFile {
+  std::string folder;
+  std::string name;
+  bool is_folder = false;  // of a log, empty once what stands before it here is gone
+};
+
+enum class SidecarState : uint8_t { kGood, kMissing, kUnfinished, kStale, kDamaged };
+
+class Verifier {
+ public:
+  Verifier(const LogToolRequest& request, const LogToolSink& sink)
+      : request_(request), sink_(sink), walk_(*request.disk) {}
+
+  // No memory to work with; tell the user.
+  bool has_memory() const { return walk_.has_memory(); }
+  void check_slots(const ToolRing& ring);
+  // Reads the ring. False: it cannot be said what its logs hold.
+  bool check_ring(ToolRing& ring);
+  // The first place where the log is not whole, if there is one.
+  std::optional<FirstLoss> check_log(const ToolRing& ring, const ReplayedLog& log);
+  // Files that no ring of these names; all rings of the folder, read.
+  std::vector<UnnamedFile> find_unnamed(const ToolFolder& folder, const std::vector<const ToolRing*>& rings);
+
+  // The sidecar of a segment whose state says that it has so many bytes; content: what it holds, if it is whole.
+  SidecarState sidecar_state(LogId log, Offset base, uint64_t bytes, std::optional<Sidecar>& content);
+  // How to walk the i-th segment of the log; what it points to is the log's.
+  WalkRequest walk_of(const ReplayedLog& log, size_t i) const;
+  SegmentWalk& walk() { return walk_; }
+
+  // A slot was read again since (a broker runs): whether it still names that segment.
+  std::function<bool(LogId, Offset)> still_named = {};
+
+  VerifyTotals& totals() { return totals_; }
+  void tell(Finding finding);
+  void progress(const std::string& line) const {
+    if (sink_.on_progress) sink_.on_progress(line);
+  }
+
+ private:
+  void check_slot(const SlotFile& slot, const SlotFile& other);
+  void check_verdict(ToolRing& ring);
+  void check_offsets(const ToolRing& ring, const ReplayedLog& log);
+  std::optional<FirstLoss> check_segment(const ReplayedLog& log, size_t i, std::vector<EpochEntry>& epochs);
+  void tell_bad_range(const ReplayedLog& log, size_t i, const WalkRequest& walk, const WalkResult& walked,
+                      const BadRange& bad);
+  bool missing(const ReplayedLog& log, size_t i, const WalkRequest& walk, Error error);
+  void check_tail(const ReplayedLog& log, const WalkRequest& walk);
+  void check_sidecar(const ReplayedLog& log, size_t i, const WalkResult& walked, SidecarState state,
+                     const std::optional<Sidecar>& sidecar);
+  void check_epochs(const ReplayedLog& log, const std::vector<EpochEntry>& epochs);
+  void find_unnamed_of_log(LogId log, const std::string& path, const std::set<Offset>* named,
+                           std::vector<UnnamedFile>& unnamed);
+  void note_unnamed(const std::string& path, std::string means, std::string todo);
+
+  const LogToolRequest& request_;
+  const LogToolSink& sink_;
+  SegmentWalk walk_;
+  VerifyTotals totals_;
+};
+
+// Where the i-th segment ends, as the one behind it or the state says.
+Offset end_of_segment(const LogState& state, size_t i);
+// The bytes of whole batches in it.
+uint64_t bytes_of_segment(const LogState& state, size_t i);
+
+}  // namespace penstock::storage
