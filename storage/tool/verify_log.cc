@@ -44,6 +44,7 @@ WalkRequest Verifier::walk_of(const ReplayedLog& log, size_t i) const {
 
 std::optional<FirstLoss> Verifier::check_log(const ToolRing& ring, const ReplayedLog& log) {
   totals_.logs += 1;
+  const uint64_t damage = totals_.damage;
   check_offsets(ring, log);
   std::optional<FirstLoss> first;
   std::vector<EpochEntry> epochs;
@@ -51,7 +52,7 @@ std::optional<FirstLoss> Verifier::check_log(const ToolRing& ring, const Replaye
     const auto loss = check_segment(log, i, epochs);
     if (loss && !first) first = loss;
   }
-  if (!first) check_epochs(log, epochs);
+  if (totals_.damage == damage) check_epochs(log, epochs);
   return first;
 }
 

@@ -1,0 +1,513 @@
+// dump, verify and repair over folders that a real Store made on a SimDisk: whole ones are fine, each kind of damage is
+// found and named, repair does what it says and nothing in a dry run.
+#include "storage/api/log_tool.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/log.h"
+#include "storage/api/folder.h"
+#include "storage/ring/state_slots.h"
+#include "storage/segment/segment_path.h"
+#include "storage/segment/segment_scan.h"
+#include "tests/sim/store_rig.h"
+
+namespace penstock::storage {
+namespace {
+
+using sim::StoreRig;
+
+uint64_t seeds() {
+  const char* text = std::getenv("PENSTOCK_SIM_SEEDS");
+  return std::max<uint64_t>(10, text == nullptr ? 0 : std::strtoull(text, nullptr, 10) / 20);
+}
+
+// A data folder, and what the tool says about it.
+struct ToolRig {
+  explicit ToolRig(uint64_t seed) : rig(seed) { EXPECT_TRUE(open_folder(rig.disk, rig.prng, "data")); }
+
+  // Opens with segments so small that some are sealed soon.
+  void open(uint64_t segment_bytes = 100'000) {
+    ASSERT_EQ(rig.open(), "");
+    for (const auto& [id, model] : rig.logs) rig.store->set_config(LogId{id}, {.segment_bytes = segment_bytes});
+  }
+  void work(int appends) {
+    for (int i = 0; i < appends; ++i) {
+      rig.append(rig.prng.one_in(20) ? 30'000 : 400);
+      if (rig.prng.one_in(3)) rig.turn();
+    }
+  }
+  // A folder with sealed segments, their sidecars and open segments, stopped cleanly.
+  void make_segments() {
+    open();
+    work(600);
+    rig.settle();
+    rig.stop();
+  }
+
+  LogToolRequest request() { return {.disk = &rig.disk, .folder = "data"}; }
+  VerifyTotals verify() { return verify(request()); }
+  VerifyTotals verify(const LogToolRequest& asked) {
+    findings.clear();
+    LogToolSink sink;
+    sink.on_finding = [this](const Finding& finding) { findings.push_back(finding); };
+    const auto totals = verify_folder(asked, sink);
+    EXPECT_TRUE(totals) << totals.error().what;
+    return totals ? *totals : VerifyTotals{};
+  }
+  RepairTotals repair(RepairOptions options) {
+    steps.clear();
+    LogToolSink sink;
+    sink.on_step = [this](const RepairStep& step) { steps.push_back(step); };
+    const auto totals = repair_folder(request(), options, sink);
+    EXPECT_TRUE(totals) << totals.error().what;
+    return totals ? *totals : RepairTotals{};
+  }
+  std::vector<LogItem> dump(DumpOptions options = {}, std::function<bool(LogId)> wanted = {}) {
+    std::vector<LogItem> items;
+    LogToolSink sink;
+    sink.on_item = [&](const LogItem& item) {
+      items.push_back(item);
+      return true;
+    };
+    auto asked = request();
+    asked.wanted = std::move(wanted);
+    EXPECT_TRUE(dump_folder(asked, options, sink));
+    return items;
+  }
+
+  // All segments' bases of a log, by the newest slot.
+  LogState state_of(uint64_t log) {
+    const auto slot = decode_slot(rig.disk.contents(rig.newest_state()));
+    return *std::ranges::find(slot->logs, LogId{log}, &LogState::id);
+  }
+  std::string segment(uint64_t log, size_t i) {
+    return segment_path("data", LogId{log}, state_of(log).segments.at(i).base);
+  }
+  std::string sidecar(uint64_t log, size_t i) {
+    return sidecar_path("data", LogId{log}, state_of(log).segments.at(i).base);
+  }
+  std::vector<std::byte> copy(const std::string& path) {
+    const auto bytes = rig.disk.contents(path);
+    return {bytes.begin(), bytes.end()};
+  }
+  std::vector<std::string> list(const std::string& path) {
+    return rig.disk.list(path).value_or(std::vector<std::string>{});
+  }
+  // Every file below data, by path.
+  std::map<std::string, std::vector<std::byte>> all_files() {
+    std::map<std::string, std::vector<std::byte>> files;
+    for (const std::string& name : list("data")) {
+      if (name != "logs") files[name] = copy("data/" + name);
+    }
+    for (const std::string& log : list("data/logs")) {
+      const std::string folder = "data/logs/" + log;
+      for (const std::string& name : list(folder)) files[folder + "/" + name] = copy(folder + "/" + name);
+    }
+    return files;
+  }
+  void make_file(const std::string& path, uint64_t bytes) {
+    const auto file = rig.disk.open(path, {.create = true, .direct = false});
+    ASSERT_TRUE(file);
+    ASSERT_TRUE(rig.disk.resize(*file, bytes));
+    rig.disk.close(*file);
+  }
+  void cut_file(const std::string& path, uint64_t bytes) {
+    const auto file = rig.disk.open(path, {});
+    ASSERT_TRUE(file);
+    ASSERT_TRUE(rig.disk.resize(*file, bytes));
+    rig.disk.close(*file);
+  }
+  const Finding* first(Severity severity) const {
+    const auto found = std::ranges::find(findings, severity, &Finding::severity);
+    return found == findings.end() ? nullptr : &*found;
+  }
+  std::string told() const {
+    std::string text;
+    for (const Finding& f : findings) text += f.file + ": " + f.place + ": " + f.means + ". " + f.todo + "\n";
+    for (const RepairStep& s : steps) text += s.file + ": " + s.what + ": " + s.why + "\n";
+    return text;
+  }
+
+  StoreRig rig;
+  std::vector<Finding> findings;
+  std::vector<RepairStep> steps;
+};
+
+class LogTool : public testing::Test {
+ protected:
+  void SetUp() override {
+    set_log_sink([](LogLevel, std::string_view) {});
+  }
+};
+
+TEST_F(LogTool, AStoppedFolderIsFine) {
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    ToolRig tool(seed);
+    tool.make_segments();
+    const auto before = tool.all_files();
+    const VerifyTotals totals = tool.verify();
+    ASSERT_TRUE(totals.fine()) << seed << "\n" << tool.told();
+    EXPECT_EQ(totals.notes, 0u) << seed << "\n" << tool.told();
+    EXPECT_EQ(totals.logs, 2u);
+    EXPECT_GT(totals.segments, 4u);
+    EXPECT_EQ(totals.batches, tool.rig.acked());  // all of them are in segments
+    ASSERT_EQ(tool.all_files(), before);
+  }
+}
+
+// Whatever moment power is lost at: nothing acknowledged is reported as damaged, and what verify says of the ring is
+// what a start does.
+TEST_F(LogTool, ACrashedFolderHasNoDamage) {
+  uint64_t ring_batches = 0;
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    ToolRig tool(seed);
+    for (int life = 0; life < 3; ++life) {
+      tool.open();
+      tool.work(static_cast<int>(tool.rig.prng.between(1, 700)));
+      if (tool.rig.prng.one_in(4)) tool.rig.store->trim(LogId{1}, tool.rig.store->offsets(LogId{1})->durable);
+      tool.rig.crash();
+      const VerifyTotals totals = tool.verify();
+      ASSERT_EQ(totals.damage, 0u) << seed << " " << life << "\n" << tool.told();
+      for (const LogItem& item : tool.dump()) ring_batches += item.kind == "entry" ? 1 : 0;
+    }
+  }
+  EXPECT_GT(ring_batches, 1000u);
+}
+
+TEST_F(LogTool, ADamagedRingIsNamedAsAStartNamesIt) {
+  uint64_t refused = 0;
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    ToolRig tool(seed);
+    tool.open();
+    tool.work(60);
+    tool.rig.settle();
+    const uint64_t used = tool.rig.counters.get(Metric::ring_used_bytes);
+    tool.rig.crash();
+    tool.rig.disk.flip_bit(StoreRig::kRing, tool.rig.prng.below(used), static_cast<unsigned>(tool.rig.prng.below(8)));
+    const VerifyTotals totals = tool.verify();
+    const Finding* damage = tool.first(Severity::kDamage);
+    const std::string refusal = tool.rig.open();
+    ASSERT_EQ(totals.fine(), refusal.empty()) << seed << "\n" << refusal << "\n" << tool.told();
+    if (refusal.empty()) continue;
+    refused += 1;
+    ASSERT_NE(damage, nullptr);
+    EXPECT_EQ(damage->kind, FindingKind::kRing);
+    EXPECT_EQ(damage->file, StoreRig::kRing);
+    const std::string command = damage->todo.substr(damage->todo.find("--accept-loss-at"));
+    EXPECT_NE(refusal.find(command), std::string::npos) << refusal << "\n" << damage->todo;
+  }
+  EXPECT_GT(refused, 0u);
+}
+
+TEST_F(LogTool, ADamagedSlotIsNamedAndRestored) {
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    ToolRig tool(seed);
+    tool.open();
+    tool.work(200);
+    tool.rig.settle();
+    if (tool.rig.prng.one_in(2)) {
+      tool.rig.stop();
+    } else {
+      tool.rig.crash();
+    }
+    const std::string older =
+        tool.rig.newest_state() == StoreRig::kStates[0] ? StoreRig::kStates[1] : StoreRig::kStates[0];
+    tool.rig.disk.flip_bit(older, tool.rig.prng.below(SlotLayout::end), 3);
+    EXPECT_EQ(tool.verify().worn, 1u) << tool.told();
+    const Finding* worn = tool.first(Severity::kWorn);
+    ASSERT_NE(worn, nullptr);
+    EXPECT_EQ(worn->kind, FindingKind::kSlot);
+    EXPECT_EQ(worn->file, older);
+
+    const auto before = tool.all_files();
+    EXPECT_EQ(tool.repair({.restore_slots = true}).planned, 1u) << tool.told();
+    ASSERT_EQ(tool.all_files(), before);  // a dry run
+    EXPECT_EQ(tool.repair({.restore_slots = true, .do_it = true}).done, 1u) << tool.told();
+    ASSERT_TRUE(tool.verify().fine()) << tool.told();
+    ASSERT_EQ(tool.rig.open(), "");
+    ASSERT_EQ(tool.rig.check_acked(), "") << seed;
+  }
+}
+
+TEST_F(LogTool, TwoDamagedSlotsAreDamageAndNotRestored) {
+  ToolRig tool(1);
+  tool.make_segments();
+  for (const char* state : StoreRig::kStates) tool.rig.disk.flip_bit(state, 50, 3);
+  EXPECT_EQ(tool.verify().damage, 1u) << tool.told();
+  EXPECT_EQ(tool.first(Severity::kDamage)->kind, FindingKind::kSlot);
+  EXPECT_EQ(tool.repair({.restore_slots = true, .remove_unnamed = true, .do_it = true}).done, 0u) << tool.told();
+  EXPECT_FALSE(tool.steps.empty());
+}
+
+// One bit anywhere in a segment: found, named with its file, and everything else is checked all the same.
+TEST_F(LogTool, AFlippedBitOfASegmentIsFound) {
+  for (uint64_t seed = 1; seed <= 2 * seeds(); ++seed) {
+    ToolRig tool(seed);
+    tool.make_segments();
+    const uint64_t log = tool.rig.prng.between(1, 2);
+    const auto segments = tool.state_of(log).segments;
+    const size_t i = tool.rig.prng.below(segments.size());
+    const uint64_t at = tool.rig.prng.below(segments[i].bytes);
+    const uint64_t batches = tool.verify().batches;
+    tool.rig.disk.flip_bit(tool.segment(log, i), at, static_cast<unsigned>(tool.rig.prng.below(8)));
+    const VerifyTotals totals = tool.verify();
+    ASSERT_EQ(totals.damage, 1u) << seed << " byte " << at << "\n" << tool.told();
+    const Finding& found = *tool.first(Severity::kDamage);
+    EXPECT_EQ(found.file, tool.segment(log, i));
+    EXPECT_EQ(found.log, LogId{log});
+    if (found.kind == FindingKind::kInterval) continue;  // only a leader epoch is not in a batch's own checksum
+    ASSERT_EQ(found.kind, FindingKind::kBatch) << tool.told();
+    EXPECT_GE(*found.lost_from, segments[i].base);
+    EXPECT_LT(*found.lost_from, *found.lost_to);
+    EXPECT_GT(totals.batches, batches / 2) << "what lies behind the damage was not looked at";
+  }
+}
+
+TEST_F(LogTool, ADamagedBatchLosesNoOffsetsButItsOwn) {
+  ToolRig tool(5);
+  tool.make_segments();
+  const auto bytes = tool.copy(tool.segment(1, 0));
+  std::vector<BatchPlace> places;
+  SegmentScan scan({.base = Offset{0}, .next = Offset{0}, .on_batch = [&](const BatchPlace& place, const auto&) {
+                      places.push_back(place);
+                    }});
+  scan.feed(std::span(bytes).first(tool.state_of(1).segments[0].bytes));
+  ASSERT_GT(places.size(), 10u);
+  tool.rig.disk.flip_bit(tool.segment(1, 0), places[5].position + protocol::BatchLayout::kRecords, 1);
+  EXPECT_EQ(tool.verify().damage, 1u);
+  const Finding& found = *tool.first(Severity::kDamage);
+  EXPECT_EQ(found.lost_from, places[5].base);
+  EXPECT_EQ(found.lost_to, places[5].next);
+  EXPECT_NE(found.todo.find("--accept-loss 1:" + std::to_string(places[5].base.value())), std::string::npos);
+
+  tool.rig.disk.flip_bit(tool.segment(1, 0), places[5].position + protocol::BatchLayout::kRecords, 1);
+  tool.rig.disk.flip_bit(tool.segment(1, 0), places[7].position + protocol::BatchLayout::kPartitionLeaderEpoch + 3, 1);
+  EXPECT_EQ(tool.verify().damage, 1u);
+  EXPECT_EQ(tool.first(Severity::kDamage)->kind, FindingKind::kInterval) << tool.told();
+}
+
+TEST_F(LogTool, AMissingOrShortSegmentIsNamed) {
+  ToolRig tool(2);
+  tool.make_segments();
+  const LogState state = tool.state_of(2);
+  const std::string lost = tool.segment(2, 1);
+  tool.cut_file(lost, state.segments[1].bytes / 2);
+  EXPECT_EQ(tool.verify().damage, 1u) << tool.told();
+  EXPECT_EQ(tool.first(Severity::kDamage)->kind, FindingKind::kMissing);
+  EXPECT_EQ(tool.first(Severity::kDamage)->lost_to, state.segments[2].base);
+  ASSERT_TRUE(tool.rig.disk.unlink(lost));
+  EXPECT_EQ(tool.verify().damage, 1u) << tool.told();
+  const Finding& found = *tool.first(Severity::kDamage);
+  EXPECT_EQ(found.kind, FindingKind::kMissing);
+  EXPECT_EQ(found.file, lost);
+  EXPECT_EQ(found.lost_from, state.segments[1].base);
+  EXPECT_EQ(found.lost_to, state.segments[2].base);
+}
+
+TEST_F(LogTool, AnUnreadablePlaceIsNamedToTheBlock) {
+  ToolRig tool(3);
+  tool.make_segments();
+  tool.rig.disk.faults().fail_reads.push_back({tool.segment(1, 0), 10'000, 10});
+  EXPECT_EQ(tool.verify().damage, 1u) << tool.told();
+  const Finding& found = *tool.first(Severity::kDamage);
+  EXPECT_EQ(found.file, tool.segment(1, 0));
+  EXPECT_NE(found.means.find("cannot read"), std::string::npos);
+  EXPECT_LT(found.lost_to, tool.state_of(1).segments[1].base) << tool.told();  // it goes on by the sidecar
+}
+
+TEST_F(LogTool, ASidecarIsRebuiltAsItWas) {
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    ToolRig tool(seed);
+    tool.make_segments();
+    const std::string path = tool.sidecar(1, 0);
+    const auto good = tool.copy(path);
+    ASSERT_FALSE(good.empty());
+    const uint64_t record = load_le<uint64_t>(good.data() + 8);
+    tool.rig.disk.flip_bit(path, tool.rig.prng.between(8, record - 1), 2);
+    const VerifyTotals totals = tool.verify();
+    EXPECT_EQ(totals.damage, 0u) << tool.told();
+    ASSERT_EQ(totals.worn + totals.notes, 1u) << tool.told();  // a note, if the flip made it look unfinished
+    EXPECT_EQ(tool.findings.front().kind, FindingKind::kSidecar);
+    EXPECT_EQ(tool.findings.front().file, path);
+
+    const auto before = tool.all_files();
+    EXPECT_EQ(tool.repair({.rebuild_sidecars = true}).planned, 1u) << tool.told();
+    ASSERT_EQ(tool.all_files(), before);
+    EXPECT_EQ(tool.repair({.rebuild_sidecars = true, .do_it = true}).done, 1u) << tool.told();
+    EXPECT_EQ(tool.copy(path), good);
+    EXPECT_TRUE(tool.verify().fine());
+    EXPECT_EQ(tool.repair({.rebuild_sidecars = true, .do_it = true}).done, 0u);  // nothing is left to do
+  }
+}
+
+TEST_F(LogTool, NoSidecarIsMadeOfADamagedSegment) {
+  ToolRig tool(4);
+  tool.make_segments();
+  ASSERT_TRUE(tool.rig.disk.unlink(tool.sidecar(1, 0)));
+  tool.rig.disk.flip_bit(tool.segment(1, 0), 3000, 2);
+  const RepairTotals totals = tool.repair({.rebuild_sidecars = true, .do_it = true});
+  EXPECT_EQ(totals.done, 0u);
+  EXPECT_EQ(totals.refused, 1u) << tool.told();
+  EXPECT_FALSE(tool.rig.disk.exists(tool.sidecar(1, 0)));
+}
+
+TEST_F(LogTool, FilesThatNobodyNamesAreNotedAndRemoved) {
+  ToolRig tool(6);
+  tool.make_segments();
+  const std::string dead = "data/logs/00000000000000000077";
+  tool.rig.disk.make_durable_dir(dead);
+  const std::vector<std::string> ours = {"data/ring-0.making", segment_path("data", LogId{1}, Offset{123456789}),
+                                         dead + "/00000000000000000000.log", dead + "/00000000000000000000.sidecar"};
+  for (const std::string& path : ours) tool.make_file(path, 4096);
+  tool.make_file("data/notes.txt", 10);
+  const VerifyTotals totals = tool.verify();
+  EXPECT_TRUE(totals.fine()) << tool.told();
+  EXPECT_EQ(totals.notes, 5u) << tool.told();
+  const auto before = tool.all_files();
+  EXPECT_EQ(tool.repair({.remove_unnamed = true}).planned, 5u) << tool.told();  // the dead log's folder too
+  ASSERT_EQ(tool.all_files(), before);
+  EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).done, 5u) << tool.told();
+  for (const std::string& path : ours) EXPECT_FALSE(tool.rig.disk.exists(path)) << path;
+  EXPECT_TRUE(tool.rig.disk.exists("data/notes.txt"));
+  EXPECT_EQ(tool.verify().notes, 1u) << tool.told();
+  ASSERT_EQ(tool.rig.open(), "");
+  EXPECT_EQ(tool.rig.check_acked(), "");
+}
+
+TEST_F(LogTool, NothingIsRemovedWhileASlotIsDamaged) {
+  ToolRig tool(6);
+  tool.make_segments();
+  tool.make_file(segment_path("data", LogId{1}, Offset{123456789}), 4096);
+  tool.rig.disk.flip_bit(StoreRig::kStates[0], 20, 1);
+  EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).refused, 1u) << tool.told();
+  EXPECT_TRUE(tool.rig.disk.exists(segment_path("data", LogId{1}, Offset{123456789})));
+}
+
+// A log that ends early keeps all before the loss, takes records again, and the other log loses nothing.
+TEST_F(LogTool, ALogIsCutOnlyWhereTheOperatorSaysSo) {
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    ToolRig tool(seed);
+    tool.open();
+    tool.work(600);
+    tool.rig.settle();
+    const bool clean = tool.rig.prng.one_in(2);
+    if (clean) {
+      tool.rig.stop();
+    } else {
+      tool.rig.stop();
+      tool.open();
+      tool.work(100);  // some of it is in the ring alone
+      tool.rig.settle();
+      tool.rig.crash();
+    }
+    const auto segments = tool.state_of(1).segments;
+    const size_t i = tool.rig.prng.below(segments.size());
+    if (tool.rig.prng.one_in(4)) {
+      ASSERT_TRUE(tool.rig.disk.unlink(tool.segment(1, i)));
+    } else {
+      tool.rig.disk.flip_bit(tool.segment(1, i), tool.rig.prng.below(segments[i].bytes), 5);
+    }
+    tool.verify();
+    const Finding* found = tool.first(Severity::kDamage);
+    ASSERT_NE(found, nullptr) << seed;
+    if (!found->lost_from) continue;  // a leader epoch
+    const Offset loss = *found->lost_from;
+
+    const auto before = tool.all_files();
+    EXPECT_EQ(tool.repair({.accepted = {{LogId{1}, loss + 1}}, .do_it = true}).refused, 1u) << tool.told();
+    EXPECT_EQ(tool.repair({.accepted = {{LogId{2}, Offset{1}}}, .do_it = true}).refused, 1u) << tool.told();
+    EXPECT_EQ(tool.repair({.accepted = {{LogId{9}, Offset{1}}}, .do_it = true}).refused, 1u) << tool.told();
+    EXPECT_EQ(tool.repair({.accepted = {{LogId{1}, loss}}}).planned, 1u) << tool.told();
+    ASSERT_EQ(tool.all_files(), before);
+    ASSERT_EQ(tool.repair({.accepted = {{LogId{1}, loss}}, .do_it = true}).done, 1u) << tool.told();
+    ASSERT_TRUE(tool.verify().fine()) << seed << "\n" << tool.told();
+
+    std::erase_if(tool.rig.logs[1].batches, [&](const auto& batch) { return batch.base_offset >= loss.value(); });
+    tool.rig.logs[1].end_offset = loss.value();
+    tool.open();
+    ASSERT_EQ(tool.rig.store->offsets(LogId{1})->log_end_offset, loss) << seed;
+    ASSERT_EQ(tool.rig.check_acked(), "") << seed;
+    tool.work(300);
+    tool.rig.settle();
+    ASSERT_EQ(tool.rig.check_acked(), "") << seed;
+    tool.rig.stop();
+    ASSERT_TRUE(tool.verify().fine()) << seed << "\n" << tool.told();
+  }
+}
+
+TEST_F(LogTool, DumpShowsEveryBatchAndItsRecords) {
+  ToolRig tool(7);
+  tool.make_segments();
+  const auto items = tool.dump({.records = true});
+  uint64_t batches = 0, slots = 0, records = 0;
+  for (const LogItem& item : items) {
+    batches += item.kind == "batch" ? 1 : 0;
+    slots += item.kind == "slot" ? 1 : 0;
+    records += item.kind == "record" ? 1 : 0;
+  }
+  EXPECT_EQ(batches, tool.rig.acked());
+  EXPECT_EQ(slots, 2u);
+  const auto end = [&](uint64_t log) { return static_cast<uint64_t>(tool.state_of(log).destaged.value()); };
+  EXPECT_EQ(records, end(1) + end(2));
+
+  const Offset from = tool.state_of(1).segments[1].base + 3;
+  Offset least{INT64_MAX};
+  for (const LogItem& item : tool.dump({.from = from, .records = true}, [](LogId log) { return log == LogId{1}; }))
+    if (item.kind == "record") least = std::min(least, Offset{std::get<int64_t>(item.fields.front().value)});
+  EXPECT_EQ(least, from);
+}
+
+TEST_F(LogTool, DumpShowsFramesAndEntriesOfARing) {
+  ToolRig tool(8);
+  tool.open();
+  tool.work(50);
+  tool.rig.settle();
+  tool.rig.crash();
+  uint64_t entries = 0, frames = 0;
+  for (const LogItem& item : tool.dump()) {
+    entries += item.kind == "entry" ? 1 : 0;
+    frames += item.kind == "frame" ? 1 : 0;
+  }
+  EXPECT_EQ(entries, tool.rig.acked());
+  EXPECT_GT(frames, 5u);
+}
+
+TEST_F(LogTool, WhatIsNoDataFolderIsNotRun) {
+  sim::SimClock clock;
+  sim::SimDisk disk(clock, 1);
+  disk.make_durable_dir("data");
+  const LogToolRequest request{.disk = &disk, .folder = "data"};
+  EXPECT_FALSE(verify_folder(request, {}));
+  EXPECT_FALSE(dump_folder(request, {}, {}));
+  EXPECT_FALSE(repair_folder(request, {}, {}));
+  EXPECT_FALSE(verify_folder({.disk = &disk, .folder = "nowhere"}, {}));
+}
+
+// Every file of the folder with random damage, many bits of it: told or not, nothing crashes.
+TEST_F(LogTool, AnyBytesMayBeThere) {
+  for (uint64_t seed = 1; seed <= 2 * seeds(); ++seed) {
+    ToolRig tool(seed);
+    tool.open();
+    tool.work(300);
+    tool.rig.crash();
+    std::vector<std::string> paths = {StoreRig::kRing, StoreRig::kStates[0], StoreRig::kStates[1]};
+    for (const std::string& log : tool.list("data/logs"))
+      for (const std::string& name : tool.list("data/logs/" + log)) paths.push_back("data/logs/" + log + "/" + name);
+    for (int i = 0; i < 10; ++i) {
+      const std::string& path = paths[tool.rig.prng.below(paths.size())];
+      const uint64_t size = tool.rig.disk.contents(path).size();
+      if (size == 0) continue;
+      const uint64_t at = tool.rig.prng.below(tool.rig.prng.one_in(2) ? std::min<uint64_t>(size, 4096) : size);
+      tool.rig.disk.flip_bit(path, at, static_cast<unsigned>(tool.rig.prng.below(8)));
+    }
+    tool.verify();
+    tool.dump({.records = true});
+    tool.repair({.rebuild_sidecars = true, .restore_slots = true, .remove_unnamed = true});
+  }
+}
+
+}  // namespace
+}  // namespace penstock::storage
