@@ -63,7 +63,8 @@ class Lcore {
     request.allocate = [this](size_t bytes) { return std::span(memory_.get(), bytes); };
     auto opened = storage::Store::open(std::move(request));
     CHECK(opened.has_value());
-    store = *std::move(opened);
+    store = std::make_unique<storage::StoreSet>();
+    store->add(0, *std::move(opened), {});
     disk_.forget_writes();
     broker = std::make_unique<dataplane::Broker>(dataplane::Broker{
         .store = *store, .options = options_, .counters = counters_, .events = events_, .control_doorbell = nullptr});
@@ -79,7 +80,7 @@ class Lcore {
     topic->name = "t";
     topic->partitions.push_back({.log = LogId{1}, .lcore = 0, .leader_epoch = LeaderEpoch{0}});
     image->insert(std::move(topic));
-    store->open_log(LogId{1});
+    store->open_log(0, LogId{1});
     clients->publish(std::move(image));
   }
   void turn() {
@@ -90,10 +91,10 @@ class Lcore {
   void empty_log() {
     store->drop_log(LogId{1});
     for (int i = 0; i < 4; ++i) turn();
-    store->open_log(LogId{1});
+    store->open_log(0, LogId{1});
   }
 
-  std::unique_ptr<storage::Store> store;
+  std::unique_ptr<storage::StoreSet> store;
   std::unique_ptr<dataplane::Broker> broker;
   std::unique_ptr<dataplane::Clients<MemoryStream>> clients;
   MemoryStream stream;

@@ -19,7 +19,8 @@ struct Match : Handlers... {
 
 }  // namespace
 
-EventLoop::EventLoop(EventLoopParts parts) : parts_(std::move(parts)) {
+EventLoop::EventLoop(EventLoopParts parts)
+    : parts_(std::move(parts)), rings_(*parts_.health, *parts_.counters, parts_.rings) {
   for (const LcoreLink& link : parts_.lcores) lcores_.push_back(Lcore{.link = link, .waiting = {}});
 }
 
@@ -32,6 +33,7 @@ bool EventLoop::turn() {
     worked |= take_events(lcore, index++);
   }
   publish_changes();
+  pass_on_trims();
   for (PendingAnswer& pending : std::exchange(answers_, {})) {
     pending.lcore->waiting.emplace_back(std::move(pending.answer));
   }
@@ -42,8 +44,11 @@ bool EventLoop::turn() {
 
 bool EventLoop::take_events(Lcore& lcore, uint16_t index) {
   size_t taken = 0;
-  while (taken < kEventsPerTurn && answer_bytes_ < kAnswerBytesMax &&
-         lcore.waiting.size() + parts_.controller->changes_waiting() < kCommandsWaitingMax) {
+  const auto waiting = [&] {
+    return lcore.waiting.size() + parts_.controller->changes_waiting() +
+           parts_.slow_path->delete_records().trims_waiting();
+  };
+  while (taken < kEventsPerTurn && answer_bytes_ < kAnswerBytesMax && waiting() < kCommandsWaitingMax) {
     auto event = lcore.link.events->try_pop();
     if (!event) break;
     take(*std::move(event), lcore, index);
@@ -56,31 +61,38 @@ void EventLoop::take(dataplane::Event event, Lcore& lcore, uint16_t index) {
   std::visit(Match{
                  [](std::monostate) {},
                  [&](const dataplane::SlowRequest& request) {
-                   answers_.push_back(
-                       {.lcore = &lcore,
-                        .answer = {.connection = request.connection, .response = parts_.slow_path->handle(request)}});
-                   answer_bytes_ += answers_.back().answer.response.size();
+                   auto response = parts_.slow_path->handle(request, index, parts_.clock->monotonic());
+                   if (response)
+                     add_answer(lcore, {.connection = request.connection, .response = *std::move(response)});
                  },
                  [](const dataplane::RetiredImage&) {},  // freed here, not on the lcore
-                 [&](const dataplane::LcoreFailed&) {
-                   any_failed_ = true;
-                   // storage has told which write, and why
-                   const std::string what = "lcore " + std::to_string(index) +
-                                            ": a write to its drive failed; its partitions are offline. What was "
-                                            "acknowledged is safe. Check the drive, then restart.";
-                   parts_.health->set_not_ready(what);
-                   parts_.counters->set(Metric::ready, 0);
-                   parts_.slow_path->lcore_failed(index);
+                 [&](const dataplane::LogTrimmed& over) { parts_.slow_path->delete_records().trimmed(over); },
+                 [&](const dataplane::RingHealth& told) {
+                   if (rings_.take(told)) parts_.controller->ring_failed(told.ring);
                  },
                  [&](const dataplane::Stopped&) { lcore.stopped = true; },
              },
              std::move(event));
 }
 
+void EventLoop::add_answer(Lcore& lcore, dataplane::Answer answer) {
+  answer_bytes_ += answer.response.size();
+  answers_.push_back({.lcore = &lcore, .answer = std::move(answer)});
+}
+
+// What DeleteRecords asks of the lcores, and the answers that it has by now.
+void EventLoop::pass_on_trims() {
+  DeleteRecords& requests = parts_.slow_path->delete_records();
+  for (const auto& [lcore, trim] : requests.take_trims()) lcores_[lcore].waiting.emplace_back(trim);
+  requests.expire(parts_.clock->monotonic());
+  for (auto& [lcore, answer] : requests.take_answers()) add_answer(lcores_[lcore], std::move(answer));
+}
+
 void EventLoop::publish_changes() {
   ImageChange change = parts_.controller->take_changes();
   for (const auto& [place, config] : change.opened) {
-    lcores_[place.lcore].waiting.emplace_back(dataplane::OpenLog{.log = place.log, .config = config});
+    lcores_[place.lcore].waiting.emplace_back(
+        dataplane::OpenLog{.log = place.log, .ring = place.ring, .config = config});
   }
   for (const auto& [place, config] : change.configured) {
     lcores_[place.lcore].waiting.emplace_back(dataplane::ConfigureLog{.log = place.log, .config = config});
@@ -125,8 +137,9 @@ void EventLoop::do_timed_work() {
 
 void EventLoop::sleep() {
   const bool full = std::ranges::find_if(lcores_, [](const Lcore& l) { return !l.waiting.empty(); }) != lcores_.end();
+  const Nanos due = (parts_.slow_path->delete_records().next_deadline() - parts_.clock->monotonic()) / kMillisecond + 1;
   pollfd bell{.fd = parts_.doorbell->fd(), .events = POLLIN, .revents = 0};
-  poll(&bell, 1, full ? kRingFullSleepMs : kSleepMs);
+  poll(&bell, 1, full ? kRingFullSleepMs : static_cast<int>(std::clamp<Nanos>(due, 0, kSleepMs)));
 }
 
 void EventLoop::begin_stop() {

@@ -3,7 +3,7 @@
 //
 // Bounds: an lcore's event ring holds what is asked; a connection asks one thing at a time; control takes no more
 // events of an lcore while kCommandsWaitingMax commands wait for room in its ring. One request adds at most one command
-// a partition that it creates or deletes.
+// a partition that it creates, deletes or deletes records of.
 #pragma once
 
 #include <deque>
@@ -17,6 +17,7 @@
 #include "control/controller/controller.h"
 #include "control/health.h"
 #include "control/registration.h"
+#include "control/ring_watch.h"
 #include "control/slow_path/slow_path.h"
 #include "dataplane/api/lcore.h"
 
@@ -41,6 +42,7 @@ struct EventLoopParts {
   MetadataStore* store;
   Registration* registration;
   Health* health;
+  std::vector<RingFolder> rings;
   Clock* clock;
   ControlCounters* counters;
   Doorbell* doorbell;  // lcores and signal handlers ring it
@@ -59,7 +61,7 @@ class EventLoop {
   // Tells the lcores to stop. turn() goes on until stopped().
   void begin_stop();
   bool stopped() const;
-  bool any_lcore_failed() const { return any_failed_; }
+  bool any_ring_failed() const { return rings_.any_failed(); }
 
  private:
   struct Lcore {
@@ -74,7 +76,9 @@ class EventLoop {
 
   bool take_events(Lcore& lcore, uint16_t index);
   void take(dataplane::Event event, Lcore& lcore, uint16_t index);
+  void add_answer(Lcore& lcore, dataplane::Answer answer);
   void publish_changes();
+  void pass_on_trims();
   bool push_commands(Lcore& lcore);
   void do_timed_work();
 
@@ -82,8 +86,8 @@ class EventLoop {
   std::deque<Lcore> lcores_;
   size_t answer_bytes_ = 0;             // of answers_ and of those among the lcores' waiting commands
   std::vector<PendingAnswer> answers_;  // of this turn: they leave after the changes that they speak of
+  RingWatch rings_;
   Nanos timed_work_at_ = 0;
-  bool any_failed_ = false;
 };
 
 }  // namespace penstock::control

@@ -23,7 +23,7 @@ constexpr size_t kRequestBytesMax = 4096;  // nothing here takes a body
 constexpr const char* kIndex =
     "<!doctype html><html lang=en><title>penstock</title><h1>penstock</h1>"
     "<ul><li><a href=/metrics>/metrics</a> counters, for Prometheus"
-    "<li><a href=/healthz>/healthz</a> the process lives"
+    "<li><a href=/healthz>/healthz</a> the process lives; and what is wrong with parts of it, a line each"
     "<li><a href=/readyz>/readyz</a> it serves; or 503 and the reason</ul></html>\n";
 
 // httplib's own pool queues without bound; this one makes the accepting thread wait.
@@ -92,8 +92,10 @@ class HttpServer::Impl {
     set_up(server_);
     server_.Get(
         "/", [](const httplib::Request&, httplib::Response& response) { response.set_content(kIndex, "text/html"); });
-    server_.Get("/healthz", [](const httplib::Request&, httplib::Response& response) {
-      response.set_content("ok\n", "text/plain");
+    // 200 also when something is wrong: a restart by whoever looks here would take the parts that work offline too.
+    server_.Get("/healthz", [this](const httplib::Request&, httplib::Response& response) {
+      const std::string problems = health_.problems();
+      response.set_content(problems.empty() ? "ok\n" : "degraded\n" + problems, "text/plain");
     });
     server_.Get("/readyz", [this](const httplib::Request&, httplib::Response& response) {
       const std::string reason = health_.reason();

@@ -15,7 +15,7 @@ namespace {
 struct ServeFlags {
   std::string config;
   std::vector<std::string> sets;
-  std::string data;
+  std::vector<std::string> data;
   std::string listen;
   std::string http;
   bool no_http = false;
@@ -31,7 +31,9 @@ CLI::App& add_serve(CLI::App& app, ServeFlags& flags) {
   serve.add_option("--set", flags.sets, "One setting; may be given many times")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
-  serve.add_option("--data", flags.data, "Data folder (log.dirs)")->type_name("DIR")->take_last();
+  serve.add_option("--data", flags.data, "Data folder (log.dirs); one a drive: may be given many times")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
   serve.add_option("--listen", flags.listen, "Address for Kafka clients (listeners)")
       ->type_name("HOST:PORT")
       ->take_last();
@@ -55,7 +57,11 @@ std::expected<control::Settings, std::string> gather_settings(const ServeFlags& 
   for (const std::string& assignment : flags.sets) {
     if (auto done = set_option(settings, assignment); !done) return std::unexpected("--set " + done.error());
   }
-  if (!flags.data.empty()) settings.broker.log_dirs = flags.data;
+  if (!flags.data.empty()) {
+    settings.broker.log_dirs.clear();
+    for (const std::string& folder : flags.data)
+      settings.broker.log_dirs += (settings.broker.log_dirs.empty() ? "" : ",") + folder;
+  }
   if (!flags.listen.empty()) settings.broker.listeners = flags.listen;
   if (!flags.http.empty()) settings.broker.http_listener = flags.http;
   if (flags.no_http) settings.broker.http_listener.clear();

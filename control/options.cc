@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "control/controller/topic_config.h"
+#include "control/data_folders.h"
 
 namespace penstock::control {
 namespace {
@@ -186,11 +187,7 @@ std::expected<void, std::string> check_settings(const Settings& settings) {
                    ") must be socket.request.max.bytes (" + std::to_string(dataplane.request_max_bytes) +
                    ") and a quarter more, so that one request of that size fits");
   }
-  if (settings.broker.log_dirs.empty()) return Failure("log.dirs: a data folder is needed");
-  if (settings.broker.log_dirs.find(',') != std::string::npos) {
-    return Failure("log.dirs: this version keeps its data in one folder; '" + settings.broker.log_dirs +
-                   "' names more");
-  }
+  if (auto paths = parse_log_dirs(settings.broker.log_dirs); !paths) return Failure(paths.error());
   const auto& broker = settings.broker;
   if (broker.log_retention_ms == 0 || broker.log_retention_minutes == 0 || broker.log_retention_hours == 0) {
     return Failure("log.retention.ms, .minutes and .hours: a period above zero, or -1 for no limit");

@@ -21,16 +21,14 @@ void head(std::string& text, const MetricInfo& metric) {
   text += metric.kind == MetricKind::kCounter ? " counter\n" : " gauge\n";
 }
 
-// One family a metric: its head, then a line an lcore.
-template <class Metric, class Get>
-void add_lcore_metrics(std::string& text, std::span<const MetricInfo> metrics, size_t lcores, Get&& get) {
-  for (size_t i = 0; i < metrics.size(); ++i) {
-    head(text, metrics[i]);
-    for (size_t lcore = 0; lcore < lcores; ++lcore) {
-      text += exported_name(metrics[i]) + "{lcore=\"" + std::to_string(lcore) + "\"} ";
-      text += std::to_string(get(lcore, static_cast<Metric>(i))) + "\n";
-    }
-  }
+std::string label(std::string_view name, size_t value) {
+  return std::string(name) + "=\"" + std::to_string(value) + "\"";
+}
+
+void line(std::string& text, const MetricInfo& metric, const std::string& labels, uint64_t value) {
+  text += exported_name(metric);
+  if (!labels.empty()) text += "{" + labels + "}";
+  text += " " + std::to_string(value) + "\n";
 }
 
 }  // namespace
@@ -46,18 +44,26 @@ std::string exported_name(const MetricInfo& metric) {
   return name;
 }
 
-std::string prometheus_text(const ControlCounters& control, std::span<const LcoreCounters> lcores) {
+// One family a metric: its head, then a line a ring or lcore.
+std::string prometheus_text(const ControlCounters& control, std::span<const RingCounters> rings,
+                            std::span<const dataplane::DataplaneCounters> lcores) {
   std::string text;
   for (size_t i = 0; i < control_metrics().size(); ++i) {
     head(text, kControl[i]);
-    text += exported_name(kControl[i]) + " " + std::to_string(control.get(static_cast<Metric>(i))) + "\n";
+    line(text, kControl[i], "", control.get(static_cast<Metric>(i)));
   }
-  add_lcore_metrics<storage::Metric>(text, kStorage, lcores.size(), [&](size_t lcore, storage::Metric metric) {
-    return lcores[lcore].storage.get(metric);
-  });
-  add_lcore_metrics<dataplane::Metric>(text, kDataplane, lcores.size(), [&](size_t lcore, dataplane::Metric metric) {
-    return lcores[lcore].dataplane.get(metric);
-  });
+  for (size_t i = 0; i < storage_metrics().size(); ++i) {
+    head(text, kStorage[i]);
+    for (const RingCounters& ring : rings) {
+      line(text, kStorage[i], label("lcore", ring.lcore) + "," + label("ring", ring.ring),
+           ring.storage.get(static_cast<storage::Metric>(i)));
+    }
+  }
+  for (size_t i = 0; i < dataplane_metrics().size(); ++i) {
+    head(text, kDataplane[i]);
+    for (size_t lcore = 0; lcore < lcores.size(); ++lcore)
+      line(text, kDataplane[i], label("lcore", lcore), lcores[lcore].get(static_cast<dataplane::Metric>(i)));
+  }
   return text;
 }
 

@@ -11,9 +11,11 @@
 
 namespace penstock::control {
 
-struct LcoreCounters {
+// By ring and the lcore that hosts it, which are their labels.
+struct RingCounters {
+  uint16_t ring = 0;
+  uint16_t lcore = 0;
   storage::StorageCounters storage;
-  dataplane::DataplaneCounters dataplane;
 };
 
 // Each layer's list, in the order of its metrics.def.
@@ -25,6 +27,7 @@ std::span<const MetricInfo> dataplane_metrics();
 std::string exported_name(const MetricInfo& metric);
 
 // lcores: by index, which is their label.
-std::string prometheus_text(const ControlCounters& control, std::span<const LcoreCounters> lcores);
+std::string prometheus_text(const ControlCounters& control, std::span<const RingCounters> rings,
+                            std::span<const dataplane::DataplaneCounters> lcores);
 
 }  // namespace penstock::control

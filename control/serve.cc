@@ -3,14 +3,20 @@
 #include <sys/random.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <iterator>
+#include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <thread>
 
 #include "base/log.h"
 #include "base/system_clock.h"
 #include "control/controller/uuid_text.h"
+#include "control/data_folders.h"
 #include "control/event_loop.h"
 #include "control/http.h"
 #include "control/listeners.h"
@@ -65,8 +71,9 @@ class Broker {
   Step check_all_settings();
   Step check_machine();
   Step start_http();
-  Step open_folder();
+  Step open_folders();
   Step open_metadata();
+  Step find_rings();
   Step load_controller();
   Step open_storage();
   Step make_lcore();
@@ -83,11 +90,12 @@ class Broker {
       {"checking the settings", &Broker::check_all_settings},
       {"checking the machine", &Broker::check_machine},
       {"starting HTTP", &Broker::start_http},
-      {"opening the data folder", &Broker::open_folder},
+      {"opening the data folder", &Broker::open_folders},
       {"opening the metadata", &Broker::open_metadata},
+      {"looking for the rings", &Broker::find_rings},
       {"reading the metadata", &Broker::load_controller},
       // data plane: the log, then who serves it
-      {"recovering the ring", &Broker::open_storage},
+      {"recovering the rings", &Broker::open_storage},
       {"binding the listeners", &Broker::make_lcore},
       {"resolving the advertised addresses", &Broker::make_slow_path},
       {"wiring the event loop", &Broker::make_event_loop},
@@ -95,7 +103,11 @@ class Broker {
       {"getting ready", &Broker::say_ready},
   };
 
-  std::string data_folder() const { return settings_.broker.log_dirs; }
+  std::expected<storage::DurableMethod, std::string> durable_method(const std::string& folder);
+  std::span<const RingCounters> shown_rings() const {
+    return rings_known_.load(std::memory_order_acquire) ? ring_counters_ : std::span<const RingCounters>();
+  }
+  Step open_ring(const RingPlace& place, storage::DurableMethod method);
 
   const Settings settings_;
   const std::optional<uint64_t> accept_loss_at_;
@@ -104,16 +116,21 @@ class Broker {
   Health health_;
   Doorbell& doorbell_;
   ControlCounters counters_;
-  std::vector<LcoreCounters> lcore_counters_{1};
+  std::vector<dataplane::DataplaneCounters> lcore_counters_{1};
+  std::vector<RingCounters> ring_counters_;  // in the order of rings_
+  std::atomic<bool> rings_known_ = false;    // /metrics may look at them: they are made while it is served
   std::vector<Listener> listeners_;
   std::vector<AdvertisedAddress> advertised_;
   std::vector<int> cpus_;
   std::unique_ptr<HttpServer> http_;
   RingMemoryPool memory_;
-  storage::DiskPtr disk_;
+  storage::DiskPtr folder_disk_;  // holds the folders' locks
+  std::optional<DataFolders> folders_;
+  std::vector<RingPlace> rings_;
+  std::vector<storage::DiskPtr> ring_disks_;  // one a ring: what one drive takes its time for holds up no other
   std::unique_ptr<SqliteStore> metadata_;
   std::unique_ptr<Controller> controller_;
-  std::unique_ptr<storage::Store> store_;  // until the lcore has it
+  std::unique_ptr<storage::StoreSet> store_;  // until the lcore has it
   std::unique_ptr<dataplane::Lcore> lcore_;
   std::unique_ptr<SlowPath> slow_path_;
   std::unique_ptr<Registration> registration_;
@@ -162,63 +179,104 @@ Step Broker::start_http() {
   const auto address = parse_host_port(settings_.broker.http_listener);
   if (!address) return Failure("penstock.http.listener: " + address.error());
   const SignalsBlocked blocked;
-  auto http = HttpServer::start(*address, health_, [this] { return prometheus_text(counters_, lcore_counters_); });
+  auto http = HttpServer::start(*address, health_,
+                                [this] { return prometheus_text(counters_, shown_rings(), lcore_counters_); });
   if (!http) return Failure(http.error());
   http_ = *std::move(http);
   return {};
 }
 
-Step Broker::open_folder() {
+Step Broker::open_folders() {
   auto disk = storage::open_uring_disk();
   if (!disk) return Failure(disk.error().what);
-  disk_ = *std::move(disk);
-  const auto folder = storage::open_folder(*disk_, prng_, data_folder());
-  if (!folder) return Failure(folder.error().what);
-  return check_space(data_folder(), static_cast<uint64_t>(settings_.storage.ring_bytes));
+  folder_disk_ = *std::move(disk);
+  auto paths = parse_log_dirs(settings_.broker.log_dirs);
+  if (!paths) return Failure(paths.error());
+  auto folders = DataFolders::open(*folder_disk_, prng_, *std::move(paths));
+  if (!folders) return Failure(folders.error());
+  folders_.emplace(*std::move(folders));
+  return {};
 }
 
 Step Broker::open_metadata() {
-  auto store = SqliteStore::open(data_folder() + "/metadata.sqlite", clock_);
+  auto store = SqliteStore::open(folders_->path(0) + "/metadata.sqlite", clock_);
   if (!store) return Failure(store.error());
   metadata_ = *std::move(store);
+  return folders_->open_others(*metadata_);
+}
+
+Step Broker::find_rings() {
+  auto rings = folders_->rings(1);
+  if (!rings) return Failure(rings.error());
+  rings_ = *std::move(rings);
+  ring_counters_ = std::vector<RingCounters>(rings_.size());
+  for (size_t i = 0; i < rings_.size(); ++i) ring_counters_[i].ring = rings_[i].ring;
+  rings_known_.store(true, std::memory_order_release);
+  for (size_t folder = 0; folder < folders_->count(); ++folder) {
+    const auto is_new = [&](const RingPlace& place) { return place.folder == folder && !place.is_there; };
+    const auto new_rings = static_cast<size_t>(std::ranges::count_if(rings_, is_new));
+    const auto ring_bytes = static_cast<uint64_t>(settings_.storage.ring_bytes);
+    if (auto done = check_space(folders_->path(folder), new_rings, ring_bytes); !done) return done;
+  }
   return {};
 }
 
 Step Broker::load_controller() {
-  const ControllerSettings settings{
-      .options = &settings_.broker, .message_max_bytes = settings_.dataplane.message_max_bytes, .lcores = 1};
-  auto controller = Controller::load(*metadata_, prng_, settings, counters_);
+  ControllerSettings settings{.options = &settings_.broker,
+                              .message_max_bytes = settings_.dataplane.message_max_bytes,
+                              .lcores = 1,
+                              .rings = {}};
+  for (const RingPlace& place : rings_) settings.rings.push_back(place.ring);
+  auto controller = Controller::load(*metadata_, prng_, std::move(settings), counters_);
   if (!controller) return Failure(controller.error());
   controller_ = *std::move(controller);
   return {};
 }
 
-Step Broker::open_storage() {
+// Drives differ, so each folder has its own.
+std::expected<storage::DurableMethod, std::string> Broker::durable_method(const std::string& folder) {
   const std::string& durability = settings_.storage.ring_durability;
-  auto method = storage::DurableMethod::kDsync;
-  if (durability == "auto") {
-    const bool spin = settings_.dataplane.idle_strategy == "spin";
-    const auto measured = storage::measure_durable_method(*disk_, clock_, data_folder(), spin);
-    if (!measured) return Failure(cannot_write_durably(data_folder(), measured.error()));
-    method = *measured;
-  } else if (durability == "flush") {
-    method = storage::DurableMethod::kLinkedFlush;
+  if (durability == "dsync") return storage::DurableMethod::kDsync;
+  if (durability == "flush") return storage::DurableMethod::kLinkedFlush;
+  const bool spin = settings_.dataplane.idle_strategy == "spin";
+  const auto measured = storage::measure_durable_method(*folder_disk_, clock_, folder, spin);
+  if (measured) return *measured;
+  return Failure(cannot_write_durably(folder, measured.error()));
+}
+
+Step Broker::open_storage() {
+  std::map<size_t, storage::DurableMethod> methods;  // by folder
+  store_ = std::make_unique<storage::StoreSet>();
+  for (const RingPlace& place : rings_) {
+    if (!methods.contains(place.folder)) {
+      const auto method = durable_method(folders_->path(place.folder));
+      if (!method) return Failure(method.error());
+      methods[place.folder] = *method;
+    }
+    if (auto done = open_ring(place, methods[place.folder]); !done) return done;
   }
-  disk_->set_durable_method(method);
-  const auto logs = controller_->logs_of(0);
-  auto store = storage::Store::open({.folder = data_folder(),
-                                     .ring_index = 0,
+  return {};
+}
+
+Step Broker::open_ring(const RingPlace& place, storage::DurableMethod method) {
+  auto disk = storage::open_uring_disk();
+  if (!disk) return Failure(disk.error().what);
+  (*disk)->set_durable_method(method);
+  const auto logs = controller_->logs_of(place.ring);
+  auto store = storage::Store::open({.folder = folders_->path(place.folder),
+                                     .ring_index = place.ring,
                                      .options = settings_.storage,
-                                     .disk = disk_.get(),
+                                     .disk = disk->get(),
                                      .clock = &clock_,
                                      .prng = &prng_,
-                                     .counters = &lcore_counters_[0].storage,
+                                     .counters = &ring_counters_[ring_disks_.size()].storage,
                                      .live_logs = logs,
                                      .next_log_id = controller_->next_log_id(),
                                      .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
                                      .accept_loss_at = accept_loss_at_});
   if (!store) return Failure(store.error().what);
-  store_ = *std::move(store);
+  ring_disks_.push_back(*std::move(disk));
+  store_->add(place.ring, *std::move(store), logs);
   return {};
 }
 
@@ -226,11 +284,12 @@ Step Broker::make_lcore() {
   dataplane::LcoreRequest request{.index = 0,
                                   .options = settings_.dataplane,
                                   .listeners = {},
-                                  .disk = disk_.get(),
+                                  .disks = {},
                                   .store = std::move(store_),
                                   .clock = &clock_,
-                                  .counters = &lcore_counters_[0].dataplane,
+                                  .counters = &lcore_counters_[0],
                                   .control_doorbell = &doorbell_};
+  for (const storage::DiskPtr& disk : ring_disks_) request.disks.push_back(disk.get());
   for (const Listener& listener : listeners_) {
     auto address = resolve(listener);
     if (!address) return Failure(address.error());
@@ -257,12 +316,15 @@ Step Broker::make_event_loop() {
     addresses +=
         "listener " + listeners_[i].name + " " + advertised_[i].host + " " + std::to_string(advertised_[i].port) + "\n";
   }
+  std::vector<RingFolder> rings;
+  for (const RingPlace& place : rings_) rings.push_back({.ring = place.ring, .folder = folders_->path(place.folder)});
   registration_ = std::make_unique<Registration>(*metadata_, clock_, controller_->node(), addresses);
   event_loop_ = std::make_unique<EventLoop>(EventLoopParts{.controller = controller_.get(),
                                                            .slow_path = slow_path_.get(),
                                                            .store = metadata_.get(),
                                                            .registration = registration_.get(),
                                                            .health = &health_,
+                                                           .rings = std::move(rings),
                                                            .clock = &clock_,
                                                            .counters = &counters_,
                                                            .doorbell = &doorbell_,
@@ -321,7 +383,7 @@ int Broker::run() {
   (void)registration_->end();
   http_.reset();
   LOG_INFO("stopped");
-  return event_loop_->any_lcore_failed() ? 1 : 0;
+  return event_loop_->any_ring_failed() ? 1 : 0;
 }
 
 }  // namespace

@@ -58,14 +58,15 @@ void raise_limits(int64_t connections_max) {
   }
 }
 
-std::expected<void, std::string> check_space(const std::string& folder, uint64_t ring_bytes) {
-  if (std::filesystem::exists(std::filesystem::path(folder) / "ring-0")) return {};
+std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes) {
+  if (new_rings == 0) return {};
   struct statvfs space{};
   if (statvfs(existing_part(folder).c_str(), &space) != 0) return {};  // whoever opens the folder says it better
   const uint64_t free_bytes = space.f_bavail * space.f_frsize;
-  const uint64_t needed = ring_bytes + kBesideRingBytes;
+  const uint64_t needed = new_rings * ring_bytes + kBesideRingBytes;
   if (free_bytes >= needed) return {};
-  return Failure("the disk of " + folder + " has " + std::to_string(free_bytes / kMiB) + " MiB free, the ring needs " +
+  return Failure("the disk of " + folder + " has " + std::to_string(free_bytes / kMiB) + " MiB free, " +
+                 (new_rings == 1 ? "the ring needs " : std::to_string(new_rings) + " rings need ") +
                  std::to_string(needed / kMiB) + "; free some, choose another --data, or a smaller ring: " +
                  "--set penstock.ring.bytes=" + std::to_string(ring_bytes / kMiB / 2) + "MiB");
 }

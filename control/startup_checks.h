@@ -15,8 +15,8 @@ std::expected<void, std::string> check_kernel(std::string_view release);
 // Lets the process open as many files and lock as much memory as its hard limits allow.
 void raise_limits(int64_t connections_max);
 
-// Room for what is made once, if it is not there yet: the ring, its state, and some for the metadata.
-std::expected<void, std::string> check_space(const std::string& folder, uint64_t ring_bytes);
+// Room for what is made once: as many rings, their states, and some for the metadata.
+std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes);
 
 // CPU numbers of penstock.lcore.cpus, one an lcore, or none.
 std::expected<std::vector<int>, std::string> parse_cpus(const std::string& text, size_t lcores);

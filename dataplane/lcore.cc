@@ -53,7 +53,9 @@ Lcore::Impl::Impl(LcoreRequest request, std::unique_ptr<UringSockets> sockets)
               .events = events_,
               .control_doorbell = request_.control_doorbell,
               .lcore = request_.index},
-      clients_(broker_) {}
+      clients_(broker_),
+      trims_(*request_.store),
+      health_told_(request_.store->rings().size()) {}
 
 std::expected<void, storage::OpenFailure> Lcore::Impl::listen() {
   for (const ListenerAddress& address : request_.listeners) {
@@ -95,7 +97,7 @@ void Lcore::Impl::go_on_stopping() {
     request_.store->begin_stop();
     phase_ = Phase::kSealing;
   }
-  if (phase_ == Phase::kSealing && (request_.store->stopped() || request_.store->poisoned())) {
+  if (phase_ == Phase::kSealing && request_.store->stopped()) {
     tell_control(Stopped{});
     phase_ = Phase::kSaying;
   }
@@ -108,9 +110,21 @@ void Lcore::Impl::tell_control(Event event) {
 
 // ---- housekeeping
 
+size_t Lcore::Impl::settle_trims() {
+  return trims_.settle([this](const LogTrimmed& over) { tell_control(over); });
+}
+
+void Lcore::Impl::tell_health() {
+  const auto rings = request_.store->rings();
+  for (size_t i = 0; i < rings.size(); ++i) {
+    const storage::StoreHealth health = request_.store->health(rings[i]);
+    if (std::exchange(health_told_[i], health) != health) tell_control(RingHealth{.ring = rings[i], .health = health});
+  }
+}
+
 void Lcore::Impl::keep_house() {
   while (!untold_.empty() && broker_.tell_control(untold_.front())) untold_.pop_front();
-  if (request_.store->poisoned() && !std::exchange(failure_told_, true)) tell_control(LcoreFailed{{Errc::kPoisoned}});
+  tell_health();
   if (phase_ != Phase::kServing) go_on_stopping();
   const Nanos idle_max = request_.options.connections_max_idle_ms * kMillisecond;
   if (broker_.now - house_kept_at_ < std::min(kHousekeepingMax, idle_max / 4)) return;
@@ -121,7 +135,8 @@ void Lcore::Impl::keep_house() {
 }
 
 Nanos Lcore::Impl::next_deadline() const {
-  if (broker_.wakeups.retrying() || !untold_.empty() || phase_ != Phase::kServing) return broker_.now + kRetrySleep;
+  const bool retrying = broker_.wakeups.retrying() || trims_.retrying() || !untold_.empty();
+  if (retrying || phase_ != Phase::kServing) return broker_.now + kRetrySleep;
   const Nanos idle_max = request_.options.connections_max_idle_ms * kMillisecond;
   const Nanos house = clients_.count() == 0 ? std::numeric_limits<Nanos>::max()
                                             : house_kept_at_ + std::min(kHousekeepingMax, idle_max / 4);
@@ -134,15 +149,15 @@ Nanos Lcore::Impl::next_deadline() const {
 void Lcore::Impl::rest() {
   if (request_.options.idle_strategy == "spin") return;
   if (broker_.now - worked_at_ < request_.options.idle_spin_us * kMicrosecond) return;
-  request_.disk->arm_wakeup(doorbell_.fd(), true);
+  for (storage::Disk* disk : request_.disks) disk->arm_wakeup(doorbell_.fd(), true);
   const size_t completed = request_.store->poll();
-  const size_t woken = clients_.wake(completed);  // behind poll(): it looks at what that has advanced
+  const size_t woken = clients_.wake(completed) + settle_trims();  // behind poll(): they look at what that advanced
   if (completed + woken == 0 && commands_.empty()) {
     broker_.counters.add(Metric::loop_sleeps);
     sockets_->wait(next_deadline() - broker_.now);
     slept_ = true;
   }
-  request_.disk->arm_wakeup(doorbell_.fd(), false);
+  for (storage::Disk* disk : request_.disks) disk->arm_wakeup(doorbell_.fd(), false);
 }
 
 }  // namespace penstock::dataplane

@@ -12,6 +12,7 @@
 #include "dataplane/kafka/broker.h"
 #include "dataplane/kafka/clients.h"
 #include "dataplane/sockets/uring_sockets.h"
+#include "dataplane/trims.h"
 
 namespace penstock::dataplane {
 
@@ -42,15 +43,18 @@ class Lcore::Impl {
 
   void begin_turn();
   size_t obey_commands();
-  void obey(const OpenLog& command) { request_.store->open_log(command.log, command.config); }
+  void obey(const OpenLog& command) { request_.store->open_log(command.ring, command.log, command.config); }
   void obey(const ConfigureLog& command) { request_.store->set_config(command.log, command.config); }
   void obey(DropLog command) { request_.store->drop_log(command.log); }
+  void obey(const TrimLog& command) { trims_.begin(command); }
   void obey(PublishImage command);
   void obey(const Answer& command) { clients_.answer(command); }
   void obey(Stop);
   void obey(std::monostate) {}
   size_t take_arrivals();
   void take(const SocketEvent& event);
+  size_t settle_trims();
+  void tell_health();
   void keep_house();
   void go_on_stopping();
   void tell_control(Event event);
@@ -61,14 +65,15 @@ class Lcore::Impl {
   std::unique_ptr<UringSockets> sockets_;
   Broker broker_;
   Clients<UringStream> clients_;
-  std::deque<Event> untold_;  // of the lcore itself: retired images, its failure, its end
+  Trims trims_;
+  std::deque<Event> untold_;                       // of the lcore itself: retired images, trims, health, its end
+  std::vector<storage::StoreHealth> health_told_;  // by ring, in the order of rings()
   Phase phase_ = Phase::kServing;
   Nanos house_kept_at_ = 0;
   Nanos turn_longest_ = 0;
   Nanos worked_at_ = 0;  // the last turn that had something to do
   Nanos stop_answering_at_ = 0;
   bool slept_ = true;  // the time since the last turn's beginning was not work
-  bool failure_told_ = false;
 };
 
 }  // namespace penstock::dataplane

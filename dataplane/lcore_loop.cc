@@ -16,6 +16,7 @@ void Lcore::Impl::run() {
     request_.store->submit();
     const size_t completed = request_.store->poll();
     did += completed + clients_.wake(completed);
+    did += settle_trims();
     keep_house();
     if (did > 0) {
       worked_at_ = broker_.now;

@@ -127,7 +127,7 @@ def metrics_page():
 Made by `scripts/gen_docs.py` from the metrics.def of each layer; do not edit.
 
 `GET /metrics` on the HTTP port (`--http`) gives them as Prometheus text. Those of an lcore carry its number as label
-`lcore`. Counters count from the start of the process."""
+`lcore`, those of storage also the label `ring`. Counters count from the start of the process."""
     for title, folder in LAYERS:
         yield f'\n## {title}\n'
         rows = []

@@ -157,7 +157,7 @@ std::expected<Folder, OpenFailure> open_folder(Disk& disk, Prng& prng, std::stri
     return folder;
   }
   // A ring without a folder file: this is not a new folder, and making one over it could hide its version.
-  if (std::ranges::any_of(*names, [](const std::string& name) { return name == "ring-0"; }))
+  if (std::ranges::any_of(*names, [](const std::string& name) { return name.starts_with("ring-"); }))
     return refuse({Errc::kNotFound},
                   fmt::format("{} holds a ring but no file named '{}'; restore that file", folder.path, kName));
   prng.fill(std::as_writable_bytes(std::span(folder.id.bytes)));

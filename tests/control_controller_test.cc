@@ -220,6 +220,56 @@ TEST_F(ControllerTest, settings_that_another_controller_changed_reach_the_logs_t
   EXPECT_TRUE(change.dropped.empty());
 }
 
+TEST_F(ControllerTest, a_log_goes_to_the_ring_that_has_the_fewest) {
+  rings = {0, 1, 5};
+  restart();
+  const auto rings_of = [&](const std::string& name) {
+    std::vector<uint16_t> found;
+    for (const auto& partition : controller->image().find(name)->record.partitions) found.push_back(partition.ring);
+    return found;
+  };
+  create("a", 4);
+  EXPECT_EQ(rings_of("a"), (std::vector<uint16_t>{0, 1, 5, 0}));
+  create("b", 1);
+  EXPECT_EQ(rings_of("b"), (std::vector<uint16_t>{1}));
+  remove("a");
+  restart();
+  create("c", 3);
+  EXPECT_EQ(rings_of("c"), (std::vector<uint16_t>{0, 5, 0})) << "ring 1 still has b's";
+  controller->ring_failed(5);
+  create("d", 3);
+  EXPECT_EQ(rings_of("d"), (std::vector<uint16_t>{1, 0, 1})) << "none to a ring that has failed";
+  EXPECT_EQ(controller->logs_of(5).size(), 1u);
+}
+
+TEST_F(ControllerTest, another_number_of_lcores_moves_nothing) {
+  rings = {0, 1, 2};
+  lcores = 2;
+  restart();
+  create("a", 3);
+  const auto owners = [&] {
+    std::vector<uint16_t> found;
+    for (const auto& partition : controller->take_changes().image->find("a")->partitions)
+      found.push_back(partition.lcore);
+    return found;
+  };
+  EXPECT_EQ(owners(), (std::vector<uint16_t>{0, 1, 0}));
+  lcores = 1;
+  restart();
+  EXPECT_EQ(owners(), (std::vector<uint16_t>{0, 0, 0}));
+  EXPECT_EQ(controller->logs_of(2).size(), 1u);
+}
+
+TEST_F(ControllerTest, a_ring_that_is_in_no_folder_is_refused_by_name) {
+  rings = {0, 1};
+  restart();
+  create("a", 2);
+  const auto loaded =
+      Controller::load(store, prng, {.options = &options, .message_max_bytes = 1, .lcores = 1, .rings = {0}}, counters);
+  ASSERT_FALSE(loaded);
+  EXPECT_NE(loaded.error().find("ring-1"), std::string::npos) << loaded.error();
+}
+
 TEST_F(ControllerTest, validate_only_makes_nothing) {
   const TopicOutcome planned = create({.name = "a", .partitions = 5}, true);
   EXPECT_EQ(planned.error, ErrorCode::kNone);
@@ -351,7 +401,7 @@ TEST(Records, read_back_what_was_written) {
   Prng prng(7);
   TopicRecord record{.id = random_uuid(prng), .partitions = {}, .configs = {{"a", "b=c"}, {"empty", ""}}};
   record.partitions.push_back({.log = storage::LogId{~0ull},
-                               .lcore = 65535,
+                               .ring = 65535,
                                .leader_epoch = LeaderEpoch{3},
                                .leader = BrokerId{-1},
                                .replicas = {BrokerId{1}, BrokerId{2}},

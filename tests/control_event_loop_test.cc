@@ -30,6 +30,7 @@ class EventLoopTest : public testing::Test, protected ControllerFixture {
                          .store = &store,
                          .registration = registration_.get(),
                          .health = &health,
+                         .rings = {{.ring = 0, .folder = "data"}, {.ring = 2, .folder = "data2"}},
                          .clock = &clock,
                          .counters = &counters,
                          .doorbell = &doorbell,
@@ -52,6 +53,42 @@ class EventLoopTest : public testing::Test, protected ControllerFixture {
     std::vector<dataplane::Command> taken;
     while (auto command = commands.try_pop()) taken.push_back(*std::move(command));
     return taken;
+  }
+
+  // Makes a topic and forgets what the lcore is told of it.
+  void make(const std::string& topic, int32_t partitions) {
+    create(topic, partitions);
+    loop().turn();
+    take_commands();
+  }
+  void ask_to_delete_records(std::vector<std::pair<int32_t, int64_t>> offsets, uint64_t connection,
+                             int32_t timeout_ms) {
+    protocol::DeleteRecordsRequest request{.timeout_ms = timeout_ms};
+    auto& topic = request.topics.emplace_back();
+    topic.name = "a";
+    for (const auto& [index, offset] : offsets)
+      topic.partitions.push_back({.partition_index = index, .offset = offset});
+    dataplane::SlowRequest event{.connection = dataplane::ConnectionId{connection}, .api_key = 21, .api_version = 2};
+    protocol::encode_request_header(*protocol::find_api(21),
+                                    {.api_key = 21, .api_version = 2, .correlation_id = CorrelationId{5}}, event.frame);
+    ASSERT_TRUE(protocol::encode(request, 2, event.frame).has_value());
+    ASSERT_TRUE(events.try_push(std::move(event)));
+  }
+  void say_trimmed(uint64_t token, storage::TrimStatus status, int64_t log_start_offset) {
+    ASSERT_TRUE(events.try_push(
+        dataplane::LogTrimmed{.token = token, .status = status, .log_start_offset = Offset{log_start_offset}}));
+  }
+  // What the one answer that was sent says of the one topic.
+  std::vector<protocol::DeleteRecordsResponse::PartitionResult> the_answer(uint64_t connection) {
+    const auto told = take_commands();
+    EXPECT_EQ(told.size(), 1u);
+    const auto& answer = std::get<dataplane::Answer>(told.at(0));
+    EXPECT_EQ(answer.connection.value(), connection);
+    const auto header = protocol::decode_response_header(*protocol::find_api(21), 2, answer.response);
+    EXPECT_EQ(header->correlation_id, CorrelationId{5});
+    protocol::DeleteRecordsResponse response;
+    EXPECT_TRUE(protocol::decode(std::span<const std::byte>(answer.response).subspan(header->size), 2, response));
+    return response.topics.at(0).partitions;
   }
 
   Health health;
@@ -126,14 +163,87 @@ TEST_F(EventLoopTest, a_request_that_makes_no_sense_closes_its_connection) {
   EXPECT_TRUE(std::get<dataplane::Answer>(told[0]).response.empty());
 }
 
-TEST_F(EventLoopTest, a_failed_lcore_makes_the_broker_unready_and_its_partitions_offline) {
+TEST_F(EventLoopTest, a_failed_ring_takes_its_partitions_offline_and_the_last_one_the_broker) {
   health.set_ready();
   loop().turn();
-  ASSERT_TRUE(events.try_push(dataplane::LcoreFailed{.error = {Errc::kIo, 5}}));
+  ASSERT_TRUE(events.try_push(dataplane::RingHealth{.ring = 2, .health = {.poisoned = true}}));
   loop().turn();
-  EXPECT_NE(health.reason().find("lcore 0"), std::string::npos) << health.reason();
-  EXPECT_TRUE(loop().any_lcore_failed());
+  EXPECT_EQ(health.reason(), "") << "the other ring serves";
+  EXPECT_TRUE(health.problems().starts_with("ring-2 in data2: a write to it failed")) << health.problems();
+  EXPECT_EQ(controller->failed_rings(), std::set<uint16_t>{2});
+  EXPECT_TRUE(loop().any_ring_failed());
+  ASSERT_TRUE(events.try_push(dataplane::RingHealth{.ring = 0, .health = {.poisoned = true}}));
+  loop().turn();
+  EXPECT_NE(health.reason().find("ring-0 in data"), std::string::npos) << health.reason();
   EXPECT_FALSE(loop().stopped());
+}
+
+TEST_F(EventLoopTest, a_full_drive_and_damaged_logs_are_told_until_they_are_well) {
+  health.set_ready();
+  loop().turn();
+  ASSERT_TRUE(events.try_push(dataplane::RingHealth{.ring = 0, .health = {.disk_full = true, .damaged_logs = 3}}));
+  loop().turn();
+  EXPECT_NE(health.problems().find("the drive is full"), std::string::npos) << health.problems();
+  EXPECT_NE(health.problems().find("3 partition(s)"), std::string::npos) << health.problems();
+  EXPECT_EQ(health.reason(), "");
+  ASSERT_TRUE(events.try_push(dataplane::RingHealth{.ring = 0, .health = {.damaged_logs = 4}}));
+  loop().turn();
+  EXPECT_EQ(health.problems().find("the drive is full"), std::string::npos) << health.problems();
+  EXPECT_NE(health.problems().find("4 partition(s)"), std::string::npos) << health.problems();
+  ASSERT_TRUE(events.try_push(dataplane::RingHealth{.ring = 0, .health = {}}));
+  loop().turn();
+  EXPECT_EQ(health.problems(), "");
+  EXPECT_FALSE(loop().any_ring_failed());
+}
+
+// ---- DeleteRecords
+
+TEST_F(EventLoopTest, delete_records_is_answered_when_every_lcore_has_answered) {
+  make("a", 2);
+  ask_to_delete_records({{0, 5}, {1, -1}, {2, 0}}, 9, 30'000);
+  loop().turn();
+  const auto told = take_commands();
+  ASSERT_EQ(told.size(), 2u) << "no answer yet, and partition 2 is not there";
+  const auto first = std::get<dataplane::TrimLog>(told[0]);
+  const auto second = std::get<dataplane::TrimLog>(told[1]);
+  EXPECT_EQ(first.log.value(), 0u);
+  EXPECT_EQ(first.to, Offset{5});
+  EXPECT_EQ(second.log.value(), 1u);
+  EXPECT_EQ(second.to, dataplane::TrimLog::kHighWatermark);
+  say_trimmed(second.token, storage::TrimStatus::kTrimmed, 77);
+  loop().turn();
+  EXPECT_TRUE(take_commands().empty());
+  say_trimmed(first.token, storage::TrimStatus::kOffsetOutOfRange, -1);
+  loop().turn();
+  const auto results = the_answer(9);
+  ASSERT_EQ(results.size(), 3u);
+  EXPECT_EQ(results[0].error_code, ErrorCode::kOffsetOutOfRange);
+  EXPECT_EQ(results[0].low_watermark, -1);
+  EXPECT_EQ(results[1].error_code, ErrorCode::kNone);
+  EXPECT_EQ(results[1].low_watermark, 77);
+  EXPECT_EQ(results[2].error_code, ErrorCode::kUnknownTopicOrPartition);
+  EXPECT_EQ(counters.get(Metric::partitions_trimmed), 1u);
+}
+
+TEST_F(EventLoopTest, delete_records_ends_at_its_timeout_and_late_answers_reach_nobody) {
+  make("a", 2);
+  ask_to_delete_records({{0, 5}, {1, 5}}, 9, 100);
+  loop().turn();
+  const auto told = take_commands();
+  say_trimmed(std::get<dataplane::TrimLog>(told[0]).token, storage::TrimStatus::kTrimmed, 5);
+  clock.now += 99 * kMillisecond;
+  loop().turn();
+  EXPECT_TRUE(take_commands().empty());
+  clock.now += 1 * kMillisecond;
+  loop().turn();
+  const auto results = the_answer(9);
+  ASSERT_EQ(results.size(), 2u);
+  EXPECT_EQ(results[0].error_code, ErrorCode::kNone);
+  EXPECT_EQ(results[1].error_code, ErrorCode::kRequestTimedOut);
+  EXPECT_EQ(results[1].low_watermark, -1);
+  say_trimmed(std::get<dataplane::TrimLog>(told[1]).token, storage::TrimStatus::kTrimmed, 5);
+  loop().turn();
+  EXPECT_TRUE(take_commands().empty());
 }
 
 TEST_F(EventLoopTest, stops_when_every_lcore_has_stopped) {

@@ -20,9 +20,10 @@ class ManualClock final : public Clock {
 struct ControllerFixture {
   // What a restart of the process does: the store stays, all else is read again.
   void restart() {
-    controller =
-        Controller::load(store, prng, {.options = &options, .message_max_bytes = 1'048'588, .lcores = 1}, counters)
-            .value();
+    controller = Controller::load(
+                     store, prng,
+                     {.options = &options, .message_max_bytes = 1'048'588, .lcores = lcores, .rings = rings}, counters)
+                     .value();
   }
   TopicOutcome create(NewTopic topic, bool validate_only = false) {
     return controller->create_topics(std::span(&topic, 1), validate_only).front();
@@ -36,6 +37,8 @@ struct ControllerFixture {
   MemoryStore store{clock};
   Prng prng{42};
   BrokerOptions options;
+  uint16_t lcores = 1;
+  std::vector<uint16_t> rings = {0};
   ControlCounters counters;
   std::unique_ptr<Controller> controller;
 };

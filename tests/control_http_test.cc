@@ -20,16 +20,18 @@ class HttpTest : public testing::Test {
 
   Health health_;
   ControlCounters control_;
-  std::vector<LcoreCounters> lcores_{1};
+  std::vector<RingCounters> rings_{2};
+  std::vector<dataplane::DataplaneCounters> lcores_{1};
 
  private:
   std::unique_ptr<HttpServer> server_ = HttpServer::start({.host = "127.0.0.1", .port = 0}, health_, [this] {
-                                          return prometheus_text(control_, lcores_);
+                                          return prometheus_text(control_, rings_, lcores_);
                                         }).value();
 };
 
 TEST_F(HttpTest, ready_only_while_the_broker_serves) {
   EXPECT_EQ(get("/healthz")->status, 200);
+  EXPECT_EQ(get("/healthz")->body, "ok\n");
   EXPECT_EQ(get("/readyz")->status, 503);
   health_.set_ready();
   EXPECT_EQ(get("/readyz")->status, 200);
@@ -40,16 +42,26 @@ TEST_F(HttpTest, ready_only_while_the_broker_serves) {
   EXPECT_EQ(get("/other")->status, 404);
 }
 
+TEST_F(HttpTest, what_is_wrong_with_parts_is_told_as_long_as_it_is_so) {
+  health_.set_problem("a", "ring-0 is full");
+  health_.set_problem("b", "ring-1 failed");
+  EXPECT_EQ(get("/healthz")->body, "degraded\nring-0 is full\nring-1 failed\n");
+  EXPECT_EQ(get("/healthz")->status, 200);
+  health_.set_problem("a", "");
+  EXPECT_EQ(get("/healthz")->body, "degraded\nring-1 failed\n");
+}
+
 TEST_F(HttpTest, metrics_are_in_prometheus_form) {
   control_.add(Metric::topics_created, 3);
-  lcores_[0].storage.add(storage::Metric::bytes_appended, 77);
-  lcores_[0].dataplane.set(dataplane::Metric::connections_open, 5);
+  rings_[1].ring = 3;
+  rings_[1].storage.add(storage::Metric::bytes_appended, 77);
+  lcores_[0].set(dataplane::Metric::connections_open, 5);
   const std::string text = get("/metrics")->body;
   EXPECT_NE(text.find("\npenstock_topics_created_total 3\n"), std::string::npos);
-  EXPECT_NE(text.find("\npenstock_bytes_appended_total{lcore=\"0\"} 77\n"), std::string::npos);
+  EXPECT_NE(text.find("\npenstock_bytes_appended_total{lcore=\"0\",ring=\"3\"} 77\n"), std::string::npos);
   EXPECT_NE(text.find("\npenstock_connections_open{lcore=\"0\"} 5\n"), std::string::npos);
   const std::regex form(R"(# HELP penstock_[a-z0-9_]+ .+|# TYPE penstock_[a-z0-9_]+ (counter|gauge)|)"
-                        R"(penstock_[a-z0-9_]+(\{lcore="\d+"\})? \d+)");
+                        R"(penstock_[a-z0-9_]+(\{lcore="\d+"(,ring="\d+")?\})? \d+)");
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) EXPECT_TRUE(std::regex_match(line, form)) << line;
 }

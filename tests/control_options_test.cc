@@ -148,8 +148,13 @@ TEST(Options, rules_between_settings) {
   settings.dataplane.receive_pool_bytes = settings.dataplane.request_max_bytes;
   EXPECT_TRUE(says(check_settings(settings).error(), "penstock.receive.pool.bytes"));
   settings = {};
-  settings.broker.log_dirs = "/a,/b";
-  EXPECT_TRUE(says(check_settings(settings).error(), "log.dirs"));
+  for (const char* wrong : {"", "/a,,/b", ",", "/a, /b,/c/../a"}) {
+    settings.broker.log_dirs = wrong;
+    ASSERT_FALSE(check_settings(settings).has_value()) << wrong;
+    EXPECT_TRUE(says(check_settings(settings).error(), "log.dirs"));
+  }
+  settings.broker.log_dirs = "/a, /b";
+  EXPECT_TRUE(check_settings(settings).has_value());
 }
 
 TEST(Listeners, host_and_port) {
@@ -229,10 +234,11 @@ TEST(StartupChecks, kernels) {
 }
 
 TEST(StartupChecks, a_disk_that_is_too_small_says_how_small_the_ring_may_be) {
-  EXPECT_TRUE(check_space("/tmp/no/such/folder/yet", 0).has_value());
-  const auto full = check_space("/tmp/no/such/folder/yet", 1ull << 60);
+  EXPECT_TRUE(check_space("/tmp/no/such/folder/yet", 0, 1ull << 60).has_value());
+  const auto full = check_space("/tmp/no/such/folder/yet", 2, 1ull << 59);
   ASSERT_FALSE(full.has_value());
   EXPECT_TRUE(says(full.error(), "penstock.ring.bytes=")) << full.error();
+  EXPECT_TRUE(check_space("/tmp/no/such/folder/yet", 1, 0).has_value());
 }
 
 TEST(StartupChecks, cpu_lists) {

@@ -15,6 +15,8 @@ using protocol::ApiVersionsRequest;
 using protocol::ApiVersionsResponse;
 using protocol::CreateTopicsRequest;
 using protocol::CreateTopicsResponse;
+using protocol::DeleteRecordsRequest;
+using protocol::DeleteRecordsResponse;
 using protocol::DeleteTopicsRequest;
 using protocol::DeleteTopicsResponse;
 using protocol::DescribeClusterRequest;
@@ -30,11 +32,14 @@ class SlowPathTest : public testing::Test, protected ControllerFixture {
  protected:
   SlowPathTest() { restart_all(); }
   std::vector<std::byte> send(int16_t key, int16_t version, std::vector<std::byte> frame, uint16_t listener = 0) {
-    return path().handle({.connection = dataplane::ConnectionId{1},
-                          .listener = listener,
-                          .api_key = key,
-                          .api_version = version,
-                          .frame = std::move(frame)});
+    const auto answer = path().handle({.connection = dataplane::ConnectionId{1},
+                                       .listener = listener,
+                                       .api_key = key,
+                                       .api_version = version,
+                                       .frame = std::move(frame)},
+                                      0, 0);
+    EXPECT_TRUE(answer.has_value());
+    return answer.value_or(std::vector<std::byte>());
   }
 
   template <class Response, class Request>
@@ -253,13 +258,37 @@ TEST_F(SlowPathTest, operations_are_told_to_those_who_ask) {
   EXPECT_EQ(ask<MetadataResponse>(named({"a"}), 8).cluster_authorized_operations, INT32_MIN);
 }
 
-TEST_F(SlowPathTest, partitions_of_a_failed_lcore_are_offline) {
+TEST_F(SlowPathTest, partitions_of_a_failed_ring_are_offline) {
   create("a");
-  path().lcore_failed(0);
+  controller->ring_failed(0);
   const auto partition = ask<MetadataResponse>(named({"a"}), 9).topics.at(0).partitions.at(0);
   EXPECT_EQ(partition.error_code, ErrorCode::kLeaderNotAvailable);
   EXPECT_EQ(partition.leader_id, -1);
   EXPECT_EQ(partition.offline_replicas, std::vector{1});
+}
+
+TEST_F(SlowPathTest, delete_records_is_refused_at_once_where_no_lcore_is_needed) {
+  create({.name = "compacted", .configs = {{"cleanup.policy", "compact"}}});
+  create("__consumer_offsets");
+  DeleteRecordsRequest request;
+  for (const char* name : {"compacted", "absent", "__consumer_offsets"}) {
+    auto& topic = request.topics.emplace_back();
+    topic.name = name;
+    topic.partitions.push_back({.partition_index = 0, .offset = -1});
+    topic.partitions.push_back({.partition_index = 0, .offset = 0});  // twice: counts once
+  }
+  for (int16_t version = 0; version <= 2; ++version) {
+    std::map<std::string, ErrorCode> errors;
+    for (const auto& topic : ask<DeleteRecordsResponse>(request, version).topics) {
+      ASSERT_EQ(topic.partitions.size(), 1u);
+      EXPECT_EQ(topic.partitions[0].low_watermark, -1);
+      errors[topic.name] = topic.partitions[0].error_code;
+    }
+    EXPECT_EQ(errors["compacted"], ErrorCode::kPolicyViolation);
+    EXPECT_EQ(errors["absent"], ErrorCode::kUnknownTopicOrPartition);
+    EXPECT_EQ(errors["__consumer_offsets"], ErrorCode::kInvalidTopicException);
+  }
+  EXPECT_EQ(path().delete_records().trims_waiting(), 0u);
 }
 
 TEST_F(SlowPathTest, create_topics_in_every_version) {

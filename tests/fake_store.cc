@@ -8,11 +8,9 @@
 
 namespace penstock::testing {
 
-namespace {
-FakeDrive* newest = nullptr;
-}  // namespace
+std::vector<FakeDrive*> open_drives;
 
-FakeDrive& fake_drive() { return *newest; }
+FakeDrive& fake_drive(size_t store) { return *open_drives.at(store); }
 
 void FakeDrive::end_reads(storage::LogId log) {
   if (reading.erase(log) == 0) return;
@@ -38,6 +36,7 @@ class Store::Impl {
   };
   struct Log {
     Offset start{0};
+    Offset durable{0};
     std::vector<Batch> batches;
     Offset end() const { return batches.empty() ? Offset{0} : batches.back().next; }
     size_t find(Offset offset) const {
@@ -47,10 +46,10 @@ class Store::Impl {
     }
   };
 
-  explicit Impl(StorageCounters& storage_counters) : counters(storage_counters) { testing::newest = &drive; }
-  ~Impl() {
-    if (testing::newest == &drive) testing::newest = nullptr;
+  explicit Impl(StorageCounters& storage_counters) : counters(storage_counters) {
+    testing::open_drives.push_back(&drive);
   }
+  ~Impl() { std::erase(testing::open_drives, &drive); }
 
   Log* find(LogId id) {
     const auto found = logs.find(id);
@@ -116,7 +115,7 @@ AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain
 std::optional<LogOffsets> Store::offsets(LogId id) const {
   const Impl::Log* log = impl_->find(id);
   if (log == nullptr) return std::nullopt;
-  return LogOffsets{log->start, log->end(), log->end()};
+  return LogOffsets{log->start, log->durable, log->end()};
 }
 
 ReadPlan Store::plan_read(LogId id, Offset from, uint64_t max_bytes, bool at_least_one) {
@@ -136,6 +135,7 @@ ReadPlan Store::plan_read(LogId id, Offset from, uint64_t max_bytes, bool at_lea
   for (size_t i = first; i < log->batches.size(); ++i) {
     const Impl::Batch& batch = log->batches[i];
     if (impl_->is_cold(id, batch.base) != cursor.cold) break;
+    if (batch.base >= log->durable) break;
     const bool forced = i == first && at_least_one;
     if (cursor.remaining + batch.bytes.size() > max_bytes && !forced) break;
     cursor.remaining += batch.bytes.size();
@@ -212,10 +212,14 @@ void Store::submit() {}
 
 size_t Store::poll() {
   Impl& s = *impl_;
-  s.advanced = std::exchange(s.advancing, {});
+  s.advanced.clear();
   s.readable.assign(s.drive.ended.begin(), s.drive.ended.end());
   s.drive.ended.clear();
-  if (s.drive.trims_durable) s.durable = s.appended;
+  if (!s.drive.is_stuck && !s.drive.health.poisoned) {
+    s.durable = s.appended;
+    s.advanced = std::exchange(s.advancing, {});
+    for (auto& [id, log] : s.logs) log.durable = log.end();
+  }
   return s.advanced.size() + s.readable.size();
 }
 

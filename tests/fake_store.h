@@ -25,7 +25,7 @@ struct FakeDrive {
   storage::AppendStatus refuse = storage::AppendStatus::kAppended;  // else the answer to each append
   storage::StoreHealth health;
   storage::TrimStatus trim_answer = storage::TrimStatus::kTrimmed;
-  bool trims_durable = true;  // false: a trim waits for durable()
+  bool is_stuck = false;  // nothing becomes durable
 
   // The reads of these logs end; readable_logs() names them after the next poll.
   void end_reads();
@@ -33,7 +33,7 @@ struct FakeDrive {
   std::set<storage::LogId> ended;
 };
 
-// The drive of the store that was opened last.
-FakeDrive& fake_drive();
+// The drives of the stores that are open, in the order in which they were opened.
+FakeDrive& fake_drive(size_t store = 0);
 
 }  // namespace penstock::testing

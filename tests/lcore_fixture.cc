@@ -17,7 +17,7 @@ LcoreFixture::LcoreFixture(LcoreSetup setup) : setup_(std::move(setup)) {
   dataplane::LcoreRequest request{.index = 0,
                                   .options = setup_.options,
                                   .listeners = {{.host = "127.0.0.1", .port = 0}},
-                                  .disk = disk_.get(),
+                                  .disks = {disk_.get()},
                                   .store = std::move(store_),
                                   .clock = &clock_,
                                   .counters = &counters_,
@@ -52,7 +52,8 @@ void LcoreFixture::open_store() {
   auto store = storage::Store::open(std::move(request));
   if (!store) std::fprintf(stderr, "%s\n", store.error().what.c_str());
   CHECK(store.has_value());
-  store_ = *std::move(store);
+  store_ = std::make_unique<storage::StoreSet>();
+  store_->add(0, *std::move(store), {});
 }
 
 LcoreFixture::~LcoreFixture() {

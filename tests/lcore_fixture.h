@@ -53,7 +53,7 @@ class LcoreFixture {
   dataplane::DataplaneCounters counters_;
   storage::DiskPtr disk_;
   std::vector<std::byte> memory_;
-  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<storage::StoreSet> store_;
   Doorbell control_doorbell_;
   std::unique_ptr<dataplane::Lcore> lcore_;
   std::thread lcore_thread_;

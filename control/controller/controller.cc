@@ -19,16 +19,19 @@ constexpr size_t kTopicsPerTransaction = (kTransactionWritesMax - 1) / 3;
 Controller::Controller(MetadataStore& store, Prng& prng, ControllerSettings settings, ControlCounters& counters)
     : store_(store),
       prng_(prng),
-      settings_(settings),
-      defaults_{.node = BrokerId{static_cast<int32_t>(settings.options->node_id)},
-                .configs = control::topic_defaults(*settings.options, settings.message_max_bytes)},
-      counters_(counters) {}
+      settings_(std::move(settings)),
+      defaults_{.node = BrokerId{static_cast<int32_t>(settings_.options->node_id)},
+                .configs = control::topic_defaults(*settings_.options, settings_.message_max_bytes),
+                .lcores = settings_.lcores},
+      counters_(counters) {
+  for (const uint16_t ring : settings_.rings) ring_logs_[ring] = 0;
+}
 
-std::vector<storage::LogToOpen> Controller::logs_of(uint16_t lcore) const {
+std::vector<storage::LogToOpen> Controller::logs_of(uint16_t ring) const {
   std::vector<storage::LogToOpen> logs;
   for (const auto& [name, topic] : image_.topics()) {
     for (const PartitionRecord& partition : topic->record.partitions) {
-      if (partition.lcore == lcore) logs.push_back({.id = partition.log, .config = topic->log_config});
+      if (partition.ring == ring) logs.push_back({.id = partition.log, .config = topic->log_config});
     }
   }
   return logs;
@@ -36,7 +39,8 @@ std::vector<storage::LogToOpen> Controller::logs_of(uint16_t lcore) const {
 
 void Controller::add(TopicPtr topic) {
   for (const PartitionRecord& partition : topic->record.partitions) {
-    change_.opened.push_back({.place = {.log = partition.log, .lcore = partition.lcore}, .config = topic->log_config});
+    change_.opened.push_back({.place = place_of(partition), .config = topic->log_config});
+    if (const auto ring = ring_logs_.find(partition.ring); ring != ring_logs_.end()) ++ring->second;
   }
   claims_.emplace(keys::topic_claim(topic->name), topic->name);
   image_.insert(std::move(topic));
@@ -45,7 +49,8 @@ void Controller::add(TopicPtr topic) {
 
 void Controller::remove(const TopicPtr& topic) {
   for (const PartitionRecord& partition : topic->record.partitions) {
-    change_.dropped.push_back({.log = partition.log, .lcore = partition.lcore});
+    change_.dropped.push_back(place_of(partition));
+    if (const auto ring = ring_logs_.find(partition.ring); ring != ring_logs_.end()) --ring->second;
   }
   claims_.erase(keys::topic_claim(topic->name));
   image_.erase(topic->name);
@@ -82,10 +87,11 @@ std::vector<TopicOutcome> Controller::create_topics(std::span<const NewTopic> to
   }
   std::vector<Planned> planned;
   Claims claims;  // of planned
+  RingLogs ring_logs = ring_logs_;
   int64_t asked = 0;
   for (size_t i = 0; i < topics.size(); ++i) {
     TopicRecord record;
-    outcomes[i] = plan(topics[i], claims, record);
+    outcomes[i] = plan(topics[i], claims, ring_logs, record);
     if (outcomes[i].error != ErrorCode::kNone) continue;
     asked += static_cast<int64_t>(record.partitions.size());
     const auto there = static_cast<int64_t>(image_.partition_count());

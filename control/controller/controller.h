@@ -10,6 +10,7 @@
 #include <expected>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,7 +57,8 @@ inline TopicOutcome refused(ErrorCode error, std::string message) {
 
 struct LogPlace {
   storage::LogId log;
-  uint16_t lcore;
+  uint16_t ring;   // that has it
+  uint16_t lcore;  // that hosts the ring
 };
 
 struct PlacedConfig {
@@ -76,6 +78,7 @@ struct ControllerSettings {
   const BrokerOptions* options;
   int64_t message_max_bytes;
   uint16_t lcores = 1;
+  std::vector<uint16_t> rings = {0};  // that there are, or will be
 };
 
 class Controller {
@@ -92,7 +95,13 @@ class Controller {
   // What topics have that do not say; by topic setting.
   const ConfigMap& topic_defaults() const { return defaults_.configs; }
   storage::LogId next_log_id() const { return storage::LogId{next_log_id_}; }
-  std::vector<storage::LogToOpen> logs_of(uint16_t lcore) const;
+  std::vector<storage::LogToOpen> logs_of(uint16_t ring) const;
+  LogPlace place_of(const PartitionRecord& partition) const {
+    return {partition.log, partition.ring, lcore_of(partition.ring, settings_.lcores)};
+  }
+  // Its partitions are offline: it gets no new ones as long as there is another.
+  void ring_failed(uint16_t ring) { failed_rings_.insert(ring); }
+  const std::set<uint16_t>& failed_rings() const { return failed_rings_; }
 
   // One outcome a topic, in order; each is made or refused for itself.
   std::vector<TopicOutcome> create_topics(std::span<const NewTopic> topics, bool validate_only);
@@ -111,6 +120,7 @@ class Controller {
     Revision changed;
   };
   using Claims = std::map<std::string, std::string>;  // the key of a claim, and the topic that holds it
+  using RingLogs = std::map<uint16_t, size_t>;        // how many logs a ring has
   struct Planned {
     size_t index;  // of the request
     std::string name;
@@ -125,11 +135,11 @@ class Controller {
   Result<void> read_topics();
   Result<void> read_again_if_unsure();
 
-  TopicOutcome plan(const NewTopic& topic, const Claims& planned, TopicRecord& record) const;
+  TopicOutcome plan(const NewTopic& topic, const Claims& planned, RingLogs& ring_logs, TopicRecord& record) const;
   TopicOutcome check_name(const std::string& name, const Claims& planned) const;
   TopicOutcome check_assignments(const NewTopic& topic) const;
   TopicOutcome check_counts(const NewTopic& topic) const;
-  void assign(TopicRecord& record, size_t partitions) const;
+  void assign(TopicRecord& record, size_t partitions, RingLogs& ring_logs) const;
 
   void create_planned(std::span<Planned> batch, std::vector<TopicOutcome>& outcomes);
   void delete_batch(std::span<const TopicPtr> batch, std::span<TopicOutcome*> outcomes);
@@ -146,6 +156,8 @@ class Controller {
   Uuid cluster_id_;
   MetadataImage image_;
   Claims claims_;
+  RingLogs ring_logs_;
+  std::set<uint16_t> failed_rings_;
   uint64_t next_log_id_ = 0;
   Revision next_log_id_changed_;
   uint64_t next_producer_id_ = 0;

@@ -15,8 +15,9 @@ TopicPtr make_topic(std::string name, TopicRecord record, Revision changed, cons
   route->max_message_bytes = long_value(record.configs, defaults.configs, "max.message.bytes");
   const storage::LogConfig config = log_config(record.configs, defaults.configs);
   for (const PartitionRecord& partition : record.partitions) {
-    route->partitions.push_back(
-        {.log = partition.log, .lcore = partition.lcore, .leader_epoch = partition.leader_epoch});
+    route->partitions.push_back({.log = partition.log,
+                                 .lcore = lcore_of(partition.ring, defaults.lcores),
+                                 .leader_epoch = partition.leader_epoch});
   }
   return std::make_shared<const Topic>(Topic{.name = std::move(name),
                                              .record = std::move(record),

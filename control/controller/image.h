@@ -25,7 +25,11 @@ using TopicPtr = std::shared_ptr<const Topic>;
 struct ImageDefaults {
   BrokerId node;
   ConfigMap configs;  // what topics have that do not say; topic_defaults()
+  uint16_t lcores = 1;
 };
+
+// The lcore that hosts a ring: another number of lcores needs no move of anything.
+inline uint16_t lcore_of(uint16_t ring, uint16_t lcores) { return ring % lcores; }
 
 // Makes the topic with its route.
 TopicPtr make_topic(std::string name, TopicRecord record, Revision changed, const ImageDefaults& defaults);

@@ -2,6 +2,7 @@
 // etcdctl) shows them; records.h reads and writes those of more than one word. docs/internals/metadata.md has examples.
 //
 //   cluster/id                 the cluster's id, made with the first start
+//   folders/<id>               a data folder of this broker: where it was at the last start
 //   brokers/<node.id>          a broker that runs: its listeners; bound to that broker's lease
 //   topics/<name>              TopicRecord
 //   topic_ids/<id>             the name of the topic with this id
@@ -19,10 +20,12 @@
 namespace penstock::control::keys {
 
 inline constexpr std::string_view kClusterId = "cluster/id";
+inline constexpr std::string_view kFolders = "folders/";
 inline constexpr std::string_view kTopics = "topics/";
 inline constexpr std::string_view kNextLogId = "next/log_id";
 inline constexpr std::string_view kNextProducerId = "next/producer_id";
 
+inline std::string folder(const Uuid& id) { return std::string(kFolders).append(to_text(id)); }
 inline std::string broker(BrokerId node) { return "brokers/" + std::to_string(node.value()); }
 inline std::string topic(std::string_view name) { return std::string(kTopics).append(name); }
 inline std::string topic_id(const Uuid& id) { return "topic_ids/" + to_text(id); }

@@ -32,9 +32,9 @@ std::expected<std::unique_ptr<Controller>, std::string> Controller::load(Metadat
                                ", but node.id is " + std::to_string(controller->node().value()) +
                                ". Set node.id to what it was when this data folder was made.");
       }
-      if (partition.lcore >= settings.lcores) {
-        return std::unexpected("Topic " + name + " has a partition on lcore " + std::to_string(partition.lcore) +
-                               ", but there are only " + std::to_string(settings.lcores) + ". Raise penstock.lcores.");
+      if (!controller->ring_logs_.contains(partition.ring)) {
+        return std::unexpected("Topic " + name + " has a partition in ring-" + std::to_string(partition.ring) +
+                               ", which is in none of the data folders. Name the folder that has it in log.dirs.");
       }
     }
   }

@@ -1,6 +1,8 @@
 // Controller: whether a topic may be made, and as what. Kafka's rules and error codes
 // (org.apache.kafka.controller.ReplicationControlManager); the sentences are ours.
+#include <algorithm>
 #include <set>
+#include <utility>
 
 #include "control/controller/controller.h"
 #include "control/controller/keys.h"
@@ -8,7 +10,8 @@
 
 namespace penstock::control {
 
-TopicOutcome Controller::plan(const NewTopic& topic, const Claims& planned, TopicRecord& record) const {
+TopicOutcome Controller::plan(const NewTopic& topic, const Claims& planned, RingLogs& ring_logs,
+                              TopicRecord& record) const {
   if (TopicOutcome bad = check_name(topic.name, planned); bad.error != ErrorCode::kNone) return bad;
   const bool assigned = !topic.assignments.empty();
   TopicOutcome bad = assigned ? check_assignments(topic) : check_counts(topic);
@@ -16,7 +19,7 @@ TopicOutcome Controller::plan(const NewTopic& topic, const Claims& planned, Topi
   if (auto wrong = check_topic_configs(topic.configs)) return refused(ErrorCode::kInvalidConfig, *std::move(wrong));
   record.configs = topic.configs;
   const auto partitions = topic.partitions == -1 ? settings_.options->num_partitions : topic.partitions;
-  assign(record, assigned ? topic.assignments.size() : static_cast<size_t>(partitions));
+  assign(record, assigned ? topic.assignments.size() : static_cast<size_t>(partitions), ring_logs);
   return {};
 }
 
@@ -80,10 +83,14 @@ TopicOutcome Controller::check_assignments(const NewTopic& topic) const {
   return {};
 }
 
-void Controller::assign(TopicRecord& record, size_t partitions) const {
+// Each log goes to the ring that has the fewest, of those that work if any does.
+void Controller::assign(TopicRecord& record, size_t partitions, RingLogs& ring_logs) const {
   record.partitions.reserve(partitions);
+  const auto load = [&](const auto& ring) { return std::pair(failed_rings_.contains(ring.first), ring.second); };
   for (size_t i = 0; i < partitions; ++i) {
-    record.partitions.push_back({.lcore = static_cast<uint16_t>((image_.partition_count() + i) % settings_.lcores),
+    const auto emptiest = std::ranges::min_element(ring_logs, {}, load);
+    ++emptiest->second;
+    record.partitions.push_back({.ring = emptiest->first,
                                  .leader_epoch = LeaderEpoch{0},
                                  .leader = defaults_.node,
                                  .replicas = {defaults_.node},

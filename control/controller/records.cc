@@ -44,7 +44,7 @@ Result<std::vector<BrokerId>> parse_brokers(std::string_view text) {
 Result<PartitionRecord> parse_partition(std::string_view words) {
   PartitionRecord partition;
   partition.log = storage::LogId{TRY(parse_number<uint64_t>(next_word(words, ' ')))};
-  partition.lcore = TRY(parse_number<uint16_t>(next_word(words, ' ')));
+  partition.ring = TRY(parse_number<uint16_t>(next_word(words, ' ')));
   partition.leader_epoch = LeaderEpoch{TRY(parse_number<int32_t>(next_word(words, ' ')))};
   partition.leader = BrokerId{TRY(parse_number<int32_t>(next_word(words, ' ')))};
   partition.replicas = TRY(parse_brokers(next_word(words, ' ')));
@@ -79,7 +79,7 @@ std::string encode(const TopicRecord& record) {
   std::ostringstream text;
   text << kVersionLine << "\nid " << to_text(record.id) << '\n';
   for (const PartitionRecord& partition : record.partitions) {
-    text << "partition " << partition.log.value() << ' ' << partition.lcore << ' ' << partition.leader_epoch.value()
+    text << "partition " << partition.log.value() << ' ' << partition.ring << ' ' << partition.leader_epoch.value()
          << ' ' << partition.leader.value() << ' ' << join(partition.replicas) << ' ' << join(partition.in_sync)
          << '\n';
   }

@@ -2,7 +2,7 @@
 //
 //   topic 1                                    the record's version; a newer one is refused
 //   id MkU3OEVBNTcwNTJENDM2Qg
-//   partition 17 0 0 1 1 1                     log id, lcore, leader epoch, leader, replicas (a,b,c), in-sync replicas
+//   partition 17 0 0 1 1 1                     log id, ring, leader epoch, leader, replicas (a,b,c), in-sync replicas
 //   config max.message.bytes=2097152           only what its owner set; sorted
 #pragma once
 
@@ -20,7 +20,7 @@ namespace penstock::control {
 
 struct PartitionRecord {
   storage::LogId log{};
-  uint16_t lcore = 0;
+  uint16_t ring = 0;  // that has the log; it stays there
   LeaderEpoch leader_epoch{};
   BrokerId leader{};
   std::vector<BrokerId> replicas{};

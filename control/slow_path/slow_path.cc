@@ -5,8 +5,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "control/slow_path/handlers.h"
-#include "protocol/codec.h"
-#include "protocol/header.h"
+#include "control/slow_path/respond.h"
 
 namespace penstock::control {
 namespace {
@@ -24,22 +23,10 @@ constexpr ApiKey kServed[] = {
     ApiKey::kApiVersions,
     ApiKey::kCreateTopics,
     ApiKey::kDeleteTopics,
+    ApiKey::kDeleteRecords,
     ApiKey::kInitProducerId,
     ApiKey::kDescribeCluster,
 };
-
-template <class Response>
-std::vector<std::byte> respond(const protocol::Api& api, int16_t version, CorrelationId correlation,
-                               const Response& response) {
-  std::vector<std::byte> out;
-  protocol::encode_response_header(api, version, correlation, out);
-  if (const auto done = protocol::encode(response, version, out); !done) {
-    LOG_ERROR("an answer to %.*s version %d cannot be encoded: %s", static_cast<int>(api.name.size()), api.name.data(),
-              version, to_string(done.error().code).data());
-    return {};
-  }
-  return out;
-}
 
 // Decodes the body, asks for the answer, encodes it. Empty if the body is not of this version.
 template <class Request>
@@ -50,49 +37,66 @@ std::vector<std::byte> serve(const protocol::Api& api, const protocol::RequestHe
   return respond(api, header.api_version, header.correlation_id, answer(request, call));
 }
 
+const std::vector<std::byte> kClose;
+
 }  // namespace
 
 std::span<const ApiKey> served_apis() { return kServed; }
 
-std::vector<std::byte> SlowPath::handle(const dataplane::SlowRequest& request) {
+std::optional<std::vector<std::byte>> SlowPath::handle(const dataplane::SlowRequest& request, uint16_t lcore,
+                                                       Nanos now) {
   counters_.add(Metric::slow_requests);
-  std::vector<std::byte> response;
+  std::optional<std::vector<std::byte>> response(std::in_place);
   try {
-    response = dispatch(request);
+    response = dispatch(request, lcore, now);
   } catch (const std::exception& problem) {  // memory, most likely: this client goes, the others stay
     LOG_ERROR("a request with API key %d could not be answered: %s", request.api_key, problem.what());
   }
-  if (response.empty()) counters_.add(Metric::slow_requests_bad);
+  if (response && response->empty()) counters_.add(Metric::slow_requests_bad);
   return response;
 }
 
-std::vector<std::byte> SlowPath::dispatch(const dataplane::SlowRequest& request) {
+std::optional<std::vector<std::byte>> SlowPath::dispatch(const dataplane::SlowRequest& request, uint16_t lcore,
+                                                         Nanos now) {
   const std::span<const std::byte> frame = request.frame;
   const protocol::Api* api = protocol::find_api(request.api_key);
-  if (api == nullptr || frame.size() < protocol::kRequestHeaderFixed) return {};
+  if (api == nullptr || frame.size() < protocol::kRequestHeaderFixed) return kClose;
   if (api->key == ApiKey::kApiVersions && !api->serves(request.api_version)) {
     // Its header may be of a form that we do not know either, but the correlation id has a fixed place.
     counters_.add(Metric::api_versions_unsupported);
     return respond(*api, 0, CorrelationId{load_be<int32_t>(frame.data() + 4)}, unsupported_api_versions());
   }
   const auto header = protocol::decode_request_header(frame);
-  if (!header || !api->serves(header->api_version)) return {};
+  if (!header || !api->serves(header->api_version)) return kClose;
   CHECK(request.listener < advertised_.size());
   Call call{.controller = controller_,
             .counters = counters_,
             .address = advertised_[request.listener],
-            .failed_lcores = failed_lcores_,
             .version = header->api_version};
   switch (api->key) {
     case ApiKey::kApiVersions: return serve<protocol::ApiVersionsRequest>(*api, *header, frame, call);
     case ApiKey::kMetadata: return serve<protocol::MetadataRequest>(*api, *header, frame, call);
     case ApiKey::kCreateTopics: return serve<protocol::CreateTopicsRequest>(*api, *header, frame, call);
     case ApiKey::kDeleteTopics: return serve<protocol::DeleteTopicsRequest>(*api, *header, frame, call);
+    case ApiKey::kDeleteRecords: return begin_delete_records(request, *header, lcore, now);
     case ApiKey::kDescribeCluster: return serve<protocol::DescribeClusterRequest>(*api, *header, frame, call);
     case ApiKey::kInitProducerId: return serve<protocol::InitProducerIdRequest>(*api, *header, frame, call);
     case ApiKey::kFindCoordinator: return serve<protocol::FindCoordinatorRequest>(*api, *header, frame, call);
-    default: return {};  // Kafka closes too (SocketServer, "unsupported API key or version")
+    default: return kClose;  // Kafka closes too (SocketServer, "unsupported API key or version")
   }
+}
+
+std::optional<std::vector<std::byte>> SlowPath::begin_delete_records(const dataplane::SlowRequest& request,
+                                                                     const protocol::RequestHeader& header,
+                                                                     uint16_t lcore, Nanos now) {
+  protocol::DeleteRecordsRequest asked;
+  const std::span<const std::byte> frame = request.frame;
+  if (!protocol::decode(frame.subspan(header.size), header.api_version, asked)) return kClose;
+  return delete_records_.begin(asked, {.lcore = lcore,
+                                       .connection = request.connection,
+                                       .version = header.api_version,
+                                       .correlation = header.correlation_id,
+                                       .now = now});
 }
 
 }  // namespace penstock::control

@@ -4,12 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <set>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "control/controller/controller.h"
+#include "control/slow_path/delete_records.h"
 #include "control/types.h"
 #include "dataplane/api/messages.h"
 #include "protocol/api.h"
@@ -29,8 +30,7 @@ std::span<const ApiKey> served_apis();
 struct Call {
   Controller& controller;
   ControlCounters& counters;
-  const AdvertisedAddress& address;         // of the listener that the client used
-  const std::set<uint16_t>& failed_lcores;  // their partitions are offline
+  const AdvertisedAddress& address;  // of the listener that the client used
   int16_t version;
 };
 
@@ -38,21 +38,28 @@ class SlowPath {
  public:
   // advertised: by listener index.
   SlowPath(Controller& controller, std::vector<AdvertisedAddress> advertised, ControlCounters& counters)
-      : controller_(controller), advertised_(std::move(advertised)), counters_(counters) {}
+      : controller_(controller),
+        advertised_(std::move(advertised)),
+        counters_(counters),
+        delete_records_(controller, counters) {}
 
-  // The whole response, header included, without its length. Empty: close the connection (and it was counted).
-  // Never throws.
-  std::vector<std::byte> handle(const dataplane::SlowRequest& request);
+  // The whole response, header included, without its length. Empty: close the connection (and it was counted). Nothing:
+  // lcores must act first, and the answer comes from whoever waits for them. lcore: that has the connection. Never
+  // throws.
+  std::optional<std::vector<std::byte>> handle(const dataplane::SlowRequest& request, uint16_t lcore, Nanos now);
 
-  void lcore_failed(uint16_t lcore) { failed_lcores_.insert(lcore); }
+  DeleteRecords& delete_records() { return delete_records_; }
 
  private:
-  std::vector<std::byte> dispatch(const dataplane::SlowRequest& request);
+  std::optional<std::vector<std::byte>> dispatch(const dataplane::SlowRequest& request, uint16_t lcore, Nanos now);
+  std::optional<std::vector<std::byte>> begin_delete_records(const dataplane::SlowRequest& request,
+                                                             const protocol::RequestHeader& header, uint16_t lcore,
+                                                             Nanos now);
 
   Controller& controller_;
   const std::vector<AdvertisedAddress> advertised_;
   ControlCounters& counters_;
-  std::set<uint16_t> failed_lcores_;
+  DeleteRecords delete_records_;
 };
 
 }  // namespace penstock::control

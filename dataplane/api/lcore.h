@@ -14,7 +14,7 @@
 #include "base/ring.h"
 #include "dataplane/api/messages.h"
 #include "storage/api/disk.h"
-#include "storage/api/store.h"
+#include "storage/api/store_set.h"
 
 namespace penstock::dataplane {
 
@@ -27,8 +27,8 @@ struct LcoreRequest {
   uint16_t index = 0;
   DataplaneOptions options;
   std::vector<ListenerAddress> listeners;
-  storage::Disk* disk = nullptr;  // polled through store; armed by the loop before it sleeps
-  std::unique_ptr<storage::Store> store;
+  std::vector<storage::Disk*> disks;  // of the stores: polled through them; armed by the loop before it sleeps
+  std::unique_ptr<storage::StoreSet> store;
   Clock* clock = nullptr;
   DataplaneCounters* counters = nullptr;
   Doorbell* control_doorbell = nullptr;  // rung after an event was pushed

@@ -9,15 +9,16 @@
 #include <variant>
 #include <vector>
 
-#include "base/result.h"
 #include "dataplane/api/routing.h"
 #include "dataplane/api/types.h"
+#include "storage/api/store.h"
 
 namespace penstock::dataplane {
 
 // ---- commands
 struct OpenLog {  // before the image that names it
   storage::LogId log;
+  uint16_t ring = 0;  // one that this lcore hosts
   storage::LogConfig config{};
 };
 struct ConfigureLog {  // its topic's settings have changed
@@ -26,6 +27,13 @@ struct ConfigureLog {  // its topic's settings have changed
 };
 struct DropLog {  // after the image that no longer names it
   storage::LogId log;
+};
+// Deletes the beginning of a log, below offset to. Answered by LogTrimmed.
+struct TrimLog {
+  static constexpr Offset kHighWatermark{-1};  // as to: all that is there
+  storage::LogId log;
+  Offset to;
+  uint64_t token = 0;  // control's
 };
 struct PublishImage {
   std::shared_ptr<const RoutingImage> image;
@@ -36,7 +44,7 @@ struct Answer {
   std::vector<std::byte> response;
 };
 struct Stop {};  // close listeners and connections, write and seal what was taken, then say Stopped
-using Command = std::variant<std::monostate, OpenLog, ConfigureLog, DropLog, PublishImage, Answer, Stop>;
+using Command = std::variant<std::monostate, OpenLog, ConfigureLog, DropLog, TrimLog, PublishImage, Answer, Stop>;
 
 // ---- events
 // A request that control answers. The connection is parked until its Answer; it has at most one.
@@ -50,10 +58,16 @@ struct SlowRequest {
 struct RetiredImage {  // freed by control, not by the lcore
   std::shared_ptr<const RoutingImage> image;
 };
-struct LcoreFailed {  // the ring is poisoned; its partitions are offline
-  Error error;
+struct LogTrimmed {
+  uint64_t token = 0;
+  storage::TrimStatus status;
+  Offset log_start_offset;  // with kTrimmed: durable
+};
+struct RingHealth {  // it has changed
+  uint16_t ring = 0;
+  storage::StoreHealth health;
 };
 struct Stopped {};
-using Event = std::variant<std::monostate, SlowRequest, RetiredImage, LcoreFailed, Stopped>;
+using Event = std::variant<std::monostate, SlowRequest, RetiredImage, LogTrimmed, RingHealth, Stopped>;
 
 }  // namespace penstock::dataplane

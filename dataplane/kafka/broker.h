@@ -15,7 +15,7 @@
 #include "dataplane/api/types.h"
 #include "dataplane/kafka/response.h"
 #include "dataplane/kafka/wakeups.h"
-#include "storage/api/store.h"
+#include "storage/api/store_set.h"
 
 namespace penstock::dataplane {
 
@@ -25,7 +25,7 @@ struct Broker {
   // Bytes of answers that wait for their clients to read, of all connections: at that no request begins.
   static constexpr size_t kAnswerBytesMax = 64 * kMiB;
 
-  storage::Store& store;
+  storage::StoreSet& store;
   const DataplaneOptions& options;
   DataplaneCounters& counters;
   SpscRing<Event>& events;

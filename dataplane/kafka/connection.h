@@ -77,7 +77,7 @@ class Connection {
   };
   struct Answer {
     Response response;
-    storage::Lsn durable_at{0};
+    storage::DurableMark durable_mark;
     bool is_produce = false;
   };
 
@@ -99,7 +99,7 @@ class Connection {
   template <class Handler>
   bool after_read(Handler& handler, Handler::State state);
   bool hand_to_control(const Request& request, size_t frame_bytes);
-  void add_answer(Response response, storage::Lsn durable_at, bool is_produce);
+  void add_answer(Response response, storage::DurableMark durable_mark = {}, bool is_produce = false);
   void forget_untold();
   bool flush();
   bool lay_out();
@@ -109,7 +109,6 @@ class Connection {
   bool try_again_next_turn();
   bool wait_for_device();
   bool wait_for_room();
-  bool is_durable(const Answer& answer) const { return answer.durable_at <= broker_.store.durable(); }
 
   Broker& broker_;
   S& stream_;
@@ -165,7 +164,7 @@ bool Connection<S>::begin_request() {
   if (frame.state == Framing::State::kBad) return refuse(Metric::connections_closed_bad_frame);
   if (needs_bytes_) {
     // A request could not begin before these answers are read, so it gets no memory for the rest of it.
-    if (!answers_.empty() && is_durable(answers_.front())) {
+    if (!answers_.empty() && broker_.store.is_durable(answers_.front().durable_mark)) {
       needs_bytes_ = false;
     } else if (frame.size > 0) {
       stream_.want(frame.size);
@@ -263,7 +262,7 @@ bool Connection<S>::produce(ProduceHandler& handler, const Request& request, siz
   }
   stream_.consume(frame_bytes);
   if (handler.wants_answer()) {
-    add_answer(handler.take_answer(), handler.durable_at(), true);
+    add_answer(handler.take_answer(), handler.take_durable_mark(), true);
   } else if (handler.any_error()) {
     close();  // acks=0 has no answer that could say so
     return false;
@@ -292,7 +291,7 @@ bool Connection<S>::after_read(Handler& handler, Handler::State state) {
     case Handler::State::kReading: return false;
     case Handler::State::kDone: break;
   }
-  add_answer(handler.take_answer(), storage::Lsn{0}, false);
+  add_answer(handler.take_answer());
   work_.template emplace<Idle>();
   return true;
 }
@@ -330,7 +329,7 @@ void Connection<S>::on_answer(std::span<const std::byte> response) {
   if (!std::holds_alternative<WithControl>(work_)) return;
   work_.template emplace<Idle>();
   if (response.empty()) return close();
-  add_answer(Response(response), storage::Lsn{0}, false);
+  add_answer(Response(response));
   pump();
   // Requests that went to control while there was room may all be answered when there is none.
   const bool too_much = broker_.answer_bytes > 2 * Broker::kAnswerBytesMax;
@@ -338,12 +337,14 @@ void Connection<S>::on_answer(std::span<const std::byte> response) {
 }
 
 template <Stream S>
-void Connection<S>::add_answer(Response response, storage::Lsn durable_at, bool is_produce) {
+void Connection<S>::add_answer(Response response, storage::DurableMark durable_mark, bool is_produce) {
   last_active_ = broker_.now;
   answer_bytes_ += response.own_bytes();
   broker_.answer_bytes += response.own_bytes();
-  answers_.push_back({std::move(response), durable_at, is_produce});
-  if (!is_durable(answers_.back())) broker_.wakeups.when_durable(durable_at, id_);
+  durable_mark.for_each([this](const storage::DurableAt& at) {
+    if (!broker_.store.is_durable(at)) broker_.wakeups.when_durable(at, id_);
+  });
+  answers_.push_back({std::move(response), std::move(durable_mark), is_produce});
 }
 
 // Sends what is ready. True if an answer has left completely, so that a request that waited for it may begin.
@@ -368,9 +369,9 @@ bool Connection<S>::lay_out() {
   Outgoing& out = broker_.outgoing;
   out.clear();
   for (const Answer& answer : answers_) {
-    if (!is_durable(answer)) {
+    if (!broker_.store.is_durable(answer.durable_mark)) {
       // The device failed with this in flight: nobody can say whether it is there, so nobody is told.
-      if (broker_.store.poisoned()) close();
+      if (broker_.store.is_lost(answer.durable_mark)) close();
       break;
     }
     const auto all = out.add(broker_.store, answer.response, broker_.counters);

@@ -59,6 +59,10 @@ bool ListOffsetsHandler::look_up(Broker& broker, const PartitionRoute& route, in
 }
 
 bool ListOffsetsHandler::look_up_time(Broker& broker, storage::LogId log, int64_t timestamp, Answer& answer) const {
+  if (broker.store.poisoned(log)) {
+    answer.error_code = ErrorCode::kKafkaStorageError;
+    return true;
+  }
   const storage::TimeFound time =
       timestamp == kMaxTimestamp ? broker.store.find_max_time(log) : broker.store.find_by_time(log, timestamp);
   switch (time.status) {

@@ -128,7 +128,7 @@ std::optional<ProduceHandler::Outcome> ProduceHandler::append(Broker& broker, co
   if (result.status == storage::AppendStatus::kDiskFull) broker.counters.add(Metric::produce_refused_disk_full);
   const Verdict said = verdict(result.status);
   if (said.error != ErrorCode::kNone) return Outcome{.error = said.error, .message = said.message};
-  durable_at_ = std::max(durable_at_, result.durable_at);
+  durable_mark_.raise(result.durable_at);
   return Outcome{.base_offset = result.base_offset.value(), .log_start_offset = result.log_start_offset.value()};
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "dataplane/kafka/broker.h"
@@ -31,8 +32,8 @@ class ProduceHandler {
   // ---- after kDone
   bool wants_answer() const { return acks_ != 0; }
   bool any_error() const { return any_error_; }
-  // The answer may leave when everything below this is durable.
-  storage::Lsn durable_at() const { return durable_at_; }
+  // The answer may leave when this is durable.
+  storage::DurableMark take_durable_mark() { return std::move(durable_mark_); }
   Response take_answer() { return std::move(answer_); }
 
  private:
@@ -51,7 +52,7 @@ class ProduceHandler {
   std::vector<Outcome> outcomes_;  // of the partitions that are done, in the request's order
   int16_t acks_ = 0;
   bool any_error_ = false;
-  storage::Lsn durable_at_{0};
+  storage::DurableMark durable_mark_;
   Response answer_;
 };
 

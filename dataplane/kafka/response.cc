@@ -37,7 +37,7 @@ void Response::finish() {
   store_be(bytes_.data(), static_cast<int32_t>(length));
 }
 
-Result<bool> Outgoing::add(storage::Store& store, const Response& response, DataplaneCounters& counters) {
+Result<bool> Outgoing::add(storage::StoreSet& store, const Response& response, DataplaneCounters& counters) {
   const std::span<const std::byte> own = response.bytes_;
   size_t from = response.sent_;
   for (size_t i = response.next_records_; !full(); ++i) {
@@ -54,7 +54,7 @@ Result<bool> Outgoing::add(storage::Store& store, const Response& response, Data
 }
 
 // life: 17
-Result<bool> Outgoing::add_records(storage::Store& store, storage::ReadCursor cursor, DataplaneCounters& counters) {
+Result<bool> Outgoing::add_records(storage::StoreSet& store, storage::ReadCursor cursor, DataplaneCounters& counters) {
   std::array<std::span<const std::byte>, kPieces> found;
   while (!full() && cursor.remaining > 0) {
     const size_t room = kBytes - bytes_;
@@ -86,7 +86,7 @@ void Outgoing::gather(std::span<const std::byte> piece) {
   bytes_ += piece.size();
 }
 
-size_t Outgoing::mark_sent(const storage::Store& store, Response& response, size_t n, DataplaneCounters& counters) {
+size_t Outgoing::mark_sent(const storage::StoreSet& store, Response& response, size_t n, DataplaneCounters& counters) {
   const size_t offered = n;
   while (n > 0 && !response.sent()) {
     const bool more = response.next_records_ < response.records_.size();

@@ -13,7 +13,7 @@
 #include "base/units.h"
 #include "dataplane/api/types.h"
 #include "protocol/types.h"
-#include "storage/api/store.h"
+#include "storage/api/store_set.h"
 
 namespace penstock::dataplane {
 
@@ -65,12 +65,12 @@ class Outgoing {
   // Lays out as much of response as fits behind what is there; true if all of it did. kWouldBlock: what comes next is
   // being read from the drive; what was laid out before it can be sent. kNotFound, kCorrupt: promised records are gone
   // or damaged, the answer cannot be completed.
-  Result<bool> add(storage::Store& store, const Response& response, DataplaneCounters& counters);
+  Result<bool> add(storage::StoreSet& store, const Response& response, DataplaneCounters& counters);
   std::span<const std::span<const std::byte>> pieces() const { return std::span(pieces_).first(count_); }
   size_t bytes() const { return bytes_; }
 
   // n bytes of response went out, at most what is left of it; returns how many of n it took.
-  static size_t mark_sent(const storage::Store& store, Response& response, size_t n, DataplaneCounters& counters);
+  static size_t mark_sent(const storage::StoreSet& store, Response& response, size_t n, DataplaneCounters& counters);
 
  private:
   static constexpr size_t kPieces = 128;
@@ -84,7 +84,7 @@ class Outgoing {
   }
   void add_records_piece(std::span<const std::byte> piece, DataplaneCounters& counters);
   void gather(std::span<const std::byte> piece);
-  Result<bool> add_records(storage::Store& store, storage::ReadCursor cursor, DataplaneCounters& counters);
+  Result<bool> add_records(storage::StoreSet& store, storage::ReadCursor cursor, DataplaneCounters& counters);
 
   std::array<std::span<const std::byte>, kPieces> pieces_;
   size_t count_ = 0;

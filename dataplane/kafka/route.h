@@ -22,6 +22,7 @@ inline Route find_route(const Broker& broker, const TopicRoute* topic, ErrorCode
   }
   const PartitionRoute& found = topic->partitions[static_cast<size_t>(partition)];
   if (found.lcore != broker.lcore) return {ErrorCode::kNotLeaderOrFollower};
+  if (broker.store.poisoned(found.log)) return {ErrorCode::kKafkaStorageError};
   if (current_leader_epoch >= 0) {
     if (current_leader_epoch < found.leader_epoch.value()) return {ErrorCode::kFencedLeaderEpoch};
     if (current_leader_epoch > found.leader_epoch.value()) return {ErrorCode::kUnknownLeaderEpoch};

@@ -2,15 +2,22 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "base/assert.h"
 
 namespace penstock::dataplane {
 
-void Wakeups::when_durable(storage::Lsn lsn, ConnectionId who) {
+Wakeups::DurableWaits& Wakeups::waits_of(uint16_t ring) {
+  const auto found = std::ranges::find(durable_waits_, ring, &DurableWaits::ring);
+  return found != durable_waits_.end() ? *found : durable_waits_.emplace_back(DurableWaits{.ring = ring, .by_lsn = {}});
+}
+
+void Wakeups::when_durable(storage::DurableAt at, ConnectionId who) {
+  auto& waits = waits_of(at.ring).by_lsn;
   // A repeated batch may be durable before its predecessors in this queue; it waits for them, so that the queue rises.
-  if (!durable_waits_.empty()) lsn = std::max(lsn, durable_waits_.back().first);
-  durable_waits_.emplace_back(lsn, who);
+  if (!waits.empty()) at.lsn = std::max(at.lsn, waits.back().first);
+  waits.emplace_back(at.lsn, who);
 }
 
 void Wakeups::device_moved() { retry_all(device_waits_); }
@@ -23,26 +30,39 @@ void Wakeups::retry_all(std::vector<ConnectionId>& waits) {
 void Wakeups::image_changed() {
   retry_all(image_waits_);
   // A parked request may name a topic that is gone now, or have asked in vain for one that is there.
-  for (const auto& [deadline, who] : by_deadline_) retries_.push_back(who);
+  wake_all_parked(retries_);
 }
 
 // life: 11
-void Wakeups::collect(const storage::Store& store, Nanos now, std::vector<ConnectionId>& woken) {
+void Wakeups::collect(const storage::StoreSet& store, Nanos now, std::vector<ConnectionId>& woken) {
   // First those whom the device held back: the room that it has made now would go to others again.
   woken.insert(woken.end(), retries_.begin(), retries_.end());
   retries_.clear();
-  const storage::Lsn durable = store.durable();
-  const bool all = store.poisoned();
-  while (!durable_waits_.empty() && (all || durable_waits_.front().first <= durable)) {
-    woken.push_back(durable_waits_.front().second);
-    durable_waits_.pop_front();
-  }
+  collect_durable(store, woken);
   for (const storage::LogId log : store.advanced_logs()) collect_log(log, woken);
   for (const storage::LogId log : store.readable_logs()) collect_log(log, woken);
   for (const auto& [deadline, who] : by_deadline_) {
     if (deadline > now) break;
     woken.push_back(who);
   }
+}
+
+void Wakeups::collect_durable(const storage::StoreSet& store, std::vector<ConnectionId>& woken) {
+  for (const uint16_t ring : store.rings()) {
+    DurableWaits& waits = waits_of(ring);
+    const storage::Lsn durable = store.durable(ring);
+    const bool poisoned = store.poisoned(ring);
+    while (!waits.by_lsn.empty() && (poisoned || waits.by_lsn.front().first <= durable)) {
+      woken.push_back(waits.by_lsn.front().second);
+      waits.by_lsn.pop_front();
+    }
+    // Who is parked for a log of it waits for nothing now.
+    if (poisoned && !std::exchange(waits.was_poisoned, true)) wake_all_parked(woken);
+  }
+}
+
+void Wakeups::wake_all_parked(std::vector<ConnectionId>& woken) const {
+  for (const auto& [deadline, who] : by_deadline_) woken.push_back(who);
 }
 
 void Wakeups::collect_log(storage::LogId log, std::vector<ConnectionId>& woken) const {

@@ -17,7 +17,7 @@
 
 #include "base/units.h"
 #include "dataplane/api/types.h"
-#include "storage/api/store.h"
+#include "storage/api/store_set.h"
 
 namespace penstock::dataplane {
 
@@ -25,8 +25,8 @@ class Wakeups {
  public:
   static constexpr size_t kParkedPartitionsMax = 1'000'000;
 
-  // When everything below lsn is durable, or the ring is poisoned.
-  void when_durable(storage::Lsn lsn, ConnectionId who);
+  // When everything below at in its ring is durable, or the ring is poisoned.
+  void when_durable(storage::DurableAt at, ConnectionId who);
   // After the next poll of the store: control's ring was full, or others have their turn.
   void next_turn(ConnectionId who) { retries_.push_back(who); }
   // When the device has done something: it held back an append, and only then can that be over.
@@ -41,7 +41,7 @@ class Wakeups {
   void image_changed();
 
   // Once a turn, behind store.poll(): appends those whose wait is over.
-  void collect(const storage::Store& store, Nanos now, std::vector<ConnectionId>& woken);
+  void collect(const storage::StoreSet& store, Nanos now, std::vector<ConnectionId>& woken);
 
   // When the next parked request must be answered; a far future if none is.
   Nanos next_deadline() const;
@@ -59,11 +59,19 @@ class Wakeups {
     Link* next = nullptr;
   };
   void retry_all(std::vector<ConnectionId>& waits);
+  struct DurableWaits {
+    uint16_t ring;
+    std::deque<std::pair<storage::Lsn, ConnectionId>> by_lsn;  // rising
+    bool was_poisoned = false;
+  };
+  DurableWaits& waits_of(uint16_t ring);
+  void collect_durable(const storage::StoreSet& store, std::vector<ConnectionId>& woken);
+  void wake_all_parked(std::vector<ConnectionId>& woken) const;
   void collect_log(storage::LogId log, std::vector<ConnectionId>& woken) const;
   void add(Link& link);
   void remove(Link& link);
 
-  std::deque<std::pair<storage::Lsn, ConnectionId>> durable_waits_;  // by rising lsn
+  std::vector<DurableWaits> durable_waits_;  // a few rings
   std::vector<ConnectionId> retries_;
   std::vector<ConnectionId> device_waits_;  // in the order in which they were held back
   std::vector<ConnectionId> room_waits_;

@@ -30,14 +30,14 @@ class Lcore {
     request.allocate = [this](size_t bytes) { return std::span(memory_, bytes); };
     auto opened = storage::Store::open(std::move(request));
     CHECK(opened.has_value());
-    store_ = *std::move(opened);
+    store_.add(0, *std::move(opened), {});
     disk_.forget_writes();
   }
 
   // Turns until the client has gone.
   void serve(sim::SimStream& stream) {
     dataplane::Broker broker{
-        .store = *store_, .options = options_, .counters = counters_, .events = events_, .control_doorbell = nullptr};
+        .store = store_, .options = options_, .counters = counters_, .events = events_, .control_doorbell = nullptr};
     dataplane::Clients<sim::SimStream> clients(broker);
     publish(clients);
     clients.add(0, stream, 0);
@@ -47,15 +47,15 @@ class Lcore {
       arrive(clients, stream);
       CHECK(stream.received().size() < 2 * dataplane::Connection<sim::SimStream>::kHeldBytesMax);
       be_control(clients);
-      store_->submit();
-      clients.wake(store_->poll());
+      store_.submit();
+      clients.wake(store_.poll());
       clock_.advance(kMillisecond);
     }
     CHECK(broker.slow_bytes == 0);
     CHECK(broker.answer_bytes == 0);
     CHECK(broker.wakeups.next_deadline() == std::numeric_limits<Nanos>::max());
-    store_->drop_log(LogId{1});
-    store_->drop_log(LogId{2});
+    store_.drop_log(LogId{1});
+    store_.drop_log(LogId{2});
   }
 
  private:
@@ -64,7 +64,7 @@ class Lcore {
     topic->name = "t";
     topic->id.bytes[0] = 9;
     for (const LogId log : {LogId{1}, LogId{2}}) {
-      store_->open_log(log);
+      store_.open_log(0, log);
       topic->partitions.push_back({.log = log, .lcore = 0, .leader_epoch = LeaderEpoch{3}});
     }
     auto image = std::make_shared<dataplane::RoutingImage>();
@@ -94,7 +94,7 @@ class Lcore {
   dataplane::DataplaneOptions options_;
   SpscRing<dataplane::Event> events_{16};
   std::byte* memory_;  // for the life of the process
-  std::unique_ptr<storage::Store> store_;
+  storage::StoreSet store_;
 };
 
 }  // namespace

@@ -6,10 +6,14 @@ using dataplane::Broker;
 using dataplane::Clients;
 using storage::LogId;
 
-BrokerRig::BrokerRig(uint64_t seed, size_t event_slots)
-    : disk(clock, seed), events(event_slots), prng_(seed, 9), memory_(kRingBytes + 4096), seed_(seed) {
+BrokerRig::BrokerRig(uint64_t seed, size_t event_slots, uint16_t rings)
+    : disk(clock, seed), events(event_slots), prng_(seed, 9), seed_(seed) {
   disk.make_durable_dir("data");
-  open_store();
+  store = std::make_unique<storage::StoreSet>();
+  for (uint16_t ring = 0; ring < rings; ++ring) {
+    if (ring > 0) more_disks_.emplace_back(clock, seed + ring).make_durable_dir("data");
+    open_ring(ring, ring == 0 ? disk : more_disks_.back());
+  }
   broker = std::make_unique<Broker>(Broker{.store = *store,
                                            .options = options,
                                            .counters = counters,
@@ -24,9 +28,11 @@ BrokerRig::~BrokerRig() {
   CHECK(broker->answer_bytes == 0);
 }
 
-void BrokerRig::open_store() {
+void BrokerRig::open_ring(uint16_t ring, SimDisk& ring_disk) {
+  auto& memory = memory_.emplace_back(kRingBytes + 4096);
   storage::StoreRequest request{.folder = "data",
-                                .disk = &disk,
+                                .ring_index = ring,
+                                .disk = &ring_disk,
                                 .clock = &clock,
                                 .prng = &prng_,
                                 .counters = &storage_counters,
@@ -35,13 +41,13 @@ void BrokerRig::open_store() {
   request.options.ring_bytes = kRingBytes;
   request.options.unflushed_max_bytes = kUnflushedMax;
   request.allocate = [&](size_t bytes) {
-    const auto at = reinterpret_cast<uintptr_t>(memory_.data());
-    return std::span(memory_).subspan(align_up(at, 4096) - at, bytes);
+    const auto at = reinterpret_cast<uintptr_t>(memory.data());
+    return std::span(memory).subspan(align_up(at, 4096) - at, bytes);
   };
   auto opened = storage::Store::open(request);
   if (!opened) std::fprintf(stderr, "%s\n", opened.error().what.c_str());
   CHECK(opened.has_value());
-  store = std::move(*opened);
+  store->add(ring, std::move(*opened), {});
 }
 
 void BrokerRig::publish(int partitions) {
@@ -52,7 +58,7 @@ void BrokerRig::publish(int partitions) {
   topic->id.bytes[0] = 9;
   for (int i = 0; i < partitions; ++i) {
     const LogId log{static_cast<uint64_t>(i) + 1};
-    store->open_log(log);
+    store->open_log(store->rings()[static_cast<size_t>(i) % store->rings().size()], log);
     topic->partitions.push_back({.log = log, .lcore = 0, .leader_epoch = LeaderEpoch{3}});
   }
   image->insert(std::move(topic));
@@ -60,7 +66,7 @@ void BrokerRig::publish(int partitions) {
   internal->name = "__i";
   internal->id.bytes[0] = 8;
   internal->is_internal = true;
-  store->open_log(LogId{100});
+  store->open_log(0, LogId{100});
   internal->partitions.push_back({.log = LogId{100}, .lcore = 0, .leader_epoch = LeaderEpoch{3}});
   image->insert(std::move(internal));
   clients->publish(std::move(image));

@@ -1,5 +1,6 @@
-// One lcore's Kafka side on one thread: connections over SimStream, their handlers and a Store on a SimDisk, with the
-// caller as control. Each turn is the lcore loop's.
+// One lcore's Kafka side on one thread: connections over SimStream, their handlers and a Store on a SimDisk (or
+// several, each on its own: partition i lives in ring i modulo their number), with the caller as control. Each turn is
+// the lcore loop's.
 #pragma once
 
 #include <deque>
@@ -20,7 +21,7 @@ class BrokerRig {
   static constexpr size_t kRingBytes = 8 * kMiB;
   static constexpr int64_t kUnflushedMax = 4 * kMiB;
 
-  explicit BrokerRig(uint64_t seed, size_t event_slots = 64);
+  explicit BrokerRig(uint64_t seed, size_t event_slots = 64, uint16_t rings = 1);
   ~BrokerRig();
 
   // An image with topic "t" of so many partitions (logs 1, 2, ...) and the internal topic "__i" of one (log 100).
@@ -56,17 +57,18 @@ class BrokerRig {
   dataplane::DataplaneCounters counters;
   storage::StorageCounters storage_counters;
   SpscRing<dataplane::Event> events;
-  std::unique_ptr<storage::Store> store;
+  std::unique_ptr<storage::StoreSet> store;
   std::unique_ptr<dataplane::Broker> broker;
   std::unique_ptr<dataplane::Clients<SimStream>> clients;
 
   uint64_t count(dataplane::Metric metric) const { return counters.get(metric); }
 
  private:
-  void open_store();
+  void open_ring(uint16_t ring, SimDisk& ring_disk);
 
   Prng prng_;
-  std::vector<std::byte> memory_;
+  std::deque<std::vector<std::byte>> memory_;  // by ring
+  std::deque<SimDisk> more_disks_;
   std::deque<SimStream> streams_;  // by slot, which is the client's number; none is used twice
   uint64_t seed_;
   uint64_t revision_ = 0;

@@ -57,7 +57,8 @@ std::string BrokerSim::open() {
     auto opened = storage::Store::open(request);
     disk_.faults().power_off_in = 0;
     if (opened) {
-      store_ = std::move(*opened);
+      store_ = std::make_unique<storage::StoreSet>();
+      store_->add(0, std::move(*opened), live);
       break;
     }
     if (!disk_.is_off()) return "open refused: " + opened.error().what;
@@ -78,7 +79,7 @@ std::string BrokerSim::open() {
   topic->name = "t";
   topic->id.bytes[0] = 9;
   for (uint64_t log = 1; log <= kPartitions; ++log) {
-    store_->open_log(LogId{log});
+    store_->open_log(0, LogId{log});
     topic->partitions.push_back({.log = LogId{log}, .lcore = 0, .leader_epoch = LeaderEpoch{0}});
   }
   image->insert(std::move(topic));

@@ -82,7 +82,7 @@ class BrokerSim {
   dataplane::DataplaneCounters counters_;
   storage::StorageCounters storage_counters_;
   SpscRing<dataplane::Event> events_{64};
-  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<storage::StoreSet> store_;
   std::unique_ptr<dataplane::Broker> broker_;
   std::deque<SimStream> streams_;
   std::unique_ptr<dataplane::Clients<SimStream>> clients_;

@@ -1,0 +1,139 @@
+#include "control/data_folders.h"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <map>
+
+#include "control/controller/keys.h"
+#include "control/controller/topic_config.h"
+#include "control/controller/uuid_text.h"
+
+namespace penstock::control {
+namespace {
+
+using Failure = std::unexpected<std::string>;
+
+constexpr std::string_view kMetadata = "metadata.sqlite";
+constexpr std::string_view kFolderFile = "folder";
+
+// N of "ring-N". What stands beside a ring has a longer name.
+std::optional<uint16_t> ring_of(std::string_view name) {
+  constexpr std::string_view kPrefix = "ring-";
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  name.remove_prefix(kPrefix.size());
+  uint16_t ring = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), ring);
+  if (error != std::errc{} || end != name.data() + name.size() || (name.size() > 1 && name.front() == '0'))
+    return std::nullopt;
+  return ring;
+}
+
+}  // namespace
+
+std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::string& setting) {
+  std::vector<std::string> paths;
+  for (const std::string_view path : list_elements(setting)) {
+    if (path.empty()) return Failure("log.dirs: '" + setting + "' has an empty name");
+    paths.emplace_back(path);
+  }
+  if (paths.empty()) return Failure("log.dirs: a data folder is needed");
+  std::map<std::filesystem::path, std::string> seen;
+  for (const std::string& path : paths) {
+    std::error_code error;  // a folder that is not there yet is as it is written
+    const auto [same, fresh] = seen.emplace(std::filesystem::weakly_canonical(path, error), path);
+    if (!fresh) return Failure("log.dirs: " + same->second + " and " + path + " are the same folder");
+  }
+  return paths;
+}
+
+std::expected<DataFolders, std::string> DataFolders::open(storage::Disk& disk, Prng& prng,
+                                                          std::vector<std::string> paths) {
+  DataFolders folders(disk, prng, std::move(paths));
+  for (const std::string& path : folders.paths_) {
+    if (!folders.holds(path, kMetadata)) continue;
+    if (path == folders.paths_.front()) break;
+    return Failure(path + " holds this broker's metadata: name it first in log.dirs");
+  }
+  if (auto done = folders.open_one(0); !done) return Failure(done.error());
+  return folders;
+}
+
+bool DataFolders::holds(const std::string& path, std::string_view name) const {
+  const auto names = disk_.list(path);
+  return names && std::ranges::find(*names, name) != names->end();
+}
+
+std::expected<void, std::string> DataFolders::open_one(size_t folder) {
+  auto opened = storage::open_folder(disk_, prng_, paths_[folder]);
+  if (!opened) return Failure(opened.error().what);
+  for (const auto& other : folders_) {
+    if (other && other->id == opened->id)
+      return Failure(other->path + " and " + opened->path +
+                     " have the same id: one is a copy of the other. Name only one of them in log.dirs");
+  }
+  folders_[folder] = *std::move(opened);
+  return {};
+}
+
+std::expected<void, std::string> DataFolders::open_others(MetadataStore& metadata) {
+  const auto remembered = read_prefix(metadata, keys::kFolders);
+  if (!remembered) return Failure("the metadata store failed: " + std::string(to_string(remembered.error().code)));
+  for (size_t i = 1; i < count(); ++i) {
+    if (!holds(paths_[i], kFolderFile)) continue;
+    if (auto done = open_one(i); !done) return done;
+  }
+  if (auto done = refuse_if_missing(remembered->entries); !done) return done;
+  for (size_t i = 1; i < count(); ++i) {
+    if (folders_[i]) continue;
+    if (auto done = open_one(i); !done) return done;
+  }
+  Transaction names;
+  for (const auto& folder : folders_) {
+    const std::string key = keys::folder(folder->id);
+    const auto known = std::ranges::find(remembered->entries, key, &Entry::key);
+    if (known == remembered->entries.end() || known->value != folder->path)
+      names.writes.push_back({.key = key, .value = folder->path});
+  }
+  if (names.writes.empty()) return {};
+  const auto done = metadata.commit(names);
+  if (!done) return Failure("the metadata store failed: " + std::string(to_string(done.error().code)));
+  return {};
+}
+
+std::expected<void, std::string> DataFolders::refuse_if_missing(const std::vector<Entry>& remembered) const {
+  for (const Entry& entry : remembered) {
+    const std::string id = entry.key.substr(keys::kFolders.size());
+    const auto is_it = [&](const auto& folder) { return folder && to_text(folder->id) == id; };
+    if (std::ranges::any_of(folders_, is_it)) continue;
+    return Failure("the data folder " + entry.value + " (id " + id +
+                   ") is missing: mount its drive and name it in log.dirs, or restore it from a copy");
+  }
+  return {};
+}
+
+std::expected<std::vector<RingPlace>, std::string> DataFolders::rings(size_t lcores) const {
+  std::map<uint16_t, RingPlace> rings;
+  for (size_t folder = 0; folder < count(); ++folder) {
+    const auto names = disk_.list(paths_[folder]);
+    if (!names) return Failure("cannot read " + paths_[folder] + ": " + std::string(to_string(names.error().code)));
+    for (const std::string& name : *names) {
+      const auto ring = ring_of(name);
+      if (!ring) continue;
+      const auto [other, fresh] = rings.emplace(*ring, RingPlace{.ring = *ring, .folder = folder, .is_there = true});
+      if (!fresh)
+        return Failure(name + " is in " + paths_[other->second.folder] + " and in " + paths_[folder] +
+                       ": they are not folders of one broker, or one was copied. Name only those that belong together "
+                       "in log.dirs");
+    }
+  }
+  for (size_t k = 0; k < std::max(lcores, count()); ++k) {
+    const auto ring = static_cast<uint16_t>(k);
+    rings.emplace(ring, RingPlace{.ring = ring, .folder = k % count(), .is_there = false});
+  }
+  std::vector<RingPlace> places;
+  for (const auto& [ring, place] : rings) places.push_back(place);
+  return places;
+}
+
+}  // namespace penstock::control

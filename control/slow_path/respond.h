@@ -1,0 +1,27 @@
+// A response message as the bytes of its frame, header included, without the length.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "base/log.h"
+#include "protocol/codec.h"
+#include "protocol/header.h"
+
+namespace penstock::control {
+
+// Empty if it cannot be encoded.
+template <class Response>
+std::vector<std::byte> respond(const protocol::Api& api, int16_t version, CorrelationId correlation,
+                               const Response& response) {
+  std::vector<std::byte> out;
+  protocol::encode_response_header(api, version, correlation, out);
+  if (const auto done = protocol::encode(response, version, out); !done) {
+    LOG_ERROR("an answer to %.*s version %d cannot be encoded: %s", static_cast<int>(api.name.size()), api.name.data(),
+              version, to_string(done.error().code).data());
+    return {};
+  }
+  return out;
+}
+
+}  // namespace penstock::control
