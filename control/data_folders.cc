@@ -50,10 +50,12 @@ std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::s
 std::expected<DataFolders, std::string> DataFolders::open(storage::Disk& disk, Prng& prng,
                                                           std::vector<std::string> paths) {
   DataFolders folders(disk, prng, std::move(paths));
+  const bool first_has_it = folders.holds(folders.paths_.front(), kMetadata);
   for (const std::string& path : folders.paths_) {
-    if (!folders.holds(path, kMetadata)) continue;
-    if (path == folders.paths_.front()) break;
-    return Failure(path + " holds this broker's metadata: name it first in log.dirs");
+    if (path == folders.paths_.front() || !folders.holds(path, kMetadata)) continue;
+    return Failure(first_has_it ? folders.paths_.front() + " and " + path +
+                                      " both hold metadata: they are of two brokers. Name only one of them in log.dirs"
+                                : path + " holds this broker's metadata: name it first in log.dirs");
   }
   if (auto done = folders.open_one(0); !done) return Failure(done.error());
   return folders;
@@ -88,6 +90,12 @@ std::expected<void, std::string> DataFolders::open_others(MetadataStore& metadat
     if (folders_[i]) continue;
     if (auto done = open_one(i); !done) return done;
   }
+  return {};
+}
+
+std::expected<void, std::string> DataFolders::remember(MetadataStore& metadata) const {
+  const auto remembered = read_prefix(metadata, keys::kFolders);
+  if (!remembered) return Failure("the metadata store failed: " + std::string(to_string(remembered.error().code)));
   Transaction names;
   for (const auto& folder : folders_) {
     const std::string key = keys::folder(folder->id);

@@ -29,12 +29,14 @@ class DataFolders {
   // Makes or opens the first folder, and locks it. disk outlives this, and with it the locks. Failures of all functions
   // are one line that says what to do.
   static std::expected<DataFolders, std::string> open(storage::Disk& disk, Prng& prng, std::vector<std::string> paths);
-  // Makes or opens the others. Refused, before any is made, if one that the metadata remembers is missing; new ones are
-  // remembered.
+  // Makes or opens the others. Refused, before any is made, if one that the metadata remembers is missing.
   std::expected<void, std::string> open_others(MetadataStore& metadata);
   // Each ring that is in a folder, and those that are to be made, so that each lcore and each folder has one: ring k in
   // folder k modulo their number. By ring.
   std::expected<std::vector<RingPlace>, std::string> rings(size_t lcores) const;
+
+  // Where they are and which, for the next start. Once nothing speaks against them.
+  std::expected<void, std::string> remember(MetadataStore& metadata) const;
 
   const std::string& path(size_t folder) const { return paths_[folder]; }
   size_t count() const { return paths_.size(); }

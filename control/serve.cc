@@ -218,7 +218,7 @@ Step Broker::find_rings() {
     const auto ring_bytes = static_cast<uint64_t>(settings_.storage.ring_bytes);
     if (auto done = check_space(folders_->path(folder), new_rings, ring_bytes); !done) return done;
   }
-  return {};
+  return folders_->remember(*metadata_);
 }
 
 Step Broker::load_controller() {

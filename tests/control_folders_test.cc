@@ -19,6 +19,7 @@ class FoldersTest : public testing::Test {
     if (auto done = folders->open_others(metadata); !done) return done.error();
     const auto rings = folders->rings(lcores);
     if (!rings) return rings.error();
+    if (auto done = folders->remember(metadata); !done) return done.error();
     places.clear();
     for (const RingPlace& place : *rings) {
       places.push_back(std::to_string(place.ring) + (place.is_there ? " in " : " new in ") +
@@ -97,6 +98,8 @@ TEST_F(FoldersTest, the_folder_with_the_metadata_comes_first) {
 
 TEST_F(FoldersTest, copies_and_strangers_are_refused) {
   ASSERT_EQ(start({"a"}), "");
+  put("theirs/metadata.sqlite");
+  EXPECT_NE(start({"a", "theirs"}).find("two brokers"), std::string::npos);
   put("stranger/ring-7");
   EXPECT_NE(start({"a", "stranger"}).find("stranger"), std::string::npos) << "a ring without a folder file";
   ASSERT_EQ(start({"a", "b"}), "");

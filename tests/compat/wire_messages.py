@@ -230,6 +230,23 @@ response 20 DeleteTopics flexible=4
     error int16
     error_message ?string 5+
 
+request 21 DeleteRecords flexible=2
+  topics []
+    name string
+    partitions []
+      index int32
+      offset int64
+  timeout_ms int32 =30000
+
+response 21 DeleteRecords flexible=2
+  throttle_ms int32
+  topics []
+    name string
+    partitions []
+      index int32
+      low_watermark int64
+      error int16
+
 request 22 InitProducerId flexible=2
   transactional_id ?string
   transaction_timeout_ms int32 =60000
