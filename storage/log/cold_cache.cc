@@ -129,8 +129,6 @@ Result<void> ColdCache::try_begin(Block& block, PartitionLog& log, const Segment
     const bool still = log.open->staged == log.open->written;
     const uint64_t known = still ? log.open->written : align_down(log.open->written, SegmentIndex::kIntervalBytes);
     end = std::min(end, known);
-    // Should that write fail, the index is cut back to what has completed, never further.
-    if (!still) block.tail = {.bytes = known, .crc = 0};
     if (end <= start) return fail(Errc::kWouldBlock);
   }
   const FileHandle file = TRY(files_.acquire(log.id, segment.base, SegmentFiles::Want::kRead));
