@@ -110,14 +110,15 @@ std::expected<void, std::string> DataFolders::remember(MetadataStore& metadata) 
 }
 
 std::expected<void, std::string> DataFolders::refuse_if_missing(const std::vector<Entry>& remembered) const {
+  std::string missing;
   for (const Entry& entry : remembered) {
     const std::string id = entry.key.substr(keys::kFolders.size());
     const auto is_it = [&](const auto& folder) { return folder && to_text(folder->id) == id; };
     if (std::ranges::any_of(folders_, is_it)) continue;
-    return Failure("the data folder " + entry.value + " (id " + id +
-                   ") is missing: mount its drive and name it in log.dirs, or restore it from a copy");
+    missing += (missing.empty() ? "data folder " : ", data folder ") + entry.value + " (id " + id + ")";
   }
-  return {};
+  if (missing.empty()) return {};
+  return Failure(missing + " is missing: mount its drive and name it in log.dirs, or restore it from a copy");
 }
 
 std::expected<std::vector<RingPlace>, std::string> DataFolders::rings(size_t lcores) const {

@@ -107,7 +107,7 @@ class Broker {
   std::span<const RingCounters> shown_rings() const {
     return rings_known_.load(std::memory_order_acquire) ? ring_counters_ : std::span<const RingCounters>();
   }
-  Step open_ring(const RingPlace& place, storage::DurableMethod method);
+  Step open_ring(size_t i);
 
   const Settings settings_;
   const std::optional<uint64_t> accept_loss_at_;
@@ -124,10 +124,11 @@ class Broker {
   std::vector<int> cpus_;
   std::unique_ptr<HttpServer> http_;
   RingMemoryPool memory_;
-  storage::DiskPtr folder_disk_;  // holds the folders' locks
   std::optional<DataFolders> folders_;
   std::vector<RingPlace> rings_;
-  std::vector<storage::DiskPtr> ring_disks_;  // one a ring: what one drive takes its time for holds up no other
+  // One a ring: what one drive takes its time for holds up no other. The first one is there before the rings, for what
+  // is to do with the folders, and holds their locks.
+  std::vector<storage::DiskPtr> disks_;
   std::unique_ptr<SqliteStore> metadata_;
   std::unique_ptr<Controller> controller_;
   std::unique_ptr<storage::StoreSet> store_;  // until the lcore has it
@@ -189,10 +190,10 @@ Step Broker::start_http() {
 Step Broker::open_folders() {
   auto disk = storage::open_uring_disk();
   if (!disk) return Failure(disk.error().what);
-  folder_disk_ = *std::move(disk);
+  disks_.push_back(*std::move(disk));
   auto paths = parse_log_dirs(settings_.broker.log_dirs);
   if (!paths) return Failure(paths.error());
-  auto folders = DataFolders::open(*folder_disk_, prng_, *std::move(paths));
+  auto folders = DataFolders::open(*disks_.front(), prng_, *std::move(paths));
   if (!folders) return Failure(folders.error());
   folders_.emplace(*std::move(folders));
   return {};
@@ -239,43 +240,47 @@ std::expected<storage::DurableMethod, std::string> Broker::durable_method(const 
   if (durability == "dsync") return storage::DurableMethod::kDsync;
   if (durability == "flush") return storage::DurableMethod::kLinkedFlush;
   const bool spin = settings_.dataplane.idle_strategy == "spin";
-  const auto measured = storage::measure_durable_method(*folder_disk_, clock_, folder, spin);
+  const auto measured = storage::measure_durable_method(*disks_.front(), clock_, folder, spin);
   if (measured) return *measured;
   return Failure(cannot_write_durably(folder, measured.error()));
 }
 
 Step Broker::open_storage() {
   std::map<size_t, storage::DurableMethod> methods;  // by folder
-  store_ = std::make_unique<storage::StoreSet>();
   for (const RingPlace& place : rings_) {
-    if (!methods.contains(place.folder)) {
-      const auto method = durable_method(folders_->path(place.folder));
-      if (!method) return Failure(method.error());
-      methods[place.folder] = *method;
+    if (methods.contains(place.folder)) continue;
+    const auto method = durable_method(folders_->path(place.folder));
+    if (!method) return Failure(method.error());
+    methods[place.folder] = *method;
+  }
+  store_ = std::make_unique<storage::StoreSet>();
+  for (size_t i = 0; i < rings_.size(); ++i) {
+    if (i == disks_.size()) {
+      auto disk = storage::open_uring_disk();
+      if (!disk) return Failure(disk.error().what);
+      disks_.push_back(*std::move(disk));
     }
-    if (auto done = open_ring(place, methods[place.folder]); !done) return done;
+    disks_[i]->set_durable_method(methods[rings_[i].folder]);
+    if (auto done = open_ring(i); !done) return done;
   }
   return {};
 }
 
-Step Broker::open_ring(const RingPlace& place, storage::DurableMethod method) {
-  auto disk = storage::open_uring_disk();
-  if (!disk) return Failure(disk.error().what);
-  (*disk)->set_durable_method(method);
+Step Broker::open_ring(size_t i) {
+  const RingPlace& place = rings_[i];
   const auto logs = controller_->logs_of(place.ring);
   auto store = storage::Store::open({.folder = folders_->path(place.folder),
                                      .ring_index = place.ring,
                                      .options = settings_.storage,
-                                     .disk = disk->get(),
+                                     .disk = disks_[i].get(),
                                      .clock = &clock_,
                                      .prng = &prng_,
-                                     .counters = &ring_counters_[ring_disks_.size()].storage,
+                                     .counters = &ring_counters_[i].storage,
                                      .live_logs = logs,
                                      .next_log_id = controller_->next_log_id(),
                                      .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
                                      .accept_loss_at = accept_loss_at_});
   if (!store) return Failure(store.error().what);
-  ring_disks_.push_back(*std::move(disk));
   store_->add(place.ring, *std::move(store), logs);
   return {};
 }
@@ -289,7 +294,7 @@ Step Broker::make_lcore() {
                                   .clock = &clock_,
                                   .counters = &lcore_counters_[0],
                                   .control_doorbell = &doorbell_};
-  for (const storage::DiskPtr& disk : ring_disks_) request.disks.push_back(disk.get());
+  for (const storage::DiskPtr& disk : disks_) request.disks.push_back(disk.get());
   for (const Listener& listener : listeners_) {
     auto address = resolve(listener);
     if (!address) return Failure(address.error());

@@ -97,7 +97,7 @@ def test_a_missing_folder_is_refused_by_name(run):
     broker.start(*more(*folders[1:]))
     fill(broker)
     broker.stop()
-    one_line(broker.fails_to_start(), folders[1], 'missing', 'log.dirs')
+    one_line(broker.fails_to_start(), folders[1], folders[2], 'missing', 'log.dirs')
     away = broker.folder / 'away'
     folders[2].rename(away)
     folders[2].mkdir()  # the mount point of a drive that is not mounted
