@@ -208,6 +208,24 @@ TEST(Lcore, IdleClientsAreReapedWaitingOnesAreNot) {
   EXPECT_EQ(broker.count(Metric::connections_open), 1u);
 }
 
+TEST(Lcore, ATrimIsAnsweredAlsoByAnLcoreThatSleeps) {
+  std::atomic<uint64_t> unknown = 0;
+  std::atomic<uint64_t> out_of_range = 0;
+  LcoreSetup setup;
+  setup.on_event = [&](const dataplane::Event& event) {
+    const auto* over = std::get_if<dataplane::LogTrimmed>(&event);
+    if (over == nullptr) return;
+    if (over->status == storage::TrimStatus::kUnknownLog) unknown = over->token;
+    if (over->status == storage::TrimStatus::kOffsetOutOfRange) out_of_range = over->token;
+  };
+  LcoreFixture broker(setup);
+  broker.await(Metric::loop_sleeps, 1);
+  broker.tell(dataplane::TrimLog{.log = storage::LogId{99}, .to = Offset{0}, .token = 5});
+  broker.tell(dataplane::TrimLog{.log = storage::LogId{1}, .to = Offset{1}, .token = 6});
+  while (unknown != 5 || out_of_range != 6) std::this_thread::yield();
+  EXPECT_TRUE(broker.stop());
+}
+
 TEST(Lcore, ManyImagesAndAStopWithoutClients) {
   LcoreFixture broker;
   for (int i = 1; i <= 300; ++i) broker.publish(i % 7 + 1);

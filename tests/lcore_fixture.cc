@@ -101,6 +101,7 @@ void LcoreFixture::be_control() {
       }
       tell(dataplane::Answer{slow->connection, std::move(answer)});
     }
+    setup_.on_event(*event);
     if (std::holds_alternative<dataplane::Stopped>(*event)) stopped_ = true;
   }
 }

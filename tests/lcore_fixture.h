@@ -24,6 +24,8 @@ struct LcoreSetup {
   bool publish = true;  // an image with topic "t"; log ids 1, 2, ...
   // Control's answer to a slow request: a whole response; empty closes. The default answers with the header alone.
   std::function<Bytes(const dataplane::SlowRequest&)> answer;
+  // What else the lcore tells control; called by the thread that is control.
+  std::function<void(const dataplane::Event&)> on_event = [](const dataplane::Event&) {};
 };
 
 class LcoreFixture {
