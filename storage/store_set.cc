@@ -130,6 +130,10 @@ bool StoreSet::stopped() const {
   return std::ranges::all_of(stores_, [](const auto& store) { return store->stopped() || store->poisoned(); });
 }
 
+bool StoreSet::any_poisoned() const {
+  return std::ranges::any_of(stores_, [](const auto& store) { return store->poisoned(); });
+}
+
 bool StoreSet::is_durable(const DurableMark& mark) const {
   bool all = true;
   mark.for_each([&](const DurableAt& at) { all = all && is_durable(at); });

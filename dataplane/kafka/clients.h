@@ -58,7 +58,7 @@ class Clients {
   size_t wake(size_t completed) {
     woken_.clear();
     ++wake_;
-    if (completed > 0 || broker_.store.poisoned()) broker_.wakeups.device_moved();
+    if (completed > 0 || broker_.store.any_poisoned()) broker_.wakeups.device_moved();
     if (broker_.answer_bytes < Broker::kAnswerBytesMax) broker_.wakeups.room_made();
     broker_.wakeups.collect(broker_.store, broker_.now, woken_);
     for (const ConnectionId id : woken_) {

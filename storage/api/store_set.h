@@ -98,6 +98,7 @@ class StoreSet {
   // Something of it is not durable and never will be: its ring is poisoned.
   bool is_lost(const DurableMark& mark) const;
   Lsn durable(uint16_t ring) const { return store_of(ring).durable(); }
+  bool any_poisoned() const;
   bool poisoned(uint16_t ring) const { return store_of(ring).poisoned(); }
   bool poisoned(LogId log) const;  // its ring is; false for a log that is not here
   StoreHealth health(uint16_t ring) const { return store_of(ring).health(); }
