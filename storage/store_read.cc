@@ -145,8 +145,10 @@ std::vector<std::byte> Store::Impl::bytes_of(const BatchRef& ref) const {
 
 TimeFound Store::Impl::find_time(PartitionLog& log, int64_t t) {
   log.evict(shard.ring->memory_floor());
-  for (const Segment& segment : log.segments) {
-    if (segment.max_timestamp < t || segment.base >= log.memory_start()) continue;
+  for (size_t i = 0; i < log.segments.size(); ++i) {
+    const Segment& segment = log.segments[i];
+    const bool below = i + 1 < log.segments.size() && log.segments[i + 1].base <= log.log_start_offset;
+    if (below || segment.max_timestamp < t || segment.base >= log.memory_start()) continue;
     const auto found = reader.find_by_time(log, segment, t);
     if (found) return {ReadStatus::kReady, *found};
     if (found.error().code != Errc::kNotFound) return {status_of(found.error().code), std::nullopt};

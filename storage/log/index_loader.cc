@@ -9,6 +9,7 @@ namespace penstock::storage {
 namespace {
 
 constexpr size_t kTasksMax = 4;
+constexpr size_t kHeldMin = 4;  // whatever its bound: a search may need more than one before it comes further
 constexpr size_t kPieceBytes = 256 * kKiB;
 constexpr uint64_t kSidecarBytesMax = 64 * kMiB;  // of a segment of 2 GiB, with a hundred thousand producers: less
 
@@ -85,7 +86,7 @@ void IndexLoader::insert(Key key, SegmentIndex index) {
   forget(key.first, key.second);
   bytes_ += index.memory_bytes();
   by_key_[key] = held_.insert(held_.end(), Held{key, std::move(index)});
-  while (bytes_ > bytes_max_ && held_.size() > 1) {
+  while (bytes_ > bytes_max_ && held_.size() > kHeldMin) {
     const Key oldest = held_.front().key;
     forget(oldest.first, oldest.second);
   }
