@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""How long a start takes: from exec to the first record that is acknowledged as durable, after SIGTERM and after kill -9,
-with so many bytes stored, for topics of few and of many partitions. Reports, and asserts nothing.
+"""How long a start takes: from exec to the first record that is acknowledged as durable, after SIGTERM and after
+kill -9, with so many bytes stored, for topics of few and of many partitions. Reports, and asserts nothing.
 
     scripts/measure/start.py [--build build/release] [--gigabytes 10] [--partitions 4,10000] [--repeats 3] [--json FILE]
 

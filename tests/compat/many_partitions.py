@@ -29,9 +29,9 @@ def memory(broker):
 
 def produce(broker, *more):
     result = broker.folder / 'produced.json'
-    processes.run([broker.program, 'bench', 'produce', '--bootstrap', broker.bootstrap, '--topic', TOPIC, '--partitions',
-                   PARTITIONS, '--count', RECORDS, '--record-bytes', 1000, '--batch-records', 1, '--connections', 4,
-                   '--timeout', '120s', '--json', result, '--quiet', *more], timeout=PATIENCE_S)
+    processes.run([broker.program, 'bench', 'produce', '--bootstrap', broker.bootstrap, '--topic', TOPIC,
+                   '--partitions', PARTITIONS, '--count', RECORDS, '--record-bytes', 1000, '--batch-records', 1,
+                   '--connections', 4, '--timeout', '120s', '--json', result, '--quiet', *more], timeout=PATIENCE_S)
     return json.loads(result.read_text())['result']
 
 
@@ -51,8 +51,8 @@ def read_from_the_beginning(connection, expected):
         offsets = {index: 0 for index in indexes[at:at + FETCH_PARTITIONS]}
         while wanted := [index for index, offset in offsets.items() if offset < expected[index]]:
             partitions = [{'index': index, 'offset': offsets[index], 'max_bytes': 1 << 20} for index in wanted]
-            answer = connection.call('Fetch', 11, {'max_wait_ms': 1000, 'min_bytes': 1, 'max_bytes': 8 << 20, 'topics': [
-                {'name': TOPIC, 'partitions': partitions}]})
+            answer = connection.call('Fetch', 11, {'max_wait_ms': 1000, 'min_bytes': 1, 'max_bytes': 8 << 20,
+                                                   'topics': [{'name': TOPIC, 'partitions': partitions}]})
             for one in answer['topics'][0]['partitions']:
                 check.equal(one['error'], 0, f'reading partition {one["index"]}')
                 for batch in batches.split(one['records'] or b''):
@@ -74,9 +74,9 @@ def test_few_descriptors(run):
         metrics = broker.metrics()
         for name in ('destage_failures_total', 'produce_refused_total', 'segments_damaged_total', 'ring_poisoned'):
             check.equal(metrics[name], 0, name)
-        said.append(f'{sum(expected.values())} records {" ".join(more)}, p99 {produced["latency_us"]["p99"] / 1000:.1f} ms, {read} read of '
-                    f'{len(range(0, PARTITIONS, READ_STEP))} partitions, {memory(broker) / 1e6:.0f} MB, '
-                    f'{broker.open_files()} descriptors')
+        said.append(f'{sum(expected.values())} records {" ".join(more)}, p99 {produced["latency_us"]["p99"] / 1000:.1f} '
+                    f'ms, {read} read of {len(range(0, PARTITIONS, READ_STEP))} partitions, '
+                    f'{memory(broker) / 1e6:.0f} MB, {broker.open_files()} descriptors')
         check.expect(broker.open_files() < DESCRIPTORS, 'descriptors')
         check.within(memory(broker), 0, MEMORY_MAX, 'bytes of memory beyond the ring')
     lines = [line for line in broker.log.read_text().splitlines() if re.search(r' (error|warning) ', line)]

@@ -1,5 +1,5 @@
-"""Segments as Kafka would read them: a .log is record batches of magic 2, one behind the other, offsets dense, each with
-its CRC-32C. Nothing of the broker is used here."""
+"""Segments as Kafka would read them: a .log is record batches of magic 2, one behind the other, offsets dense, each
+with its CRC-32C. Nothing of the broker is used here."""
 import os
 import re
 
@@ -10,8 +10,8 @@ BLOCK = 4096
 
 
 class Walk:
-    """crc_bytes: of so many the CRCs are computed (Python takes long), of segments in random order; of the others only
-    the headers are read."""
+    """crc_bytes: of batches of so many bytes the CRCs are computed (Python takes long), segments in random order; of the
+    others only the headers are read."""
 
     def __init__(self, random, crc_bytes):
         self.random, self.crc_bytes = random, crc_bytes
@@ -38,13 +38,12 @@ class Walk:
     def segment(self, path, stopped, last):
         """Returns the offset that follows its last batch."""
         data, at, offset = path.read_bytes(), 0, base_of(path)
-        with_crc = self.checked < self.crc_bytes
         while at + batches.RECORDS_AT <= len(data) and any(data[at:at + batches.RECORDS_AT]):
             batch = batches.Batch(*batches.HEADER.unpack_from(data, at), b'')
             end = at + batches.LOG_OVERHEAD + batch.length
             whole = batch.length > 0 and end <= len(data)
             right = whole and batch.magic == 2 and batch.base_offset == offset
-            if right and with_crc:
+            if right and self.checked < self.crc_bytes:
                 right = batches.crc32c(data[at + batches.CRC_FROM:end]) == batch.crc
                 self.checked += end - at
             if last and not stopped and not right:
@@ -52,7 +51,8 @@ class Walk:
             check.expect(right, f'{path} at {at}: {batch}, wanted offset {offset}, the file has {len(data)} bytes')
             at, offset, self.batches = end, batches.last_offset(batch) + 1, self.batches + 1
         rest = data[at:]
-        check.expect(last and not stopped or (not any(rest) and len(rest) < BLOCK), f'{path}: {len(rest)} bytes at {at}')
+        check.expect((last and not stopped) or (not any(rest) and len(rest) < BLOCK),
+                     f'{path}: {len(rest)} bytes behind the last batch, at {at}')
         check.expect(not stopped or not rest, f'{path} is {len(rest)} bytes too long after a stop')
         self.segments, self.bytes = self.segments + 1, self.bytes + at
         return offset

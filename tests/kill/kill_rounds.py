@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """kill -9 at random moments under idempotent load from librdkafka: the producer lives on, the broker is killed and
 started again, also while it recovers; what was acknowledged is there after each round, and at the end every record
-stands once, in order, at the offset and with the hash that the producer's own log says. Once with a ring
-that is not filled, and once with a small one and small segments, so that each kill meets rolls, destage and checkpoints,
-while a consumer reads from the beginning all the time. ctest compat.kill.
+stands once, in order, at the offset and with the hash that the producer's own log says. Once with a ring that is not
+filled, and once with a small one and small segments, so that each kill meets rolls, destage and checkpoints, while a
+consumer reads from the beginning all the time. ctest compat.kill.
 
 PENSTOCK_KILL_ROUNDS: how many (5). PENSTOCK_SEED: repeats the moments of a run."""
 import os
