@@ -88,6 +88,21 @@ TEST_F(StoreFaults, OnAFullDriveTheDurableMethodIsADefault) {
   EXPECT_FALSE(rig.disk.exists("data/scratch"));
 }
 
+TEST_F(StoreFaults, WhatAStartFindsInTheRingIsOwedToTheDriveUntilItIsWritten) {
+  StoreRig rig(1);
+  ASSERT_EQ(rig.open(), "");
+  work(rig, 100);
+  rig.settle();
+  const uint64_t owed = rig.counters.get(Metric::bytes_to_destage);
+  ASSERT_GT(owed, 0u);
+  rig.crash();
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_GE(rig.counters.get(Metric::bytes_to_destage), owed);
+  ASSERT_TRUE(rig.append());
+  rig.stop();
+  EXPECT_EQ(rig.counters.get(Metric::bytes_to_destage), 0u);
+}
+
 TEST_F(StoreFaults, AFlippedBitIsRefusedByNameOrDidNotMatter) {
   uint64_t refused = 0;
   for (uint64_t seed = 1; seed <= seeds(); ++seed) {

@@ -74,9 +74,10 @@ def test_few_descriptors(run):
         metrics = broker.metrics()
         for name in ('destage_failures_total', 'produce_refused_total', 'segments_damaged_total', 'ring_poisoned'):
             check.equal(metrics[name], 0, name)
-        said.append(f'{sum(expected.values())} records {" ".join(more)}, p99 {produced["latency_us"]["p99"] / 1000:.1f} '
-                    f'ms, {read} read of {len(range(0, PARTITIONS, READ_STEP))} partitions, '
-                    f'{memory(broker) / 1e6:.0f} MB, {broker.open_files()} descriptors')
+        p99 = produced['latency_us']['p99'] / 1000
+        said.append(f'{sum(expected.values())} records {" ".join(more)}, p99 {p99:.1f} ms, {read} read of '
+                    f'{len(range(0, PARTITIONS, READ_STEP))} partitions, {memory(broker) / 1e6:.0f} MB, '
+                    f'{broker.open_files()} descriptors')
         check.expect(broker.open_files() < DESCRIPTORS, 'descriptors')
         check.within(memory(broker), 0, MEMORY_MAX, 'bytes of memory beyond the ring')
     lines = [line for line in broker.log.read_text().splitlines() if re.search(r' (error|warning) ', line)]
