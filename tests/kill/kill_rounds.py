@@ -24,6 +24,7 @@ PARTITIONS = 6
 ROUND_S = (0.2, 2.0)  # of load before a kill
 RECOVERY_S = (0.0, 0.4)  # after a start that is killed before it is ready
 LOAD_TIMEOUT_S = 300
+VERIFY_TIMEOUT_S = 1200  # a hundred rounds are some GB
 WALK_EVERY = 10  # rounds
 CRC_BYTES = 8 * MIB  # whose CRCs are computed in one walk
 
@@ -104,13 +105,13 @@ class Rounds:
         """Everything is acknowledged and reads back, also after a stop."""
         self.load.terminate()
         check.equal(processes.wait(self.load, LOAD_TIMEOUT_S), 0, f'the producer: {said(self.others[0][1])}')
-        records = int(processes.run(self.arguments('verify', self.log)))
+        records = int(processes.run(self.arguments('verify', self.log), timeout=VERIFY_TIMEOUT_S))
         check.equal(records, sum(self.acknowledged()), 'records')
         check.expect(records >= 100 * self.count, f'only {records} records: no load')
         self.broker.stop()
         walk = segments.Walk(self.random, CRC_BYTES).folder(self.broker.data, stopped=True)
         self.broker.start(listen=f'127.0.0.1:{self.port}')
-        check.equal(int(processes.run(self.arguments('verify', self.log))), records, 'records after SIGTERM')
+        check.equal(int(processes.run(self.arguments('verify', self.log), timeout=VERIFY_TIMEOUT_S)), records, 'records after SIGTERM')
         return (f'{self.count} kills and {self.broken} during recovery, {records} records, '
                 f'{time.monotonic() - self.started:.0f} s; {walk}')
 
