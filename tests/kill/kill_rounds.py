@@ -101,17 +101,20 @@ class Rounds:
         for process, errors in self.others:
             check.equal(process.poll(), None, said(errors))
 
+    def verify(self):
+        return int(processes.run(self.arguments('verify', self.log), timeout=VERIFY_TIMEOUT_S))
+
     def finish(self):
         """Everything is acknowledged and reads back, also after a stop."""
         self.load.terminate()
         check.equal(processes.wait(self.load, LOAD_TIMEOUT_S), 0, f'the producer: {said(self.others[0][1])}')
-        records = int(processes.run(self.arguments('verify', self.log), timeout=VERIFY_TIMEOUT_S))
+        records = self.verify()
         check.equal(records, sum(self.acknowledged()), 'records')
         check.expect(records >= 100 * self.count, f'only {records} records: no load')
         self.broker.stop()
         walk = segments.Walk(self.random, CRC_BYTES).folder(self.broker.data, stopped=True)
         self.broker.start(listen=f'127.0.0.1:{self.port}')
-        check.equal(int(processes.run(self.arguments('verify', self.log), timeout=VERIFY_TIMEOUT_S)), records, 'records after SIGTERM')
+        check.equal(self.verify(), records, 'records after SIGTERM')
         return (f'{self.count} kills and {self.broken} during recovery, {records} records, '
                 f'{time.monotonic() - self.started:.0f} s; {walk}')
 
