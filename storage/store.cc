@@ -241,8 +241,16 @@ StoreHealth Store::health() const {
                      .disk_full = s.space.full(),
                      .buffers_held = s.destager.jobs_busy() + s.cold.blocks_busy(),
                      .files_held = s.files.held_count()};
-  for (const auto& [id, log] : s.shard.logs)
-    health.damaged_logs += std::ranges::any_of(log->segments, &Segment::damaged) ? 1 : 0;
+  // Asked every turn: the logs are looked at when something may have changed.
+  const StorageCounters& counters = s.shard.counters;
+  const uint64_t news = counters.get(Metric::segments_damaged) + counters.get(Metric::segments_deleted);
+  if (news > 0 && (news != s.damage_seen || s.shard.logs.size() != s.logs_seen)) {
+    s.damage_seen = news;
+    s.logs_seen = s.shard.logs.size();
+    s.damaged_logs = static_cast<uint64_t>(std::ranges::count_if(
+        s.shard.logs, [](const auto& log) { return std::ranges::any_of(log.second->segments, &Segment::damaged); }));
+  }
+  health.damaged_logs = s.damaged_logs;
   return health;
 }
 

@@ -115,6 +115,9 @@ class Store::Impl {
   bool open_segments_cut = false;
   bool last_slot_wanted = false;
   Nanos stop_began_at = 0;
+  mutable uint64_t damage_seen = 0;  // of health(): when it last looked
+  mutable size_t logs_seen = 0;
+  mutable uint64_t damaged_logs = 0;
 };
 
 }  // namespace penstock::storage
