@@ -172,6 +172,7 @@ void Store::Impl::run_parts() {
   janitor.run();
   indexes.run();
   cold.run();
+  if (stopping) return;
   scrubber.run();
   space.run();
 }
@@ -185,6 +186,7 @@ size_t Store::poll() {
   const size_t count = s.shard.disk.poll(done);
   for (DiskOp* op : std::span(done).first(count)) {
     if (op->on_done != nullptr) {
+      s.shard.ops_in_flight -= 1;
       op->on_done(*op);
     } else if (s.shard.ring->complete(*op)) {
       if (s.shard.ring->failed()) s.shard.poison("a write to the write-ahead ring", op->result);
@@ -194,6 +196,7 @@ size_t Store::poll() {
   }
   std::array<FileOp*, 32> files_done;
   const size_t files_count = s.shard.disk.poll(files_done);
+  s.shard.ops_in_flight -= files_count;
   for (FileOp* op : std::span(files_done).first(files_count)) op->on_done(*op);
   if (count + files_count > 0) {
     s.settle_pending();
@@ -304,9 +307,11 @@ void Store::Impl::go_on_stopping() {
 bool Store::stopped() const {
   const Impl& s = *impl_;
   if (!s.stopping) return false;
+  // The memory of an op must not go before the op is back.
+  if (s.shard.ops_in_flight > 0 || s.shard.ring->in_flight() || s.checkpointer->is_writing()) return false;
   if (s.shard.poisoned) return true;
-  return s.last_slot_wanted && s.checkpointer->idle() && !s.checkpointer->wants() && s.janitor.idle() &&
-         s.files.idle() && s.indexes.idle() && s.cold.idle() && s.scrubber.idle() && s.space.idle();
+  return s.last_slot_wanted && s.checkpointer->idle() && !s.checkpointer->wants() && s.destager.idle() &&
+         s.sealer.idle() && s.janitor.idle() && s.indexes.idle() && s.cold.idle();
 }
 
 }  // namespace penstock::storage

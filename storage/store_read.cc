@@ -156,7 +156,8 @@ TimeFound Store::Impl::find_time(PartitionLog& log, int64_t t) {
   for (size_t i = 0; i < log.batches.size() && log.batches[i].next_offset() <= log.durable; ++i) {
     const BatchRef& ref = log.batches[i];
     if (ref.max_timestamp < t || ref.next_offset() <= log.log_start_offset) continue;
-    if (const auto found = first_at_or_after(bytes_of(ref), t, log.log_start_offset)) return {ReadStatus::kReady, *found};
+    if (const auto found = first_at_or_after(bytes_of(ref), t, log.log_start_offset))
+      return {ReadStatus::kReady, *found};
   }
   return {ReadStatus::kReady, std::nullopt};
 }
@@ -192,8 +193,8 @@ TimeFound Store::find_max_time(LogId id) {
     if (batch.next_offset() > log->durable) break;
     if (batch.next_offset() <= log->log_start_offset) continue;
     const bool whole = batch.base_offset >= log->log_start_offset;
-    greatest = std::max(greatest, whole ? batch.max_timestamp
-                                        : storage::greatest_time(impl_->bytes_of(batch), log->log_start_offset));
+    greatest = std::max(
+        greatest, whole ? batch.max_timestamp : storage::greatest_time(impl_->bytes_of(batch), log->log_start_offset));
   }
   const auto in_segments = impl_->greatest_time_in_segments(*log, greatest);
   if (!in_segments) return {status_of(in_segments.error().code), std::nullopt};

@@ -262,6 +262,7 @@ TEST(ProduceBusy, WhoWaitsForADeviceThatFailsIsToldSo) {
 TEST(ProduceFull, AFullRingIsARetriableErrorWithAMessage) {
   BrokerRig rig(1);
   rig.publish(1);
+  rig.disk.faults().fail_writes_always = "data/logs";  // so nothing of it becomes free
   const uint32_t client = rig.connect();
   for (int i = 0; i < 20; ++i) {
     const auto answer = rig.call<ProduceResponse>(client, produce_of(0, batch_of(1, "x", 900'000)), 9);

@@ -52,7 +52,7 @@ const Api* api_named(const std::string& name) {
 std::vector<Frame> all_frames() {
   std::vector<Frame> frames;
   for (const auto& entry : std::filesystem::directory_iterator(PENSTOCK_GOLDEN)) {
-    if (entry.path().extension() != ".txt") continue;
+    if (entry.path().extension() != ".txt" || entry.path().stem().string().starts_with("folder-")) continue;
     std::ifstream file(entry.path());
     for (std::string line; std::getline(file, line);) {
       if (line.starts_with('#')) continue;

@@ -198,7 +198,8 @@ void LogPrinter::repaired(const storage::RepairTotals& totals, bool dry_run) con
                                    {"done", totals.done},
                                    {"planned", totals.planned},
                                    {"refused", totals.refused}});
-  if (totals.done + totals.planned + totals.refused == 0) return print_line(std::string("nothing to repair of what was asked for"));
+  if (totals.done + totals.planned + totals.refused == 0)
+    return print_line(std::string("nothing to repair of what was asked for"));
   print_line(dry_run ? fmt::format("dry run: {} step(s) would be done, {} refused; --yes does them", totals.planned,
                                    totals.refused)
                      : fmt::format("{} step(s) done, {} refused", totals.done, totals.refused));

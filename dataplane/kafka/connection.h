@@ -454,7 +454,9 @@ void Connection<S>::forget_untold() {
 
 template <Stream S>
 void Connection<S>::close_if_unread(Nanos before, size_t hold_max) {
-  if (answer_bytes_ < hold_max || answers_.empty() || !broker_.store.is_durable(answers_.front().durable_mark) || last_active_ >= before) return;
+  if (answer_bytes_ < hold_max || answers_.empty() || !broker_.store.is_durable(answers_.front().durable_mark) ||
+      last_active_ >= before)
+    return;
   refuse(Metric::connections_closed_stalled);
 }
 

@@ -121,7 +121,7 @@ void Checkpointer::begin_flush() {
     file_op_.on_done = [](FileOp& op) {
       static_cast<FileStep&>(op).owner->flush_done(op.error ? -std::max(op.error->os_errno, 1) : 0);
     };
-    shard_.disk.submit(static_cast<FileOp&>(file_op_));
+    shard_.submit(static_cast<FileOp&>(file_op_));
     return;
   }
   for (const auto& file : changed) {
@@ -156,7 +156,7 @@ void Checkpointer::flush_files() {
       continue;
     }
     flush->DiskOp::file = *handle;
-    shard_.disk.submit(static_cast<DiskOp&>(*flush));
+    shard_.submit(static_cast<DiskOp&>(*flush));
   }
 }
 
@@ -196,7 +196,7 @@ void Checkpointer::begin_slot() {
     self.writer_.grown(self.next_.sequence, op.bytes);
     self.write_slot();
   };
-  shard_.disk.submit(static_cast<FileOp&>(file_op_));
+  shard_.submit(static_cast<FileOp&>(file_op_));
 }
 
 void Checkpointer::write_slot() {
@@ -234,6 +234,7 @@ Result<void> Checkpointer::write_first() {
     if (shard_.disk.poll({&done, 1}) > 0) {
       CHECK(complete(*done));
     } else if (shard_.disk.poll({&file_done, 1}) > 0) {
+      shard_.ops_in_flight -= 1;
       file_done->on_done(*file_done);
     } else {
       shard_.disk.wait(kSecond);

@@ -42,6 +42,7 @@ class Checkpointer {
   bool clean() const { return clean_; }
 
   uint64_t slots_begun() const { return begun_; }
+  bool is_writing() const { return writer_.busy(); }
   bool idle() const { return step_ == Step::kIdle; }
   bool wants() const { return wanted_ || (clean_wanted_ && !clean_); }
   // It goes on in the next turn though nothing completes.

@@ -137,12 +137,13 @@ Result<void> ColdCache::try_begin(Block& block, PartitionLog& log, const Segment
   block.file = file;
   block.at = start;
   // Whole intervals, or to the known end: what is checked.
-  const uint64_t checked = std::min(align_up(block.bytes, SegmentIndex::kIntervalBytes), block.sums.as_of.bytes - start);
+  const uint64_t checked =
+      std::min(align_up(block.bytes, SegmentIndex::kIntervalBytes), block.sums.as_of.bytes - start);
   block.memory = block.room.first(align_up(std::min(checked, kBlockBytes), shard_.disk.block_bytes()));
   block.state = State::kReading;
   waiting_ -= 1;
   reading_ += 1;
-  shard_.disk.submit(block);
+  shard_.submit(block);
   return {};
 }
 

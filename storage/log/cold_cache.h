@@ -52,7 +52,7 @@ class ColdCache {
     Errc error = Errc::kIo;
     Nanos used_at = 0;
     uint64_t bytes = 0;  // valid ones
-    Sums sums{};  // what they are checked with, as of when their read began
+    Sums sums{};         // what they are checked with, as of when their read began
     std::span<std::byte> room;
   };
 

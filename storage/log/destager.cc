@@ -197,7 +197,7 @@ void Destager::prepare_head(DestageJob& job) {
   job.kind = DiskOp::Kind::kRead;
   job.memory = job.buffer.first(block_);
   shard_.counters.add(Metric::destage_head_reads);
-  shard_.disk.submit(job);
+  shard_.submit(job);
 }
 
 // The bytes before log.staged, if the batches that they belong to are still in memory.
@@ -316,7 +316,7 @@ void Destager::write(DestageJob& job) {
   job.may_block = true;  // the file may have to grow: that waits for the file system
   job.memory = job.buffer.first(whole);
   job.state = DestageJob::State::kWriting;
-  shard_.disk.submit(job);
+  shard_.submit(job);
 }
 
 // ---------------------------------------------------------------- the end of a job

@@ -132,7 +132,7 @@ Result<const SegmentIndex*> IndexLoader::start(PartitionLog& log, const Segment&
   task->close.on_done = task->file.on_done;
   task->read.on_done = [](DiskOp& op) { static_cast<Task::Read&>(op).task->waits = false; };
   task->waits = true;
-  shard_.disk.submit(static_cast<FileOp&>(task->file));
+  shard_.submit(static_cast<FileOp&>(task->file));
   tasks_.push_back(std::move(task));
   return fail(Errc::kWouldBlock);
 }
@@ -162,7 +162,7 @@ void IndexLoader::go_on(Task& task) {
         if (!task.file.error) {
           task.close.file = task.file.file;
           task.waits = true;
-          shard_.disk.submit(static_cast<FileOp&>(task.close));
+          shard_.submit(static_cast<FileOp&>(task.close));
         }
         return;
       }
@@ -184,7 +184,7 @@ void IndexLoader::go_on(Task& task) {
 void IndexLoader::sidecar_read(Task& task) {
   task.close.file = task.file.file;
   task.waits = true;
-  shard_.disk.submit(static_cast<FileOp&>(task.close));
+  shard_.submit(static_cast<FileOp&>(task.close));
   task.step = Task::Step::kOpenLog;
   if (task.read.result <= 0) return;
   auto sidecar = decode_sidecar(task.memory.first(static_cast<size_t>(task.read.result)));
@@ -217,7 +217,7 @@ void IndexLoader::begin_scan(Task& task) {
 void IndexLoader::read_on(Task& task, uint64_t at) {
   task.read.at = at;
   task.waits = true;
-  shard_.disk.submit(static_cast<DiskOp&>(task.read));
+  shard_.submit(static_cast<DiskOp&>(task.read));
 }
 
 void IndexLoader::scan_more(Task& task) {

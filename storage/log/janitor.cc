@@ -35,8 +35,7 @@ void Janitor::slot_durable(uint64_t number) {
 
 void Janitor::remove_sidecar(PartitionLog& log, Offset base) {
   log.stale_sidecars += 1;
-  queue_.push_back(
-      {.what = What::kUnlinkStale, .log = log.id, .path = sidecar_path(shard_.folder, log.id, base)});
+  queue_.push_back({.what = What::kUnlinkStale, .log = log.id, .path = sidecar_path(shard_.folder, log.id, base)});
 }
 
 // File ops run in order: what is not in use now and is made after this is not what is deleted.
@@ -78,7 +77,7 @@ void Janitor::run() {
                  : work.what == What::kListAll ? logs_path(shard_.folder)
                                                : log_path(shard_.folder, work.log);
     task->on_done = [](FileOp& op) { static_cast<Task&>(op).back = true; };
-    shard_.disk.submit(static_cast<FileOp&>(*task));
+    shard_.submit(static_cast<FileOp&>(*task));
     tasks_.push_back(std::move(task));
   }
 }

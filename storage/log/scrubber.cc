@@ -87,7 +87,7 @@ bool Scrubber::begin_read() {
   read_.at = position_;
   read_.memory = memory_.first(align_up(read_.bytes, shard_.disk.block_bytes()));
   next_at_ = shard_.clock.monotonic() + static_cast<Nanos>(read_.bytes * kSecond / per_second_);
-  shard_.disk.submit(static_cast<DiskOp&>(read_));
+  shard_.submit(static_cast<DiskOp&>(read_));
   return true;
 }
 

@@ -23,7 +23,6 @@ class Scrubber {
 
   // Once a turn.
   void run();
-  bool idle() const { return !read_.in_flight; }
   // When to run again though nothing completes.
   Nanos next_deadline() const { return per_second_ == 0 ? INT64_MAX : next_at_; }
 

@@ -84,7 +84,7 @@ void Sealer::go_on(Task& task) {
     task.file.kind = kind;
     task.step = next;
     task.waits = true;
-    shard_.disk.submit(static_cast<FileOp&>(task.file));
+    shard_.submit(static_cast<FileOp&>(task.file));
   };
   switch (task.step) {
     case Task::Step::kCut: return cut_file(task);
@@ -120,7 +120,7 @@ void Sealer::cut_file(Task& task) {
   task.file.bytes = task.bytes;
   task.step = Task::Step::kCutting;
   task.waits = true;
-  shard_.disk.submit(static_cast<FileOp&>(task.file));
+  shard_.submit(static_cast<FileOp&>(task.file));
 }
 
 // A sidecar that cannot be written is no loss: the segment is scanned when its index is wanted.
@@ -146,7 +146,7 @@ void Sealer::write(Task& task) {
   task.write.at = task.written;
   task.write.memory = task.content.subspan(task.written, std::min(kWriteBytes, task.content.size() - task.written));
   task.waits = true;
-  shard_.disk.submit(static_cast<DiskOp&>(task.write));
+  shard_.submit(static_cast<DiskOp&>(task.write));
 }
 
 }  // namespace penstock::storage

@@ -79,14 +79,13 @@ void SegmentFiles::open(Entry& entry) {
     entry.make_dir.kind = FileOp::Kind::kMakeDir;
     entry.make_dir.path = log_path(shard_.folder, log);
     entry.make_dir.on_done = dir_made;
-    shard_.disk.submit(entry.make_dir);  // whether it failed shows at the open behind it
+    shard_.submit(entry.make_dir);  // whether it failed shows at the open behind it
   }
   entry.kind = FileOp::Kind::kOpen;
   entry.path = segment_path(shard_.folder, log, base);
   entry.mode = {.create = create};
   entry.on_done = opened;
-  ops_in_flight_ += 1;
-  shard_.disk.submit(static_cast<FileOp&>(entry));
+  shard_.submit(static_cast<FileOp&>(entry));
 }
 
 void SegmentFiles::dir_made(FileOp&) {}
@@ -94,8 +93,6 @@ void SegmentFiles::dir_made(FileOp&) {}
 void SegmentFiles::opened(FileOp& op) {
   auto& entry = static_cast<Entry&>(op);
   SegmentFiles& files = *entry.owner;
-  files.ops_in_flight_ -= 1;
-  files.completed_ += 1;
   entry.state = entry.error ? State::kFailed : State::kOpen;
   // A flush that began before now may have missed the new name.
   if (entry.want == Want::kWrite) files.shard_.names_changed = true;
@@ -118,15 +115,12 @@ void SegmentFiles::close(Entries::iterator it) {
   entry.on_done = closed;
   closing_.push_back(std::move(it->second));
   entries_.erase(it);
-  ops_in_flight_ += 1;
-  shard_.disk.submit(static_cast<FileOp&>(entry));
+  shard_.submit(static_cast<FileOp&>(entry));
 }
 
 void SegmentFiles::closed(FileOp& op) {
   auto& entry = static_cast<Entry&>(op);
   SegmentFiles& files = *entry.owner;
-  files.ops_in_flight_ -= 1;
-  files.completed_ += 1;
   std::erase_if(files.closing_, [&](const auto& closing) { return closing.get() == &entry; });
 }
 

@@ -35,8 +35,6 @@ class SegmentFiles {
   size_t held_count() const {
     return static_cast<size_t>(std::ranges::count_if(entries_, [](const auto& e) { return e.second->holders > 0; }));
   }
-  uint64_t completed() const { return completed_; }  // file ops of this cache that are back, ever
-  bool idle() const { return ops_in_flight_ == 0; }
 
  private:
   using Key = std::pair<LogId, Offset>;
@@ -65,8 +63,6 @@ class SegmentFiles {
   Entries entries_;
   std::list<Entry*> unused_;                   // longest unused first
   std::list<std::unique_ptr<Entry>> closing_;  // on their way out
-  size_t ops_in_flight_ = 0;
-  uint64_t completed_ = 0;
 };
 
 }  // namespace penstock::storage

@@ -31,11 +31,18 @@ struct Shard {
   std::set<std::pair<LogId, Offset>> unflushed{};  // segments with writes that no flush has covered yet
   bool names_changed = false;                      // files or folders were made since everything was flushed
   bool poisoned = false;
-  int64_t failure = 0;  // what the drive said then
+  int64_t failure = 0;       // what the drive said then
+  size_t ops_in_flight = 0;  // of the parts, each with its on_done; not the ring's and the state's own
 
   PartitionLog* find(LogId log) const {
     const auto it = logs.find(log);
     return it == logs.end() ? nullptr : it->second.get();
+  }
+  // The op is dispatched by its on_done; whoever polls subtracts it.
+  template <class Op>
+  void submit(Op& op) {
+    ops_in_flight += 1;
+    disk.submit(op);
   }
   // A write whose data may be anywhere now: nothing more is taken, and a restart recovers from the ring. The one line
   // that the operator gets.

@@ -36,10 +36,9 @@ class Space {
     if (op_.in_flight || !changed || shard_.clock.monotonic() < ask_at_) return;
     op_.path = shard_.folder;
     written_when_asked_ = destager_.bytes_written();
-    shard_.disk.submit(static_cast<FileOp&>(op_));
+    shard_.submit(static_cast<FileOp&>(op_));
   }
   bool full() const { return full_ || destager_.no_space(); }
-  bool idle() const { return !op_.in_flight; }
   Nanos next_deadline() const { return full_ && !op_.in_flight ? ask_at_ : INT64_MAX; }
 
  private:

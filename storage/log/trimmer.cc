@@ -30,8 +30,8 @@ void Trimmer::drop_below_start(PartitionLog& log) {
   while (drop + 1 < log.segments.size() && log.segments[drop + 1].base <= log.log_start_offset) ++drop;
   // The open one goes too if nothing of it is left to read or on its way.
   const bool all = drop + 1 == log.segments.size() && log.jobs == 0 && !log.rewinding && log.written_skip == 0 &&
-                   log.staged_skip == 0 && log.written <= log.log_start_offset &&
-                   log.open != nullptr && log.open->written > 0;
+                   log.staged_skip == 0 && log.written <= log.log_start_offset && log.open != nullptr &&
+                   log.open->written > 0;
   if (all) ++drop;
   if (drop == 0) return;
   std::vector<Segment> dropped(log.segments.begin(), log.segments.begin() + static_cast<std::ptrdiff_t>(drop));

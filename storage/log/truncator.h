@@ -30,7 +30,6 @@ class Truncator {
   void begin(PartitionLog& log, Offset to);
   // Once a turn.
   void run();
-  bool idle() const { return waiting_.empty(); }
 
  private:
   bool go_on(PartitionLog& log);

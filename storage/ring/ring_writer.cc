@@ -2,7 +2,6 @@
 
 #include <cstring>
 
-
 namespace penstock::storage {
 
 RingWriter::RingWriter(Parts parts, const RingStart& start)

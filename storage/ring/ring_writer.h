@@ -134,6 +134,7 @@ class RingWriter {
   // Every entry so far lies below it, every later one behind it.
   Lsn next_entry() const { return filling_.end; }
   uint64_t used_bytes() const { return filling_.end - tail_; }
+  bool in_flight() const { return state_ == WriterState::kInFlight; }
   bool failed() const { return state_ == WriterState::kFailed; }
   // Everything taken is durable and sealed.
   bool quiet() const { return state_ == WriterState::kIdle && closed_.empty() && !filling_has_data() && sealed_; }

@@ -103,7 +103,8 @@ class SegmentIndex {
   template <size_t kMost>
   Sums<kMost> sums(uint64_t position) const {
     Sums<kMost> sums{.as_of = tail()};
-    const auto from = std::span(crcs_).subspan(std::min<size_t>(position / kIntervalBytes - first_interval(), crcs_.size()));
+    const auto from =
+        std::span(crcs_).subspan(std::min<size_t>(position / kIntervalBytes - first_interval(), crcs_.size()));
     std::ranges::copy(from.first(std::min(from.size(), kMost)), sums.crcs.begin());
     return sums;
   }

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """penstock log on the folders of brokers that were stopped, killed and are running: whole ones verify, a flipped bit is
 named with its exit code, a folder in use is refused, dump shows the records, repair does what it says.
 ctest compat.log_tool."""
@@ -42,12 +41,14 @@ def broker_with_records(run, count=3000):
 def produce(broker, count, first=0):
     for partition in (0, 1):
         lines = ''.join(f'key-{i}:{i}-{VALUE}\n' for i in range(first, first + count))
-        processes.run(['kcat', '-b', broker.bootstrap, '-P', '-t', TOPIC, '-p', str(partition), '-K', ':', '-X', 'acks=all',
+        processes.run(['kcat', '-b', broker.bootstrap, '-P', '-t', TOPIC, '-p', str(partition), '-K', ':',
+                       '-X', 'acks=all',
                        '-X', 'batch.size=20000'], stdin=None, input=lines.encode())
 
 
 def consume(broker, partition=0):
-    text = processes.run(['kcat', '-b', broker.bootstrap, '-C', '-t', TOPIC, '-p', str(partition), '-o', 'beginning', '-e', '-q',
+    text = processes.run(['kcat', '-b', broker.bootstrap, '-C', '-t', TOPIC, '-p', str(partition),
+                          '-o', 'beginning', '-e', '-q',
                           '-f', '%o %k\n'])
     return text.decode().splitlines()
 
@@ -75,7 +76,8 @@ def test_stopped(run):
     findings, summary = verify(run, broker.data)
     check.equal(findings, [], 'findings of a stopped folder')
     check.expect(summary['fine'] and summary['segments'] > 4, f'summary {summary}')
-    records = [item for item in objects(log(run, 'dump', broker.data, '--topic', TOPIC, '--partition', 1, '--from', 2990,
+    records = [item for item in objects(log(run, 'dump', broker.data, '--topic', TOPIC, '--partition', 1,
+                                            '--from', 2990,
                                             '--records', '--json')) if item['kind'] == 'record']
     check.equal([(item['offset'], item['key'], item['value']) for item in records],
                 [(i, f'key-{i}', f'{i}-{VALUE}') for i in range(2990, 3000)], 'records of the dump')
@@ -121,7 +123,8 @@ def test_damaged_segment(run):
     findings, _ = verify(run, broker.data, status=1)
     check.equal(len(findings), 1, 'findings')
     found = findings[0]
-    check.equal((found['severity'], found['file'], found['partition']), ('damage', str(segment), f'{TOPIC}/0'), 'finding')
+    said = (found['severity'], found['file'], found['partition'])
+    check.equal(said, ('damage', str(segment), f'{TOPIC}/0'), 'finding')
     line = log(run, 'verify', broker.data, status=1).splitlines()[0]
     for word in (str(segment), f'{TOPIC}/0', f'--accept-loss {number}:{found["lost_from"]}'):
         check.expect(word in line, f'no {word!r} in {line}')

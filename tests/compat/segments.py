@@ -10,8 +10,8 @@ BLOCK = 4096
 
 
 class Walk:
-    """crc_bytes: of batches of so many bytes the CRCs are computed (Python takes long), segments in random order; of the
-    others only the headers are read."""
+    """crc_bytes: of batches of so many bytes the CRCs are computed (Python takes long), segments in random order; of
+    the others only the headers are read."""
 
     def __init__(self, random, crc_bytes):
         self.random, self.crc_bytes = random, crc_bytes

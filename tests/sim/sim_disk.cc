@@ -29,9 +29,9 @@ void SimDisk::arm_faults(InFlight& flight) {
     case DiskOp::Kind::kWrite:
     case DiskOp::Kind::kWriteDurable: break;
   }
-  const bool counts = faults_.write_faults_under.empty() ||
-                      ((faults_.fail_write_in > 0 || faults_.short_write_in > 0) &&
-                       names_.path_of(flight.file).starts_with(faults_.write_faults_under));
+  const bool counts =
+      faults_.write_faults_under.empty() || ((faults_.fail_write_in > 0 || faults_.short_write_in > 0) &&
+                                             names_.path_of(flight.file).starts_with(faults_.write_faults_under));
   flight.fails = counts && hits(faults_.fail_write_in);
   if (!faults_.fail_writes_always.empty() && names_.path_of(flight.file).starts_with(faults_.fail_writes_always))
     flight.fails = true;
@@ -59,6 +59,7 @@ bool SimDisk::is_bad_place(const InFlight& flight) const {
 void SimDisk::submit(DiskOp& op) {
   CHECK(!op.in_flight);
   CHECK(in_flight_.size() < kOpsInFlightMax);
+  submitted_ += 1;
   if (!off_ && hits(faults_.power_off_in)) lose_power();
   op.in_flight = true;
   op.punted = false;

@@ -84,6 +84,7 @@ class SimDisk final : public storage::Disk {
   bool exists(const std::string& path) const { return names_.exists(path); }
   uint64_t allocated_bytes() const;  // the lengths of all files that have a name or are open
   uint64_t trace_hash() const { return trace_; }
+  uint64_t ops_submitted() const { return submitted_; }  // of both kinds, ever
   size_t ops_in_flight() const { return in_flight_.size() + files_in_flight_.size(); }
   Nanos next_completion() const;
 
@@ -166,6 +167,7 @@ class SimDisk final : public storage::Disk {
   DiskFaults faults_;
   uint64_t trace_ = 0xcbf29ce484222325ULL;
   Order order_ = 0;
+  uint64_t submitted_ = 0;
   SimNames names_;
   std::map<int32_t, Handle> handles_;
   int32_t next_handle_ = 3;

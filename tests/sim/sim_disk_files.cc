@@ -112,6 +112,7 @@ Result<uint64_t> SimDisk::free_bytes(std::string_view path) {
 void SimDisk::submit(FileOp& op) {
   CHECK(!op.in_flight);
   CHECK(files_in_flight_.size() < kFileOpsInFlightMax);
+  submitted_ += 1;
   if (!off_ && hits(faults_.power_off_in)) lose_power();
   // A number that is closed is given again: what is still on its way would go to another file.
   if (op.kind == FileOp::Kind::kClose)

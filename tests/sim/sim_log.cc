@@ -152,8 +152,8 @@ std::string SimLog::settle(const Found& found, uint64_t sure, Kept& kept) {
   if (!fits)
     return why + " (found " + std::to_string(found.start) + " to " + std::to_string(found.end) + ", sure to " +
            std::to_string(sure_end) + ", taken to " + std::to_string(end_) + ")";
-  const bool start_fits = std::ranges::any_of(
-      starts, [&](int64_t start) { return found.start == std::min(start, found.end); });
+  const bool start_fits =
+      std::ranges::any_of(starts, [&](int64_t start) { return found.start == std::min(start, found.end); });
   if (!start_fits)
     return "it begins at " + std::to_string(found.start) + ", last known " + std::to_string(*starts.begin()) + " to " +
            std::to_string(*starts.rbegin());

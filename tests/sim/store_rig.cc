@@ -10,23 +10,26 @@ using storage::LogId;
 
 StoreRig::StoreRig(uint64_t seed, std::vector<uint64_t> ids)
     : disk(clock, seed), prng(seed, 3), memory_(kRingBytes + 4096) {
+  options.ring_bytes = kRingBytes;
   disk.make_durable_dir("data");
   for (const uint64_t id : ids) logs[id] = {};
 }
 
 std::string StoreRig::open(std::optional<uint64_t> accept_loss_at) {
   std::vector<storage::LogToOpen> live;
-  if (disk.exists(kRing))
-    for (const auto& [id, model] : logs) live.push_back({LogId{id}});
+  if (disk.exists("data/ring-" + std::to_string(ring_index)))
+    for (const auto& [id, model] : logs) live.push_back({LogId{id}, config});
   storage::StoreRequest request{.folder = "data",
+                                .ring_index = ring_index,
+                                .options = options,
                                 .disk = &disk,
                                 .clock = &clock,
                                 .prng = &prng,
                                 .counters = &counters,
                                 .live_logs = live,
                                 .next_log_id = LogId{next_log},
+                                .is_foreign = is_foreign,
                                 .accept_loss_at = accept_loss_at};
-  request.options.ring_bytes = kRingBytes;
   request.allocate = [&](size_t bytes) {
     const auto at = reinterpret_cast<uintptr_t>(memory_.data());
     return std::span(memory_).subspan(align_up(at, 4096) - at, bytes);
@@ -34,18 +37,39 @@ std::string StoreRig::open(std::optional<uint64_t> accept_loss_at) {
   auto opened = storage::Store::open(request);
   if (!opened) return opened.error().what;
   store = std::move(*opened);
-  for (const auto& [id, model] : logs) store->open_log(LogId{id});
+  for (const auto& [id, model] : logs) store->open_log(LogId{id}, config);
   return {};
 }
 
 bool StoreRig::append(size_t value_bytes) {
   const auto it = std::next(logs.begin(), static_cast<int64_t>(prng.below(logs.size())));
-  const auto batch = random_batch(prng, static_cast<int32_t>(prng.between(1, 3)), value_bytes);
-  const auto result = store->append(LogId{it->first}, LeaderEpoch{0}, pool_.chain_of(batch, prng), 0, batch.size());
-  if (result.status != storage::AppendStatus::kAppended) return false;
-  it->second.take(result.base_offset.value(), batch);
-  waiting_.push_back({result.durable_at, it->first, it->second.batches.size() - 1});
-  return true;
+  return append_batch(it->first, random_batch(prng, static_cast<int32_t>(prng.between(1, 3)), value_bytes)).status ==
+         storage::AppendStatus::kAppended;
+}
+
+std::optional<storage::AppendResult> StoreRig::append_to(uint64_t log, size_t bytes,
+                                                         protocol::BatchBuilder::Options options) {
+  protocol::BatchBuilder builder(options);
+  std::vector<std::byte> value(bytes);
+  fill_fast(value, prng);
+  builder.add(clock.wall_ms(), std::nullopt, value);
+  const auto result = append_batch(log, builder.finish());
+  if (result.status != storage::AppendStatus::kAppended) return std::nullopt;
+  return result;
+}
+
+storage::AppendResult StoreRig::append_batch(uint64_t log, std::vector<std::byte> batch) {
+  const auto result = store->append(LogId{log}, LeaderEpoch{0}, pool_.chain_of(batch, prng), 0, batch.size());
+  if (result.status != storage::AppendStatus::kAppended) return result;
+  LogModel& model = logs.at(log);
+  model.take(result.base_offset.value(), std::move(batch));
+  waiting_.push_back({result.durable_at, log, model.batches.size() - 1});
+  return result;
+}
+
+bool StoreRig::turn_until(const std::function<bool()>& done) {
+  for (int i = 0; i < 60'000 && !done(); ++i) turn();
+  return done();
 }
 
 void StoreRig::turn() {
@@ -65,7 +89,9 @@ void StoreRig::settle() {
 
 void StoreRig::stop() {
   store->begin_stop();
-  for (int i = 0; i < 300 && !store->stopped(); ++i) turn();
+  const bool stopped = turn_until([&] { return store->stopped(); });
+  CHECK(stopped);
+  disk.kill_process();
   store.reset();
   waiting_.clear();
 }

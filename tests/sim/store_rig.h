@@ -3,8 +3,10 @@
 
 #include <array>
 #include <expected>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +31,14 @@ class StoreRig {
   // Appends a batch to a random log; false if it was not taken.
   bool append(size_t value_bytes = 200);
   void turn();
+  // Appends a batch of about bytes to log; nothing if it was not taken.
+  std::optional<storage::AppendResult> append_to(uint64_t log, size_t bytes,
+                                                 protocol::BatchBuilder::Options options = {});
+  storage::AppendResult append_batch(uint64_t log, std::vector<std::byte> batch);
   // Turns until nothing waits and the last commit is sealed.
   void settle();
+  // Turns until done() holds; false if it does not within a simulated minute.
+  bool turn_until(const std::function<bool()>& done);
   void stop();
   void crash();
   // All acked batches of all logs read back; else what does not.
@@ -38,6 +46,12 @@ class StoreRig {
   uint64_t acked() const;
   // Which of kStates has the newest slot.
   const char* newest_state() const;
+
+  // In force from the next open() on.
+  storage::StorageOptions options;
+  storage::LogConfig config;
+  uint32_t ring_index = 0;
+  std::function<bool(storage::LogId)> is_foreign;
 
   SimClock clock;
   SimDisk disk;

@@ -42,8 +42,8 @@ std::optional<int64_t> take_batches(std::vector<std::byte>& bytes, std::vector<s
 
 }  // namespace
 
-StoreSim::StoreSim(uint64_t seed)
-    : seed_(seed), swarm_(seed), prng_(seed, 1), disk_(clock_, seed), store_prng_(seed, 2) {
+StoreSim::StoreSim(uint64_t seed, const Swarm& swarm)
+    : seed_(seed), swarm_(swarm), prng_(seed, 1), disk_(clock_, seed), store_prng_(seed, 2) {
   disk_.make_durable_dir(kFolder);
   disk_.faults().tear_unit = prng_.one_in(2) ? 512 : 4096;
 }
@@ -199,8 +199,8 @@ std::string StoreSim::turn() {
   store_->submit();
   if (std::string wrong = watch(); !wrong.empty()) return wrong;
   const bool is_long = prng_.chance(swarm_.long_turn_percent);
-  clock_.advance(static_cast<Nanos>(
-      prng_.below(static_cast<uint64_t>(is_long ? 200 * kMillisecond : swarm_.turn_most))));
+  clock_.advance(
+      static_cast<Nanos>(prng_.below(static_cast<uint64_t>(is_long ? 200 * kMillisecond : swarm_.turn_most))));
   store_->poll();
   take_acks();
   if (store_->poisoned() && !may_poison() && !disk_.is_off()) return "the ring is fenced, and no fault was asked for";
@@ -217,8 +217,7 @@ std::string StoreSim::watch() {
     const int64_t start = offsets->log_start_offset.value();
     const int64_t end = offsets->log_end_offset.value();
     if (start > live.log.start()) {
-      if (std::string wrong = check_retention(live, live.log.start(), start); !wrong.empty())
-        return of_log(id, wrong);
+      if (std::string wrong = check_retention(live, live.log.start(), start); !wrong.empty()) return of_log(id, wrong);
       live.log.begin_at(seq_, start);
     }
     if (live.truncate_to && !store_->truncating(LogId{id})) {
@@ -289,12 +288,12 @@ std::string StoreSim::stop() {
   }
   if (!store_->stopped()) return "the store does not stop";
   seen_.stops += 1;
+  if (disk_.ops_in_flight() > 0) return "a stopped store has ops in flight";
   return store_->poisoned() ? "" : check_stopped();
 }
 
 std::string StoreSim::check_stopped() {
   if (!waiting_.empty()) return "a stopped store left something behind that is not durable";
-  if (disk_.ops_in_flight() > 0) return "a stopped store has ops in flight";
   const storage::StoreHealth health = store_->health();
   if (health.buffers_held > 0) return "a stopped store holds buffers";
   if (health.files_held > 0) return "a stopped store holds files";

@@ -23,10 +23,15 @@ namespace penstock::sim {
 
 class StoreSim {
  public:
-  explicit StoreSim(uint64_t seed);
+  explicit StoreSim(uint64_t seed) : StoreSim(seed, Swarm(seed)) {}
+  StoreSim(uint64_t seed, const Swarm& swarm);
 
   // Runs lives of the store, each ended by a crash or a stop. Empty if all held, else what did not.
   std::string run(int lives, int steps_a_life);
+  // Instead: plays a script, a letter a step (store_sim_script.cc), with power lost at the n-th op (0: at its end), and
+  // goes on afterwards. Power is lost in pieces of tear_unit.
+  std::string run_script(std::string_view script, uint64_t power_off_in, uint64_t tear_unit);
+  uint64_t ops_submitted() const { return disk_.ops_submitted(); }
   uint64_t trace_hash() const { return disk_.trace_hash(); }
 
   struct Seen {
@@ -89,9 +94,12 @@ class StoreSim {
   bool refusal_is_fine(storage::AppendStatus status);
   std::string repeat_some();
   std::string drop_some();
+  std::string drop(Logs::iterator at);
   void open_log();
   std::string trim_some();
+  std::string trim_to(Logs::iterator at, int64_t to);
   std::string truncate_some();
+  std::string truncate_to(Logs::iterator at, int64_t to);
   void config_some();
   std::string leap();
   void producers_after_cut(uint64_t log);
@@ -106,6 +114,10 @@ class StoreSim {
   std::string find_time_some();
   std::string epoch_end_some();
   std::string wait_for(const char* what, const std::function<std::string(bool& done)>& attempt);
+
+  // ---- a script (store_sim_script.cc)
+  std::string play(char letter);
+  std::string begin_again();
 
   // ---- faults (store_sim_faults.cc)
   void fault_some();
@@ -130,12 +142,14 @@ class StoreSim {
   uint64_t sure_seq_ = 0;  // events up to it are durable
   uint64_t next_log_ = 1;
   int64_t next_producer_ = 1;
-  bool is_over_ = false;         // after a lie of the disk
-  bool watching_ = false;        // the logs are as logs_ says
-  bool poison_armed_ = false;    // a fault that may fence the ring was asked for in this life
-  bool space_scarce_ = false;    // the disk is full, or was
-  bool segment_fails_ = false;   // a log's segments cannot be written
-  bool read_fails_ = false;      // a read may fail
+  bool is_over_ = false;        // after a lie of the disk
+  size_t scripted_bytes_ = 0;   // of a batch
+  bool scripted_ = false;       // power goes when the script says
+  bool watching_ = false;       // the logs are as logs_ says
+  bool poison_armed_ = false;   // a fault that may fence the ring was asked for in this life
+  bool space_scarce_ = false;   // the disk is full, or was
+  bool segment_fails_ = false;  // a log's segments cannot be written
+  bool read_fails_ = false;     // a read may fail
   uint64_t lies_armed_ = 0;
   Seen seen_;
 };

@@ -61,8 +61,8 @@ bool StoreSim::lie_struck() const { return lies_armed_ > 0; }
 
 // The disk is as good as new.
 void StoreSim::end_faults() {
-  const uint64_t tear_unit = disk_.faults().tear_unit;
-  disk_.faults() = DiskFaults{.tear_unit = tear_unit};
+  const DiskFaults& now = disk_.faults();
+  disk_.faults() = DiskFaults{.power_off_in = scripted_ ? now.power_off_in : 0, .tear_unit = now.tear_unit};
 }
 
 // When the disk is well again, everything is taken again, without a restart.

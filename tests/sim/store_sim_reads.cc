@@ -31,7 +31,8 @@ std::string StoreSim::plan_some() {
   const uint64_t id = at->first;
   const SimLog& log = at->second.log;
   const int64_t durable = store_->offsets(LogId{id})->durable.value();
-  const int64_t from = log.start() + static_cast<int64_t>(prng_.below(static_cast<uint64_t>(durable - log.start()) + 1));
+  const int64_t from =
+      log.start() + static_cast<int64_t>(prng_.below(static_cast<uint64_t>(durable - log.start()) + 1));
   constexpr std::array<uint64_t, 6> kSizes{0, 100, 5'000, 100'000, 1'000'000, UINT64_MAX};
   const uint64_t most = kSizes[prng_.below(kSizes.size())];
   const bool at_least_one = prng_.one_in(2);
@@ -87,15 +88,14 @@ std::string StoreSim::read_on() {
 // One look at what comes next.
 std::string StoreSim::read_on(Reader& reader, bool& done) {
   std::array<std::span<const std::byte>, 5> pieces;
-  const auto count = store_->view(reader.cursor, prng_.between(1, 200'000),
-                                  std::span(pieces).first(prng_.between(1, pieces.size())));
+  const auto count =
+      store_->view(reader.cursor, prng_.between(1, 200'000), std::span(pieces).first(prng_.between(1, pieces.size())));
   const std::string of = "log " + std::to_string(reader.log) + ", an answer from offset " +
                          std::to_string(protocol::view_of(reader.expected).base_offset().value());
   if (!count) {
     if (count.error().code == Errc::kWouldBlock) return {};
     done = true;
-    const bool trimmed =
-        logs_.at(reader.log).log.start() > protocol::view_of(reader.expected).base_offset().value();
+    const bool trimmed = logs_.at(reader.log).log.start() > protocol::view_of(reader.expected).base_offset().value();
     if (count.error().code == Errc::kNotFound && trimmed) return {};
     return of + " cannot be read on: " + std::string(to_string(count.error().code));
   }
@@ -149,8 +149,10 @@ std::string StoreSim::find_time_some() {
     if (!done) return {};
     const int64_t durable = store_->offsets(LogId{id})->durable.value();
     const auto want = greatest ? log.greatest_time(durable) : log.first_with_time(t, durable);
-    const std::string of = "log " + std::to_string(id) + (greatest ? ", its greatest time" : ", time " + std::to_string(t));
-    if (answer.status != ReadStatus::kReady) return of + ": " + (answer.status == ReadStatus::kGone ? "gone" : "damaged");
+    const std::string of =
+        "log " + std::to_string(id) + (greatest ? ", its greatest time" : ", time " + std::to_string(t));
+    if (answer.status != ReadStatus::kReady)
+      return of + ": " + (answer.status == ReadStatus::kGone ? "gone" : "damaged");
     seen_.times += 1;
     return same(answer.found, want) ? "" : of + ": found " + text_of(answer.found) + ", a scan " + text_of(want);
   });

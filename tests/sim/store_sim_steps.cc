@@ -39,12 +39,12 @@ void StoreSim::open_log() {
   next_log_ += 1;
 }
 
-std::string StoreSim::drop_some() {
-  if (logs_.empty()) return {};
-  const auto it = some_log();
-  const uint64_t id = it->first;
+std::string StoreSim::drop_some() { return logs_.empty() ? "" : drop(some_log()); }
+
+std::string StoreSim::drop(Logs::iterator at) {
+  const uint64_t id = at->first;
   store_->drop_log(LogId{id});
-  logs_.erase(it);
+  logs_.erase(at);
   std::erase_if(producers_, [&](const Producer& producer) { return producer.log == id; });
   std::erase_if(readers_, [&](const Reader& reader) { return reader.log == id; });
   if (store_->offsets(LogId{id})) return "a dropped log is still there";
@@ -87,7 +87,9 @@ std::string StoreSim::append_to(Logs::iterator at, Producer* producer) {
   std::vector<std::byte> value;
   for (int32_t i = 0; i < count; ++i) {
     const size_t most = large ? swarm_.large_bytes / static_cast<size_t>(count) : 2 * swarm_.value_bytes;
-    value.resize(swarm_.same_size ? swarm_.value_bytes : prng_.below(most + 1));
+    value.resize(scripted_          ? scripted_bytes_ / static_cast<size_t>(count)
+                 : swarm_.same_size ? swarm_.value_bytes
+                                    : prng_.below(most + 1));
     fill_fast(value, prng_);
     const int64_t jitter = static_cast<int64_t>(prng_.below(static_cast<uint64_t>(swarm_.time_jitter_ms) + 1));
     builder.add(clock_.wall_ms() - jitter, std::nullopt, value);
@@ -165,8 +167,9 @@ std::string StoreSim::repeat_some() {
     return took(live, result, batch->bytes, &producer);  // it was forgotten, and counts as new
   }
   if (result.status != AppendStatus::kDuplicate)
-    return "log " + std::to_string(producer.log) + ": a repeat of producer " + std::to_string(producer.id) + "'s batch at offset " +
-           std::to_string(batch->base) + " was answered with status " + std::to_string(static_cast<int>(result.status));
+    return "log " + std::to_string(producer.log) + ": a repeat of producer " + std::to_string(producer.id) +
+           "'s batch at offset " + std::to_string(batch->base) + " was answered with status " +
+           std::to_string(static_cast<int>(result.status));
   if (result.base_offset != Offset{batch->base}) return "a repeat was answered with another offset";
   // The first one's batch may not be durable yet: nor is the answer.
   if (store_->durable() < durable_at && result.durable_at < durable_at)
@@ -210,11 +213,15 @@ void StoreSim::producers_after_crash() {
 
 std::string StoreSim::trim_some() {
   if (logs_.empty()) return {};
-  auto& [id, live] = *some_log();
-  const auto offsets = store_->offsets(LogId{id});
-  const int64_t durable = offsets->durable.value();
-  const int64_t to = live.log.start() + static_cast<int64_t>(prng_.below(
-                                            static_cast<uint64_t>(durable - live.log.start()) + (prng_.one_in(8) ? 9 : 1)));
+  const auto at = some_log();
+  const int64_t start = at->second.log.start();
+  const auto size = static_cast<uint64_t>(store_->offsets(LogId{at->first})->durable.value() - start);
+  return trim_to(at, start + static_cast<int64_t>(prng_.below(size + (prng_.one_in(8) ? 9 : 1))));
+}
+
+std::string StoreSim::trim_to(Logs::iterator at, int64_t to) {
+  auto& [id, live] = *at;
+  const int64_t durable = store_->offsets(LogId{id})->durable.value();
   const auto result = store_->trim(LogId{id}, Offset{to});
   switch (result.status) {
     case storage::TrimStatus::kOffsetOutOfRange: return to > durable ? "" : "a trim inside the log is out of range";
@@ -234,13 +241,19 @@ std::string StoreSim::trim_some() {
 
 std::string StoreSim::truncate_some() {
   if (logs_.empty()) return {};
-  auto& [id, live] = *some_log();
-  if (live.truncate_to) return {};
-  const auto size = static_cast<uint64_t>(live.log.end() - live.log.start());
+  const auto at = some_log();
+  const SimLog& log = at->second.log;
+  const auto size = static_cast<uint64_t>(log.end() - log.start());
   // Most often a little of the end, as followers do.
   const uint64_t back = prng_.one_in(3) ? prng_.below(size + 1) : prng_.below(std::min<uint64_t>(size, 30) + 1);
-  int64_t to = live.log.end() - static_cast<int64_t>(back);
-  if (prng_.one_in(20)) to = live.log.start() - static_cast<int64_t>(prng_.below(5));
+  int64_t to = log.end() - static_cast<int64_t>(back);
+  if (prng_.one_in(20)) to = log.start() - static_cast<int64_t>(prng_.below(5));
+  return truncate_to(at, to);
+}
+
+std::string StoreSim::truncate_to(Logs::iterator at, int64_t to) {
+  auto& [id, live] = *at;
+  if (live.truncate_to) return {};
   to = std::max<int64_t>(to, 0);
   if (!store_->truncate(LogId{id}, Offset{to})) return store_->poisoned() ? "" : "a truncation is refused";
   live.truncate_to = to;
@@ -261,8 +274,7 @@ std::string StoreSim::check_retention(const Live& live, int64_t from, int64_t to
     return "its beginning moved from " + std::to_string(from) + " to " + std::to_string(to) + " by itself";
   if (config.retention_bytes < 0) {
     for (const SimBatchPtr& batch : live.log.batches())
-      if (batch->next > from && batch->next <= to &&
-          clock_.wall_ms() - batch->max_timestamp <= config.retention_ms)
+      if (batch->next > from && batch->next <= to && clock_.wall_ms() - batch->max_timestamp <= config.retention_ms)
         return "retention took the batch at offset " + std::to_string(batch->base) + ", which is too young";
   }
   if (config.retention_ms < 0 && live.log.bytes_from(to) < static_cast<uint64_t>(config.retention_bytes))

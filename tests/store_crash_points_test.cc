@@ -1,0 +1,75 @@
+// Crash points of small workloads, one after the other: power is lost at each op that the workload gives to the disk,
+// and in the start behind it, with pages that tear at 512 and at 4096 bytes. PENSTOCK_SIM_SEEDS of 1000 and more: also
+// every script of three steps between two stops.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "base/log.h"
+#include "tests/sim/store_sim.h"
+
+namespace penstock::sim {
+namespace {
+
+Swarm small_workload() {
+  Swarm swarm;
+  swarm.recovery_crash_percent = 0;
+  swarm.segment_bytes_min = 64 * kKiB;
+  swarm.segment_bytes_max = 64 * kKiB;
+  return swarm;
+}
+
+uint64_t seeds() {
+  const char* text = std::getenv("PENSTOCK_SIM_SEEDS");
+  return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
+}
+
+// How many crash points were tried.
+uint64_t crash_everywhere(std::string_view script, uint64_t stride) {
+  StoreSim whole(1, small_workload());
+  EXPECT_EQ(whole.run_script(script, 0, 512), "") << script;
+  const uint64_t ops = whole.ops_submitted();
+  uint64_t tried = 0;
+  for (const uint64_t tear_unit : {512u, 4096u}) {
+    for (uint64_t op = 1; op <= ops; op += stride, ++tried) {
+      StoreSim sim(op, small_workload());
+      const std::string wrong = sim.run_script(script, op, tear_unit);
+      EXPECT_EQ(wrong, "") << script << " with power lost at op " << op << ", torn at " << tear_unit;
+      if (!wrong.empty()) return tried;
+    }
+  }
+  return tried;
+}
+
+TEST(StoreCrashPoints, EachOpOfSmallWorkloads) {
+  set_log_sink([](LogLevel, std::string_view) {});
+  constexpr std::string_view kScripts[] = {
+      "aAbw",          // the ring alone
+      "AABws",         // destage, to the byte
+      "AABwsaws",      // a block written again, its head in the ring first
+      "AAAAwsAAws",    // segments roll
+      "AABwscwaws",    // a truncation into a segment
+      "AAAAwscwAAws",  // and one over two
+      "AABwstwAws",    // a trim
+      "AABwsxwBws",    // a log deleted and one made
+      "AABwkacwaws",   // a truncation in the ring, after a start that had to replay
+      "aAwscwkaws",    // a truncation that only the ring knows
+  };
+  const uint64_t stride = seeds() >= 1000 ? 1 : 5;
+  uint64_t tried = 0;
+  for (const std::string_view script : kScripts) tried += crash_everywhere(script, stride);
+  EXPECT_GT(tried, 200u);
+}
+
+TEST(StoreCrashPoints, EachScriptOfThreeSteps) {
+  if (seeds() < 1000) GTEST_SKIP() << "with PENSTOCK_SIM_SEEDS=1000";
+  set_log_sink([](LogLevel, std::string_view) {});
+  constexpr std::string_view kSteps = "aAtcxsk";
+  for (const char first : kSteps)
+    for (const char second : kSteps)
+      for (const char third : kSteps) crash_everywhere(std::string("AAbws") + first + second + "w" + third + "aws", 3);
+}
+
+}  // namespace
+}  // namespace penstock::sim

@@ -1,0 +1,272 @@
+// What ring, segments and state slots owe each other, a named case each. The simulator finds such things by chance;
+// these find them every time.
+#include <gtest/gtest.h>
+
+#include "base/log.h"
+#include "storage/ring/state_slots.h"
+#include "storage/segment/segment_path.h"
+#include "tests/sim/store_rig.h"
+
+namespace penstock::sim {
+namespace {
+
+using storage::AppendStatus;
+using storage::LogId;
+using storage::Metric;
+
+class StoreSegments : public testing::Test {
+ protected:
+  void SetUp() override {
+    set_log_sink([](LogLevel, std::string_view) {});
+  }
+};
+
+// So many bytes into the logs, as fast as the store takes them.
+void fill(StoreRig& rig, uint64_t bytes, size_t value_bytes = 20'000) {
+  for (uint64_t sent = 0; sent < bytes; sent += value_bytes)
+    while (!rig.append(value_bytes)) rig.turn();
+}
+
+storage::RingState newest_slot(const StoreRig& rig) {
+  return storage::decode_slot(rig.disk.contents(rig.newest_state()))->ring;
+}
+
+bool cut_log(StoreRig& rig, uint64_t log, size_t batches) {
+  LogModel& model = rig.logs.at(log);
+  const int64_t to = model.batches.at(batches).base_offset;
+  if (!rig.store->truncate(LogId{log}, Offset{to})) return false;
+  if (!rig.turn_until([&] { return !rig.store->truncating(LogId{log}); })) return false;
+  model.batches.resize(batches);
+  model.end_offset = to;
+  return rig.store->offsets(LogId{log})->log_end_offset == Offset{to};
+}
+
+TEST_F(StoreSegments, RingSpaceIsReusedOnlyAfterItsSlotIsDurable) {
+  StoreRig rig(1);
+  rig.config.segment_bytes = kMiB;
+  ASSERT_EQ(rig.open(), "");
+  while (rig.store->durable().value() < 6 * StoreRig::kRingBytes) {
+    for (int i = 0; i < 8; ++i) rig.append(30'000);
+    rig.turn();
+    // What was written so far would be found again only if none of it lies over what the slot still needs.
+    ASSERT_LE(rig.store->durable() - newest_slot(rig).tail, StoreRig::kRingBytes);
+  }
+  rig.crash();
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.check_acked(), "");
+}
+
+TEST_F(StoreSegments, ATruncationIsNotUndoneByOlderState) {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    StoreRig rig(seed, {1});
+    rig.config.segment_bytes = 40'000;
+    ASSERT_EQ(rig.open(), "");
+    for (int i = 0; i < 12; ++i) ASSERT_TRUE(rig.append_to(1, 9'000));
+    rig.settle();
+    rig.stop();  // all of it is in segments, and the slot says so
+    ASSERT_EQ(rig.open(), "");
+    ASSERT_TRUE(cut_log(rig, 1, rig.prng.between(0, 11)));
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(rig.append_to(1, 9'000));  // batches of the same size as what was cut off
+    rig.settle();
+    rig.crash();
+    ASSERT_EQ(rig.open(), "") << seed;
+    ASSERT_EQ(rig.check_acked(), "") << seed;
+    rig.stop();  // and they are written over it
+    ASSERT_EQ(rig.open(), "") << seed;
+    ASSERT_EQ(rig.check_acked(), "") << seed;
+  }
+}
+
+TEST_F(StoreSegments, AStaleSegmentWriteAfterATruncationHarmsNothing) {
+  uint64_t in_flight = 0;
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    StoreRig rig(seed, {1});
+    rig.config.segment_bytes = 400'000;
+    ASSERT_EQ(rig.open(), "");
+    fill(rig, 3 * kMiB);
+    rig.disk.faults().slow_disk = 50;  // what destage writes now comes late
+    for (int i = 0; i < 40; ++i) {
+      rig.append(20'000);
+      rig.turn();
+    }
+    in_flight += rig.store->health().buffers_held;
+    const size_t count = rig.logs.at(1).batches.size();
+    ASSERT_TRUE(cut_log(rig, 1, count - rig.prng.between(1, std::min<size_t>(count, 140)))) << seed;
+    rig.disk.faults().slow_disk = 1;
+    fill(rig, 100'000);
+    rig.settle();
+    ASSERT_EQ(rig.check_acked(), "") << seed;
+    rig.prng.one_in(2) ? rig.stop() : rig.crash();
+    ASSERT_EQ(rig.open(), "") << seed;
+    ASSERT_EQ(rig.check_acked(), "") << seed;
+  }
+  EXPECT_GT(in_flight, 0u);
+}
+
+TEST_F(StoreSegments, ASidecarOfWhatWasCutOffIsNotTaken) {
+  StoreRig rig(3, {1});
+  rig.config.segment_bytes = 40'000;
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 12; ++i) ASSERT_TRUE(rig.append_to(1, 9'000));
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  ASSERT_EQ(rig.check_acked(), "");  // every sidecar is there now
+  ASSERT_TRUE(cut_log(rig, 1, 1));
+  for (int i = 0; i < 11; ++i) ASSERT_TRUE(rig.append_to(1, 9'000));
+  rig.settle();
+  rig.store->begin_stop();
+  for (int i = 0; i < 40; ++i) {  // cut off at each moment of the stop
+    StoreRig& r = rig;
+    r.turn();
+  }
+  rig.crash();
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.check_acked(), "");
+  EXPECT_EQ(rig.store->health().damaged_logs, 0u);
+}
+
+TEST_F(StoreSegments, ANameMadeAgainHoldsNothingOfTheOld) {
+  StoreRig rig(4);
+  ASSERT_EQ(rig.open(), "");
+  fill(rig, 200'000);
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  const std::string folder = storage::log_path("data", LogId{1});
+  ASSERT_TRUE(rig.disk.exists(folder));
+  fill(rig, 50'000);  // and some of it in the ring alone
+  rig.settle();
+  rig.store->drop_log(LogId{1});
+  rig.logs.erase(1);
+  rig.logs[3] = {};
+  rig.store->open_log(LogId{3});
+  ASSERT_TRUE(rig.append_to(3, 500));
+  rig.turn();
+  rig.turn();
+  rig.crash();
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.check_acked(), "");
+  EXPECT_FALSE(rig.store->offsets(LogId{1}));
+  EXPECT_TRUE(rig.turn_until([&] { return !rig.disk.exists(folder); }));
+  EXPECT_TRUE(rig.disk.exists(storage::log_path("data", LogId{2})));
+}
+
+// Rings of an earlier start with more lcores: each is opened, and none takes another's files for its own.
+TEST_F(StoreSegments, ARingWithoutAnLcoreKeepsItsLogs) {
+  StoreRig rig(5, {1, 2});
+  rig.ring_index = 1;
+  ASSERT_EQ(rig.open(), "");
+  fill(rig, 300'000);
+  rig.stop();
+  const auto of_ring_1 = rig.logs;
+  rig.logs = {{3, {}}};
+  rig.ring_index = 0;
+  rig.is_foreign = [](LogId log) { return log < LogId{3}; };
+  ASSERT_EQ(rig.open(), "");
+  fill(rig, 300'000);
+  rig.settle();  // a start sweeps what nobody owns
+  rig.stop();
+  for (const uint64_t log : {1, 2, 3}) EXPECT_TRUE(rig.disk.exists(storage::log_path("data", LogId{log}))) << log;
+  const auto of_ring_0 = rig.logs;
+  rig.logs = of_ring_1;
+  rig.ring_index = 1;
+  rig.is_foreign = [](LogId log) { return log == LogId{3}; };
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.check_acked(), "");
+  rig.store->drop_log(LogId{1});
+  EXPECT_TRUE(rig.turn_until([&] { return !rig.disk.exists(storage::log_path("data", LogId{1})); }));
+  rig.crash();
+  rig.logs = of_ring_0;
+  rig.ring_index = 0;
+  rig.is_foreign = [](LogId log) { return log < LogId{3}; };
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.check_acked(), "");
+}
+
+// ---------------------------------------------------------------- producers
+
+TEST_F(StoreSegments, ADuplicateIsNotAnsweredBeforeTheBatchThatItRepeatsIsDurable) {
+  StoreRig rig(6, {1});
+  ASSERT_EQ(rig.open(), "");
+  const protocol::BatchBuilder::Options producer{.producer_id = ProducerId{7}, .producer_epoch = 0, .base_sequence = 0};
+  protocol::BatchBuilder builder(producer);
+  builder.add(1, std::nullopt, std::nullopt);
+  const auto batch = builder.finish();
+  const auto first = rig.append_batch(1, batch);
+  ASSERT_EQ(first.status, AppendStatus::kAppended);
+  const auto repeat = rig.append_batch(1, batch);
+  ASSERT_EQ(repeat.status, AppendStatus::kDuplicate);
+  EXPECT_EQ(repeat.base_offset, first.base_offset);
+  EXPECT_EQ(repeat.durable_at, first.durable_at);
+  EXPECT_GT(repeat.durable_at, rig.store->durable());
+}
+
+TEST_F(StoreSegments, ProducerStateIsNeverAheadOfTheLog) {
+  uint64_t lost = 0;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    StoreRig rig(seed);
+    ASSERT_EQ(rig.open(), "");
+    const auto next = [&](int32_t sequence) {
+      protocol::BatchBuilder builder({.producer_id = ProducerId{7}, .producer_epoch = 0, .base_sequence = sequence});
+      builder.add(1, std::nullopt, std::nullopt);
+      return builder.finish();
+    };
+    ASSERT_EQ(rig.append_batch(1, next(0)).status, AppendStatus::kAppended);
+    rig.settle();
+    // A slot is written while the second one is on its way.
+    const uint64_t slot = newest_slot(rig).sequence;
+    rig.store->drop_log(LogId{2});
+    ASSERT_EQ(rig.append_batch(1, next(1)).status, AppendStatus::kAppended);
+    while (newest_slot(rig).sequence == slot && rig.logs[1].batches[1].acked == false) {
+      rig.store->submit();
+      rig.clock.advance(10 * kMicrosecond);
+      rig.store->poll();
+    }
+    rig.crash();
+    rig.logs.erase(2);
+    ASSERT_EQ(rig.open(), "");
+    const bool there = rig.store->offsets(LogId{1})->log_end_offset == Offset{2};
+    lost += there ? 0 : 1;
+    if (!there) rig.logs[1].batches.resize(1);
+    EXPECT_EQ(rig.append_batch(1, next(1)).status, there ? AppendStatus::kDuplicate : AppendStatus::kAppended) << seed;
+  }
+  EXPECT_GT(lost, 0u);
+  EXPECT_LT(lost, 100u);
+}
+
+// ---------------------------------------------------------------- epochs and times
+
+TEST_F(StoreSegments, TheGreatestTimestampIsOfWhatIsThere) {
+  StoreRig rig(8, {1});
+  rig.config.retention_ms = -1;
+  ASSERT_EQ(rig.open(), "");
+  const auto add = [&](int64_t timestamp) {
+    protocol::BatchBuilder builder;
+    builder.add(timestamp, std::nullopt, std::nullopt);
+    ASSERT_EQ(rig.append_batch(1, builder.finish()).status, AppendStatus::kAppended);
+  };
+  for (const int64_t timestamp : {900, 100, 500, 300, 950}) add(timestamp);
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  const auto greatest = [&] {
+    storage::TimeFound found;
+    rig.turn_until([&] {
+      found = rig.store->find_max_time(LogId{1});
+      return found.status != storage::ReadStatus::kPending;
+    });
+    return found.found.value_or(storage::TimeAndOffset{Offset{-1}, -1});
+  };
+  EXPECT_EQ(greatest().offset, Offset{4});
+  ASSERT_TRUE(cut_log(rig, 1, 4));  // the greatest goes
+  EXPECT_EQ(greatest().timestamp, 900);
+  ASSERT_EQ(rig.store->trim(LogId{1}, Offset{1}).status, storage::TrimStatus::kTrimmed);  // and the next
+  EXPECT_EQ(greatest().timestamp, 500);
+  EXPECT_EQ(greatest().offset, Offset{2});
+  add(400);
+  rig.settle();
+  EXPECT_EQ(greatest().timestamp, 500);
+}
+
+}  // namespace
+}  // namespace penstock::sim
