@@ -61,8 +61,8 @@ inline Bytes batch_of(int records, std::string_view prefix, size_t padding = 0,
   return builder.finish();
 }
 
-// The values of all records in a run of batches, with their offsets. The run's end may cut the last batch, as an answer's
-// may.
+// The values of all records in a run of batches, with their offsets. The run's end may cut the last batch, as an
+// answer's may.
 inline std::vector<std::pair<int64_t, std::string>> records_of(std::span<const std::byte> run) {
   std::vector<std::pair<int64_t, std::string>> found;
   while (!run.empty()) {

@@ -33,7 +33,8 @@ void with_segments(StoreRig& rig) {
 std::vector<std::string> files_of(SimDisk& disk, uint64_t log, std::string_view ending) {
   std::vector<std::string> paths;
   const std::string folder = storage::log_path("data", LogId{log});
-  for (const std::string& name : disk.list(folder).value())
+  const std::vector<std::string> names = disk.list(folder).value();
+  for (const std::string& name : names)
     if (name.ends_with(ending)) paths.push_back(folder + "/" + name);
   return paths;
 }

@@ -64,6 +64,7 @@ Result<const SegmentIndex*> IndexLoader::get(PartitionLog& log, const Segment& s
     const bool joined = index.prepend(found->second->index);
     forget(log.id, segment.base);
     if (joined) return &index;
+    if (distrust(log.id, segment.base)) return start(log, segment, index.known_from());
     damaged_.insert(key);  // what is there now is not what this life's index was begun behind
     return fail(Errc::kCorrupt);
   }
@@ -83,20 +84,32 @@ void IndexLoader::put(LogId log, SegmentIndex index) {
 }
 
 void IndexLoader::insert(Key key, SegmentIndex index) {
-  forget(key.first, key.second);
+  drop_index(key);
   bytes_ += index.memory_bytes();
   by_key_[key] = held_.insert(held_.end(), Held{key, std::move(index)});
   while (bytes_ > bytes_max_ && held_.size() > kHeldMin) {
-    const Key oldest = held_.front().key;
-    forget(oldest.first, oldest.second);
+    drop_index(Key{held_.front().key});
   }
+}
+
+// A sidecar of as many bytes may be of what a truncation has cut off since.
+bool IndexLoader::distrust(LogId log, Offset base) {
+  const bool news = !distrusted_.contains({log, base});
+  forget(log, base);
+  distrusted_.insert({log, base});
+  return news;
 }
 
 void IndexLoader::forget(LogId log, Offset base) {
   const Key key{log, base};
+  distrusted_.erase(key);
   damaged_.erase(key);
   for (const auto& task : tasks_)
     if (task->key == key) task->orphan = true;
+  drop_index(key);
+}
+
+void IndexLoader::drop_index(Key key) {
   const auto found = by_key_.find(key);
   if (found == by_key_.end()) return;
   bytes_ -= found->second->index.memory_bytes();
@@ -113,6 +126,7 @@ void IndexLoader::forget(LogId log) {
     forget(log, base);
   }
   std::erase_if(damaged_, [&](const Key& key) { return key.first == log; });
+  std::erase_if(distrusted_, [&](const Key& key) { return key.first == log; });
 }
 
 Result<const SegmentIndex*> IndexLoader::start(PartitionLog& log, const Segment& segment, uint64_t bytes) {
@@ -131,8 +145,13 @@ Result<const SegmentIndex*> IndexLoader::start(PartitionLog& log, const Segment&
   task->close.kind = FileOp::Kind::kClose;
   task->close.on_done = task->file.on_done;
   task->read.on_done = [](DiskOp& op) { static_cast<Task::Read&>(op).task->waits = false; };
-  task->waits = true;
-  shard_.submit(static_cast<FileOp&>(task->file));
+  if (distrusted_.contains(key)) {
+    task->step = Task::Step::kOpenLog;
+    go_on(*task);
+  } else {
+    task->waits = true;
+    shard_.submit(static_cast<FileOp&>(task->file));
+  }
   tasks_.push_back(std::move(task));
   return fail(Errc::kWouldBlock);
 }

@@ -33,6 +33,8 @@ class IndexLoader {
   // A sealed segment's index, known from having written it.
   void put(LogId log, SegmentIndex index);
   void forget(LogId log, Offset base);
+  // Bytes did not match the index: it is made from the segment itself when it is wanted again. False: it was already.
+  bool distrust(LogId log, Offset base);
   void forget(LogId log);
 
   // Once a turn: goes on with what is being read.
@@ -56,6 +58,7 @@ class IndexLoader {
   void tail_more(Task& task);
   void finish(Task& task, bool good);
   void insert(Key key, SegmentIndex index);
+  void drop_index(Key key);
 
   Shard& shard_;
   SegmentFiles& files_;
@@ -64,7 +67,8 @@ class IndexLoader {
   uint64_t bytes_ = 0;
   std::list<Held> held_;  // longest unused first
   std::map<Key, std::list<Held>::iterator> by_key_;
-  std::set<Key> damaged_;  // segments whose scan failed
+  std::set<Key> damaged_;     // segments whose scan failed
+  std::set<Key> distrusted_;  // segments whose sidecars do not count
   std::list<std::unique_ptr<Task>> tasks_;
 };
 

@@ -48,8 +48,8 @@ bool StoreRig::append(size_t value_bytes) {
 }
 
 std::optional<storage::AppendResult> StoreRig::append_to(uint64_t log, size_t bytes,
-                                                         protocol::BatchBuilder::Options options) {
-  protocol::BatchBuilder builder(options);
+                                                         protocol::BatchBuilder::Options batch_options) {
+  protocol::BatchBuilder builder(batch_options);
   std::vector<std::byte> value(bytes);
   fill_fast(value, prng);
   builder.add(clock.wall_ms(), std::nullopt, value);

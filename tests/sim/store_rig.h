@@ -33,7 +33,7 @@ class StoreRig {
   void turn();
   // Appends a batch of about bytes to log; nothing if it was not taken.
   std::optional<storage::AppendResult> append_to(uint64_t log, size_t bytes,
-                                                 protocol::BatchBuilder::Options options = {});
+                                                 protocol::BatchBuilder::Options batch_options = {});
   storage::AppendResult append_batch(uint64_t log, std::vector<std::byte> batch);
   // Turns until nothing waits and the last commit is sealed.
   void settle();
