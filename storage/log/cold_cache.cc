@@ -168,7 +168,6 @@ void ColdCache::settle(Block& block) {
   }
   if (!block.again) {  // once more: a transfer may have failed where the drive holds the right bytes
     block.again = true;
-    if (block.result >= static_cast<int64_t>(block.bytes)) indexes_.distrust(id, base);  // or its sidecar is an old one
     block.state = State::kWaiting;
     waiting_ += 1;
     return;
