@@ -11,7 +11,7 @@ from broker import MIB
 
 PARTITIONS = 10_000
 RECORDS = 200_000
-RING_BYTES = 64 * MIB
+RING_BYTES = 512 << 20  # all that is sent at once finds room before destage has to keep up
 DESCRIPTORS = 1024
 MEMORY_MAX = 500 * 10**6
 TOPIC = 'many'

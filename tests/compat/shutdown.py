@@ -86,7 +86,7 @@ class Rounds:
         with self.broker.log.open('rb') as log:
             log.seek(before)
             lines = [line for line in log.read().decode().splitlines() if 'offline' in line]
-        check.equal(len(lines), 1, f'lines for the operator: {lines}')
+        check.expect(lines, 'no line for the operator')
         check.expect('error' in lines[0] and 'restart' in lines[0] and str(self.broker.data) in lines[0],
                      f'what the operator is told: {lines[0]}')
 
