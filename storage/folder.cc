@@ -109,6 +109,17 @@ std::unexpected<OpenFailure> refuse_in_use(Error error, const std::string& path)
   return refuse(error, fmt::format("{} is in use by another penstock; stop that one, or choose another --data", path));
 }
 
+// A killed broker's lock goes when the last of its writes has landed (storage/io/uring_disk.cc): a moment, not a wait.
+Result<void> lock_patiently(Disk& disk, FileHandle file) {
+  constexpr int kTries = 300;
+  Result<void> done = disk.lock(file);
+  for (int i = 0; i < kTries && !done && done.error().code == Errc::kLocked; ++i) {
+    disk.wait(10 * kMillisecond);
+    done = disk.lock(file);
+  }
+  return done;
+}
+
 }  // namespace
 
 std::expected<Folder, OpenFailure> look_at_folder(Disk& disk, std::string_view path, bool locked) {
@@ -143,7 +154,7 @@ std::expected<Folder, OpenFailure> open_folder(Disk& disk, Prng& prng, std::stri
   const auto lock = disk.open(lock_path, {.create = true, .direct = false});
   if (!lock) return refuse_io(lock.error(), "open", lock_path);
   folder.lock = *lock;
-  if (auto done = disk.lock(folder.lock); !done) return refuse_in_use(done.error(), folder.path);
+  if (auto done = lock_patiently(disk, folder.lock); !done) return refuse_in_use(done.error(), folder.path);
   const auto names = disk.list(path);
   if (!names) return refuse_io(names.error(), "read", folder.path);
   if (std::ranges::find(*names, kName) != names->end()) {

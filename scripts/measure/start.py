@@ -84,7 +84,7 @@ def measure(broker, partitions, options):
     with broker.connect() as connection:
         connection.create(PROBE)
     began = time.monotonic()
-    finish(load(broker, partitions, '--count', int(options.gigabytes * 1e9 / RECORD_BYTES)))
+    fill(broker, partitions, options.gigabytes * 1e9)
     filled = time.monotonic() - began
     times = {'SIGTERM': [], 'kill -9': []}
     for _ in range(options.repeats):

@@ -99,7 +99,16 @@ Result<void> PosixFiles::allocate(FileHandle file, uint64_t bytes) {
   return from_errno(code);
 }
 
-Result<void> PosixFiles::lock(FileHandle file) { return done_or_errno(::flock(file.value(), LOCK_EX | LOCK_NB)); }
+Result<void> PosixFiles::lock(FileHandle file) {
+  const int rc = ::flock(file.value(), LOCK_EX | LOCK_NB);
+  if (rc == 0) locked_files().push_back(file.value());
+  return done_or_errno(rc);
+}
+
+std::vector<int>& PosixFiles::locked_files() {
+  static std::vector<int> files;  // start-up's thread alone takes locks and makes the rings that follow
+  return files;
+}
 
 Result<void> PosixFiles::make_dir(std::string_view path) {
   if (::mkdir(std::string(path).c_str(), 0750) < 0 && errno != EEXIST) return from_errno(errno);

@@ -20,6 +20,8 @@ class PosixFiles {
   Result<void> resize(FileHandle file, uint64_t bytes);
   Result<void> allocate(FileHandle file, uint64_t bytes);
   Result<void> lock(FileHandle file);
+  // Files that this process has locked.
+  static std::vector<int>& locked_files();
   Result<void> make_dir(std::string_view path);
   Result<void> remove_dir(std::string_view path);
   Result<void> rename(std::string_view from, std::string_view to);

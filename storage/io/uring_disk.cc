@@ -54,6 +54,10 @@ Result<void> UringDisk::make_ring() {
   const int rc = std::exchange(had_ring_, true) ? try_until_released(make) : make();
   if (rc < 0) return fail(rc == -EPERM || rc == -EACCES ? Errc::kNoPermission : Errc::kUnsupported, -rc);
   have_ring_ = true;
+  // A killed process's writes may land after it is gone. The kernel lets go of these files with the ring, when all of
+  // them are done: so whoever gets the lock after us writes after us.
+  const auto& locked = PosixFiles::locked_files();
+  if (!locked.empty()) (void)io_uring_register_files(&ring_, locked.data(), static_cast<unsigned>(locked.size()));
   ring_thread_ = std::this_thread::get_id();
   if (!registered_.empty()) register_buffers();
   return {};
