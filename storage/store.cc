@@ -45,7 +45,7 @@ Store::Impl::Impl(const StoreRequest& request)
                }),
       sealer(shard, files),
       janitor(shard),
-      trimmer(shard, destager, [this](PartitionLog& log, Offset base) { drop_segment(log, base); }),
+      trimmer(shard, [this](PartitionLog& log, Offset base) { drop_segment(log, base); }),
       truncator(shard, destager, reader,
                 {.busy = [this](const PartitionLog& log) { return stopping || sealer.works_on(log.id); },
                  .drop =

@@ -9,8 +9,7 @@ constexpr size_t kLogsATurn = 128;
 
 }  // namespace
 
-Trimmer::Trimmer(Shard& shard, Destager& destager, Drop drop)
-    : shard_(shard), destager_(destager), drop_(std::move(drop)) {
+Trimmer::Trimmer(Shard& shard, Drop drop) : shard_(shard), drop_(std::move(drop)) {
   next_check_at_ = shard.clock.monotonic() + shard.options.retention_check_ms * kMillisecond;
 }
 

@@ -17,7 +17,7 @@ class Trimmer {
  public:
   // drop: a segment of the log is not in its list any more.
   using Drop = std::function<void(PartitionLog&, Offset base)>;
-  Trimmer(Shard& shard, Destager& destager, Drop drop);
+  Trimmer(Shard& shard, Drop drop);
 
   // log.log_start_offset becomes to, which lies between it and log.durable. Returns where in the ring this is durable;
   // nothing if the ring has no room even for that.
@@ -34,7 +34,6 @@ class Trimmer {
   Offset start_by_retention(const PartitionLog& log, int64_t now_ms) const;
 
   Shard& shard_;
-  Destager& destager_;
   const Drop drop_;
   Nanos next_check_at_ = 0;
   std::vector<LogId> to_check_;
