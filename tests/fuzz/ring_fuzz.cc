@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/system_clock.h"
-#include "bench/null_disk.h"
+#include "bench/memory_disk.h"
 #include "storage/ring/recovery.h"
 #include "storage/ring/ring_writer.h"
 #include "storage/ring/state_slots.h"
@@ -182,7 +182,7 @@ class Ring {
   }
 
   Input& input_;
-  bench::NullDisk disk_;
+  bench::MemoryDisk disk_;
   SystemClock clock_;
   StorageCounters counters_;
   std::span<std::byte> memory_;
