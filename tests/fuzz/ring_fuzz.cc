@@ -183,6 +183,7 @@ class Ring {
 
   Input& input_;
   bench::MemoryDisk disk_;
+  const bool forgetful_ = (disk_.forget_writes(), true);  // the ring is scanned in memory
   SystemClock clock_;
   StorageCounters counters_;
   std::span<std::byte> memory_;
