@@ -109,7 +109,8 @@ std::unexpected<OpenFailure> refuse_in_use(Error error, const std::string& path)
   return refuse(error, fmt::format("{} is in use by another penstock; stop that one, or choose another --data", path));
 }
 
-// A killed broker's lock goes when the last of its writes has landed (storage/io/uring_disk.cc): a moment, not a wait.
+// A killed broker's lock goes when the last of its writes has landed (storage/io/uring_disk.cc). Who would start or
+// look before that would meet them later: so both wait that moment.
 Result<void> lock_patiently(Disk& disk, FileHandle file) {
   constexpr int kTries = 300;
   Result<void> done = disk.lock(file);
@@ -134,7 +135,7 @@ std::expected<Folder, OpenFailure> look_at_folder(Disk& disk, std::string_view p
     const auto lock = disk.open(lock_path, {.direct = false});
     if (!lock) return refuse_io(lock.error(), "open", lock_path);
     folder.lock = *lock;
-    if (auto done = disk.lock(folder.lock); !done) {
+    if (auto done = lock_patiently(disk, folder.lock); !done) {
       disk.close(folder.lock);
       return refuse_in_use(done.error(), folder.path);
     }

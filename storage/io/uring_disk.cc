@@ -40,9 +40,7 @@ int try_until_released(const auto& attempt) {
 
 }  // namespace
 
-UringDisk::~UringDisk() {
-  if (have_ring_) io_uring_queue_exit(&ring_);
-}
+UringDisk::~UringDisk() { leave_ring(); }
 
 Result<void> UringDisk::probe() { return make_ring(); }
 
@@ -57,18 +55,28 @@ Result<void> UringDisk::make_ring() {
   // A killed process's writes may land after it is gone. The kernel lets go of these files with the ring, when all of
   // them are done: so whoever gets the lock after us writes after us.
   const auto& locked = PosixFiles::locked_files();
-  if (!locked.empty()) (void)io_uring_register_files(&ring_, locked.data(), static_cast<unsigned>(locked.size()));
+  holds_locks_ =
+      !locked.empty() && io_uring_register_files(&ring_, locked.data(), static_cast<unsigned>(locked.size())) == 0;
   ring_thread_ = std::this_thread::get_id();
   if (!registered_.empty()) register_buffers();
   return {};
+}
+
+// The kernel closes a ring some time after its process did, and locked files with it. What is handed back first is free
+// when the process ends: whoever starts next has nothing to wait for.
+void UringDisk::leave_ring() {
+  if (!have_ring_) return;
+  if (holds_locks_) (void)io_uring_unregister_files(&ring_);
+  io_uring_queue_exit(&ring_);
+  have_ring_ = false;
+  holds_locks_ = false;
 }
 
 void UringDisk::own_ring() {
   if (have_ring_ && ring_thread_ == std::this_thread::get_id()) [[likely]]
     return;
   CHECK(in_flight_ + files_in_flight_ == 0);  // whoever hands a Disk over has waited for its ops
-  if (have_ring_) io_uring_queue_exit(&ring_);
-  have_ring_ = false;
+  leave_ring();
   wakeup_fd_ = -1;
   watches_files_ = false;
   CHECK(make_ring());

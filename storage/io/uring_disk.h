@@ -54,6 +54,7 @@ class UringDisk final : public Disk {
 
  private:
   Result<void> make_ring();
+  void leave_ring();
   void own_ring();  // makes this thread's ring if another thread's is there
   void register_buffers();
   io_uring_sqe* next_sqe();
@@ -68,6 +69,7 @@ class UringDisk final : public Disk {
 
   io_uring ring_{};
   bool have_ring_ = false;
+  bool holds_locks_ = false;  // a data folder's, until its writes have landed
   std::thread::id ring_thread_;
   int wakeup_fd_ = -1;
   size_t in_flight_ = 0;
