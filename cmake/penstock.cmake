@@ -54,6 +54,10 @@ function(penstock_layer name)
   endif()
 endfunction()
 
+# What is shipped, and what proves it: the program, the benchmarks, the programs of the compat tests. The release build
+# needs no more; unit tests belong to the builds that check themselves.
+add_custom_target(shipped)
+
 # penstock_test(NAME [LAX] [TIMEOUT s] [LABEL l] SOURCES a_test.cc ... LINKS lib ...): a GoogleTest binary NAME, each of
 # its cases a ctest case. Label sim: scripts/dev sim SEED runs it.
 function(penstock_test name)
@@ -68,6 +72,9 @@ function(penstock_test name)
   endif()
   if(NOT ARG_LABEL)
     set(ARG_LABEL unit)
+  endif()
+  if(ARG_LABEL STREQUAL compat)
+    add_dependencies(shipped ${name})
   endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS ${ARG_LABEL})
@@ -93,6 +100,7 @@ function(penstock_bench name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE penstock_strict ${ARG_LINKS} benchmark::benchmark benchmark::benchmark_main)
+  add_dependencies(shipped ${name})
   add_test(NAME bench.${name} COMMAND ${name} --benchmark_min_time=0.001)
   set_tests_properties(bench.${name} PROPERTIES TIMEOUT 120 LABELS bench)
 endfunction()

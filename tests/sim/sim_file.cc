@@ -1,13 +1,14 @@
 #include "tests/sim/sim_file.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 namespace penstock::sim {
 
 void SimFile::put(std::vector<std::byte>& file, uint64_t at, std::span<const std::byte> bytes) {
   if (file.size() < at + bytes.size()) file.resize(at + bytes.size());
-  std::ranges::copy(bytes, file.begin() + static_cast<int64_t>(at));
+  if (!bytes.empty()) std::memcpy(file.data() + at, bytes.data(), bytes.size());
 }
 
 void SimFile::write(Write write) {

@@ -8,7 +8,7 @@ namespace penstock::sim {
 
 Buffer HeapPool::copy_of(std::span<const std::byte> bytes) {
   const std::span<std::byte> memory(new std::byte[bytes.size()], bytes.size());
-  std::ranges::copy(bytes, memory.begin());
+  if (!bytes.empty()) std::memcpy(memory.data(), bytes.data(), bytes.size());
   return Buffer(*this, memory, bytes.size());
 }
 
