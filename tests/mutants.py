@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Do the simulator's seeds find what they are there for? Breaks the store in one place at a time, in a copy of the
+sources, and runs the store's simulated tests until one fails. A mutant that survives ends this with 1.
+
+    tests/mutants.py [--seeds N] [NAME ...]
+"""
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+COPY = ROOT / 'build' / 'mutants'
+PROGRAMS = ['store_segments_test', 'store_fault_test', 'store_damage_test', 'store_sim_test']
+
+# name: (file, what stands there, what the mutant has)
+MUTANTS = {
+    'a block is written again before its head is in the ring': (
+        'storage/log/destager.cc', 'shard_.ring->durable() >= job.relog_end) write(job)', 'job.relog_end > Lsn{0}) write(job)'),
+    'ring space is reused before the state slot is durable': (
+        'storage/log/checkpointer.cc', '  slot_ = encoder_.finish(next_);\n',
+        '  slot_ = encoder_.finish(next_);\n  shard_.ring->advance_tail(next_.tail);\n'),
+    'a batch is durable when its frame is sent': (
+        'storage/ring/ring_writer.cc', '  in_flight_ = frame;\n', '  in_flight_ = frame;\n  durable_ = frame.end;\n'),
+    'segments are not flushed before the slot that names them': (
+        'storage/log/checkpointer.cc', 'if (changed.empty() && !shard_.names_changed) return begin_slot();',
+        'changed.clear(); if (changed.empty()) return begin_slot();'),
+    'a failed ring write passes for a good one': (
+        'storage/ring/ring_writer.cc', 'if (op.result != static_cast<int64_t>(op.memory.size())) {',
+        'if (op.result == INT64_MAX) {'),
+    'a failed flush of segments passes for a good one': (
+        'storage/log/checkpointer.cc', 'if (result < 0) shard_.poison("flushing the segments", result);', ''),
+    'replay takes entries that the slot has': (
+        'storage/store_replay.cc', 'found.at < from->second) return;', 'found.at < Lsn{0}) return;'),
+    'a truncation is not replayed': (
+        'storage/store_replay.cc', 'case EntryKind::kTruncate: return replay_truncate(*log, payload);',
+        'case EntryKind::kTruncate: return;'),
+    'a repeat is answered before what it repeats is durable': (
+        'storage/store_append.cc', 'return {AppendStatus::kDuplicate, check.repeated->base_offset, log.log_start_offset, check.repeated->end};',
+        'return {AppendStatus::kDuplicate, check.repeated->base_offset, log.log_start_offset, Lsn{0}};'),
+    'the slot remembers producers ahead of the segments': (
+        'storage/log/checkpointer.cc', '  written.truncate_from(log.written);\n', ''),
+    'the slot has epochs of what only the ring holds': (
+        'storage/log/checkpointer.cc', 'log.epochs.snapshot(log.written)', 'log.epochs.snapshot(log.log_end_offset)'),
+    'a truncation leaves the producers as they are': (
+        'storage/log/truncator.cc', '  log.producers.truncate_from(end);\n', ''),
+    'a truncation leaves the index of its block as it is': (
+        'storage/log/truncator.cc', 'crc32c(0, tail), crc32c(0, head));', 'crc32c(0, tail), crc32c(0, tail));'),
+    'bytes of a segment are served unchecked': (
+        'storage/log/cold_cache.cc', 'static_cast<int64_t>(block.bytes) && holds(block)) {',
+        'static_cast<int64_t>(block.bytes)) {'),
+    'retention takes what is neither old nor too much': (
+        'storage/log/trimmer.cc', 'if (!old && !over) break;', 'if (!old && !over && i > 0) break;'),
+}
+
+
+def run(command, **more):
+    return subprocess.run(command, cwd=COPY, text=True, capture_output=True, **more)
+
+
+def build():
+    done = run(['cmake', '--build', 'build/sim', '--target', *PROGRAMS])
+    return '' if done.returncode == 0 else done.stdout[-3000:]
+
+
+def caught_by(seeds):
+    """The first test that failed and what it said; None if all passed."""
+    env = {**os.environ, 'PENSTOCK_SIM_SEEDS': str(seeds)}
+    for program in PROGRAMS:
+        try:
+            done = run([f'build/sim/tests/{program}', '--gtest_fail_fast', '--gtest_brief=1'], env=env, timeout=1800)
+        except subprocess.TimeoutExpired:
+            return program, 'it never ended'
+        if done.returncode != 0:
+            text = done.stdout + done.stderr
+            case = re.search(r'\[  FAILED  \] (\S+)', text)
+            seed = re.search(r'scripts/dev sim (\d+)', text)
+            how = f'seed {seed[1]}' if seed else ''
+            return (case[1] if case else f'{program} stopped: {text.strip().splitlines()[-1][:120]}'), how
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--seeds', type=int, default=300)
+    parser.add_argument('names', nargs='*', help='parts of the names of those to run')
+    arguments = parser.parse_args()
+    chosen = [name for name in MUTANTS if not arguments.names or any(part in name for part in arguments.names)]
+
+    files = subprocess.run(['git', 'ls-files', '-z'], cwd=ROOT, check=True, capture_output=True).stdout
+    for name in filter(None, files.decode().split('\0')):
+        target = COPY / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_file() and (not target.exists() or target.read_bytes() != (ROOT / name).read_bytes()):
+            shutil.copy2(ROOT / name, target)
+    run(['cmake', '--preset', 'sim'], check=True)
+    if wrong := build():
+        sys.exit(f'mutants: the sources themselves do not build:\n{wrong}')
+    if caught := caught_by(min(arguments.seeds, 20)):
+        sys.exit(f'mutants: the sources themselves fail {caught[0]} {caught[1]}')
+
+    survived = 0
+    for name in chosen:
+        file, old, new = MUTANTS[name]
+        source = (ROOT / file).read_text()
+        if source.count(old) != 1:
+            sys.exit(f'mutants: {file} does not hold {old!r} exactly once; mend the list in tests/mutants.py')
+        began = time.monotonic()
+        (COPY / file).write_text(source.replace(old, new))
+        try:
+            if wrong := build():
+                sys.exit(f'mutants: "{name}" does not build:\n{wrong}')
+            caught = caught_by(arguments.seeds)
+        finally:
+            (COPY / file).write_text(source)
+        survived += caught is None
+        verdict = 'SURVIVED' if caught is None else f'caught by {caught[0]} {caught[1]}'.rstrip()
+        print(f'{name}: {verdict} ({time.monotonic() - began:.0f} s)', flush=True)
+    print(f'{len(chosen) - survived} mutants caught, {survived} survived')
+    sys.exit(1 if survived else 0)
+
+
+if __name__ == '__main__':
+    main()
