@@ -1,12 +1,11 @@
 // penstock: the command line. Knows every layer, and wires nothing that serve.cc does not show.
-#include <CLI/CLI.hpp>
 #include <cstdio>
-#include <exception>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "control/cli/cli.h"
+#include "control/cli/command_line.h"
 #include "control/serve.h"
 
 namespace penstock {
@@ -21,32 +20,6 @@ struct ServeFlags {
   bool no_http = false;
   std::optional<uint64_t> accept_loss_at;
 };
-
-CLI::App& add_serve(CLI::App& app, ServeFlags& flags) {
-  CLI::App& serve = *app.add_subcommand("serve", "Run a broker in the foreground.");
-  // The last one counts, so that a script can give its own and pass on the user's.
-  serve.add_option("--config", flags.config, "TOML file of settings; docs/CONFIG.md lists them")
-      ->type_name("FILE")
-      ->take_last();
-  serve.add_option("--set", flags.sets, "One setting; may be given many times")
-      ->type_name("NAME=VALUE")
-      ->allow_extra_args(false);
-  serve.add_option("--data", flags.data, "Data folder (log.dirs); one a drive: may be given many times")
-      ->type_name("DIR")
-      ->allow_extra_args(false);
-  serve.add_option("--listen", flags.listen, "Address for Kafka clients (listeners)")
-      ->type_name("HOST:PORT")
-      ->take_last();
-  serve.add_option("--http", flags.http, "Address of /metrics, /healthz and /readyz")
-      ->type_name("HOST:PORT")
-      ->take_last();
-  serve.add_flag("--no-http", flags.no_http, "No HTTP port");
-  serve
-      .add_option("--accept-loss-at", flags.accept_loss_at,
-                  "Start although acknowledged data behind this place of a damaged ring is lost; recovery names it")
-      ->type_name("LSN");
-  return serve;
-}
 
 // The first setting that is wrong, in words.
 std::expected<control::Settings, std::string> gather_settings(const ServeFlags& flags) {
@@ -77,31 +50,38 @@ int run_serve(const ServeFlags& flags) {
   return control::serve({.settings = *std::move(settings), .accept_loss_at = flags.accept_loss_at});
 }
 
-int run(int argc, char** argv) {
-  CLI::App app("A Kafka-compatible event-streaming appliance.", "penstock");
-  app.set_version_flag("--version", "penstock " PENSTOCK_VERSION);
-  ServeFlags flags;
-  CLI::App& serve = add_serve(app, flags);
-  cli::add_cli_commands(app);
-  app.require_subcommand(0, 1);
-  try {
-    app.parse(argc, argv);
-    if (serve.parsed()) return run_serve(flags);
-    if (app.get_subcommands().empty()) std::fputs(app.help().c_str(), stdout);
-    return 0;
-  } catch (const CLI::ParseError& end) {
-    return app.exit(end);
-  }
+void add_serve(cli::Command& root, ServeFlags& flags) {
+  cli::Command& serve = root.command("serve", "Run a broker in the foreground.");
+  // The last one counts, so that a script can give its own and pass on the user's.
+  serve.option("--config", flags.config, "TOML file of settings; docs/CONFIG.md lists them")
+      .value("FILE")
+      .complete(cli::Completes::kFiles)
+      .last_counts();
+  serve.option("--set", flags.sets, "One setting; may be given many times").value("NAME=VALUE");
+  serve.option("--data", flags.data, "Data folder (log.dirs); one a drive: may be given many times")
+      .value("DIR")
+      .complete(cli::Completes::kFolders);
+  serve.option("--listen", flags.listen, "Address for Kafka clients (listeners)").value("HOST:PORT").last_counts();
+  serve.option("--http", flags.http, "Address of /metrics, /healthz and /readyz").value("HOST:PORT").last_counts();
+  serve.flag("--no-http", flags.no_http, "No HTTP port");
+  serve
+      .option("--accept-loss-at", flags.accept_loss_at,
+              "Start although acknowledged data behind this place of a damaged ring is lost; recovery names it")
+      .value("LSN");
+  serve.action([&flags] {
+    if (const int code = run_serve(flags); code != 0) throw cli::Exit{code};
+  });
 }
 
 }  // namespace
 }  // namespace penstock
 
 int main(int argc, char** argv) {
-  try {
-    return penstock::run(argc, argv);
-  } catch (const std::exception& problem) {
-    std::fprintf(stderr, "penstock: %s\n", problem.what());
-    return 1;
-  }
+  using namespace penstock;
+  cli::Command root("penstock", "A Kafka-compatible event-streaming appliance.");
+  root.command_optional();
+  ServeFlags flags;
+  add_serve(root, flags);
+  cli::add_cli_commands(root);
+  return cli::run_command_line(root, "penstock " PENSTOCK_VERSION, {argv + 1, argv + argc});
 }

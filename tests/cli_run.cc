@@ -3,13 +3,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <utility>
 
 #include "base/assert.h"
 #include "control/cli/cli.h"
+#include "control/cli/command_line.h"
 
 namespace penstock {
 namespace {
@@ -52,15 +52,9 @@ CommandResult run_command(std::vector<std::string> arguments) {
   CommandResult result;
   Capture out(STDOUT_FILENO);
   Capture err(STDERR_FILENO);
-  CLI::App app("penstock");
-  app.require_subcommand(1);
-  cli::add_cli_commands(app);
-  std::ranges::reverse(arguments);  // CLI11 takes a vector from its back
-  try {
-    app.parse(arguments);
-  } catch (const CLI::ParseError& error) {
-    result.exit_code = app.exit(error);
-  }
+  cli::Command root("penstock", "");
+  cli::add_cli_commands(root);
+  result.exit_code = cli::run_command_line(root, "", std::move(arguments));
   result.out = out.text();
   result.err = err.text();
   return result;

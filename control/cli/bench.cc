@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -13,6 +11,7 @@
 #include "base/system_clock.h"
 #include "control/cli/cluster.h"
 #include "control/cli/command.h"
+#include "control/cli/command_line.h"
 #include "control/cli/error.h"
 #include "control/cli/load/consume_run.h"
 #include "control/cli/load/disk_writer.h"
@@ -79,7 +78,7 @@ ordered_json common_config(const LoadOptions& options, const Topic& topic) {
 }
 
 void check(bool good, const std::string& what) {
-  if (!good) throw CLI::ValidationError(what);
+  if (!good) throw UsageError(what);
 }
 
 void run_produce(ProduceOptions options) {
@@ -109,7 +108,7 @@ void run_produce(ProduceOptions options) {
   const bool open_loop = options.rate.amount > 0;
   report(options.json, document("produce", config, meter.json()),
          meter.text(open_loop ? "latency from the scheduled time" : "latency from sending (closed loop)"));
-  if (meter.failures() > 0) throw CLI::RuntimeError(kExitFailed);
+  if (meter.failures() > 0) throw Exit{kExitFailed};
 }
 
 void run_consume(const ConsumeOptions& options) {
@@ -203,107 +202,102 @@ void run_disk(DiskOptions options) {
                      disk.punts(), latency_text(meter.latency())));
 }
 
-CLI::CheckedTransformer acks_of(std::map<std::string, int16_t> names) { return CLI::CheckedTransformer(names); }
-
-void add_load_options(CLI::App& command, LoadOptions& options) {
+void add_load_options(Command& command, LoadOptions& options) {
   add_broker_options(command, options.broker);
-  command.add_option("--topic", options.topic, "the topic (default penstock-bench)");
-  command.add_option("--partitions", options.partitions, "partitions to use; of a new topic, to make")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--json", options.json, "write the result as JSON to a file, or - for standard output")
-      ->type_name("FILE");
-  command.add_flag("--quiet", options.quiet, "no line a second");
-  command.add_flag("--spin", options.spin, "never sleep: one core for steadier latencies");
+  command.option("--topic", options.topic, "the topic (default penstock-bench)").complete(Completes::kTopics);
+  command.option("--partitions", options.partitions, "partitions to use; of a new topic, to make").at_least(1);
+  command.option("--json", options.json, "write the result as JSON to a file, or - for standard output")
+      .value("FILE")
+      .complete(Completes::kFiles);
+  command.flag("--quiet", options.quiet, "no line a second");
+  command.flag("--spin", options.spin, "never sleep: one core for steadier latencies");
 }
 
-void add_volume_options(CLI::App& command, LoadOptions& options) {
-  command.add_option("--connections", options.connections, "TCP connections (default 1)")
-      ->check(CLI::Range(1, 100'000));
+void add_volume_options(Command& command, LoadOptions& options) {
+  command.option("--connections", options.connections, "TCP connections (default 1)").between(1, 100'000);
   add_duration_option(command, "--duration", options.duration, "how long");
-  command.add_option("--count", options.count, "how many records, rounded up to whole batches")
-      ->check(CLI::PositiveNumber);
+  command.option("--count", options.count, "how many records, rounded up to whole batches").at_least(1);
 }
 
-void add_produce(CLI::App& bench) {
-  CLI::App& command = *bench.add_subcommand("produce", "offer records at a rate, or as many as the broker takes");
+void add_produce(Command& bench) {
+  Command& command = bench.command("produce", "offer records at a rate, or as many as the broker takes");
   const auto options = std::make_shared<ProduceOptions>();
   add_load_options(command, *options);
   add_volume_options(command, *options);
-  command.add_option("--replication-factor", options->replication_factor, "of a new topic")->check(CLI::PositiveNumber);
+  command.option("--replication-factor", options->replication_factor, "of a new topic").at_least(1);
   add_rate_option(command, "--rate", options->rate,
                   "records a second (100000, 100k) or bytes a second (50MB); 0, the default: as fast as answers come");
   add_bytes_option(command, "--record-bytes", options->record_bytes, "bytes of a record's value (default 1024)");
   add_bytes_option(command, "--batch-bytes", options->batch_bytes,
                    "records go in batches of about this (default 16KiB)");
-  command.add_option("--batch-records", options->batch_records, "records a batch, instead of --batch-bytes")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--in-flight", options->in_flight, "unanswered requests a connection (default 5)")
-      ->check(CLI::Range(1, 10'000));
-  command.add_option("--acks", options->acks, "0, 1 or all (default all)")
-      ->transform(acks_of({{"all", -1}, {"0", 0}, {"1", 1}, {"-1", -1}}));
-  command.add_flag("--idempotent", options->idempotent, "with producer ids and sequences");
+  command.option("--batch-records", options->batch_records, "records a batch, instead of --batch-bytes").at_least(1);
+  command.option("--in-flight", options->in_flight, "unanswered requests a connection (default 5)").between(1, 10'000);
+  command.choice<int16_t>("--acks", options->acks, {{"all", -1}, {"0", 0}, {"1", 1}, {"-1", -1}},
+                          "when the broker answers (default all)");
+  command.flag("--idempotent", options->idempotent, "with producer ids and sequences");
   add_duration_option(command, "--warmup", options->warmup, "not counted at the beginning (default 0)");
-  command.add_flag("--cleanup", options->cleanup, "delete the topic at the end if this run made it");
-  on_run(command, [options] { run_produce(*options); });
+  command.flag("--cleanup", options->cleanup, "delete the topic at the end if this run made it");
+  command.action([options] { run_produce(*options); });
 }
 
-void add_consume(CLI::App& bench) {
-  CLI::App& command = *bench.add_subcommand("consume", "read a topic at full speed");
+void add_consume(Command& bench) {
+  Command& command = bench.command("consume", "read a topic at full speed");
   const auto options = std::make_shared<ConsumeOptions>();
   add_load_options(command, *options);
   add_volume_options(command, *options);
-  command.add_option("--from", options->from_end, "beginning (default: to the end as it is now) or end")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, bool>{{"beginning", false}, {"end", true}}));
-  command.add_flag("--loop", options->loop, "at the end of a partition begin again");
-  command.add_flag("--verify", options->verify, "check each batch's checksum and offsets");
+  command.choice<bool>("--from", options->from_end, {{"beginning", false}, {"end", true}},
+                       "where to begin (default beginning: to the end as it is now)");
+  command.flag("--loop", options->loop, "at the end of a partition begin again");
+  command.flag("--verify", options->verify, "check each batch's checksum and offsets");
   add_bytes_option(command, "--fetch-bytes", options->fetch_bytes, "of one Fetch (default 4MiB)");
-  command.add_option("--in-flight", options->in_flight, "fetches at a time a connection, over disjoint partitions")
-      ->check(CLI::Range(1, 1000));
-  on_run(command, [options] { run_consume(*options); });
+  command.option("--in-flight", options->in_flight, "fetches at a time a connection, over disjoint partitions")
+      .between(1, 1000);
+  command.action([options] { run_consume(*options); });
 }
 
-void add_latency(CLI::App& bench) {
-  CLI::App& command = *bench.add_subcommand("latency", "produce to ack and produce to consume, in alternating blocks");
+void add_latency(Command& bench) {
+  Command& command = bench.command("latency", "produce to ack and produce to consume, in alternating blocks");
   const auto options = std::make_shared<LatencyOptions>();
   add_load_options(command, *options);
-  command.add_option("--rate", options->rate, "records a second, one a batch (default 200)")
-      ->check(CLI::Range(1, 1'000'000));
+  command.option("--rate", options->rate, "records a second, one a batch (default 200)").between(1, 1'000'000);
   add_bytes_option(command, "--record-bytes", options->record_bytes, "bytes of a record's value (default 1024)");
-  command.add_option("--acks", options->acks, "1 or all (default all)")
-      ->transform(acks_of({{"all", -1}, {"1", 1}, {"-1", -1}}));
-  command.add_option("--rounds", options->rounds, "of one block of each kind (default 5)")
-      ->check(CLI::Range(1, 100'000));
+  command.choice<int16_t>("--acks", options->acks, {{"all", -1}, {"1", 1}, {"-1", -1}},
+                          "when the broker answers (default all)");
+  command.option("--rounds", options->rounds, "of one block of each kind (default 5)").between(1, 100'000);
   add_duration_option(command, "--block", options->block, "length of a block (default 2s)");
-  command.add_option("--disk", options->disk, "a folder on the broker's drive: adds blocks of raw durable writes")
-      ->type_name("DIR");
-  command.add_option("--disk-method", options->disk_method, "dsync, flush or auto (default auto: the faster)")
-      ->check(CLI::IsMember({"dsync", "flush", "auto"}));
-  command.add_flag("--cleanup", options->cleanup, "delete the topic at the end if this run made it");
-  on_run(command, [options] { run_latency(*options); });
+  command.option("--disk", options->disk, "a folder on the broker's drive: adds blocks of raw durable writes")
+      .value("DIR")
+      .complete(Completes::kFolders);
+  command.option("--disk-method", options->disk_method, "how it is made durable (default auto: the faster)")
+      .one_of({"dsync", "flush", "auto"});
+  command.flag("--cleanup", options->cleanup, "delete the topic at the end if this run made it");
+  command.action([options] { run_latency(*options); });
 }
 
-void add_disk(CLI::App& bench) {
-  CLI::App& command = *bench.add_subcommand("disk", "durable writes as the broker's ring does them, and nothing else");
+void add_disk(Command& bench) {
+  Command& command = bench.command("disk", "durable writes as the broker's ring does them, and nothing else");
   const auto options = std::make_shared<DiskOptions>();
-  command.add_option("--data", options->data, "a folder on the drive (default: here)")->type_name("DIR");
+  command.option("--data", options->data, "a folder on the drive (default: here)")
+      .value("DIR")
+      .complete(Completes::kFolders);
   add_bytes_option(command, "--bytes", options->bytes, "of a write, rounded up to the drive's block (default 4KiB)");
   add_bytes_option(command, "--file-bytes", options->file_bytes, "of the file written round and round (default 64MiB)");
-  command.add_option("--method", options->method, "dsync, flush or auto (default auto: the faster, measured)")
-      ->check(CLI::IsMember({"dsync", "flush", "auto"}));
-  command.add_option("--count", options->count, "how many writes")->check(CLI::PositiveNumber);
+  command.option("--method", options->method, "how it is made durable (default auto: the faster, measured)")
+      .one_of({"dsync", "flush", "auto"});
+  command.option("--count", options->count, "how many writes").at_least(1);
   add_duration_option(command, "--duration", options->duration, "how long (default 10s)");
-  command.add_option("--json", options->json, "write the result as JSON to a file, or - for standard output")
-      ->type_name("FILE");
-  command.add_flag("--quiet", options->quiet, "no line a second");
-  command.add_flag("--spin", options->spin, "never sleep, as an lcore that spins");
-  on_run(command, [options] { run_disk(*options); });
+  command.option("--json", options->json, "write the result as JSON to a file, or - for standard output")
+      .value("FILE")
+      .complete(Completes::kFiles);
+  command.flag("--quiet", options->quiet, "no line a second");
+  command.flag("--spin", options->spin, "never sleep, as an lcore that spins");
+  command.action([options] { run_disk(*options); });
 }
 
 }  // namespace
 
-void add_bench_command(CLI::App& app) {
-  CLI::App& bench = *app.add_subcommand("bench", "measure a broker, or the drive beneath it");
-  bench.require_subcommand(1);
+void add_bench_command(Command& root) {
+  Command& bench = root.command("bench", "measure a broker, or the drive beneath it");
   add_produce(bench);
   add_consume(bench);
   add_latency(bench);

@@ -2,12 +2,10 @@
 // docs/BENCHMARKING.md tells how to use it.
 #pragma once
 
-namespace CLI {
-class App;
-}
-
 namespace penstock::cli {
 
-void add_bench_command(CLI::App& app);
+class Command;
+
+void add_bench_command(Command& root);
 
 }  // namespace penstock::cli

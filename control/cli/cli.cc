@@ -6,10 +6,10 @@
 
 namespace penstock::cli {
 
-void add_cli_commands(CLI::App& app) {
-  add_topic_command(app);
-  add_bench_command(app);
-  add_log_command(app);
+void add_cli_commands(Command& root) {
+  add_topic_command(root);
+  add_bench_command(root);
+  add_log_command(root);
 }
 
 }  // namespace penstock::cli

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdint>
 #include <memory>
@@ -11,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "control/cli/command.h"
+#include "control/cli/command_line.h"
 #include "control/cli/error.h"
 #include "control/cli/log_names.h"
 #include "control/cli/log_print.h"
@@ -119,7 +118,7 @@ void run_verify(const LogOptions& options) {
   if (!totals) cannot_run(totals.error().what);
   tell_unknown_names(*run);
   printer.verified(options.folder, *totals);
-  if (!totals->fine()) throw CLI::RuntimeError(kExitDamaged);
+  if (!totals->fine()) throw Exit{kExitDamaged};
 }
 
 storage::AcceptedLoss parse_loss(const std::string& text) {
@@ -131,17 +130,16 @@ storage::AcceptedLoss parse_loss(const std::string& text) {
     const auto second = std::from_chars(first.ptr + 1, end, offset);
     if (second.ec == std::errc{} && second.ptr == end && offset >= 0) return {LogId{log}, Offset{offset}};
   }
-  throw CLI::ValidationError("--accept-loss",
-                             fmt::format("'{}' is no loss; write LOG:OFFSET as verify names it", text));
+  throw UsageError(fmt::format("--accept-loss: '{}' is no loss; write LOG:OFFSET as verify names it", text));
 }
 
 void run_repair(const LogOptions& options) {
   storage::RepairOptions repair = options.repair;
   for (const std::string& text : options.accepted) repair.accepted.push_back(parse_loss(text));
   if (!repair.rebuild_sidecars && !repair.restore_slots && !repair.remove_unnamed && repair.accepted.empty())
-    throw CLI::ValidationError("repair",
-                               "name what is to be repaired: --rebuild-sidecars, --restore-slots, "
-                               "--remove-unnamed or --accept-loss LOG:OFFSET");
+    throw UsageError(
+        "name what is to be repaired: --rebuild-sidecars, --restore-slots, "
+        "--remove-unnamed or --accept-loss LOG:OFFSET");
   const auto run = prepare(options);
   const LogPrinter printer(run->names, options.json);
   storage::LogToolSink sink;
@@ -151,55 +149,50 @@ void run_repair(const LogOptions& options) {
   if (!totals) cannot_run(totals.error().what);
   tell_unknown_names(*run);
   printer.repaired(*totals, !repair.do_it);
-  if (totals->refused > 0) throw CLI::RuntimeError(kExitDamaged);
+  if (totals->refused > 0) throw Exit{kExitDamaged};
 }
 
 // A subcommand of log with the options that all have; options lives as long as the parsed command line.
-CLI::App& add(CLI::App& log, const std::shared_ptr<LogOptions>& options, const std::string& name,
-              const std::string& help, void (*run)(const LogOptions&)) {
-  CLI::App& command = *log.add_subcommand(name, help);
-  command.add_option("--data", options->folder, "the data folder")->type_name("DIR")->required();
-  command.add_option("--ring", options->ring, "this ring alone")->type_name("N");
-  auto* by_id = command.add_option("--log", options->log, "this log alone, by its id")->type_name("ID");
-  auto* by_name = command.add_option("--topic", options->topic, "this topic's logs alone")->type_name("NAME");
-  by_name->excludes(by_id);
-  command.add_option("--partition", options->partition, "this partition of the topic alone")
-      ->type_name("P")
-      ->check(CLI::NonNegativeNumber)
-      ->needs(by_name);
-  command.add_flag("--json", options->json, "print a JSON object a line");
-  on_run(command, [options, run] { run(*options); });
+Command& add(Command& log, const std::shared_ptr<LogOptions>& options, const std::string& name, const std::string& help,
+             void (*run)(const LogOptions&)) {
+  Command& command = log.command(name, help);
+  command.option("--data", options->folder, "the data folder").value("DIR").complete(Completes::kFolders).required();
+  command.option("--ring", options->ring, "this ring alone").value("N");
+  Option& by_id = command.option("--log", options->log, "this log alone, by its id").value("ID");
+  Option& by_name = command.option("--topic", options->topic, "this topic's logs alone").value("NAME");
+  by_name.excludes(by_id);
+  command.option("--partition", options->partition, "this partition of the topic alone")
+      .value("P")
+      .at_least(0)
+      .needs(by_name);
+  command.flag("--json", options->json, "print a JSON object a line");
+  command.action([options, run] { run(*options); });
   return command;
 }
 
 }  // namespace
 
-void add_log_command(CLI::App& app) {
-  CLI::App& log = *app.add_subcommand("log", "look at a data folder, check it, repair it; without a broker");
-  log.require_subcommand(1);
+void add_log_command(Command& root) {
+  Command& log = root.command("log", "look at a data folder, check it, repair it; without a broker");
   const auto options = std::make_shared<LogOptions>();
-  CLI::App& dump = add(log, options, "dump", "show slots, rings and segments, batch by batch", run_dump);
-  dump.add_option("--from", options->from, "leave out batches that end before this offset")
-      ->type_name("OFFSET")
-      ->check(CLI::NonNegativeNumber);
-  dump.add_flag("--records", options->records, "show the records of batches that are not compressed");
-  dump.add_option("--limit", options->limit, "stop after so many frames, entries and batches")->type_name("N");
-  CLI::App& verify =
+  Command& dump = add(log, options, "dump", "show slots, rings and segments, batch by batch", run_dump);
+  dump.option("--from", options->from, "leave out batches that end before this offset").value("OFFSET").at_least(0);
+  dump.flag("--records", options->records, "show the records of batches that are not compressed");
+  dump.option("--limit", options->limit, "stop after so many frames, entries and batches").value("N");
+  Command& verify =
       add(log, options, "verify", "check every byte; exit code 0: fine, 1: damaged, 2: could not", run_verify);
-  verify.add_flag("--live-read-only", options->live,
-                  "also beside a running broker: segments alone, as far as the state vouches for them");
-  CLI::App& repair = add(log, options, "repair", "repair what is named; a dry run without --yes", run_repair);
-  repair.add_flag("--rebuild-sidecars", options->repair.rebuild_sidecars,
-                  "make missing and damaged sidecars anew from good segments");
-  repair.add_flag("--restore-slots", options->repair.restore_slots,
-                  "make a damaged state slot anew from the whole one");
-  repair.add_flag("--remove-unnamed", options->repair.remove_unnamed, "remove files that no state slot names");
+  verify.flag("--live-read-only", options->live,
+              "also beside a running broker: segments alone, as far as the state vouches for them");
+  Command& repair = add(log, options, "repair", "repair what is named; a dry run without --yes", run_repair);
+  repair.flag("--rebuild-sidecars", options->repair.rebuild_sidecars,
+              "make missing and damaged sidecars anew from good segments");
+  repair.flag("--restore-slots", options->repair.restore_slots, "make a damaged state slot anew from the whole one");
+  repair.flag("--remove-unnamed", options->repair.remove_unnamed, "remove files that no state slot names");
   repair
-      .add_option("--accept-loss", options->accepted,
-                  "end a damaged log at its first lost offset, as verify names it; may be given again")
-      ->type_name("LOG:OFFSET")
-      ->allow_extra_args(false);
-  repair.add_flag("--yes", options->repair.do_it, "do it");
+      .option("--accept-loss", options->accepted,
+              "end a damaged log at its first lost offset, as verify names it; may be given again")
+      .value("LOG:OFFSET");
+  repair.flag("--yes", options->repair.do_it, "do it");
 }
 
 }  // namespace penstock::cli

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -14,6 +13,7 @@
 #include "base/system_clock.h"
 #include "control/cli/cluster.h"
 #include "control/cli/command.h"
+#include "control/cli/command_line.h"
 #include "control/cli/error.h"
 #include "control/controller/uuid_text.h"
 #include "protocol/gen/describe_configs.h"
@@ -42,7 +42,7 @@ void print(const ordered_json& value) { print(value.dump(2) + "\n"); }
 std::pair<std::string, std::string> parse_config(const std::string& text) {
   const size_t equals = text.find('=');
   if (equals == 0 || equals == text.npos) {
-    throw CLI::ValidationError("--config", fmt::format("'{}' has no name and value; write NAME=VALUE", text));
+    throw UsageError(fmt::format("--config: '{}' has no name and value; write NAME=VALUE", text));
   }
   return {text.substr(0, equals), text.substr(equals + 1)};
 }
@@ -209,37 +209,34 @@ void run_delete(const TopicOptions& options) {
 }
 
 // A subcommand of topic with the options that all have; options lives as long as the parsed command line.
-CLI::App& add(CLI::App& topic, const std::shared_ptr<TopicOptions>& options, const std::string& name,
-              const std::string& help, void (*run)(const TopicOptions&)) {
-  CLI::App& command = *topic.add_subcommand(name, help);
+Command& add(Command& topic, const std::shared_ptr<TopicOptions>& options, const std::string& name,
+             const std::string& help, void (*run)(const TopicOptions&)) {
+  Command& command = topic.command(name, help);
   add_broker_options(command, options->broker);
-  command.add_flag("--json", options->json, "print JSON");
-  on_run(command, [options, run] { run(*options); });
+  command.flag("--json", options->json, "print JSON");
+  command.action([options, run] { run(*options); });
   return command;
 }
 
 }  // namespace
 
-void add_topic_command(CLI::App& app) {
-  CLI::App& topic = *app.add_subcommand("topic", "create, list, describe and delete topics");
-  topic.require_subcommand(1);
+void add_topic_command(Command& root) {
+  Command& topic = root.command("topic", "create, list, describe and delete topics");
   const auto options = std::make_shared<TopicOptions>();
-  CLI::App& create = add(topic, options, "create", "create a topic", run_create);
-  create.add_option("name", options->wish.name, "the topic's name")->required();
-  create.add_option("--partitions", options->wish.partitions, "how many (default: the broker's num.partitions)")
-      ->check(CLI::PositiveNumber);
-  create.add_option("--replication-factor", options->wish.replication_factor, "copies (default: the broker's)")
-      ->check(CLI::PositiveNumber);
-  create.add_option("--config", options->configs, "a topic setting, NAME=VALUE; may be given again")
-      ->allow_extra_args(false);
-  create.add_flag("--if-not-exists", options->lenient, "be content with a topic of that name");
-  CLI::App& list = add(topic, options, "list", "list the topics", run_list);
-  list.add_flag("--internal", options->internal, "also the broker's own topics");
-  CLI::App& describe = add(topic, options, "describe", "partitions, leaders, offsets and settings", run_describe);
-  describe.add_option("name", options->wish.name, "the topic's name")->required();
-  CLI::App& remove = add(topic, options, "delete", "delete topics and all their records", run_delete);
-  remove.add_option("name", options->names, "the topics' names")->required();
-  remove.add_flag("--if-exists", options->lenient, "be content when there is no such topic");
+  Command& create = add(topic, options, "create", "create a topic", run_create);
+  create.option("name", options->wish.name, "the topic's name").required();
+  create.option("--partitions", options->wish.partitions, "how many (default: the broker's num.partitions)")
+      .at_least(1);
+  create.option("--replication-factor", options->wish.replication_factor, "copies (default: the broker's)").at_least(1);
+  create.option("--config", options->configs, "a topic setting, NAME=VALUE; may be given again");
+  create.flag("--if-not-exists", options->lenient, "be content with a topic of that name");
+  Command& list = add(topic, options, "list", "list the topics", run_list);
+  list.flag("--internal", options->internal, "also the broker's own topics");
+  Command& describe = add(topic, options, "describe", "partitions, leaders, offsets and settings", run_describe);
+  describe.option("name", options->wish.name, "the topic's name").required();
+  Command& remove = add(topic, options, "delete", "delete topics and all their records", run_delete);
+  remove.option("name", options->names, "the topics' names").required();
+  remove.flag("--if-exists", options->lenient, "be content when there is no such topic");
 }
 
 }  // namespace penstock::cli
