@@ -4,7 +4,6 @@
 
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -13,6 +12,7 @@
 #include "control/cli/command.h"
 #include "control/cli/command_line.h"
 #include "control/cli/error.h"
+#include "control/cli/json.h"
 #include "control/cli/load/consume_run.h"
 #include "control/cli/load/disk_writer.h"
 #include "control/cli/load/latency_run.h"
@@ -23,13 +23,11 @@
 namespace penstock::cli {
 namespace {
 
-using nlohmann::ordered_json;
-
 constexpr Nanos kDefaultDuration = 10 * kSecond;
 constexpr uint64_t kRequestMost = 100 * kMiB;  // Kafka's socket.request.max.bytes
 
 // For people on standard output, unless the JSON goes there.
-void report(const std::string& json_path, const ordered_json& json, const std::string& text) {
+void report(const std::string& json_path, const Json& json, const std::string& text) {
   if (json_path == "-") {
     fmt::print(stderr, "{}", text);
   } else {
@@ -38,7 +36,7 @@ void report(const std::string& json_path, const ordered_json& json, const std::s
   if (!json_path.empty()) write_output(json_path, json.dump(2) + "\n");
 }
 
-ordered_json document(const char* bench, ordered_json config, ordered_json result) {
+Json document(const char* bench, Json config, Json result) {
   return {
       {"bench", bench}, {"version", PENSTOCK_VERSION}, {"config", std::move(config)}, {"result", std::move(result)}};
 }
@@ -67,7 +65,7 @@ BenchTopic open_topic(Cluster& cluster, const LoadOptions& options, bool make) {
   return out;
 }
 
-ordered_json common_config(const LoadOptions& options, const Topic& topic) {
+Json common_config(const LoadOptions& options, const Topic& topic) {
   return {{"bootstrap", options.broker.bootstrap.text()},
           {"topic", options.topic},
           {"partitions", topic.partitions.size()},
@@ -184,17 +182,17 @@ void run_disk(DiskOptions options) {
                           .method = options.method,
                           .spin = options.spin});
   const Meter meter = write_for(clock, disk, options);
-  const ordered_json config{{"data", options.data},
-                            {"method", disk.method()},
-                            {"write_bytes", disk.write_bytes()},
-                            {"file_bytes", disk.file_bytes()},
-                            {"spin", options.spin}};
-  const ordered_json result{{"seconds", meter.seconds()},
-                            {"writes", meter.requests()},
-                            {"writes_per_second", meter.records_per_second()},
-                            {"megabytes_per_second", meter.megabytes_per_second()},
-                            {"punts", disk.punts()},
-                            {"latency_us", latency_json(meter.latency())}};
+  const Json config{{"data", options.data},
+                    {"method", disk.method()},
+                    {"write_bytes", disk.write_bytes()},
+                    {"file_bytes", disk.file_bytes()},
+                    {"spin", options.spin}};
+  const Json result{{"seconds", meter.seconds()},
+                    {"writes", meter.requests()},
+                    {"writes_per_second", meter.records_per_second()},
+                    {"megabytes_per_second", meter.megabytes_per_second()},
+                    {"punts", disk.punts()},
+                    {"latency_us", latency_json(meter.latency())}};
   report(options.json, document("disk", config, result),
          fmt::format("{} durable writes of {} bytes by {}: {} a second, {:.1f} MB/s, {} punted\nlatency: {}\n",
                      meter.requests(), disk.write_bytes(), disk.method(),

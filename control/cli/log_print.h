@@ -3,15 +3,12 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "control/cli/log_names.h"
 #include "storage/api/log_tool.h"
 
 namespace penstock::cli {
 
-// Printable ASCII and valid UTF-8 stay; the rest, quotes and backslashes are escaped (\n, \x1f).
-std::string escaped(std::string_view bytes);
 // "2026-01-02T03:04:05.678Z"; "-" for none.
 std::string time_text(storage::ItemTime time);
 

@@ -1,11 +1,9 @@
 #include "control/cli/topic.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,13 +13,13 @@
 #include "control/cli/command.h"
 #include "control/cli/command_line.h"
 #include "control/cli/error.h"
+#include "control/cli/json.h"
 #include "control/controller/uuid_text.h"
 #include "protocol/gen/describe_configs.h"
 
 namespace penstock::cli {
 namespace {
 
-using nlohmann::ordered_json;
 using protocol::DescribeConfigsRequest;
 using protocol::DescribeConfigsResponse;
 using protocol::MetadataResponse;
@@ -37,7 +35,7 @@ struct TopicOptions {
 };
 
 void print(const std::string& text) { write_output("-", text); }
-void print(const ordered_json& value) { print(value.dump(2) + "\n"); }
+void print(const Json& value) { print(value.dump(2) + "\n"); }
 
 std::pair<std::string, std::string> parse_config(const std::string& text) {
   const size_t equals = text.find('=');
@@ -86,11 +84,11 @@ void run_create(const TopicOptions& options) {
   if (!exists) cluster.create(wish);
   const auto topic = find_topic(cluster, wish.name);
   if (options.json) {
-    return print(ordered_json{{"name", wish.name},
-                              {"topic_id", control::to_text(topic.topic_id)},
-                              {"partitions", topic.partitions.size()},
-                              {"replication_factor", replicas_of(topic)},
-                              {"created", !exists}});
+    return print(Json{{"name", wish.name},
+                      {"topic_id", control::to_text(topic.topic_id)},
+                      {"partitions", topic.partitions.size()},
+                      {"replication_factor", replicas_of(topic)},
+                      {"created", !exists}});
   }
   print(fmt::format("{} {}: {} partition{}, {} replica{} each, id {}\n", exists ? "Found" : "Created", wish.name,
                     topic.partitions.size(), topic.partitions.size() == 1 ? "" : "s", replicas_of(topic),
@@ -104,7 +102,7 @@ void run_list(const TopicOptions& options) {
   std::erase_if(topics, [&](const auto& topic) { return topic.is_internal && !options.internal; });
   std::ranges::sort(topics, {}, [](const auto& topic) { return topic.name.value_or(""); });
   if (options.json) {
-    auto list = ordered_json::array();
+    auto list = Json::array();
     for (const auto& topic : topics) {
       list.push_back({{"name", topic.name.value_or("")},
                       {"topic_id", control::to_text(topic.topic_id)},
@@ -142,9 +140,9 @@ struct Description {
   std::vector<std::optional<int64_t>> ends;
 };
 
-ordered_json describe_json(const Description& is) {
-  auto partitions = ordered_json::array();
-  const auto number = [](const auto& offset) { return offset ? ordered_json(*offset) : ordered_json(); };
+Json describe_json(const Description& is) {
+  auto partitions = Json::array();
+  const auto number = [](const auto& offset) { return offset ? Json(*offset) : Json(); };
   for (size_t i = 0; i < is.topic.partitions.size(); ++i) {
     const auto& partition = is.topic.partitions[i];
     partitions.push_back({{"partition", partition.partition_index},
@@ -155,14 +153,20 @@ ordered_json describe_json(const Description& is) {
                           {"start_offset", number(is.starts[i])},
                           {"end_offset", number(is.ends[i])}});
   }
-  ordered_json configs;  // null: the broker does not tell
-  if (is.configs) configs = ordered_json::object();
+  Json configs;  // null: the broker does not tell
+  if (is.configs) configs = Json::object();
   for (const auto& [key, value] : is.configs.value_or(Configs{})) configs[key] = value;
   return {{"name", is.topic.name.value_or("")},
           {"topic_id", control::to_text(is.topic.topic_id)},
           {"internal", is.topic.is_internal},
           {"configs", configs},
           {"partitions", partitions}};
+}
+
+std::string list_text(const std::vector<int32_t>& numbers) {
+  std::string out;
+  for (const int32_t number : numbers) out += (out.empty() ? "" : ",") + std::to_string(number);
+  return out;
 }
 
 std::string describe_text(const Description& is) {
@@ -175,8 +179,8 @@ std::string describe_text(const Description& is) {
   for (size_t i = 0; i < is.topic.partitions.size(); ++i) {
     const auto& partition = is.topic.partitions[i];
     rows.push_back({std::to_string(partition.partition_index), std::to_string(partition.leader_id),
-                    std::to_string(partition.leader_epoch), fmt::format("{}", fmt::join(partition.replica_nodes, ",")),
-                    fmt::format("{}", fmt::join(partition.isr_nodes, ",")), number(is.starts[i]), number(is.ends[i])});
+                    std::to_string(partition.leader_epoch), list_text(partition.replica_nodes),
+                    list_text(partition.isr_nodes), number(is.starts[i]), number(is.ends[i])});
   }
   return out + table_text(rows);
 }
@@ -198,14 +202,14 @@ void run_describe(const TopicOptions& options) {
 void run_delete(const TopicOptions& options) {
   SystemClock clock;
   Cluster cluster(clock, options.broker);
-  auto deleted = ordered_json::array();
+  auto deleted = Json::array();
   for (const std::string& name : options.names) {
     if (options.lenient && !cluster.topic_exists(name)) continue;
     cluster.remove(name);
     deleted.push_back(name);
     if (!options.json) print(fmt::format("Deleted {}\n", name));
   }
-  if (options.json) print(ordered_json{{"deleted", deleted}});
+  if (options.json) print(Json{{"deleted", deleted}});
 }
 
 // A subcommand of topic with the options that all have; options lives as long as the parsed command line.

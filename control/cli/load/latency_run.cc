@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/bytes.h"
 #include "base/units.h"
 #include "control/cli/error.h"
+#include "control/cli/json.h"
 #include "control/cli/load/consume_run.h"
 #include "control/cli/load/fetch_answer.h"
 #include "control/cli/load/meter.h"
@@ -235,16 +235,16 @@ void LatencyRun::read_times(std::span<const std::byte> records, Nanos now, Readi
   }
 }
 
-nlohmann::ordered_json latency_report_json(const LatencyReport& report) {
-  auto blocks = nlohmann::ordered_json::array();
+Json latency_report_json(const LatencyReport& report) {
+  auto blocks = Json::array();
   for (const auto& block : report.blocks) {
     blocks.push_back({{"kind", block.kind},
                       {"p50_us", static_cast<double>(block.p50) / 1e3},
                       {"p99_us", static_cast<double>(block.p99) / 1e3}});
   }
-  nlohmann::ordered_json out{{"produce_to_ack_us", latency_json(report.ack)},
-                             {"produce_to_consume_us", latency_json(report.end)},
-                             {"produce_to_ack_while_consuming_us", latency_json(report.ack_read)}};
+  Json out{{"produce_to_ack_us", latency_json(report.ack)},
+           {"produce_to_consume_us", latency_json(report.end)},
+           {"produce_to_ack_while_consuming_us", latency_json(report.ack_read)}};
   if (report.disk.count() > 0) {
     out["durable_write_us"] = latency_json(report.disk);
     out["ack_over_durable_write_p50"] =

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +25,8 @@
 
 namespace penstock::cli {
 
+class Json;
+
 struct LatencyReport {
   Histogram ack, ack_read, end, disk, send_lag;
   struct Block {
@@ -36,7 +37,7 @@ struct LatencyReport {
   std::vector<Block> blocks;  // in the order they ran: how steady the machine was
 };
 
-nlohmann::ordered_json latency_report_json(const LatencyReport& report);
+Json latency_report_json(const LatencyReport& report);
 std::string latency_report_text(const LatencyReport& report);
 
 class LatencyRun {

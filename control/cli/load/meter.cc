@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "control/cli/json.h"
 #include "control/cli/quantity.h"
 
 namespace penstock::cli {
@@ -84,8 +84,8 @@ double Meter::records_per_second() const { return seconds() > 0 ? static_cast<do
 
 double Meter::megabytes_per_second() const { return seconds() > 0 ? static_cast<double>(bytes_) / 1e6 / seconds() : 0; }
 
-nlohmann::ordered_json Meter::json() const {
-  auto errors = nlohmann::ordered_json::object();
+Json Meter::json() const {
+  auto errors = Json::object();
   for (const auto& [error, refusals] : errors_) errors[error_name(error)] = refusals.count;
   return {{"seconds", seconds()},
           {"requests", requests_},
@@ -117,10 +117,10 @@ std::string Meter::text(const std::string& latency_of) const {
   return out;
 }
 
-nlohmann::ordered_json latency_json(const Histogram& latency) {
-  nlohmann::ordered_json out{{"count", latency.count()},
-                             {"mean", micros(latency.mean())},
-                             {"min", micros(static_cast<double>(latency.min()))}};
+Json latency_json(const Histogram& latency) {
+  Json out{{"count", latency.count()},
+           {"mean", micros(latency.mean())},
+           {"min", micros(static_cast<double>(latency.min()))}};
   for (const auto& p : kPercentiles) out[p.name] = micros(static_cast<double>(latency.percentile(p.percent)));
   out["max"] = micros(static_cast<double>(latency.max()));
   return out;

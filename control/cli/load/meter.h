@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "base/histogram.h"
@@ -12,6 +11,8 @@
 #include "protocol/error_code.h"
 
 namespace penstock::cli {
+
+class Json;
 
 class Meter {
  public:
@@ -43,7 +44,7 @@ class Meter {
   double records_per_second() const;
   double megabytes_per_second() const;  // 10^6 bytes
 
-  nlohmann::ordered_json json() const;
+  Json json() const;
   std::string text(const std::string& latency_of) const;
 
  private:
@@ -71,7 +72,7 @@ class Meter {
 };
 
 // {count, mean, min, p50, p90, p99, p99_9, max} in microseconds.
-nlohmann::ordered_json latency_json(const Histogram& latency);
+Json latency_json(const Histogram& latency);
 // "p50 0.81 ms  p90 ..." with a unit that suits each number.
 std::string latency_text(const Histogram& latency);
 std::string duration_text(uint64_t nanos);
