@@ -1,11 +1,12 @@
 // fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records, DIR/views, DIR/connection,
-// DIR/sidecar, DIR/segment and DIR/ring, the same each time.
+// DIR/compression, DIR/sidecar, DIR/segment and DIR/ring, the same each time.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
+#include "protocol/compression/codec.h"
 #include "protocol/gen/fetch.h"
 #include "protocol/gen/produce.h"
 #include "protocol/record_batch.h"
@@ -65,6 +66,21 @@ void write_records(const std::filesystem::path& folder) {
     }
     Bytes seed = builder.finish();
     seed.insert(seed.begin(), static_cast<std::byte>(prng.next()));
+    write(folder, number, seed);
+  }
+}
+
+// Streams of each codec, behind the byte that compression_fuzz takes codec and bound from.
+void write_compressed(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  Prng prng(4);
+  for (size_t number = 0; number < 50; ++number) {
+    Bytes plain(prng.below(2000));
+    if (prng.one_in(2)) prng.fill(plain);
+    const size_t codec = number % 5;
+    Bytes seed = {static_cast<std::byte>(codec + 6 * (10 + prng.below(10)))};
+    if (!compress(static_cast<Compression>(codec), levels_of(static_cast<Compression>(codec)).usual, plain, seed))
+      continue;
     write(folder, number, seed);
   }
 }
@@ -149,6 +165,7 @@ int main(int argc, char** argv) {
   write_messages(folder / "responses", testing::other_messages(), 0);
   write_messages(folder / "views", {&ProduceRequest::kInfo, &FetchRequest::kInfo}, 1);
   write_records(folder / "records");
+  write_compressed(folder / "compression");
   write_segments(folder / "segment", folder / "sidecar");
   std::filesystem::create_directories(folder / "connection");
   for (size_t number = 0; number < 60; ++number) write(folder / "connection", number, conversation(number));
