@@ -20,7 +20,8 @@ PROGRAMS = ['store_segments_test', 'store_fault_test', 'store_damage_test', 'sto
 # name: (file, what stands there, what the mutant has)
 MUTANTS = {
     'a block is written again before its head is in the ring': (
-        'storage/log/destager.cc', 'shard_.ring->durable() >= job.relog_end) write(job)', 'job.relog_end > Lsn{0}) write(job)'),
+        'storage/log/destager.cc', 'shard_.ring->durable() >= job.relog_end) write(job)',
+        'job.relog_end > Lsn{0}) write(job)'),
     'ring space is reused before the state slot is durable': (
         'storage/log/checkpointer.cc', '  slot_ = encoder_.finish(next_);\n',
         '  slot_ = encoder_.finish(next_);\n  shard_.ring->advance_tail(next_.tail);\n'),
@@ -40,7 +41,8 @@ MUTANTS = {
         'storage/store_replay.cc', 'case EntryKind::kTruncate: return replay_truncate(*log, payload);',
         'case EntryKind::kTruncate: return;'),
     'a repeat is answered before what it repeats is durable': (
-        'storage/store_append.cc', 'return {AppendStatus::kDuplicate, check.repeated->base_offset, log.log_start_offset, check.repeated->end};',
+        'storage/store_append.cc', 'return {AppendStatus::kDuplicate, check.repeated->base_offset, '
+        'log.log_start_offset, check.repeated->end};',
         'return {AppendStatus::kDuplicate, check.repeated->base_offset, log.log_start_offset, Lsn{0}};'),
     'the slot remembers producers ahead of the segments': (
         'storage/log/checkpointer.cc', '  written.truncate_from(log.written);\n', ''),
