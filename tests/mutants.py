@@ -34,7 +34,8 @@ MUTANTS = {
         'storage/ring/ring_writer.cc', 'if (op.result != static_cast<int64_t>(op.memory.size())) {',
         'if (op.result == INT64_MAX) {'),
     'a failed flush of segments passes for a good one': (
-        'storage/log/checkpointer.cc', 'if (result < 0) shard_.poison("flushing the segments", result);', ''),
+        'storage/log/checkpointer.cc', 'if (result < 0) shard_.poison("flushing the segments", result);',
+        'static_cast<void>(result);'),
     'replay takes entries that the slot has': (
         'storage/store_replay.cc', 'found.at < from->second) return;', 'found.at < Lsn{0}) return;'),
     'a truncation is not replayed': (

@@ -32,10 +32,12 @@ class Space {
   // Once a turn.
   void run() {
     const uint64_t written = destager_.bytes_written() - written_at_;
-    const bool changed = full_ || written > 0 || destager_.no_space();
+    // Others use the drive too: it is asked while something is owed to it, also when nothing was written.
+    const bool changed = full_ || written > 0 || destager_.no_space() || destager_.bytes_owed() != owed_when_asked_;
     if (op_.in_flight || !changed || shard_.clock.monotonic() < ask_at_) return;
     op_.path = shard_.folder;
     written_when_asked_ = destager_.bytes_written();
+    owed_when_asked_ = destager_.bytes_owed();
     shard_.submit(static_cast<FileOp&>(op_));
   }
   bool full() const { return full_ || destager_.no_space(); }
@@ -78,6 +80,7 @@ class Space {
   uint64_t free_ = UINT64_MAX;
   uint64_t written_at_ = 0;
   uint64_t written_when_asked_ = 0;
+  uint64_t owed_when_asked_ = 0;
   Nanos ask_at_ = 0;
   bool full_ = false;
 };

@@ -91,6 +91,13 @@ void SimFile::lose_power(std::vector<Write> in_flight, Prng& prng, uint64_t tear
   visible_ = durable_;
 }
 
+// A sector that was being written when power went may hold neither what it held nor what it should have.
+void SimFile::spoil(uint64_t at, uint64_t n, Prng& prng) {
+  std::vector<std::byte> noise(n);
+  prng.fill(noise);
+  put(durable_, at, noise);
+}
+
 void SimFile::apply_torn(const Write& write, Prng& prng, uint64_t tear_unit) {
   constexpr uint64_t kPage = 4096;
   const uint64_t fate = prng.below(4);  // a whole write kept or lost is as likely as a torn one
@@ -101,9 +108,11 @@ void SimFile::apply_torn(const Write& write, Prng& prng, uint64_t tear_unit) {
     const uint64_t end = std::min<uint64_t>(page + kPage, bytes.size());
     const uint64_t page_fate = prng.below(fate == 2 || tear_unit == kPage ? 2 : 3);  // kept, lost, or torn
     if (page_fate == 1) continue;
-    for (uint64_t at = page; at < end; at += tear_unit)
-      if (page_fate == 0 || prng.one_in(2))
-        put(durable_, write.at + at, bytes.subspan(at, std::min<uint64_t>(tear_unit, end - at)));
+    for (uint64_t at = page; at < end; at += tear_unit) {
+      const uint64_t n = std::min<uint64_t>(tear_unit, end - at);
+      if (page_fate == 0 || prng.one_in(2)) put(durable_, write.at + at, bytes.subspan(at, n));
+      if (page_fate == 2 && prng.one_in(4)) spoil(write.at + at, n, prng);
+    }
   }
 }
 

@@ -41,6 +41,7 @@ class SimFile {
     Order order;
   };
   static void put(std::vector<std::byte>& file, uint64_t at, std::span<const std::byte> bytes);
+  void spoil(uint64_t at, uint64_t n, Prng& prng);
   void apply_torn(const Write& write, Prng& prng, uint64_t tear_unit);
   void apply_some_resizes(Order until, Prng& prng);
   void forget_volatile(uint64_t begin, uint64_t end);

@@ -31,6 +31,7 @@ void StoreSim::fault_some() {
     case SimFault::kFullDisk:
       space_scarce_ = true;
       faults.capacity_bytes = faults.capacity_bytes != 0 ? 0 : disk_.allocated_bytes() + prng_.below(4 * kMiB);
+      if (prng_.one_in(2)) clock_.advance(200 * kMillisecond);  // the store asks now and then
       return;
     case SimFault::kSlowDisk: faults.slow_disk = faults.slow_disk == 1 ? 30 : 1; return;
     case SimFault::kReadEio:
