@@ -23,8 +23,9 @@ namespace penstock {
 struct FakeBrokerFaults {
   ErrorCode create_error = ErrorCode::kNone;  // of CreateTopics
   std::string create_message = {};
-  ErrorCode produce_error = ErrorCode::kNone;  // of every Produce from produce_error_from on
+  ErrorCode produce_error = ErrorCode::kNone;  // of every Produce from produce_error_from on, before .._until
   uint64_t produce_error_from = 0;
+  uint64_t produce_error_until = UINT64_MAX;
   int16_t close_on_api = -1;  // hangs up instead of answering this API
   int16_t mute_on_api = -1;   // never answers this API
   bool wrong_correlation_id = false;
@@ -76,6 +77,7 @@ class FakeBroker {
   void produce(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
   void fetch(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
   void list_offsets(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
+  static int64_t offset_of(const Log& log, int64_t timestamp);
   ErrorCode append(Log& log, std::vector<std::byte> batch, int64_t& base_offset);
   StoredTopic* find(const std::string& name, const Uuid& id);
 

@@ -2,12 +2,16 @@
 
 #include "control/cli/bench.h"
 #include "control/cli/log.h"
+#include "control/cli/records/consume.h"
+#include "control/cli/records/produce.h"
 #include "control/cli/topic.h"
 
 namespace penstock::cli {
 
 void add_cli_commands(Command& root) {
   add_topic_command(root);
+  add_produce_command(root);
+  add_consume_command(root);
   add_bench_command(root);
   add_log_command(root);
 }

@@ -1,5 +1,5 @@
-// The subcommands of penstock that run beside a broker: its clients (topic, bench) and the tool for its data folder
-// (log), for the program that owns the command line (control/main.cc).
+// The subcommands of penstock that run beside a broker: its clients (topic, produce, consume, bench) and the tool for
+// its data folder (log), for the program that owns the command line (control/main.cc).
 #pragma once
 
 namespace penstock::cli {

@@ -37,9 +37,9 @@ KafkaClient& Cluster::broker(int32_t id) {
   return brokers_.try_emplace(id, clock_, address->second, options_.timeout).first->second;
 }
 
-protocol::MetadataResponse Cluster::metadata(const std::string* topic) {
+protocol::MetadataResponse Cluster::metadata(const std::string* topic, bool may_create) {
   protocol::MetadataRequest request;
-  request.allow_auto_topic_creation = false;
+  request.allow_auto_topic_creation = may_create;
   if (topic == nullptr) {
     request.topics = std::nullopt;
   } else {
@@ -52,10 +52,10 @@ protocol::MetadataResponse Cluster::metadata(const std::string* topic) {
   return response;
 }
 
-Topic Cluster::topic(const std::string& name) {
+Topic Cluster::topic(const std::string& name, bool may_create) {
   const Nanos deadline = clock_.monotonic() + kLeaderWait;
   for (;;) {
-    const auto response = metadata(&name);
+    const auto response = metadata(&name, may_create);
     if (response.topics.size() != 1) {
       throw CliError(kExitFailed,
                      fmt::format("the broker answered for {} topics instead of {}", response.topics.size(), name));

@@ -45,11 +45,12 @@ class Cluster {
   // A client of broker id, connected on first use. Throws CliError if metadata named no such broker.
   KafkaClient& broker(int32_t id);
 
-  // One topic, or every topic; also remembers the brokers. Never creates a topic.
-  protocol::MetadataResponse metadata(const std::string* topic);
+  // One topic, or every topic; also remembers the brokers. may_create: the broker makes a missing one if its
+  // auto.create.topics.enable says so.
+  protocol::MetadataResponse metadata(const std::string* topic, bool may_create = false);
 
   // The topic with a leader for each partition; waits for leaders a little. Throws CliError if it does not exist.
-  Topic topic(const std::string& name);
+  Topic topic(const std::string& name, bool may_create = false);
   bool topic_exists(const std::string& name);
   // Throws CliError with the broker's reason.
   void create(const TopicWish& wish);

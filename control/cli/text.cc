@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <stdexcept>
 
 namespace penstock::cli {
 
@@ -49,6 +51,32 @@ std::string escaped(std::string_view bytes) {
       out += bytes.substr(0, count);
     }
     bytes.remove_prefix(std::max<size_t>(count, 1));
+  }
+  return out;
+}
+
+std::string unescaped(std::string_view text) {
+  constexpr std::string_view kLetters = "nrt0\\";
+  constexpr std::string_view kMeant("\n\r\t\0\\", 5);
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\') {
+      out += text[i];
+      continue;
+    }
+    const size_t letter = i + 1 < text.size() ? kLetters.find(text[i + 1]) : kLetters.npos;
+    unsigned value = 0;
+    if (letter != kLetters.npos) {
+      out += kMeant[letter];
+      i += 1;
+    } else if (text.substr(i + 1).starts_with('x') && i + 3 < text.size() &&
+               std::from_chars(&text[i + 2], &text[i + 2] + 2, value, 16).ptr == &text[i + 2] + 2) {
+      out += static_cast<char>(value);
+      i += 3;
+    } else {
+      throw std::invalid_argument(
+          fmt::format("'{}' has a backslash that means nothing; write \\n \\r \\t \\0 \\\\ or \\xHH", text));
+    }
   }
   return out;
 }

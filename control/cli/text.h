@@ -14,6 +14,9 @@ bool is_utf8(std::string_view text);
 // Printable ASCII and valid UTF-8 stay; the rest, quotes and backslashes are escaped (\n, \x1f).
 std::string escaped(std::string_view bytes);
 
+// The other way, for delimiters and formats that people type: \n \r \t \0 \\ \xHH. Throws std::invalid_argument.
+std::string unescaped(std::string_view text);
+
 // Two lower-case digits a byte.
 std::string hex(std::string_view bytes);
 
