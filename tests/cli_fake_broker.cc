@@ -18,6 +18,7 @@
 #include "protocol/gen/delete_topics.h"
 #include "protocol/gen/describe_configs.h"
 #include "protocol/gen/fetch.h"
+#include "protocol/gen/incremental_alter_configs.h"
 #include "protocol/gen/init_producer_id.h"
 #include "protocol/gen/list_offsets.h"
 #include "protocol/gen/metadata.h"
@@ -177,9 +178,13 @@ void FakeBroker::dispatch(int16_t key, int16_t version, std::span<const std::byt
               config.value = value;
               config.config_source = 1;
             }
-            result.configs.emplace_back().name = "a.default";
-            result.configs.back().config_source = 5;
+            auto& inherited = result.configs.emplace_back();
+            inherited.name = "a.default";
+            inherited.value = "7";
+            inherited.config_source = 5;
+            inherited.documentation = "What it is for.";
           });
+    case ApiKey::kIncrementalAlterConfigs: return alter_configs(version, body, out);
     default: CHECK(false);
   }
 }
@@ -272,6 +277,34 @@ void FakeBroker::remove(int16_t version, std::span<const std::byte> body, std::v
       if (topics_.erase(name) == 0) result.error_code = ErrorCode::kUnknownTopicOrPartition;
     }
   });
+}
+
+// No lists: append adds a comma and the value, subtract takes the value alone.
+void FakeBroker::alter_configs(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out) {
+  handle<IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse>(
+      version, body, out, [this](auto& request, auto& response) {
+        const std::lock_guard lock(mutex_);
+        const auto& resource = request.resources.at(0);
+        auto& result = response.responses.emplace_back();
+        result.resource_name = resource.resource_name;
+        auto configs = topics_[resource.resource_name].configs;
+        for (const auto& config : resource.configs) {
+          std::string& value = configs[config.name];
+          switch (config.config_operation) {
+            case 0: value = config.value.value(); break;
+            case 1: configs.erase(config.name); break;
+            case 2: value += "," + config.value.value(); break;
+            case 3: value.erase(value.find("," + config.value.value()), 1 + config.value->size()); break;
+            default: CHECK(false);
+          }
+          if (config.name == "nonsense") {
+            result.error_code = ErrorCode::kInvalidConfig;
+            result.error_message = "Unknown topic config name: nonsense";
+            return;
+          }
+        }
+        if (!request.validate_only) topics_[resource.resource_name].configs = configs;
+      });
 }
 
 ErrorCode FakeBroker::append(Log& log, std::vector<std::byte> batch, int64_t& base_offset) {

@@ -76,6 +76,7 @@ class FakeBroker {
   void remove(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
   void produce(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
   void fetch(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
+  void alter_configs(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
   void list_offsets(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
   static int64_t offset_of(const Log& log, int64_t timestamp);
   ErrorCode append(Log& log, std::vector<std::byte> batch, int64_t& base_offset);

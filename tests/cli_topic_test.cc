@@ -95,6 +95,52 @@ TEST(CliTopic, OlderBrokerIsSpokenToInItsVersions) {
   EXPECT_FALSE(broker.has_topic("a"));
 }
 
+TEST(CliTopic, ConfigIsShownWithItsSources) {
+  FakeBroker broker;
+  topic(broker, {"create", "a", "--config", "retention.ms=1000", "--config", "odd=\x1b[2J"});
+  EXPECT_EQ(topic(broker, {"config", "a"}).out,
+            "NAME          VALUE    SOURCE\n"
+            "a.default     7        default\n"
+            "odd           \\x1b[2J  topic\n"
+            "retention.ms  1000     topic\n");
+  EXPECT_EQ(topic(broker, {"config", "a", "--own"}).out.find("a.default"), std::string::npos);
+  const auto documented = topic(broker, {"config", "a", "--doc"});
+  EXPECT_NE(documented.out.find("a.default=7  (default; unknown)\n    What it is for.\n"), std::string::npos)
+      << documented.out;
+  const auto json = nlohmann::json::parse(topic(broker, {"config", "a", "--json"}).out);
+  ASSERT_EQ(json.size(), 3u);
+  EXPECT_EQ(json[0]["source"], "default");
+  EXPECT_EQ(json[2]["value"], "1000");
+  topic(broker, {"create", "b"});
+  EXPECT_EQ(topic(broker, {"config", "b", "--own"}).out, "no settings of its own\n");
+}
+
+TEST(CliTopic, ConfigIsChangedAsAWhole) {
+  FakeBroker broker;
+  topic(broker, {"create", "a", "--config", "retention.ms=1000", "--config", "list=x"});
+  const auto changed = topic(broker, {"config", "a", "--set", "segment.ms=5", "--set", "equals=a=b", "--append",
+                                      "list=y", "--unset", "retention.ms"});
+  EXPECT_EQ(changed.exit_code, 0) << changed.err;
+  EXPECT_EQ(changed.out,
+            "NAME        VALUE  SOURCE\n"
+            "equals      a=b    topic\n"
+            "list        x,y    topic\n"
+            "segment.ms  5      topic\n");
+  EXPECT_EQ(topic(broker, {"config", "a", "--subtract", "list=y", "--dry-run"}).out,
+            "valid; nothing was changed of a\n");
+  EXPECT_NE(topic(broker, {"config", "a", "--own"}).out.find("x,y"), std::string::npos);
+  const auto refused = topic(broker, {"config", "a", "--subtract", "list=y", "--set", "nonsense=1"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_EQ(refused.err,
+            "penstock: cannot change the settings of topic a: INVALID_CONFIG: Unknown topic config name: nonsense\n");
+  EXPECT_NE(topic(broker, {"config", "a", "--own"}).out.find("x,y"), std::string::npos);
+  EXPECT_GE(topic(broker, {"config", "a", "--set", "retention.ms"}).exit_code, 100);
+  EXPECT_GE(topic(broker, {"config"}).exit_code, 100);
+  broker.serve(44, {});
+  EXPECT_EQ(topic(broker, {"config", "a", "--set", "a=b"}).err,
+            "penstock: the broker does not serve IncrementalAlterConfigsRequest\n");
+}
+
 TEST(CliTopic, ArgumentsThatMakeNoSense) {
   EXPECT_GE(run_command({"topic"}).exit_code, 100);
   EXPECT_GE(run_command({"topic", "create"}).exit_code, 100);

@@ -14,6 +14,7 @@
 #include "control/cli/command_line.h"
 #include "control/cli/error.h"
 #include "control/cli/json.h"
+#include "control/cli/topic_config.h"
 #include "control/controller/uuid_text.h"
 #include "protocol/gen/describe_configs.h"
 
@@ -225,7 +226,7 @@ Command& add(Command& topic, const std::shared_ptr<TopicOptions>& options, const
 }  // namespace
 
 void add_topic_command(Command& root) {
-  Command& topic = root.command("topic", "create, list, describe and delete topics");
+  Command& topic = root.command("topic", "create, list, describe, configure and delete topics");
   const auto options = std::make_shared<TopicOptions>();
   Command& create = add(topic, options, "create", "create a topic", run_create);
   create.option("name", options->wish.name, "the topic's name").required();
@@ -237,10 +238,11 @@ void add_topic_command(Command& root) {
   Command& list = add(topic, options, "list", "list the topics", run_list);
   list.flag("--internal", options->internal, "also the broker's own topics");
   Command& describe = add(topic, options, "describe", "partitions, leaders, offsets and settings", run_describe);
-  describe.option("name", options->wish.name, "the topic's name").required();
+  describe.option("name", options->wish.name, "the topic's name").required().complete(Completes::kTopics);
   Command& remove = add(topic, options, "delete", "delete topics and all their records", run_delete);
-  remove.option("name", options->names, "the topics' names").required();
+  remove.option("name", options->names, "the topics' names").required().complete(Completes::kTopics);
   remove.flag("--if-exists", options->lenient, "be content when there is no such topic");
+  add_topic_config_command(topic);
 }
 
 }  // namespace penstock::cli
