@@ -32,12 +32,14 @@ class Buffer {
       : pool_(std::exchange(other.pool_, nullptr)),
         memory_(std::exchange(other.memory_, {})),
         begin_(std::exchange(other.begin_, 0)),
-        end_(std::exchange(other.end_, 0)) {}
+        end_(std::exchange(other.end_, 0)),
+        shared_(std::exchange(other.shared_, false)) {}
   Buffer& operator=(Buffer&& other) noexcept {
     std::swap(pool_, other.pool_);
     std::swap(memory_, other.memory_);
     std::swap(begin_, other.begin_);
     std::swap(end_, other.end_);
+    std::swap(shared_, other.shared_);
     return *this;
   }
   ~Buffer() {
@@ -57,13 +59,47 @@ class Buffer {
     CHECK(n <= size());
     begin_ += n;
   }
+  // The first n bytes as a Buffer of its own; the memory goes home when both are gone. Both stay on one thread, or with
+  // one at a time.
+  Buffer split_front(size_t n);
 
  private:
   BufferPool* pool_;
   std::span<std::byte> memory_;
   size_t begin_ = 0;
   size_t end_ = 0;
+  bool shared_ = false;  // pool_ is a SharedMemory
 };
+
+// Memory that several Buffers have parts of.
+class SharedMemory final : public BufferPool {
+ public:
+  SharedMemory(BufferPool& home, std::span<std::byte> memory) : home_(home), memory_(memory) {}
+  void share() { ++parts_; }
+  void release(std::span<std::byte>) override {
+    if (--parts_ > 0) return;
+    home_.release(memory_);
+    delete this;
+  }
+
+ private:
+  ~SharedMemory() = default;
+  BufferPool& home_;
+  const std::span<std::byte> memory_;
+  size_t parts_ = 1;
+};
+
+inline Buffer Buffer::split_front(size_t n) {
+  CHECK(n <= size());
+  if (!shared_) pool_ = new SharedMemory(*pool_, memory_);
+  shared_ = true;
+  static_cast<SharedMemory*>(pool_)->share();
+  Buffer front(*pool_, memory_.first(begin_ + n), begin_ + n);
+  front.shared_ = true;
+  front.begin_ = begin_;
+  begin_ += n;
+  return front;
+}
 
 class BufferChain {
  public:
@@ -98,6 +134,22 @@ class BufferChain {
       if (buffers_.front().size() == 0) buffers_.pop_front();
       n -= step;
     }
+  }
+  // The first n bytes, moved out: whole Buffers as they are, and a part of the one where they end.
+  BufferChain take_front(size_t n) {
+    CHECK(n <= size_);
+    BufferChain front;
+    while (front.size_ < n) {
+      const size_t left = n - front.size_;
+      size_ -= std::min(left, buffers_.front().size());
+      if (buffers_.front().size() > left) {
+        front.append(buffers_.front().split_front(left));
+      } else {
+        front.append(std::move(buffers_.front()));
+        buffers_.pop_front();
+      }
+    }
+    return front;
   }
   void clear() {
     buffers_.clear();

@@ -1,9 +1,12 @@
 // Wakes a thread that sleeps in poll or io_uring: an eventfd. Whoever pushed into a thread's ring rings its doorbell.
+// NightBell: the same for threads that poll their rings as long as they have work: it is heard only by one that sleeps,
+// so that two busy lcores exchange messages without a system call.
 #pragma once
 
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
 
 #include "base/assert.h"
@@ -32,6 +35,24 @@ class Doorbell {
 
  private:
   const int fd_;
+};
+
+class NightBell {
+ public:
+  explicit NightBell(const Doorbell& doorbell) : doorbell_(doorbell) {}
+
+  // The owner: from now on pushes ring. Look at every ring once more behind this, then sleep.
+  void go_to_sleep() { asleep_.exchange(true, std::memory_order_acq_rel); }
+  void wake_up() { asleep_.store(false, std::memory_order_relaxed); }
+  // Anybody, behind a push. Both exchanges are in one order: either this one comes second and rings, or the sleeper's
+  // does, and then its look finds what was pushed.
+  void ring() {
+    if (asleep_.exchange(false, std::memory_order_acq_rel)) doorbell_.ring();
+  }
+
+ private:
+  const Doorbell& doorbell_;
+  alignas(64) std::atomic<bool> asleep_{false};
 };
 
 }  // namespace penstock

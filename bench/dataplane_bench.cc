@@ -24,6 +24,7 @@ class MemoryStream {
  public:
   BufferChain& received() { return chain_; }
   void consume(size_t n) { chain_.consume(n); }
+  BufferChain take(size_t n) { return chain_.take_front(n); }
   void want(size_t) {}
   void pause(bool) {}
   size_t send(std::span<const std::span<const std::byte>> pieces) {

@@ -76,10 +76,10 @@ class Broker {
   Step find_rings();
   Step load_controller();
   Step open_storage();
-  Step make_lcore();
+  Step make_lcores();
   Step make_slow_path();
   Step make_event_loop();
-  Step run_lcore();
+  Step run_lcores();
   Step say_ready();
 
   static constexpr struct {
@@ -96,10 +96,10 @@ class Broker {
       {"reading the metadata", &Broker::load_controller},
       // data plane: the log, then who serves it
       {"recovering the rings", &Broker::open_storage},
-      {"binding the listeners", &Broker::make_lcore},
+      {"binding the listeners", &Broker::make_lcores},
       {"resolving the advertised addresses", &Broker::make_slow_path},
       {"wiring the event loop", &Broker::make_event_loop},
-      {"starting the lcore", &Broker::run_lcore},
+      {"starting the lcores", &Broker::run_lcores},
       {"getting ready", &Broker::say_ready},
   };
 
@@ -116,7 +116,8 @@ class Broker {
   Health health_;
   Doorbell& doorbell_;
   ControlCounters counters_;
-  std::vector<dataplane::DataplaneCounters> lcore_counters_{1};
+  uint16_t lcores_wanted_ = 1;
+  std::vector<dataplane::DataplaneCounters> lcore_counters_;  // by lcore
   std::vector<RingCounters> ring_counters_;  // in the order of rings_
   std::atomic<bool> rings_known_ = false;    // /metrics may look at them: they are made while it is served
   std::vector<Listener> listeners_;
@@ -131,13 +132,13 @@ class Broker {
   std::vector<storage::DiskPtr> disks_;
   std::unique_ptr<SqliteStore> metadata_;
   std::unique_ptr<Controller> controller_;
-  std::unique_ptr<storage::StoreSet> store_;  // until the lcore has it
-  std::unique_ptr<dataplane::Lcore> lcore_;
+  std::vector<std::unique_ptr<storage::StoreSet>> stores_;  // by lcore, until that has it
+  std::vector<std::unique_ptr<dataplane::Lcore>> lcores_;
   std::unique_ptr<SlowPath> slow_path_;
   std::unique_ptr<Registration> registration_;
-  LogRing log_ring_{kLogRingLines};
+  std::vector<std::unique_ptr<LogRing>> log_rings_;  // by lcore
   std::unique_ptr<EventLoop> event_loop_;
-  std::jthread lcore_thread_;
+  std::vector<std::jthread> lcore_threads_;
 };
 
 Step Broker::start() {
@@ -161,7 +162,9 @@ Step Broker::check_all_settings() {
     ports.push_back(listener.bind.port);
   }
   if (auto advertised = advertise(settings_.broker, listeners_, ports); !advertised) return Failure(advertised.error());
-  auto cpus = parse_cpus(settings_.broker.lcore_cpus, 1);
+  lcores_wanted_ = lcores_for(settings_.broker.lcores, cpus_allowed());
+  lcore_counters_ = std::vector<dataplane::DataplaneCounters>(lcores_wanted_);
+  auto cpus = parse_cpus(settings_.broker.lcore_cpus, lcores_wanted_);
   if (!cpus) return Failure(cpus.error());
   cpus_ = *std::move(cpus);
   return {};
@@ -207,11 +210,14 @@ Step Broker::open_metadata() {
 }
 
 Step Broker::find_rings() {
-  auto rings = folders_->rings(1);
+  auto rings = folders_->rings(lcores_wanted_);
   if (!rings) return Failure(rings.error());
   rings_ = *std::move(rings);
   ring_counters_ = std::vector<RingCounters>(rings_.size());
-  for (size_t i = 0; i < rings_.size(); ++i) ring_counters_[i].ring = rings_[i].ring;
+  for (size_t i = 0; i < rings_.size(); ++i) {
+    ring_counters_[i].ring = rings_[i].ring;
+    ring_counters_[i].lcore = lcore_of(rings_[i].ring, lcores_wanted_);
+  }
   rings_known_.store(true, std::memory_order_release);
   for (size_t folder = 0; folder < folders_->count(); ++folder) {
     const auto is_new = [&](const RingPlace& place) { return place.folder == folder && !place.is_there; };
@@ -225,7 +231,7 @@ Step Broker::find_rings() {
 Step Broker::load_controller() {
   ControllerSettings settings{.options = &settings_.broker,
                               .message_max_bytes = settings_.dataplane.message_max_bytes,
-                              .lcores = 1,
+                              .lcores = lcores_wanted_,
                               .rings = {}};
   for (const RingPlace& place : rings_) settings.rings.push_back(place.ring);
   auto controller = Controller::load(*metadata_, prng_, std::move(settings), counters_);
@@ -253,7 +259,7 @@ Step Broker::open_storage() {
     if (!method) return Failure(method.error());
     methods[place.folder] = *method;
   }
-  store_ = std::make_unique<storage::StoreSet>();
+  for (uint16_t i = 0; i < lcores_wanted_; ++i) stores_.push_back(std::make_unique<storage::StoreSet>());
   for (size_t i = 0; i < rings_.size(); ++i) {
     if (i == disks_.size()) {
       auto disk = storage::open_uring_disk();
@@ -281,33 +287,41 @@ Step Broker::open_ring(size_t i) {
                                      .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
                                      .accept_loss_at = accept_loss_at_});
   if (!store) return Failure(store.error().what);
-  store_->add(place.ring, *std::move(store), logs);
+  stores_[lcore_of(place.ring, lcores_wanted_)]->add(place.ring, *std::move(store), logs);
   return {};
 }
 
-Step Broker::make_lcore() {
-  dataplane::LcoreRequest request{.index = 0,
-                                  .options = settings_.dataplane,
-                                  .listeners = {},
-                                  .disks = {},
-                                  .store = std::move(store_),
-                                  .clock = &clock_,
-                                  .counters = &lcore_counters_[0],
-                                  .control_doorbell = &doorbell_};
-  for (const storage::DiskPtr& disk : disks_) request.disks.push_back(disk.get());
-  for (const Listener& listener : listeners_) {
-    auto address = resolve(listener);
-    if (!address) return Failure(address.error());
-    request.listeners.push_back(*std::move(address));
+Step Broker::make_lcores() {
+  const auto mesh = std::make_shared<dataplane::Mesh>(lcores_wanted_);
+  for (uint16_t i = 0; i < lcores_wanted_; ++i) {
+    dataplane::LcoreRequest request{.index = i,
+                                    .options = settings_.dataplane,
+                                    .listeners = {},
+                                    .disks = {},
+                                    .store = std::move(stores_[i]),
+                                    .clock = &clock_,
+                                    .counters = &lcore_counters_[i],
+                                    .control_doorbell = &doorbell_,
+                                    .mesh = mesh};
+    for (size_t ring = 0; ring < rings_.size(); ++ring) {
+      if (lcore_of(rings_[ring].ring, lcores_wanted_) == i) request.disks.push_back(disks_[ring].get());
+    }
+    // The first has the listeners and shares out what it accepts.
+    for (size_t l = 0; i == 0 && l < listeners_.size(); ++l) {
+      auto address = resolve(listeners_[l]);
+      if (!address) return Failure(address.error());
+      request.listeners.push_back(*std::move(address));
+    }
+    auto lcore = dataplane::Lcore::make(std::move(request));
+    if (!lcore) return Failure(lcore.error().what);
+    lcores_.push_back(*std::move(lcore));
+    log_rings_.push_back(std::make_unique<LogRing>(kLogRingLines));
   }
-  auto lcore = dataplane::Lcore::make(std::move(request));
-  if (!lcore) return Failure(lcore.error().what);
-  lcore_ = *std::move(lcore);
   return {};
 }
 
 Step Broker::make_slow_path() {
-  const auto ports = lcore_->bound_ports();
+  const auto ports = lcores_.front()->bound_ports();
   auto advertised = advertise(settings_.broker, listeners_, {ports.begin(), ports.end()});
   if (!advertised) return Failure(advertised.error());
   advertised_ = *std::move(advertised);
@@ -323,6 +337,13 @@ Step Broker::make_event_loop() {
   }
   std::vector<RingFolder> rings;
   for (const RingPlace& place : rings_) rings.push_back({.ring = place.ring, .folder = folders_->path(place.folder)});
+  std::vector<LcoreLink> lcores;
+  for (size_t i = 0; i < lcores_.size(); ++i) {
+    lcores.push_back({.commands = &lcores_[i]->commands(),
+                      .events = &lcores_[i]->events(),
+                      .doorbell = &lcores_[i]->doorbell(),
+                      .log = log_rings_[i].get()});
+  }
   registration_ = std::make_unique<Registration>(*metadata_, clock_, controller_->node(), addresses);
   event_loop_ = std::make_unique<EventLoop>(EventLoopParts{.controller = controller_.get(),
                                                            .slow_path = slow_path_.get(),
@@ -333,27 +354,26 @@ Step Broker::make_event_loop() {
                                                            .clock = &clock_,
                                                            .counters = &counters_,
                                                            .doorbell = &doorbell_,
-                                                           .lcores = {{.commands = &lcore_->commands(),
-                                                                       .events = &lcore_->events(),
-                                                                       .doorbell = &lcore_->doorbell(),
-                                                                       .log = &log_ring_}}});
-  event_loop_->turn();  // the first image is in the ring before the lcore takes its first connection
+                                                           .lcores = std::move(lcores)});
+  event_loop_->turn();  // the first image is in the rings before an lcore takes its first connection
   return {};
 }
 
-Step Broker::run_lcore() {
+Step Broker::run_lcores() {
   const SignalsBlocked blocked;
-  lcore_thread_ = std::jthread([this] {
-    if (!cpus_.empty()) pin_this_thread(cpus_[0]);
-    set_thread_log_ring(&log_ring_);
-    lcore_->run();
-    set_thread_log_ring(nullptr);
-  });
+  for (size_t i = 0; i < lcores_.size(); ++i) {
+    lcore_threads_.emplace_back([this, i] {
+      if (!cpus_.empty()) pin_this_thread(cpus_[i]);
+      set_thread_log_ring(log_rings_[i].get());
+      lcores_[i]->run();
+      set_thread_log_ring(nullptr);
+    });
+  }
   return {};
 }
 
 Step Broker::say_ready() {
-  const auto ports = lcore_->bound_ports();
+  const auto ports = lcores_.front()->bound_ports();
   std::string line = "ready";
   for (size_t i = 0; i < listeners_.size(); ++i) {
     const std::string& host = listeners_[i].bind.host;
@@ -362,8 +382,8 @@ Step Broker::say_ready() {
   }
   if (http_ != nullptr)
     line += " http://" + parse_host_port(settings_.broker.http_listener)->host + ":" + std::to_string(http_->port());
-  LOG_INFO("serving %zu topics with %zu partitions as broker %d of cluster %s", controller_->image().topics().size(),
-           controller_->image().partition_count(), controller_->node().value(),
+  LOG_INFO("serving %zu topics with %zu partitions on %u lcores as broker %d of cluster %s", controller_->image().topics().size(),
+           controller_->image().partition_count(), unsigned{lcores_wanted_}, controller_->node().value(),
            to_text(controller_->cluster_id()).c_str());
   counters_.set(Metric::ready, 1);
   std::printf("%s\n", line.c_str());
@@ -383,8 +403,8 @@ int Broker::run() {
     }
     if (!event_loop_->turn()) event_loop_->sleep();
   }
-  lcore_thread_.join();
-  drain_log_ring(log_ring_);
+  lcore_threads_.clear();  // joins them
+  for (const auto& ring : log_rings_) drain_log_ring(*ring);
   (void)registration_->end();
   http_.reset();
   LOG_INFO("stopped");

@@ -71,6 +71,17 @@ std::expected<void, std::string> check_space(const std::string& folder, size_t n
                  "--set penstock.ring.bytes=" + std::to_string(ring_bytes / kMiB / 2) + "MiB");
 }
 
+size_t cpus_allowed() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const bool known = sched_getaffinity(0, sizeof set, &set) == 0;
+  return known ? static_cast<size_t>(CPU_COUNT(&set)) : static_cast<size_t>(sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+uint16_t lcores_for(int64_t wanted, size_t cpus) {
+  return static_cast<uint16_t>(wanted > 0 ? wanted : std::clamp<int64_t>(static_cast<int64_t>(cpus / 2), 1, 64));
+}
+
 std::expected<std::vector<int>, std::string> parse_cpus(const std::string& text, size_t lcores) {
   std::vector<int> cpus;
   const char* at = text.data();

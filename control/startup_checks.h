@@ -18,6 +18,11 @@ void raise_limits(int64_t connections_max);
 // Room for what is made once: as many rings, their states, and some for the metadata.
 std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes);
 
+// CPUs that this process may use.
+size_t cpus_allowed();
+// Lcores to run: as many as wanted, or with 0 half the CPUs, at least one.
+uint16_t lcores_for(int64_t wanted, size_t cpus);
+
 // CPU numbers of penstock.lcore.cpus, one an lcore, or none.
 std::expected<std::vector<int>, std::string> parse_cpus(const std::string& text, size_t lcores);
 void pin_this_thread(int cpu);

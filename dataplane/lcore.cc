@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 #include "base/log.h"
@@ -54,8 +55,17 @@ Lcore::Impl::Impl(LcoreRequest request, std::unique_ptr<UringSockets> sockets)
               .control_doorbell = request_.control_doorbell,
               .lcore = request_.index},
       clients_(broker_),
+      host_(broker_),
       trims_(*request_.store),
-      health_told_(request_.store->rings().size()) {}
+      prng_(static_cast<uint64_t>(request_.clock->wall_ms()), request_.index),
+      health_told_(request_.store->rings().size()) {
+  if (request_.mesh == nullptr || request_.mesh->lcores() == 1) return;
+  CHECK(request_.mesh->lcores() <= Host::kLcoresMax);
+  request_.mesh->set_doorbell(request_.index, doorbell_);
+  mail_.emplace(request_.mesh, request_.index, *request_.counters);
+  broker_.mail = &*mail_;
+  connections_of_.resize(request_.mesh->lcores());
+}
 
 std::expected<void, storage::OpenFailure> Lcore::Impl::listen() {
   for (const ListenerAddress& address : request_.listeners) {
@@ -94,6 +104,17 @@ void Lcore::Impl::obey(Stop) {
 void Lcore::Impl::go_on_stopping() {
   if (phase_ == Phase::kAnswering && (clients_.count() == 0 || broker_.now >= stop_answering_at_)) {
     clients_.close_all();
+    phase_ = Phase::kParting;
+  }
+  if (phase_ == Phase::kParting && broker_.now >= stop_answering_at_) host_.give_up();
+  // What was asked of others comes back first: it points to memory of this lcore, and theirs may be lent to it.
+  if (phase_ == Phase::kParting && !said_goodbye_ && broker_.parts_out == 0) {
+    said_goodbye_ = true;
+    for (uint16_t to = 0; mail_ && to < mail_->lcores(); ++to) {
+      if (to != request_.index) mail_->send(to, Goodbye{});
+    }
+  }
+  if (phase_ == Phase::kParting && said_goodbye_ && (!mail_ || parted_ + 1u == mail_->lcores())) {
     request_.store->begin_stop();
     phase_ = Phase::kSealing;
   }
@@ -101,7 +122,57 @@ void Lcore::Impl::go_on_stopping() {
     tell_control(Stopped{});
     phase_ = Phase::kSaying;
   }
-  if (phase_ == Phase::kSaying && untold_.empty()) phase_ = Phase::kStopped;
+  const bool sent = !mail_ || !mail_->retrying();
+  if (phase_ == Phase::kSaying && untold_.empty() && sent) phase_ = Phase::kStopped;
+}
+
+// ---- connections, shared out among the lcores by the one that accepts them
+
+void Lcore::Impl::arrived(int fd, uint16_t listener) {
+  const auto most = static_cast<size_t>(request_.options.connections_max);
+  if (mail_ && std::accumulate(connections_of_.begin(), connections_of_.end(), size_t{0}) >= most)
+    return sockets_->refuse(fd);
+  const uint16_t to = mail_ ? emptiest_lcore() : request_.index;
+  if (mail_) ++connections_of_[to];
+  if (to == request_.index) return adopt(fd, listener);
+  broker_.counters.add(Metric::connections_handed_over);
+  mail_->send(to, Newcomer{.fd = fd, .listener = listener});
+}
+
+void Lcore::Impl::adopt(int fd, uint16_t listener) {
+  ++adopted_;
+  UringStream* stream = sockets_->adopt(fd, listener);
+  if (stream != nullptr) clients_.add(stream->slot(), *stream, listener);
+}
+
+// Among several by chance: clients open connections in patterns, as one to ask for metadata and then one to work on.
+uint16_t Lcore::Impl::emptiest_lcore() {
+  const size_t fewest = *std::ranges::min_element(connections_of_);
+  auto left = prng_.below(static_cast<uint64_t>(std::ranges::count(connections_of_, fewest)));
+  uint16_t lcore = 0;
+  while (connections_of_[lcore] != fewest || left-- > 0) ++lcore;
+  return lcore;
+}
+
+void Lcore::Impl::count_departed() {
+  const size_t gone = adopted_ - clients_.count();
+  if (!mail_ || gone == 0) return;
+  adopted_ -= gone;
+  if (request_.index == 0) {
+    connections_of_[0] -= gone;
+  } else {
+    mail_->send(0, Departed{.count = static_cast<uint32_t>(gone)});
+  }
+}
+
+void Lcore::Impl::take(uint16_t from, Letter letter) {
+  if (const auto* newcomer = std::get_if<Newcomer>(&letter)) {
+    adopt(newcomer->fd, newcomer->listener);
+  } else if (const auto* departed = std::get_if<Departed>(&letter)) {
+    connections_of_[from] -= departed->count;
+  } else if (std::holds_alternative<Goodbye>(letter)) {
+    ++parted_;
+  }
 }
 
 void Lcore::Impl::tell_control(Event event) {
@@ -125,6 +196,7 @@ void Lcore::Impl::tell_health() {
 void Lcore::Impl::keep_house() {
   while (!untold_.empty() && broker_.tell_control(untold_.front())) untold_.pop_front();
   tell_health();
+  count_departed();
   if (phase_ != Phase::kServing) go_on_stopping();
   const Nanos idle_max = request_.options.connections_max_idle_ms * kMillisecond;
   if (broker_.now - house_kept_at_ < std::min(kHousekeepingMax, idle_max / 4)) return;
@@ -135,7 +207,7 @@ void Lcore::Impl::keep_house() {
 }
 
 Nanos Lcore::Impl::next_deadline() const {
-  const bool retrying = broker_.wakeups.retrying() || trims_.retrying() || !untold_.empty();
+  const bool retrying = broker_.wakeups.retrying() || trims_.retrying() || !untold_.empty() || (mail_ && mail_->retrying());
   if (retrying || phase_ != Phase::kServing) return broker_.now + kRetrySleep;
   const Nanos idle_max = request_.options.connections_max_idle_ms * kMillisecond;
   const Nanos house = clients_.count() == 0 ? std::numeric_limits<Nanos>::max()
@@ -150,13 +222,13 @@ void Lcore::Impl::rest() {
   if (request_.options.idle_strategy == "spin") return;
   if (broker_.now - worked_at_ < request_.options.idle_spin_us * kMicrosecond) return;
   for (storage::Disk* disk : request_.disks) disk->arm_wakeup(doorbell_.fd(), true);
-  const size_t completed = request_.store->poll();
-  const size_t woken = clients_.wake(completed) + settle_trims();  // behind poll(): they look at what that advanced
-  if (completed + woken == 0 && commands_.empty()) {
+  if (mail_) mail_->bell().go_to_sleep();
+  if (settle() == 0 && commands_.empty() && (!mail_ || mail_->empty())) {
     broker_.counters.add(Metric::loop_sleeps);
     sockets_->wait(next_deadline() - broker_.now);
     slept_ = true;
   }
+  if (mail_) mail_->bell().wake_up();
   for (storage::Disk* disk : request_.disks) disk->arm_wakeup(doorbell_.fd(), false);
 }
 

@@ -3,14 +3,18 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/doorbell.h"
 #include "base/on_lcore.h"
+#include "base/prng.h"
 #include "base/ring.h"
 #include "dataplane/api/lcore.h"
 #include "dataplane/kafka/broker.h"
 #include "dataplane/kafka/clients.h"
+#include "dataplane/kafka/host.h"
+#include "dataplane/kafka/mail.h"
 #include "dataplane/sockets/uring_sockets.h"
 #include "dataplane/trims.h"
 
@@ -36,6 +40,7 @@ class Lcore::Impl {
   enum class Phase : uint8_t {
     kServing,
     kAnswering,  // Stop was said: what was appended gets its answer
+    kParting,    // no connection is left here; others may still ask
     kSealing,    // no connection is left; the store writes and seals what it has
     kSaying,     // Stopped waits for room in control's ring
     kStopped,
@@ -45,14 +50,24 @@ class Lcore::Impl {
   size_t obey_commands();
   void obey(const OpenLog& command) { request_.store->open_log(command.ring, command.log, command.config); }
   void obey(const ConfigureLog& command) { request_.store->set_config(command.log, command.config); }
-  void obey(DropLog command) { request_.store->drop_log(command.log); }
+  void obey(DropLog command) {
+    host_.log_dropped(command.log);
+    request_.store->drop_log(command.log);
+  }
   void obey(const TrimLog& command) { trims_.begin(command); }
   void obey(PublishImage command);
   void obey(const Answer& command) { clients_.answer(command); }
   void obey(Stop);
   void obey(std::monostate) {}
   size_t take_arrivals();
+  size_t take_mail();
+  void take(uint16_t from, Letter letter);
+  void arrived(int fd, uint16_t listener);
+  void adopt(int fd, uint16_t listener);
+  uint16_t emptiest_lcore();
+  void count_departed();
   void take(const SocketEvent& event);
+  size_t settle();
   size_t settle_trims();
   void tell_health();
   void keep_house();
@@ -65,7 +80,14 @@ class Lcore::Impl {
   std::unique_ptr<UringSockets> sockets_;
   Broker broker_;
   Clients<UringStream> clients_;
+  std::optional<Mail> mail_;
+  Host host_;
   Trims trims_;
+  Prng prng_;                          // which of several lcores that have equally many connections gets the next
+  std::vector<size_t> connections_of_;  // by lcore, on the one that shares out
+  size_t adopted_ = 0;                 // connections that this lcore was given, or took, and has not said gone
+  bool said_goodbye_ = false;
+  size_t parted_ = 0;                  // other lcores that ask nothing any more
   std::deque<Event> untold_;                       // of the lcore itself: retired images, trims, health, its end
   std::vector<storage::StoreHealth> health_told_;  // by ring, in the order of rings()
   Phase phase_ = Phase::kServing;

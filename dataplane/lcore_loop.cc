@@ -2,6 +2,7 @@
 //
 // A turn takes what has arrived (commands, bytes), lets each request go as far as it can, submits one group commit for
 // all that was appended, takes what the device has completed, and wakes who waited for it. Nothing in it blocks.
+#include "dataplane/kafka/postman.h"
 #include "dataplane/lcore_impl.h"
 
 namespace penstock::dataplane {
@@ -13,10 +14,9 @@ void Lcore::Impl::run() {
     begin_turn();
     size_t did = obey_commands();
     did += take_arrivals();
+    did += take_mail();
     request_.store->submit();
-    const size_t completed = request_.store->poll();
-    did += completed + clients_.wake(completed);
-    did += settle_trims();
+    did += settle();
     keep_house();
     if (did > 0) {
       worked_at_ = broker_.now;
@@ -47,10 +47,28 @@ size_t Lcore::Impl::take_arrivals() {
   return did;
 }
 
+// What other lcores ask, and what they have done for this one. What is asked of them has left in the turn's steps before.
+size_t Lcore::Impl::take_mail() {
+  if (!mail_) return 0;
+  const size_t did = deliver(*mail_, host_, clients_,
+                             [this](uint16_t from, Letter letter) { take(from, std::move(letter)); });
+  mail_->flush();
+  return did;
+}
+
+// What the drives have done, and who waited for it, here or on another lcore.
+size_t Lcore::Impl::settle() {
+  const size_t completed = request_.store->poll();
+  size_t did = completed + host_.settle(completed) + clients_.wake(completed) + settle_trims();
+  if (mail_) mail_->flush();
+  return did;
+}
+
 void Lcore::Impl::take(const SocketEvent& event) {
+  if (event.kind == SocketEvent::Kind::kArrived) return arrived(event.fd, event.listener);
   const uint32_t slot = event.stream->slot();
   switch (event.kind) {
-    case SocketEvent::Kind::kAccepted: clients_.add(slot, *event.stream, event.listener); break;
+    case SocketEvent::Kind::kArrived: break;
     case SocketEvent::Kind::kReceived: clients_.received(slot); break;
     case SocketEvent::Kind::kWritable: clients_.writable(slot); break;
     case SocketEvent::Kind::kEnded: clients_.ended(slot); break;

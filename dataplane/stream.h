@@ -20,6 +20,7 @@ template <class S>
 concept Stream = requires(S s, size_t n, bool on, std::span<const std::span<const std::byte>> pieces) {
   { s.received() } -> std::same_as<BufferChain&>;  // bytes not yet consumed
   { s.consume(n) };                                // the first n of them are done with
+  { s.take(n) } -> std::same_as<BufferChain>;      // the same, and they are the caller's from now on
   { s.want(n) };                                   // the front's request has n bytes and is not all there: reserve
   { s.pause(on) };                                 // stop (go on) receiving: back-pressure on this peer
   { s.send(pieces) } -> std::same_as<size_t>;      // bytes taken now; less than offered: wait for the writable event

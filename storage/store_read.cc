@@ -115,6 +115,31 @@ Result<size_t> Store::view(const ReadCursor& cursor, size_t max_bytes, std::span
   return 1;
 }
 
+Result<Loan> Store::lend(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces) {
+  Impl& s = *impl_;
+  s.owner.check();
+  Loan loan{.pieces = TRY(view(cursor, max_bytes, pieces))};
+  if (loan.pieces == 0) return loan;
+  const std::span<const std::byte> memory = s.shard.ring->memory().whole();
+  if (pieces[0].data() >= memory.data() && pieces[0].data() < memory.data() + memory.size()) {
+    PartitionLog& log = *s.find(cursor.log);
+    loan.memory_from = log.batches[s.locate(log, cursor)->batch].at;
+    s.shard.ring->pin(loan.memory_from);
+  } else {
+    loan.cold = pieces[0].data();
+    s.cold.pin(loan.cold);
+  }
+  return loan;
+}
+
+void Store::take_back(const Loan& loan) {
+  Impl& s = *impl_;
+  s.owner.check();
+  if (loan.pieces == 0) return;
+  if (loan.cold != nullptr) return s.cold.unpin(loan.cold);
+  s.shard.ring->unpin(loan.memory_from);
+}
+
 void Store::advance(ReadCursor& cursor, size_t n) const {
   CHECK(n <= cursor.remaining);
   cursor.remaining -= n;

@@ -70,6 +70,14 @@ Result<size_t> StoreSet::view(const ReadCursor& cursor, size_t max_bytes,
   return store->view(cursor, max_bytes, pieces);
 }
 
+Result<StoreSet::Lent> StoreSet::lend(const ReadCursor& cursor, size_t max_bytes,
+                                      std::span<std::span<const std::byte>> pieces) {
+  Store* store = find(cursor.log);
+  if (store == nullptr) return fail(Errc::kNotFound);
+  const Loan loan = TRY(store->lend(cursor, max_bytes, pieces));
+  return Lent{.ring = ring_of(*store), .loan = loan};
+}
+
 void StoreSet::advance(ReadCursor& cursor, size_t n) const {
   if (const Store* store = find(cursor.log)) return store->advance(cursor, n);
   CHECK(n <= cursor.remaining);

@@ -94,7 +94,9 @@ class Sockets : public ::testing::Test {
   }
   void take(const SocketEvent& event) {
     switch (event.kind) {
-      case SocketEvent::Kind::kAccepted: streams.push_back(event.stream); break;
+      case SocketEvent::Kind::kArrived:
+        if (UringStream* stream = sockets->adopt(event.fd, event.listener)) streams.push_back(stream);
+        break;
       case SocketEvent::Kind::kEnded: ++ended; break;
       case SocketEvent::Kind::kBroken:
         ++broken;

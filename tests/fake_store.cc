@@ -169,6 +169,16 @@ Result<size_t> Store::view(const ReadCursor& cursor, size_t max_bytes, std::span
   return count;
 }
 
+Result<Loan> Store::lend(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces) {
+  const Loan loan{.pieces = TRY(view(cursor, max_bytes, pieces))};
+  if (loan.pieces > 0) ++impl_->drive.lent;
+  return loan;
+}
+
+void Store::take_back(const Loan& loan) {
+  if (loan.pieces > 0) --impl_->drive.lent;
+}
+
 void Store::advance(ReadCursor& cursor, size_t n) const {
   CHECK(n <= cursor.remaining);
   cursor.remaining -= n;

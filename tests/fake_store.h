@@ -25,6 +25,7 @@ struct FakeDrive {
   storage::AppendStatus refuse = storage::AppendStatus::kAppended;  // else the answer to each append
   storage::StoreHealth health;
   storage::TrimStatus trim_answer = storage::TrimStatus::kTrimmed;
+  int lent = 0;           // loans that are out
   bool is_stuck = false;  // nothing becomes durable
 
   // The reads of these logs end; readable_logs() names them after the next poll.

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/doorbell.h"
 #include "base/ring.h"
+#include "dataplane/api/mesh.h"
 #include "dataplane/api/messages.h"
 #include "storage/api/disk.h"
 #include "storage/api/store_set.h"
@@ -32,6 +33,9 @@ struct LcoreRequest {
   Clock* clock = nullptr;
   DataplaneCounters* counters = nullptr;
   Doorbell* control_doorbell = nullptr;  // rung after an event was pushed
+  // The way to the other lcores; nullptr: there is none. Lcore 0 has the listeners and shares out what it accepts
+  // (docs/adr/0009-accept-and-share-out.md).
+  std::shared_ptr<Mesh> mesh = nullptr;
 };
 
 class Lcore {

@@ -13,6 +13,8 @@
 #include "dataplane/api/messages.h"
 #include "dataplane/api/routing.h"
 #include "dataplane/api/types.h"
+#include "dataplane/kafka/foreign_rings.h"
+#include "dataplane/kafka/mail.h"
 #include "dataplane/kafka/response.h"
 #include "dataplane/kafka/wakeups.h"
 #include "storage/api/store_set.h"
@@ -31,6 +33,7 @@ struct Broker {
   SpscRing<Event>& events;
   const Doorbell* control_doorbell;  // nullptr: control looks without being rung
   uint16_t lcore = 0;
+  Mail* mail = nullptr;  // to the other lcores; nullptr: there is no other
 
   Nanos now = 0;                                        // of this turn
   std::shared_ptr<const RoutingImage> image = nullptr;  // null before the first
@@ -40,6 +43,36 @@ struct Broker {
   size_t slow_bytes = 0;                                   // their sum
 
   size_t answer_bytes = 0;  // of answers that have not left
+  ForeignRings foreign{};   // what other lcores have said of theirs
+  uint64_t last_number = 0;
+  size_t parts_out = 0;  // parcels of this lcore's that are with others
+
+  // Of requests that other lcores work on.
+  uint64_t next_number() { return ++last_number; }
+  bool is_durable(storage::DurableAt at) const {
+    return store.has_ring(at.ring) ? store.is_durable(at) : foreign.is_durable(at);
+  }
+  bool is_durable(const storage::DurableMark& mark) const {
+    bool all = true;
+    mark.for_each([&](const storage::DurableAt& at) { all = all && is_durable(at); });
+    return all;
+  }
+  // Something of it is not durable and never will be: its ring is poisoned.
+  bool is_lost(const storage::DurableMark& mark) const {
+    bool lost = false;
+    mark.for_each([&](const storage::DurableAt& at) {
+      const bool poisoned = store.has_ring(at.ring) ? store.poisoned(at.ring) : foreign.poisoned(at.ring);
+      lost = lost || (poisoned && !is_durable(at));
+    });
+    return lost;
+  }
+  // part goes to the lcore that can do it, and comes back to this connection with what it has found.
+  template <class Part>
+  void send_part(uint16_t to, ConnectionId who, uint64_t number, Part part) {
+    ++parts_out;
+    counters.add(Metric::parts_sent);
+    mail->send(to, make_parcel(lcore, who, number, image->revision, std::move(part)));
+  }
 
   // Who waits for room comes first.
   bool has_room_for_answers() const { return answer_bytes < kAnswerBytesMax && !wakeups.any_waits_for_room(); }

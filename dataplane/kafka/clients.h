@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/assert.h"
@@ -47,6 +48,22 @@ class Clients {
     }
   }
 
+  // A part of a request of one of them has come back from another lcore. Its connection may be gone: what was lent to
+  // it goes back.
+  void home(ParcelPtr parcel) {
+    --broker_.parts_out;
+    const ConnectionId who = parcel->connection;
+    if (is_there(who)) {
+      with(slot_of(who), [&](auto& c) { c.on_parcel(std::move(parcel)); });
+    } else if (std::holds_alternative<ViewPart>(parcel->part)) {
+      Loans().home(broker_, nullptr, std::move(parcel));
+    }
+  }
+  void rings_moved(const RingMoved& said) { broker_.foreign.moved(said); }
+  void logs_moved(const LogsMoved& said) {
+    for (const storage::LogId log : said.logs) broker_.wakeups.log_moved(log);
+  }
+
   // Makes image the one that requests see; returns the one before.
   std::shared_ptr<const RoutingImage> publish(std::shared_ptr<const RoutingImage> image) {
     std::swap(broker_.image, image);
@@ -60,7 +77,7 @@ class Clients {
     ++wake_;
     if (completed > 0 || broker_.store.any_poisoned()) broker_.wakeups.device_moved();
     if (broker_.answer_bytes < Broker::kAnswerBytesMax) broker_.wakeups.room_made();
-    broker_.wakeups.collect(broker_.store, broker_.now, woken_);
+    broker_.wakeups.collect(broker_.store, broker_.foreign, broker_.now, woken_);
     for (const ConnectionId id : woken_) {
       if (is_there(id)) with(slot_of(id), [this](auto& c) { c.resume(wake_); });
     }

@@ -6,13 +6,14 @@
 // follows in the stream, which stops receiving at kHeldBytesMax. An answer whose records must be read from the drive
 // first stands still until they are there.
 //
-// Bounds: kAnswersMax answers, of together kAnswerBytesMax and one more; of the record bytes that an answer promises,
+// Bounds: kAnswersMax answers, of together kAnswerBytesMax and one more; kJobBytesMax of Produces with other lcores; of the record bytes that an answer promises,
 // nothing. A client that does not read therefore stops itself: its answers stay, so nothing new begins, so nothing is
 // received. Such answers of all connections have a bound as well (Broker::kAnswerBytesMax).
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <type_traits>
@@ -25,6 +26,7 @@
 #include "dataplane/kafka/fetch.h"
 #include "dataplane/kafka/framer.h"
 #include "dataplane/kafka/list_offsets.h"
+#include "dataplane/kafka/loans.h"
 #include "dataplane/kafka/produce.h"
 #include "dataplane/kafka/request.h"
 #include "dataplane/kafka/response.h"
@@ -38,6 +40,7 @@ class Connection {
  public:
   static constexpr size_t kAnswersMax = 256;
   static constexpr size_t kAnswerBytesMax = 64 * kKiB;
+  static constexpr size_t kJobBytesMax = 1 * kMiB;  // of Produces that other lcores work on, and one more
   static constexpr size_t kSlowFrameMax = 16 * kMiB;  // of a request for control; thousands of topics take less
   static constexpr size_t kHeldBytesMax = 64 * kKiB;  // received behind a parked request
   static constexpr size_t kSendMax = 1 * kMiB;        // in one go, before other connections have their turn
@@ -52,12 +55,15 @@ class Connection {
   void resume(uint64_t wake) {
     if (std::exchange(resumed_in_, wake) == wake) return;
     stands_in_wakeups_ = false;
+    drive_blocks_ = false;
     pump();
   }
   // The peer sends nothing more. What it asked is answered, unless it would have to wait for others' data.
   void on_end();
   void on_broken() { close(); }
   void on_answer(std::span<const std::byte> response);
+  // A part of a request has come back from another lcore.
+  void on_parcel(ParcelPtr parcel);
   // The broker stops: what was appended is answered, nothing begins.
   void stop();
   // Holds hold_max bytes or more of answers that could have been read since before.
@@ -79,6 +85,7 @@ class Connection {
     Response response;
     storage::DurableMark durable_mark;
     bool is_produce = false;
+    std::shared_ptr<ProduceJob> job{};  // other lcores have not done their part yet
   };
 
   void pump();
@@ -94,15 +101,24 @@ class Connection {
   bool go_on(ListOffsetsHandler& handler) { return after_read(handler, handler.go_on(broker_)); }
   bool go_on(WithControl& slow);
   bool produce(ProduceHandler& handler, const Request& request, size_t frame_bytes);
+  bool produce_on(ProduceHandler& handler);
+  bool after_job(std::shared_ptr<ProduceJob> job);
+  void job_home(const ProducePart& part);
+  void settle_job(Answer& answer);
+  void loans_home(ParcelPtr parcel);
   template <class Handler>
   bool begin_read(const Request& request, size_t frame_bytes);
   template <class Handler>
   bool after_read(Handler& handler, Handler::State state);
   bool hand_to_control(const Request& request, size_t frame_bytes);
   void add_answer(Response response, storage::DurableMark durable_mark = {}, bool is_produce = false);
+  void fill(Answer& answer, Response response, storage::DurableMark durable_mark);
+  bool may_leave(const Answer& answer) const { return !answer.job && broker_.is_durable(answer.durable_mark); }
   void forget_untold();
   bool flush();
+  void drop_silent();
   bool lay_out();
+  void borrow(const Response& response);
   void wait_for_drive(storage::LogId log);
   void mark_sent(size_t n);
   bool refuse(Metric reason);
@@ -117,7 +133,10 @@ class Connection {
   std::variant<Idle, ProduceHandler, FetchHandler, ListOffsetsHandler, WithControl> work_;
   std::deque<Answer> answers_;
   size_t answer_bytes_ = 0;
+  size_t job_bytes_ = 0;
   std::optional<LogWait> drive_wait_;  // the next records of the front answer are being read
+  bool drive_blocks_ = false;          // and there is nothing to do before it is over
+  Loans loans_;                        // of the front answer
   Nanos last_active_;
   bool needs_bytes_ = false;  // the front request is not all there: only the peer can go on
   bool stands_in_wakeups_ = false;
@@ -164,7 +183,7 @@ bool Connection<S>::begin_request() {
   if (frame.state == Framing::State::kBad) return refuse(Metric::connections_closed_bad_frame);
   if (needs_bytes_) {
     // A request could not begin before these answers are read, so it gets no memory for the rest of it.
-    if (!answers_.empty() && broker_.store.is_durable(answers_.front().durable_mark)) {
+    if (!answers_.empty() && may_leave(answers_.front())) {
       needs_bytes_ = false;
     } else if (frame.size > 0) {
       stream_.want(frame.size);
@@ -217,7 +236,7 @@ template <Stream S>
 bool Connection<S>::may_begin(int16_t api_key) const {
   if (answers_.empty()) return true;
   return api_key == static_cast<int16_t>(ApiKey::kProduce) && answers_.back().is_produce &&
-         answers_.size() < kAnswersMax && answer_bytes_ < kAnswerBytesMax;
+         answers_.size() < kAnswersMax && answer_bytes_ < kAnswerBytesMax && job_bytes_ < kJobBytesMax;
 }
 
 // life: 4
@@ -239,6 +258,7 @@ bool Connection<S>::dispatch(const Request& request, size_t frame_bytes) {
 
 template <Stream S>
 bool Connection<S>::go_on(ProduceHandler& handler) {
+  if (handler.job() != nullptr) return produce_on(handler);
   const Framing frame = front_frame(stream_.received(), static_cast<size_t>(broker_.options.request_max_bytes));
   const auto header = read_header(frame.size);
   CHECK(frame.state == Framing::State::kComplete && header);  // it was when the request began
@@ -255,20 +275,90 @@ bool Connection<S>::go_on(ProduceHandler& handler) {
 // life: 5
 template <Stream S>
 bool Connection<S>::produce(ProduceHandler& handler, const Request& request, size_t frame_bytes) {
-  switch (handler.run(broker_, request)) {
+  switch (handler.run(broker_, request, id_)) {
     case ProduceHandler::State::kMalformed: return refuse(Metric::connections_closed_bad_request);
     case ProduceHandler::State::kBusy: return wait_for_device();
+    case ProduceHandler::State::kElsewhere:
+      handler.split(request, stream_.take(frame_bytes));
+      job_bytes_ += frame_bytes;
+      return produce_on(handler);
     case ProduceHandler::State::kDone: break;
   }
   stream_.consume(frame_bytes);
-  if (handler.wants_answer()) {
-    add_answer(handler.take_answer(), handler.take_durable_mark(), true);
-  } else if (handler.any_error()) {
+  Produced produced = handler.take();
+  if (produced.wants_answer) {
+    add_answer(std::move(produced.response), std::move(produced.durable_mark), true);
+  } else if (produced.any_error) {
     close();  // acks=0 has no answer that could say so
     return false;
   }
   work_.template emplace<Idle>();
   return true;
+}
+
+// The request lies in its job now, and the next one stands at the front.
+template <Stream S>
+bool Connection<S>::produce_on(ProduceHandler& handler) {
+  const auto job = handler.job();
+  switch (handler.run(broker_, job->request(), id_)) {
+    case ProduceHandler::State::kMalformed: return refuse(Metric::connections_closed_bad_request);
+    case ProduceHandler::State::kBusy: return wait_for_device();
+    case ProduceHandler::State::kElsewhere:
+    case ProduceHandler::State::kDone: break;
+  }
+  last_active_ = broker_.now;
+  answers_.push_back({.response = {}, .durable_mark = {}, .is_produce = true, .job = job});
+  if (job->done()) settle_job(answers_.back());
+  if (closed_) return false;
+  work_.template emplace<Idle>();
+  return true;
+}
+
+template <Stream S>
+void Connection<S>::job_home(const ProducePart& part) {
+  part.job->home(part);
+  if (!part.job->done()) return;
+  for (Answer& answer : answers_) {
+    if (answer.job == part.job) return settle_job(answer);
+  }
+}
+
+// All of its partitions have their outcome.
+template <Stream S>
+void Connection<S>::settle_job(Answer& answer) {
+  job_bytes_ -= answer.job->chain.size();
+  Produced produced = ProduceHandler::finish(broker_, *std::exchange(answer.job, nullptr));
+  if (produced.wants_answer) {
+    fill(answer, std::move(produced.response), std::move(produced.durable_mark));
+  } else if (produced.any_error) {
+    close();
+  }
+}
+
+template <Stream S>
+void Connection<S>::on_parcel(ParcelPtr parcel) {
+  if (const auto* part = std::get_if<ProducePart>(&parcel->part)) {
+    job_home(*part);
+  } else if (std::holds_alternative<ViewPart>(parcel->part)) {
+    loans_home(std::move(parcel));
+  } else if (auto* fetch = std::get_if<FetchHandler>(&work_)) {
+    fetch->home(std::move(parcel));
+  } else if (auto* list = std::get_if<ListOffsetsHandler>(&work_)) {
+    list->home(std::move(parcel));
+  }
+  if (!closed_) pump();
+}
+
+template <Stream S>
+void Connection<S>::loans_home(ParcelPtr parcel) {
+  const storage::LogId log = std::get<ViewPart>(parcel->part).items.front().cursor.log;
+  switch (loans_.home(broker_, answers_.empty() ? nullptr : &answers_.front().response, std::move(parcel))) {
+    case Loans::Home::kStranger:
+    case Loans::Home::kUseful: return;
+    case Loans::Home::kReading: return wait_for_drive(log);
+    case Loans::Home::kReadingWatched: drive_blocks_ = true; return;
+    case Loans::Home::kLost: refuse(Metric::connections_closed_lost_records); return;
+  }
 }
 
 template <Stream S>
@@ -339,18 +429,26 @@ void Connection<S>::on_answer(std::span<const std::byte> response) {
 template <Stream S>
 void Connection<S>::add_answer(Response response, storage::DurableMark durable_mark, bool is_produce) {
   last_active_ = broker_.now;
+  answers_.push_back({.response = {}, .durable_mark = {}, .is_produce = is_produce});
+  fill(answers_.back(), std::move(response), std::move(durable_mark));
+}
+
+template <Stream S>
+void Connection<S>::fill(Answer& answer, Response response, storage::DurableMark durable_mark) {
   answer_bytes_ += response.own_bytes();
   broker_.answer_bytes += response.own_bytes();
   durable_mark.for_each([this](const storage::DurableAt& at) {
-    if (!broker_.store.is_durable(at)) broker_.wakeups.when_durable(at, id_);
+    if (!broker_.is_durable(at)) broker_.wakeups.when_durable(at, id_);
   });
-  answers_.push_back({std::move(response), std::move(durable_mark), is_produce});
+  answer.response = std::move(response);
+  answer.durable_mark = std::move(durable_mark);
 }
 
 // Sends what is ready. True if an answer has left completely, so that a request that waited for it may begin.
 template <Stream S>
 bool Connection<S>::flush() {
   const size_t before = answers_.size();
+  drop_silent();
   while (!answers_.empty() && sent_in_pump_ < kSendMax && lay_out()) {
     drive_wait_.reset();
     const size_t n = stream_.send(broker_.outgoing.pieces());
@@ -358,8 +456,15 @@ bool Connection<S>::flush() {
     if (n < broker_.outgoing.bytes()) break;  // the stream tells when there is room
     sent_in_pump_ += n;
   }
+  loans_.give_back(broker_);
   if (!closed_ && !answers_.empty() && sent_in_pump_ >= kSendMax) try_again_next_turn();
   return answers_.size() < before;
+}
+
+// Produces with acks=0 keep their place until they are done, and then leave nothing.
+template <Stream S>
+void Connection<S>::drop_silent() {
+  while (!answers_.empty() && !answers_.front().job && answers_.front().response.sent()) answers_.pop_front();
 }
 
 // life: 12
@@ -368,22 +473,35 @@ template <Stream S>
 bool Connection<S>::lay_out() {
   Outgoing& out = broker_.outgoing;
   out.clear();
+  if (loans_.away() || drive_blocks_) return false;
+  // So that the head of an answer does not leave as a packet of its own.
+  if (!loans_.any() && answers_.front().response.borrows(broker_.lcore)) {
+    loans_.ask(broker_, id_, answers_.front().response, drive_wait_.has_value());
+    return false;
+  }
   for (const Answer& answer : answers_) {
-    if (!broker_.store.is_durable(answer.durable_mark)) {
+    if (!may_leave(answer)) {
       // The device failed with this in flight: nobody can say whether it is there, so nobody is told.
-      if (broker_.store.is_lost(answer.durable_mark)) close();
+      if (broker_.is_lost(answer.durable_mark)) close();
       break;
     }
-    const auto all = out.add(broker_.store, answer.response, broker_.counters);
+    const auto all = out.add(broker_.store, broker_.lcore, loans_, answer.response, broker_.counters);
     if (!all && all.error().code != Errc::kWouldBlock) {
       refuse(Metric::connections_closed_lost_records);  // a promise cannot be taken back in any other way
       return false;
     }
     // What stands before those records leaves first; then the front answer is the one that waits.
-    if (!all && out.bytes() == 0) wait_for_drive(answer.response.next_log());
+    if (!all && out.bytes() == 0) borrow(answer.response);
     if (!all || !*all) break;
   }
   return !closed_ && out.bytes() > 0;
+}
+
+// Its next records are on the drive, or another lcore's.
+template <Stream S>
+void Connection<S>::borrow(const Response& response) {
+  if (response.next_lcore() == broker_.lcore) return wait_for_drive(response.next_log());
+  loans_.ask(broker_, id_, response, drive_wait_.has_value());
 }
 
 template <Stream S>
@@ -395,9 +513,9 @@ void Connection<S>::wait_for_drive(storage::LogId log) {
 
 template <Stream S>
 void Connection<S>::mark_sent(size_t n) {
-  while (!answers_.empty()) {
+  for (drop_silent(); !answers_.empty(); drop_silent()) {
     Response& front = answers_.front().response;
-    n -= Outgoing::mark_sent(broker_.store, front, n, broker_.counters);
+    n -= Outgoing::mark_sent(broker_.store, broker_.lcore, front, n, broker_.counters);
     if (!front.sent()) break;
     answer_bytes_ -= front.own_bytes();
     broker_.answer_bytes -= front.own_bytes();
@@ -454,7 +572,7 @@ void Connection<S>::forget_untold() {
 
 template <Stream S>
 void Connection<S>::close_if_unread(Nanos before, size_t hold_max) {
-  if (answer_bytes_ < hold_max || answers_.empty() || !broker_.store.is_durable(answers_.front().durable_mark) ||
+  if (answer_bytes_ < hold_max || answers_.empty() || !may_leave(answers_.front()) ||
       last_active_ >= before)
     return;
   refuse(Metric::connections_closed_stalled);
@@ -468,6 +586,7 @@ void Connection<S>::close() {
   answers_.clear();
   broker_.answer_bytes -= std::exchange(answer_bytes_, 0);
   drive_wait_.reset();
+  loans_.give_back(broker_);
   stream_.close();
 }
 

@@ -1,6 +1,9 @@
-// Fetch (API key 1), versions 4 to 18, on the lcore that owns the partitions. The answer promises batches by cursor
-// (response.h); a request that finds fewer than min_bytes waits until a log of its has more durable records, its
-// max_wait passes, or the image changes.
+// Fetch (API key 1), versions 4 to 18. The answer promises batches by cursor (response.h); a request that finds fewer
+// than min_bytes waits until a log of its has more durable records, its max_wait passes, or the image changes.
+//
+// Partitions of other lcores are looked at there: one parcel an lcore (LookPart), however many partitions. What comes
+// back is trimmed here to the budget, in the request's order. A request that then must wait asks those lcores once
+// more, with watch: they say when one of its logs has moved, and only who said so is asked again.
 //
 // Records that are on the drive alone are read before they are promised, so that what fails its checksum is an error of
 // its partition and not a broken answer. Records at the tail never wait for those; those wait for each other, so that
@@ -18,6 +21,7 @@
 #include <vector>
 
 #include "dataplane/kafka/broker.h"
+#include "dataplane/kafka/look.h"
 #include "dataplane/kafka/request.h"
 #include "dataplane/kafka/response.h"
 #include "dataplane/kafka/wakeups.h"
@@ -31,12 +35,14 @@ class FetchHandler {
   enum class State : uint8_t {
     kDone,       // take_answer()
     kParked,     // waits for records that are yet to come: call go_on() when woken
-    kReading,    // waits for the drive: the same, and the answer comes whatever others do
+    kReading,    // waits for the drive or another lcore: the same, and the answer comes whatever others do
     kMalformed,  // close the connection
   };
   // Takes what it needs of the request; its bytes are of no more use afterwards.
   State begin(Broker& broker, const Request& request, ConnectionId who);
   State go_on(Broker& broker);
+  // A parcel has come back: call go_on(). Not this request's: it is dropped.
+  void home(ParcelPtr parcel);
   Response take_answer() { return std::move(answer_); }
 
  private:
@@ -47,22 +53,17 @@ class FetchHandler {
   };
   struct Partition {
     PartitionIndex index;
-    int32_t current_leader_epoch;
-    Offset from;
-    uint64_t max_bytes;
-    // What the last look found.
-    ErrorCode error = ErrorCode::kNone;
-    storage::LogId log{};
-    storage::LogOffsets offsets{};
-    storage::ReadCursor cursor{};
-    bool pending = false;  // the drive is being read for it
-    // The drive was read for it: it is not asked again while others are waited for. What was read may have left the
-    // cache by then, and so no request with more partitions than that holds would ever end.
-    bool settled = false;
+    uint16_t lcore = 0;      // that owns the log
+    bool is_routed = false;  // the image has it
+    size_t place = 0;        // in the parcel to that lcore, or in the wait
+    Look look;
   };
-  struct Budget {
-    uint64_t bytes_left;
-    bool nothing_yet = true;  // no partition before has anything
+  // An lcore that owns some of the partitions.
+  struct Owner {
+    uint16_t lcore;
+    ParcelPtr parcel{};  // at home; with what it found
+    bool away = false;
+    bool due = true;  // to be asked
   };
   struct Found {
     uint64_t bytes = 0;
@@ -73,12 +74,15 @@ class FetchHandler {
   };
 
   void copy_request(protocol::FetchRequestView& view);
+  void route_all(Broker& broker);
+  bool ask_owners(Broker& broker);
+  void ask(Broker& broker, Owner& owner);
+  void note_moved();
+  Owner& owner_of(const Partition& partition);
   Found look(Broker& broker);
-  void keep_settled(const Broker& broker, Budget& budget);
-  void look_at(Broker& broker, const TopicRoute* topic, Partition& partition, Budget& budget);
-  void plan(Broker& broker, Partition& partition, Budget& budget);
+  void join(const Partition& partition, Look& look, Budget& budget);
   bool answers_now(const Found& found, Nanos now) const;
-  void park(Broker& broker, const Found& found);
+  bool park(Broker& broker, const Found& found);
   void encode_answer(ErrorCode error);
 
   ConnectionId who_;
@@ -89,11 +93,15 @@ class FetchHandler {
   bool read_committed_ = false;
   Nanos deadline_ = 0;
   std::vector<Topic> topics_;
-  std::vector<Partition> partitions_;  // of all topics, in the request's order
-  uint64_t looked_revision_ = 0;       // of the image that settled partitions were found in
+  std::vector<Partition> partitions_;    // of all topics, in the request's order
+  std::vector<Owner> owners_;            // other lcores
+  uint64_t number_ = 0;                  // of this request's parcels
+  size_t away_ = 0;                      // of them
+  std::optional<uint64_t> routed_in_{};  // revision of the image that partitions were found in
   uint64_t parked_revision_ = 0;
   Nanos parked_until_ = 0;
   std::optional<LogWait> wait_;
+  std::vector<size_t> waits_for_;  // partitions, in the order of wait_
   Response answer_;
 };
 

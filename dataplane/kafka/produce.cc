@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <utility>
 
+#include "base/assert.h"
 #include "protocol/record_batch.h"
 
 namespace penstock::dataplane {
@@ -47,17 +49,15 @@ struct Destination {
   const PartitionRoute* partition = nullptr;
 };
 
-Destination find_destination(const Broker& broker, const protocol::ProduceTopic& named, PartitionIndex wanted,
+Destination find_destination(const RoutingImage& image, const protocol::ProduceTopic& named, PartitionIndex wanted,
                              int16_t version) {
   const bool by_id = version >= protocol::kProduceTopicIds;
-  const TopicRoute* topic = by_id ? broker.image->find(named.id) : broker.image->find(named.name);
+  const TopicRoute* topic = by_id ? image.find(named.id) : image.find(named.name);
   if (topic == nullptr) return {by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition};
   const auto index = static_cast<size_t>(wanted.value());
   if (wanted.value() < 0 || index >= topic->partitions.size()) return {ErrorCode::kUnknownTopicOrPartition};
   if (topic->is_internal) return {ErrorCode::kInvalidTopicException};
-  const PartitionRoute& partition = topic->partitions[index];
-  if (partition.lcore != broker.lcore) return {ErrorCode::kNotLeaderOrFollower};
-  return {ErrorCode::kNone, topic, &partition};
+  return {ErrorCode::kNone, topic, &topic->partitions[index]};
 }
 
 // What can be said of the records field by the batch's 61 bytes of header.
@@ -80,64 +80,125 @@ ErrorCode check_batch(const Request& request, const protocol::ProducePartition& 
 
 }  // namespace
 
-ProduceHandler::State ProduceHandler::run(Broker& broker, const Request& request) {
+std::optional<ProduceOutcome> append_batch(Broker& broker, storage::LogId log, LeaderEpoch epoch,
+                                           const BufferChain& chain, size_t at, size_t bytes) {
+  const auto result = broker.store.append(log, epoch, chain, at, bytes);
+  if (result.status == storage::AppendStatus::kBusy) return std::nullopt;
+  if (result.status == storage::AppendStatus::kDiskFull) broker.counters.add(Metric::produce_refused_disk_full);
+  const Verdict said = verdict(result.status);
+  if (said.error != ErrorCode::kNone) return ProduceOutcome{.error = said.error, .message = said.message};
+  return ProduceOutcome{.base_offset = result.base_offset.value(),
+                        .log_start_offset = result.log_start_offset.value(),
+                        .durable_at = result.durable_at};
+}
+
+ProduceHandler::State ProduceHandler::run(Broker& broker, const Request& request, ConnectionId who) {
   auto parsed =
       protocol::ProduceRequestView::parse(request.chain, request.body_at, request.body_bytes, request.api_version);
   if (!parsed || parsed->partitions_count() > kRequestPartitionsMax || parsed->topics_count() > kRequestPartitionsMax)
     return State::kMalformed;
   protocol::ProduceRequestView& view = *parsed;
-  acks_ = view.acks();
-  size_t done = outcomes_.size();  // by an earlier call that met kBusy
+  size_t done = outcomes().size();  // by an earlier call
   while (const auto topic = view.next_topic()) {
     while (const auto partition = view.next_partition()) {
       if (done > 0) {
         --done;
         continue;
       }
-      auto outcome = append(broker, request, view, *topic, *partition);
-      if (!outcome) return State::kBusy;
-      outcome->partition = partition->index;
-      if (outcome->error != ErrorCode::kNone) {
-        any_error_ = true;
-        broker.counters.add(Metric::produce_refused);
-      }
-      outcomes_.push_back(*outcome);
+      if (place(broker, request, view, *topic, *partition)) continue;
+      if (std::exchange(elsewhere_, false)) return State::kElsewhere;
+      send_parts(broker, who);
+      return State::kBusy;
     }
   }
-  if (wants_answer()) encode_answer(request, view);
+  if (job_ != nullptr) {
+    send_parts(broker, who);
+    job_->complete = true;
+  } else {
+    view.rewind();
+    produced_ = finish(broker, request, view, outcomes_);
+  }
   return State::kDone;
 }
 
-// Nothing: storage holds the batch back.
-std::optional<ProduceHandler::Outcome> ProduceHandler::append(Broker& broker, const Request& request,
-                                                              const protocol::ProduceRequestView& view,
-                                                              const protocol::ProduceTopic& topic,
-                                                              const protocol::ProducePartition& partition) {
-  if (acks_ < -1 || acks_ > 1) return Outcome{.error = ErrorCode::kInvalidRequiredAcks};
-  if (view.transactional_id()) {
-    return Outcome{.error = ErrorCode::kInvalidTxnState, .message = "transactions are not served yet"};
-  }
-  const Destination to = find_destination(broker, topic, partition.index, request.api_version);
-  if (to.error != ErrorCode::kNone) return Outcome{.error = to.error};
-  if (const ErrorCode error = check_batch(request, partition, *to.topic); error != ErrorCode::kNone) {
-    return Outcome{.error = error};
-  }
-  const auto result = broker.store.append(to.partition->log, to.partition->leader_epoch, request.chain,
-                                          partition.records_at, partition.records_bytes);
-  if (result.status == storage::AppendStatus::kBusy) return std::nullopt;
-  if (result.status == storage::AppendStatus::kDiskFull) broker.counters.add(Metric::produce_refused_disk_full);
-  const Verdict said = verdict(result.status);
-  if (said.error != ErrorCode::kNone) return Outcome{.error = said.error, .message = said.message};
-  durable_mark_.raise(result.durable_at);
-  return Outcome{.base_offset = result.base_offset.value(), .log_start_offset = result.log_start_offset.value()};
+void ProduceHandler::split(const Request& request, BufferChain frame) {
+  job_ = std::make_shared<ProduceJob>(ProduceJob{.chain = std::move(frame),
+                                                 .body_at = request.body_at,
+                                                 .body_bytes = request.body_bytes,
+                                                 .api_version = request.api_version,
+                                                 .correlation_id = request.correlation_id,
+                                                 .outcomes = std::move(outcomes_)});
 }
 
-void ProduceHandler::encode_answer(const Request& request, protocol::ProduceRequestView& view) {
-  answer_ = Response(request.api_key, request.api_version, request.correlation_id);
-  protocol::ProduceResponseWriter writer(answer_.bytes(), request.api_version);
+bool ProduceHandler::place(Broker& broker, const Request& request, const protocol::ProduceRequestView& view,
+                           const protocol::ProduceTopic& topic, const protocol::ProducePartition& partition) {
+  const auto settle = [&](ProduceOutcome outcome) {
+    outcome.partition = partition.index;
+    outcomes().push_back(outcome);
+    return true;
+  };
+  if (view.acks() < -1 || view.acks() > 1) return settle({.error = ErrorCode::kInvalidRequiredAcks});
+  if (view.transactional_id()) {
+    return settle({.error = ErrorCode::kInvalidTxnState, .message = "transactions are not served yet"});
+  }
+  const Destination to = find_destination(*broker.image, topic, partition.index, request.api_version);
+  if (to.error != ErrorCode::kNone) return settle({.error = to.error});
+  if (const ErrorCode error = check_batch(request, partition, *to.topic); error != ErrorCode::kNone) {
+    return settle({.error = error});
+  }
+  if (to.partition->lcore == broker.lcore) {
+    const auto outcome = append_batch(broker, to.partition->log, to.partition->leader_epoch, request.chain,
+                                      partition.records_at, partition.records_bytes);
+    return outcome && settle(*outcome);
+  }
+  elsewhere_ = job_ == nullptr;
+  if (elsewhere_) return false;
+  part_for(to.partition->lcore)
+      .items.push_back({.place = outcomes().size(),
+                        .log = to.partition->log,
+                        .epoch = to.partition->leader_epoch,
+                        .at = partition.records_at,
+                        .bytes = partition.records_bytes,
+                        .outcome = {.partition = partition.index}});
+  return settle({});
+}
+
+ProducePart& ProduceHandler::part_for(uint16_t lcore) {
+  for (auto& [owner, part] : parts_) {
+    if (owner == lcore) return part;
+  }
+  return parts_.emplace_back(lcore, ProducePart{.job = job_, .chain = &job_->chain}).second;
+}
+
+void ProduceHandler::send_parts(Broker& broker, ConnectionId who) {
+  for (auto& [owner, part] : std::exchange(parts_, {})) {
+    ++job_->away;
+    broker.send_part(owner, who, 0, std::move(part));
+  }
+}
+
+Produced ProduceHandler::finish(Broker& broker, const ProduceJob& job) {
+  auto view = protocol::ProduceRequestView::parse(job.chain, job.body_at, job.body_bytes, job.api_version);
+  CHECK(view.has_value());  // it was parsed before
+  return finish(broker, job.request(), *view, job.outcomes);
+}
+
+Produced ProduceHandler::finish(Broker& broker, const Request& request, protocol::ProduceRequestView& view,
+                                std::span<const ProduceOutcome> outcomes) {
+  Produced produced{.response = {}, .durable_mark = {}, .wants_answer = view.acks() != 0};
+  for (const ProduceOutcome& outcome : outcomes) {
+    if (outcome.error == ErrorCode::kNone) {
+      produced.durable_mark.raise(outcome.durable_at);
+    } else {
+      produced.any_error = true;
+      broker.counters.add(Metric::produce_refused);
+    }
+  }
+  if (!produced.wants_answer) return produced;
+  produced.response = Response(request.api_key, request.api_version, request.correlation_id);
+  protocol::ProduceResponseWriter writer(produced.response.bytes(), request.api_version);
   writer.begin(view.topics_count());
-  auto outcome = outcomes_.cbegin();
-  view.rewind();
+  auto outcome = outcomes.begin();
   while (const auto topic = view.next_topic()) {
     writer.topic(topic->name, topic->id, topic->partitions_count);
     for (uint32_t i = 0; i < topic->partitions_count; ++i, ++outcome) {
@@ -150,7 +211,8 @@ void ProduceHandler::encode_answer(const Request& request, protocol::ProduceRequ
     }
   }
   writer.end(0);
-  answer_.finish();
+  produced.response.finish();
+  return produced;
 }
 
 }  // namespace penstock::dataplane

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
+#include "dataplane/kafka/loans.h"
 #include "protocol/header.h"
 
 namespace penstock::dataplane {
@@ -27,8 +28,8 @@ Response::Response(std::span<const std::byte> encoded) {
   finish();
 }
 
-void Response::add_records(size_t at, const storage::ReadCursor& cursor) {
-  if (cursor.remaining > 0) records_.push_back({at, cursor});
+void Response::add_records(size_t at, const storage::ReadCursor& cursor, uint16_t lcore) {
+  if (cursor.remaining > 0) records_.push_back({.at = at, .lcore = lcore, .cursor = cursor});
 }
 
 void Response::finish() {
@@ -37,7 +38,17 @@ void Response::finish() {
   store_be(bytes_.data(), static_cast<int32_t>(length));
 }
 
-Result<bool> Outgoing::add(storage::StoreSet& store, const Response& response, DataplaneCounters& counters) {
+bool Response::borrows(uint16_t lcore) const {
+  uint64_t bytes = 0;
+  for (size_t i = next_records_; i < records_.size() && bytes < Outgoing::kBytes; ++i) {
+    if (records_[i].lcore != lcore) return true;
+    bytes += records_[i].left();
+  }
+  return false;
+}
+
+Result<bool> Outgoing::add(storage::StoreSet& store, uint16_t lcore, const Loans& loans, const Response& response,
+                           DataplaneCounters& counters) {
   const std::span<const std::byte> own = response.bytes_;
   size_t from = response.sent_;
   for (size_t i = response.next_records_; !full(); ++i) {
@@ -48,9 +59,31 @@ Result<bool> Outgoing::add(storage::StoreSet& store, const Response& response, D
     from += n;
     if (from < to) return false;
     if (!more) return true;
-    if (!TRY(add_records(store, response.records_[i].cursor, counters))) return false;
+    const Response::Records& records = response.records_[i];
+    const bool whole = TRY(records.lcore == lcore ? add_records(store, records.cursor, counters)
+                                                  : add_borrowed(loans, i, records, counters));
+    if (!whole) return false;
   }
   return false;
+}
+
+Result<bool> Outgoing::add_borrowed(const Loans& loans, size_t place, const Response::Records& records,
+                                    DataplaneCounters& counters) {
+  uint64_t left = records.left();
+  uint64_t skip = records.sent;
+  for (std::span<const std::byte> piece : loans.pieces_of(place)) {
+    const uint64_t passed = std::min<uint64_t>(skip, piece.size());
+    skip -= passed;
+    piece = piece.subspan(passed);
+    if (piece.empty()) continue;
+    if (full()) return false;
+    const size_t n = std::min(piece.size(), kBytes - bytes_);
+    add_records_piece(piece.first(n), counters);
+    left -= n;
+    if (n < piece.size()) return false;
+  }
+  if (left > 0) return fail(Errc::kWouldBlock);
+  return true;
 }
 
 // life: 17
@@ -86,7 +119,8 @@ void Outgoing::gather(std::span<const std::byte> piece) {
   bytes_ += piece.size();
 }
 
-size_t Outgoing::mark_sent(const storage::StoreSet& store, Response& response, size_t n, DataplaneCounters& counters) {
+size_t Outgoing::mark_sent(const storage::StoreSet& store, uint16_t lcore, Response& response, size_t n,
+                           DataplaneCounters& counters) {
   const size_t offered = n;
   while (n > 0 && !response.sent()) {
     const bool more = response.next_records_ < response.records_.size();
@@ -95,12 +129,16 @@ size_t Outgoing::mark_sent(const storage::StoreSet& store, Response& response, s
     response.sent_ += own;
     n -= own;
     if (!more || response.sent_ < to) continue;
-    storage::ReadCursor& cursor = response.records_[response.next_records_].cursor;
-    const size_t records = std::min<size_t>(n, cursor.remaining);
-    if (records > 0) store.advance(cursor, records);
+    Response::Records& next = response.records_[response.next_records_];
+    const size_t records = std::min<size_t>(n, next.left());
+    if (next.lcore != lcore) {
+      next.sent += records;  // its owner moves the cursor
+    } else if (records > 0) {
+      store.advance(next.cursor, records);
+    }
     counters.add(Metric::bytes_fetched, records);
     n -= records;
-    if (cursor.remaining == 0) ++response.next_records_;
+    if (next.left() == 0) ++response.next_records_;
   }
   return offered - n;
 }

@@ -26,22 +26,29 @@ class Response {
   explicit Response(std::span<const std::byte> encoded);
 
   std::vector<std::byte>& bytes() { return bytes_; }
-  // The bytes of cursor stand before place at of bytes(), behind those of earlier calls.
-  void add_records(size_t at, const storage::ReadCursor& cursor);
+  // The bytes of cursor, whose log is lcore's, stand before place at of bytes(), behind those of earlier calls.
+  void add_records(size_t at, const storage::ReadCursor& cursor, uint16_t lcore);
   // The last call before sending: fills in the frame's length.
   void finish();
 
   size_t own_bytes() const { return bytes_.capacity() + records_.capacity() * sizeof(Records); }  // of memory
-  // The log whose records come next; of an answer that has records to send.
+  // Whose records come next; of an answer that has records to send.
   storage::LogId next_log() const { return records_.at(next_records_).cursor.log; }
+  uint16_t next_lcore() const { return records_.at(next_records_).lcore; }
+  // Records of other lcores stand within what Outgoing lays out next.
+  bool borrows(uint16_t lcore) const;
   bool sent() const { return sent_ == bytes_.size() && next_records_ == records_.size(); }
 
  private:
   friend class Outgoing;
+  friend class Loans;
 
   struct Records {
     size_t at;  // in bytes_
+    uint16_t lcore;
     storage::ReadCursor cursor;
+    uint64_t sent = 0;  // of another lcore's: since cursor was true
+    uint64_t left() const { return cursor.remaining - sent; }
   };
 
   std::vector<std::byte> bytes_;
@@ -49,6 +56,8 @@ class Response {
   size_t sent_ = 0;          // of bytes_
   size_t next_records_ = 0;  // the first of records_ that has bytes to send
 };
+
+class Loans;
 
 // One lcore's room to lay out what the next send takes. Pieces of 1 KiB and more go out from where they lie in the
 // ring; runs of smaller ones, which would cost a descriptor each, are copied together.
@@ -63,14 +72,16 @@ class Outgoing {
     small_before_ = false;
   }
   // Lays out as much of response as fits behind what is there; true if all of it did. kWouldBlock: what comes next is
-  // being read from the drive; what was laid out before it can be sent. kNotFound, kCorrupt: promised records are gone
-  // or damaged, the answer cannot be completed.
-  Result<bool> add(storage::StoreSet& store, const Response& response, DataplaneCounters& counters);
+  // being read from the drive, or must be borrowed from another lcore (loans: what is); what was laid out before it can
+  // be sent. kNotFound, kCorrupt: promised records are gone or damaged, the answer cannot be completed.
+  Result<bool> add(storage::StoreSet& store, uint16_t lcore, const Loans& loans, const Response& response,
+                   DataplaneCounters& counters);
   std::span<const std::span<const std::byte>> pieces() const { return std::span(pieces_).first(count_); }
   size_t bytes() const { return bytes_; }
 
   // n bytes of response went out, at most what is left of it; returns how many of n it took.
-  static size_t mark_sent(const storage::StoreSet& store, Response& response, size_t n, DataplaneCounters& counters);
+  static size_t mark_sent(const storage::StoreSet& store, uint16_t lcore, Response& response, size_t n,
+                          DataplaneCounters& counters);
 
  private:
   static constexpr size_t kPieces = 128;
@@ -85,6 +96,8 @@ class Outgoing {
   void add_records_piece(std::span<const std::byte> piece, DataplaneCounters& counters);
   void gather(std::span<const std::byte> piece);
   Result<bool> add_records(storage::StoreSet& store, storage::ReadCursor cursor, DataplaneCounters& counters);
+  Result<bool> add_borrowed(const Loans& loans, size_t place, const Response::Records& records,
+                            DataplaneCounters& counters);
 
   std::array<std::span<const std::byte>, kPieces> pieces_;
   size_t count_ = 0;

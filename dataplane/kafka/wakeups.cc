@@ -33,12 +33,23 @@ void Wakeups::image_changed() {
   wake_all_parked(retries_);
 }
 
+void Wakeups::log_moved(storage::LogId log) {
+  const auto found = by_log_.find(log);
+  if (found == by_log_.end()) return;
+  for (Link* link = found->second; link != nullptr; link = link->next) {
+    link->moved = true;
+    retries_.push_back(link->who);
+  }
+}
+
 // life: 11
-void Wakeups::collect(const storage::StoreSet& store, Nanos now, std::vector<ConnectionId>& woken) {
+void Wakeups::collect(const storage::StoreSet& store, const ForeignRings& foreign, Nanos now,
+                      std::vector<ConnectionId>& woken) {
   // First those whom the device held back: the room that it has made now would go to others again.
   woken.insert(woken.end(), retries_.begin(), retries_.end());
   retries_.clear();
-  collect_durable(store, woken);
+  for (const uint16_t ring : store.rings()) collect_durable(ring, store.durable(ring), store.poisoned(ring), woken);
+  for (const RingMoved& ring : foreign.rings()) collect_durable(ring.ring, ring.durable, ring.poisoned, woken);
   for (const storage::LogId log : store.advanced_logs()) collect_log(log, woken);
   for (const storage::LogId log : store.readable_logs()) collect_log(log, woken);
   for (const auto& [deadline, who] : by_deadline_) {
@@ -47,18 +58,14 @@ void Wakeups::collect(const storage::StoreSet& store, Nanos now, std::vector<Con
   }
 }
 
-void Wakeups::collect_durable(const storage::StoreSet& store, std::vector<ConnectionId>& woken) {
-  for (const uint16_t ring : store.rings()) {
-    DurableWaits& waits = waits_of(ring);
-    const storage::Lsn durable = store.durable(ring);
-    const bool poisoned = store.poisoned(ring);
-    while (!waits.by_lsn.empty() && (poisoned || waits.by_lsn.front().first <= durable)) {
-      woken.push_back(waits.by_lsn.front().second);
-      waits.by_lsn.pop_front();
-    }
-    // Who is parked for a log of it waits for nothing now.
-    if (poisoned && !std::exchange(waits.was_poisoned, true)) wake_all_parked(woken);
+void Wakeups::collect_durable(uint16_t ring, storage::Lsn durable, bool poisoned, std::vector<ConnectionId>& woken) {
+  DurableWaits& waits = waits_of(ring);
+  while (!waits.by_lsn.empty() && (poisoned || waits.by_lsn.front().first <= durable)) {
+    woken.push_back(waits.by_lsn.front().second);
+    waits.by_lsn.pop_front();
   }
+  // Who is parked for a log of it waits for nothing now.
+  if (poisoned && !std::exchange(waits.was_poisoned, true)) wake_all_parked(woken);
 }
 
 void Wakeups::wake_all_parked(std::vector<ConnectionId>& woken) const {

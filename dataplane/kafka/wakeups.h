@@ -17,6 +17,7 @@
 
 #include "base/units.h"
 #include "dataplane/api/types.h"
+#include "dataplane/kafka/foreign_rings.h"
 #include "storage/api/store_set.h"
 
 namespace penstock::dataplane {
@@ -39,9 +40,12 @@ class Wakeups {
   // When control has published another image.
   void when_image(ConnectionId who) { image_waits_.push_back(who); }
   void image_changed();
+  // Another lcore says that log has more, or that what was read for it has come.
+  void log_moved(storage::LogId log);
 
   // Once a turn, behind store.poll(): appends those whose wait is over.
-  void collect(const storage::StoreSet& store, Nanos now, std::vector<ConnectionId>& woken);
+  void collect(const storage::StoreSet& store, const ForeignRings& foreign, Nanos now,
+               std::vector<ConnectionId>& woken);
 
   // When the next parked request must be answered; a far future if none is.
   Nanos next_deadline() const;
@@ -57,6 +61,7 @@ class Wakeups {
     ConnectionId who;
     Link* previous = nullptr;
     Link* next = nullptr;
+    bool moved = false;  // log_moved() since it was last looked at
   };
   void retry_all(std::vector<ConnectionId>& waits);
   struct DurableWaits {
@@ -65,7 +70,7 @@ class Wakeups {
     bool was_poisoned = false;
   };
   DurableWaits& waits_of(uint16_t ring);
-  void collect_durable(const storage::StoreSet& store, std::vector<ConnectionId>& woken);
+  void collect_durable(uint16_t ring, storage::Lsn durable, bool poisoned, std::vector<ConnectionId>& woken);
   void wake_all_parked(std::vector<ConnectionId>& woken) const;
   void collect_log(storage::LogId log, std::vector<ConnectionId>& woken) const;
   void add(Link& link);
@@ -92,6 +97,9 @@ class LogWait {
   ~LogWait();
   LogWait(const LogWait&) = delete;
   LogWait& operator=(const LogWait&) = delete;
+
+  // Whether another lcore has said since the last call that the log at this place of logs has moved.
+  bool take_moved(size_t place) { return std::exchange(links_[place].moved, false); }
 
  private:
   Wakeups& wakeups_;

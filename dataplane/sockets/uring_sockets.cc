@@ -121,6 +121,7 @@ void UringSockets::start(const Doorbell& doorbell) {
 
 void UringSockets::stop_listening() {
   owner_.check();
+  stopped_ = true;
   for (uint32_t i = 0; i < listeners_.size(); ++i) {
     if (listeners_[i].accepting) uring_->cancel({SocketOp::kAccept, i, 0}, {SocketOp::kCancel, kNoSlot, 0});
     ::close(std::exchange(listeners_[i].fd, -1));
@@ -210,16 +211,28 @@ std::optional<SocketEvent> UringSockets::on_accept(const SocketCompletion& compl
     }
   }
   if (completion.result < 0) return std::nullopt;
-  if (open_ >= options_.connections_max || listener.fd < 0) {
-    ::close(completion.result);
-    counters_.add(Metric::connections_refused);
-    return std::nullopt;
+  return SocketEvent{.kind = SocketEvent::Kind::kArrived,
+                     .stream = nullptr,
+                     .listener = static_cast<uint16_t>(completion.tag.slot),
+                     .fd = completion.result};
+}
+
+void UringSockets::refuse(int fd) {
+  ::close(fd);
+  counters_.add(Metric::connections_refused);
+}
+
+UringStream* UringSockets::adopt(int fd, uint16_t listener) {
+  owner_.check();
+  if (open_ >= options_.connections_max || stopped_) {
+    refuse(fd);
+    return nullptr;
   }
   UringStream& stream = take_slot();
-  stream.start(completion.result, static_cast<uint16_t>(completion.tag.slot));
+  stream.start(fd, listener);
   counters_.add(Metric::connections_accepted);
   counters_.set(Metric::connections_open, ++open_);
-  return SocketEvent{SocketEvent::Kind::kAccepted, &stream, stream.listener_};
+  return &stream;
 }
 
 // life: 1

@@ -21,15 +21,16 @@ namespace penstock::dataplane {
 
 struct SocketEvent {
   enum class Kind : uint8_t {
-    kAccepted,
+    kArrived,   // fd: adopt() it, or give it to another lcore
     kReceived,  // received() has more
     kWritable,  // after a short send
     kEnded,     // the peer will send nothing more; it may still read
     kBroken,    // the connection is of no use any more: close it
   };
   Kind kind;
-  UringStream* stream;
-  uint16_t listener;  // kAccepted
+  UringStream* stream;  // but kArrived
+  uint16_t listener;
+  int fd = -1;  // kArrived
 };
 
 struct SocketOptions {
@@ -52,6 +53,9 @@ class UringSockets {
   // ---- the rest is the lcore's
   void start(const Doorbell& doorbell);
   void stop_listening();
+  // A connection that a listener, of this lcore or another, has accepted. nullptr: there are too many; it was closed.
+  UringStream* adopt(int fd, uint16_t listener);
+  void refuse(int fd);
 
   // Once a turn: gives the kernel what is queued and learns what has completed.
   void enter();
@@ -110,6 +114,7 @@ class UringSockets {
   size_t left_line_ = 0;               // entries of line_ whose stream does not wait any more
   uint64_t last_ticket_ = 0;
   size_t open_ = 0;
+  bool stopped_ = false;  // nobody is taken any more
   Nanos ticked_at_ = 0;
   Nanos short_since_ = 0;  // 0: memory is not short
 };

@@ -55,6 +55,14 @@ void UringStream::consume(size_t n) {
   touch();
 }
 
+BufferChain UringStream::take(size_t n) {
+  BufferChain front = chain_.take_front(n);
+  if (chain_.empty()) holds_large_buffer_ = false;
+  give_back_reservation();
+  touch();
+  return front;
+}
+
 void UringStream::want(size_t n) {
   if (!open() || want_ == n) return;
   CHECK(want_ == 0 && n <= sockets_.options_.request_bytes_max);

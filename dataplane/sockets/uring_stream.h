@@ -31,6 +31,7 @@ class UringStream {
   // ---- the Stream that the Kafka code sees
   BufferChain& received() { return chain_; }
   void consume(size_t n);
+  BufferChain take(size_t n);
   void want(size_t n);
   void pause(bool on);
   size_t send(std::span<const std::span<const std::byte>> pieces);

@@ -68,6 +68,13 @@ struct ReadPlan {
   ReadCursor cursor;  // with kReady
 };
 
+// What lend() has pinned.
+struct Loan {
+  size_t pieces = 0;
+  Lsn memory_from;                  // of the ring's memory, or
+  const std::byte* cold = nullptr;  // in the cache of cold reads
+};
+
 struct TimeAndOffset {
   Offset offset;
   int64_t timestamp;
@@ -156,6 +163,10 @@ class Store {
   // drive, ask again when readable_logs() names the log. kCorrupt: they fail their checksum. kNotFound: the log or its
   // data is gone.
   Result<size_t> view(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces);
+  // As view(), for another thread: the pieces stay as they are until take_back() of the same loan. Appends that need
+  // their memory are kBusy until then, so a loan is for as long as it takes to hand the bytes on.
+  Result<Loan> lend(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces);
+  void take_back(const Loan& loan);
   // cursor has sent n more bytes.
   void advance(ReadCursor& cursor, size_t n) const;
 

@@ -5,6 +5,7 @@
 // written to several rings.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -70,6 +71,7 @@ class StoreSet {
   // logs: those that the store was opened with.
   void add(uint16_t ring, std::unique_ptr<Store> store, std::span<const LogToOpen> logs);
   std::span<const uint16_t> rings() const { return ring_numbers_; }
+  bool has_ring(uint16_t ring) const { return std::ranges::find(ring_numbers_, ring) != ring_numbers_.end(); }
 
   // As Store's. open_log: ring is one of rings().
   void open_log(uint16_t ring, LogId log, const LogConfig& config = {});
@@ -79,6 +81,12 @@ class StoreSet {
   std::optional<LogOffsets> offsets(LogId log) const;
   ReadPlan plan_read(LogId log, Offset from, uint64_t max_bytes, bool at_least_one);
   Result<size_t> view(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces);
+  struct Lent {
+    uint16_t ring = 0;
+    Loan loan;
+  };
+  Result<Lent> lend(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces);
+  void take_back(const Lent& lent) { store_of(lent.ring).take_back(lent.loan); }
   void advance(ReadCursor& cursor, size_t n) const;
   TimeFound find_by_time(LogId log, int64_t timestamp_ms);
   TimeFound find_max_time(LogId log);

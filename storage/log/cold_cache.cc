@@ -73,6 +73,7 @@ ColdCache::Block* ColdCache::take_block() {
   Block* best = nullptr;
   const Nanos now = shard_.clock.monotonic();
   for (Block& block : blocks_) {
+    if (block.pins > 0) continue;
     if (block.state == State::kFree) return &block;
     const bool settled = block.state == State::kReady || block.state == State::kFailed;
     if (!settled || (block.wanted && now - block.used_at < kKeptForReader)) continue;

@@ -30,6 +30,12 @@ class ColdCache {
   // until the next call or poll. kWouldBlock: they are being read; the log stands in shard.readable when there is news.
   // kCorrupt: they fail their checksum. Otherwise what the drive said.
   Result<std::span<const std::byte>> view(PartitionLog& log, const Segment& segment, uint64_t position);
+  // The block that bytes of view() lie in stays as it is until as many unpins, also when it is forgotten.
+  void pin(const std::byte* bytes) { ++block_at(bytes).pins; }
+  void unpin(const std::byte* bytes) {
+    CHECK(block_at(bytes).pins > 0);
+    --block_at(bytes).pins;
+  }
   void forget(LogId log, Offset segment);
   void forget(LogId log);
 
@@ -49,6 +55,7 @@ class ColdCache {
     bool wanted = false;  // nobody has seen it since it was read
     bool orphan = false;  // its segment is gone
     bool again = false;   // what came failed its checksum once
+    uint32_t pins = 0;    // another thread reads it
     Errc error = Errc::kIo;
     Nanos used_at = 0;
     uint64_t bytes = 0;  // valid ones
@@ -56,6 +63,9 @@ class ColdCache {
     std::span<std::byte> room;
   };
 
+  Block& block_at(const std::byte* bytes) {
+    return blocks_[static_cast<size_t>(bytes - blocks_.front().room.data()) / kBlockBytes];
+  }
   Block* take_block();
   void begin(Block& block);
   Result<void> try_begin(Block& block, PartitionLog& log, const Segment& segment);

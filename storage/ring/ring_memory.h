@@ -16,6 +16,7 @@ class RingMemory {
   explicit RingMemory(std::span<std::byte> memory) : memory_(memory) { CHECK(memory.size() % kChunkBytes == 0); }
 
   uint64_t bytes() const { return memory_.size(); }
+  std::span<const std::byte> whole() const { return memory_; }
   uint64_t place(Lsn lsn) const { return lsn.value() % memory_.size(); }
   std::byte* at(Lsn lsn) const { return memory_.data() + place(lsn); }
   // First lsn of the next chunk.

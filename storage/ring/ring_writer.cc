@@ -41,7 +41,7 @@ RingWriter::Room RingWriter::room_for(uint64_t n) const {
   const uint64_t usable = memory_.bytes() - kStartReserveBytes - small_reserve_;
   if (need > usable) return Room::kNever;
   if (filling_.end - tail_ + need > usable) return Room::kFull;
-  if (filling_.end - durable_ > unflushed_max_) return Room::kBusy;
+  if (filling_.end - durable_ > unflushed_max_ || reaches_pinned(need)) return Room::kBusy;
   return Room::kYes;
 }
 
@@ -114,7 +114,8 @@ void RingWriter::abort_entry() {
 }
 
 bool RingWriter::room_for_small(uint64_t n) const {
-  return n <= kSmallPayloadMax && filling_.end - tail_ + small_bytes(1, n, block_) <= memory_.bytes();
+  const uint64_t need = small_bytes(1, n, block_);
+  return n <= kSmallPayloadMax && filling_.end - tail_ + need <= memory_.bytes() && !reaches_pinned(need);
 }
 
 // Each entry's header and payload; in each chunk a frame's header and its padding, and before the chunk's end less than
@@ -180,7 +181,8 @@ void RingWriter::submit() {
   if (closed_.empty() && filling_has_data()) close_filling();
   if (closed_.empty() && !sealed_ && clock_.monotonic() - last_commit_at_ >= seal_after_) {
     sealed_ = true;
-    if (!room_to_open()) return;  // what is left is for entries: the next state slot vouches for the last commit
+    // What is left is for entries: the next state slot vouches for the last commit.
+    if (!room_to_open() || reaches_pinned(block_)) return;
     filling_.flags |= kFrameIsSeal;
     close_filling();
     counters_.add(Metric::ring_seals);

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -136,6 +137,14 @@ class RingWriter {
   uint64_t used_bytes() const { return filling_.end - tail_; }
   bool in_flight() const { return state_ == WriterState::kInFlight; }
   bool failed() const { return state_ == WriterState::kFailed; }
+  // Memory from lsn on is lent to another thread (Store::lend): it is not overwritten before as many unpins. What would
+  // need it has to wait.
+  void pin(Lsn lsn) { pins_.insert(lsn); }
+  void unpin(Lsn lsn) {
+    const auto found = pins_.find(lsn);
+    CHECK(found != pins_.end());
+    pins_.erase(found);
+  }
   // Everything taken is durable and sealed.
   bool quiet() const { return state_ == WriterState::kIdle && closed_.empty() && !filling_has_data() && sealed_; }
   Nanos next_deadline() const;
@@ -171,6 +180,11 @@ class RingWriter {
   };
 
   bool filling_has_data() const { return filling_.end > filling_.start + kFrameHeaderBytes; }
+  // Whether n bytes more would reach memory that is pinned.
+  bool reaches_pinned(uint64_t n) const {
+    return !pins_.empty() &&
+           RingMemory::chunk_end(filling_.end + n).value() > pins_.begin()->value() + memory_.bytes();
+  }
   void become(WriterState next);
   void start_frame(Lsn at);
   void spill();  // the entry reached its chunk's end and goes on in the next frame
@@ -196,6 +210,7 @@ class RingWriter {
   Lsn durable_;
   uint32_t durable_crc_;
   Lsn memory_from_;
+  std::multiset<Lsn> pins_;
   Lsn scribbled_;  // end of the last chunk that an entry reached, also one that was aborted
   Frame filling_;
   OpenEntry entry_;

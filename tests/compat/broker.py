@@ -17,6 +17,7 @@ EXIT_TIMEOUT_S = 60
 PAGE = os.sysconf('SC_PAGE_SIZE')
 TICKS = os.sysconf('SC_CLK_TCK')
 MIB = 1 << 20
+LCORES = int(os.environ.get('PENSTOCK_LCORES', '0'))  # of each broker that does not say; 0: what it chooses itself
 
 
 class Broker:
@@ -27,7 +28,7 @@ class Broker:
         self.folder = folder
         self.data = folder / 'data'
         self.log = folder / 'broker.log'
-        self.settings = {'penstock.ring.bytes': ring_bytes} | (settings or {})
+        self.settings = {'penstock.ring.bytes': ring_bytes, 'penstock.lcores': LCORES} | (settings or {})
         self.process = None
         self.address = self.http = None
 

@@ -9,8 +9,8 @@ using storage::LogId;
 using testing::Bytes;
 
 namespace {
-constexpr size_t kRingBytes = 16 * kMiB;  // more than a run produces: a full ring is the store simulator's matter
-constexpr int kPartitions = 3;
+constexpr size_t kRingBytes = 8 * kMiB;  // more than a run produces: a full ring is the store simulator's matter
+constexpr int kPartitions = 6;
 constexpr size_t kWindow = 5;  // requests in flight that an idempotent producer may have (KIP-98)
 constexpr int16_t kProduceVersion = 9;
 constexpr int16_t kFetchVersion = 12;
@@ -20,27 +20,39 @@ std::string value_of(int64_t producer, int32_t sequence) {
 }
 }  // namespace
 
-BrokerSim::BrokerSim(uint64_t seed)
+BrokerSim::Ring::Ring(SimClock& clock, uint64_t seed) : disk(clock, seed), memory(kRingBytes + 4096) {
+  disk.make_durable_dir("data");
+}
+
+BrokerSim::BrokerSim(uint64_t seed, std::vector<uint16_t> lcores)
     : prng_(seed, 11),
-      disk_(clock_, seed),
       store_prng_(seed, 12),
-      memory_(kRingBytes + 4096),
+      lcores_of_lives_(std::move(lcores)),
       seen_(kPartitions),
       stream_seed_(seed * 1'000'003) {
-  disk_.make_durable_dir("data");
-  for (int64_t id = 1; id <= 4; ++id) producers_.push_back({.id = id, .partition = static_cast<int>(id) % kPartitions});
-  for (int partition = 0; partition < kPartitions; ++partition) consumers_.push_back({.partition = partition});
+  for (uint16_t ring = 0; ring < kRings; ++ring) rings_.emplace_back(clock_, seed + ring * 7919u);
+  for (int64_t id = 1; id <= 5; ++id) producers_.push_back({.id = id, .partition = static_cast<int>(id) % kPartitions});
+  for (int i = 0; i < 3; ++i) consumers_.push_back({.positions = std::vector<int64_t>(kPartitions)});
 }
 
-BrokerSim::~BrokerSim() {
-  if (clients_) clients_->close_all();
+BrokerSim::~BrokerSim() { lose_broker(); }
+
+uint64_t BrokerSim::trace_hash() const {
+  uint64_t hash = 0;
+  for (const Ring& ring : rings_) hash = hash * 31 + ring.disk.trace_hash();
+  return hash;
 }
 
-std::string BrokerSim::open() {
+std::string BrokerSim::open_ring(uint16_t ring, storage::StoreSet& store) {
+  SimDisk& disk = rings_[ring].disk;
+  std::vector<std::byte>& memory = rings_[ring].memory;
   std::vector<storage::LogToOpen> live;
-  for (uint64_t log = 1; made_ && log <= kPartitions; ++log) live.push_back({LogId{log}});
+  for (int partition = 0; made_ && partition < kPartitions; ++partition) {
+    if (partition % kRings == ring) live.push_back({LogId{static_cast<uint64_t>(partition) + 1}});
+  }
   storage::StoreRequest request{.folder = "data",
-                                .disk = &disk_,
+                                .ring_index = ring,
+                                .disk = &disk,
                                 .clock = &clock_,
                                 .prng = &store_prng_,
                                 .counters = &storage_counters_,
@@ -49,49 +61,67 @@ std::string BrokerSim::open() {
   request.options.ring_bytes = kRingBytes;
   request.options.unflushed_max_bytes = 2 * kMiB;
   request.allocate = [&](size_t bytes) {
-    const auto at = reinterpret_cast<uintptr_t>(memory_.data());
-    return std::span(memory_).subspan(align_up(at, 4096) - at, bytes);
+    const auto at = reinterpret_cast<uintptr_t>(memory.data());
+    return std::span(memory).subspan(align_up(at, 4096) - at, bytes);
   };
   for (int attempt = 0;; ++attempt) {
-    if (attempt < 2 && prng_.one_in(8)) disk_.faults().power_off_in = prng_.between(1, 24);
+    if (attempt < 2 && prng_.one_in(8)) disk.faults().power_off_in = prng_.between(1, 24);
     auto opened = storage::Store::open(request);
-    disk_.faults().power_off_in = 0;
+    disk.faults().power_off_in = 0;
     if (opened) {
-      store_ = std::make_unique<storage::StoreSet>();
-      store_->add(0, std::move(*opened), live);
-      break;
+      store.add(ring, std::move(*opened), live);
+      return {};
     }
-    if (!disk_.is_off()) return "open refused: " + opened.error().what;
-    disk_.power_on();
+    if (!disk.is_off()) return "open refused: " + opened.error().what;
+    disk.power_on();
     crashes_ += 1;
   }
+}
+
+std::string BrokerSim::open() {
+  lcore_count_ = lcores_of_lives_[prng_.below(lcores_of_lives_.size())];
+  // Small rings between the lcores: they fill up at times.
+  const auto mesh = std::make_shared<dataplane::Mesh>(lcore_count_, size_t{2} << prng_.below(5));
+  for (uint16_t lcore = 0; lcore < lcore_count_; ++lcore) {
+    auto store = std::make_unique<storage::StoreSet>();
+    for (uint16_t ring = lcore; ring < kRings; ring = static_cast<uint16_t>(ring + lcore_count_)) {
+      if (std::string wrong = open_ring(ring, *store); !wrong.empty()) return wrong;
+    }
+    lcores_.emplace_back(lcore, ++stream_seed_, clock_, options_, std::move(store), mesh);
+  }
   made_ = true;
-  broker_ = std::make_unique<dataplane::Broker>(dataplane::Broker{.store = *store_,
-                                                                  .options = options_,
-                                                                  .counters = counters_,
-                                                                  .events = events_,
-                                                                  .control_doorbell = nullptr,
-                                                                  .now = clock_.monotonic()});
-  clients_ = std::make_unique<dataplane::Clients<SimStream>>(*broker_);
+  for (int partition = 0; partition < kPartitions; ++partition) {
+    store_of(partition).open_log(static_cast<uint16_t>(partition % kRings),
+                                 LogId{static_cast<uint64_t>(partition) + 1});
+  }
+  const auto routes = image();
+  for (SimLcore& lcore : lcores_) lcore.clients.publish(routes);
+  reconnect_all();
+  return {};
+}
+
+std::shared_ptr<const dataplane::RoutingImage> BrokerSim::image() const {
   auto image = std::make_shared<dataplane::RoutingImage>();
   image->revision = 1;
   auto topic = std::make_shared<dataplane::TopicRoute>();
   topic->name = "t";
   topic->id.bytes[0] = 9;
-  for (uint64_t log = 1; log <= kPartitions; ++log) {
-    store_->open_log(0, LogId{log});
-    topic->partitions.push_back({.log = LogId{log}, .lcore = 0, .leader_epoch = LeaderEpoch{0}});
+  for (int partition = 0; partition < kPartitions; ++partition) {
+    topic->partitions.push_back({.log = LogId{static_cast<uint64_t>(partition) + 1},
+                                 .lcore = static_cast<uint16_t>(partition % kRings % lcore_count_),
+                                 .leader_epoch = LeaderEpoch{0}});
   }
   image->insert(std::move(topic));
-  clients_->publish(std::move(image));
-  reconnect_all();
-  return {};
+  return image;
 }
 
-void BrokerSim::connect(uint32_t& client) {
-  client = static_cast<uint32_t>(streams_.size());
-  streams_.emplace_back(++stream_seed_);
-  clients_->add(client, streams_.back(), 0);
+storage::StoreSet& BrokerSim::store_of(int partition) {
+  return *lcores_[static_cast<size_t>(partition % kRings % lcore_count_)].store;
+}
+
+void BrokerSim::connect(Client& client) {
+  client.lcore = static_cast<uint16_t>(prng_.below(lcore_count_));
+  client.slot = lcores_[client.lcore].connect();
 }
 
 void BrokerSim::reconnect_all() {
@@ -105,23 +135,16 @@ void BrokerSim::reconnect_all() {
   for (Consumer& consumer : consumers_) {
     connect(consumer.client);
     consumer.correlation = 0;
-    if (prng_.one_in(3)) consumer.position = 0;  // read again: what was seen must still be there
+    if (prng_.one_in(3)) std::ranges::fill(consumer.positions, 0);  // read again: what was seen must still be there
   }
 }
 
+// The lcores' turns in any order, and some go more often than others.
 void BrokerSim::turn() {
-  broker_->now = clock_.monotonic();
-  for (uint32_t client = 0; client < streams_.size(); ++client) {
-    switch (streams_[client].step()) {
-      case SimStream::Event::kNone: break;
-      case SimStream::Event::kReceived: clients_->received(client); break;
-      case SimStream::Event::kWritable: clients_->writable(client); break;
-      case SimStream::Event::kEnded: clients_->ended(client); break;
-    }
+  for (size_t i = 0; i < lcores_.size(); ++i) {
+    lcores_[prng_.below(lcores_.size())].turn();
+    clock_.advance(static_cast<Nanos>(prng_.below(100 * kMicrosecond / lcores_.size())));
   }
-  store_->submit();
-  clients_->wake(store_->poll());
-  clock_.advance(static_cast<Nanos>(prng_.below(100 * kMicrosecond)));
 }
 
 void BrokerSim::produce_one(Producer& producer) {
@@ -141,12 +164,12 @@ void BrokerSim::produce_one(Producer& producer) {
 
 void BrokerSim::send_batch(Producer& producer, Sent& sent) {
   sent.correlation = ++correlation_;
-  streams_[producer.client].peer_sends(
+  stream(producer.client).peer_sends(
       testing::frame_of(testing::produce_of(producer.partition, sent.batch), kProduceVersion, sent.correlation));
 }
 
 std::string BrokerSim::take_acks(Producer& producer) {
-  while (const auto frame = streams_[producer.client].next_answer()) {
+  while (const auto frame = stream(producer.client).next_answer()) {
     const auto answer = testing::decode_answer<testing::ProduceResponse>(*frame, kProduceVersion);
     if (!answer) return "a Produce answer cannot be read";
     if (producer.in_flight.empty() || answer->correlation != producer.in_flight.front().correlation)
@@ -161,34 +184,59 @@ std::string BrokerSim::take_acks(Producer& producer) {
   return {};
 }
 
+// Of one partition or of several, so that an answer is joined from several lcores.
 void BrokerSim::fetch_one(Consumer& consumer) {
   if (consumer.correlation != 0) return;
   consumer.correlation = ++correlation_;
-  auto request = testing::fetch_of(consumer.partition, consumer.position, prng_.one_in(3) ? 0 : 1,
+  consumer.asked.clear();
+  const auto first = static_cast<int>(prng_.below(kPartitions));
+  const int count = prng_.one_in(2) ? 1 : static_cast<int>(prng_.between(2, kPartitions));
+  auto request = testing::fetch_of(first, 0, prng_.one_in(3) ? 0 : static_cast<int32_t>(prng_.between(1, 3000)),
                                    static_cast<int32_t>(prng_.below(20)));
-  request.topics[0].partitions[0].partition_max_bytes = static_cast<int32_t>(prng_.between(1, 300'000));
-  streams_[consumer.client].peer_sends(testing::frame_of(request, kFetchVersion, consumer.correlation));
+  request.max_bytes = prng_.one_in(3) ? static_cast<int32_t>(prng_.between(1, 20'000)) : INT32_MAX;
+  request.topics[0].partitions.clear();
+  for (int i = 0; i < count; ++i) {
+    const int partition = (first + i) % kPartitions;
+    consumer.asked.push_back(partition);
+    request.topics[0].partitions.push_back(
+        {.partition = partition,
+         .fetch_offset = consumer.positions[static_cast<size_t>(partition)],
+         .partition_max_bytes = static_cast<int32_t>(prng_.between(1, 300'000))});
+  }
+  stream(consumer.client).peer_sends(testing::frame_of(request, kFetchVersion, consumer.correlation));
 }
 
 std::string BrokerSim::take_fetched(Consumer& consumer) {
-  while (const auto frame = streams_[consumer.client].next_answer()) {
+  while (const auto frame = stream(consumer.client).next_answer()) {
     const auto answer = testing::decode_answer<testing::FetchResponse>(*frame, kFetchVersion);
     if (!answer || answer->correlation != consumer.correlation) return "a Fetch answer cannot be read";
     consumer.correlation = 0;
-    const auto& partition = testing::only(answer->message);
-    if (partition.error_code != ErrorCode::kNone)
-      return "Fetch was answered with error " + std::string(penstock::to_string(partition.error_code));
-    if (!partition.records) continue;
-    Seen& seen = seen_[static_cast<size_t>(consumer.partition)];
-    for (auto& [offset, value] : testing::records_of(*partition.records)) {
-      if (offset < consumer.position) continue;  // batches come whole
-      if (offset != consumer.position) return "a consumer was given a gap";
-      consumer.position += 1;
-      const auto [it, fresh] = seen.emplace(offset, value);
-      if (!fresh && it->second != value) return "a record that was seen has changed";
+    const auto& partitions = answer->message.responses.at(0).partitions;
+    if (partitions.size() != consumer.asked.size()) return "a Fetch answer lacks partitions";
+    for (size_t i = 0; i < partitions.size(); ++i) {
+      if (partitions[i].partition_index != consumer.asked[i]) return "a Fetch answer is not in the request's order";
+      if (std::string wrong = take_fetched(consumer, partitions[i]); !wrong.empty()) return wrong;
     }
-    if (consumer.position > partition.high_watermark) return "a record above the high watermark was served";
   }
+  return {};
+}
+
+std::string BrokerSim::take_fetched(Consumer& consumer, const testing::FetchResponse::PartitionData& partition) {
+  if (partition.error_code != ErrorCode::kNone)
+    return "Fetch was answered with error " + std::string(penstock::to_string(partition.error_code));
+  if (!partition.records || partition.records->empty()) return {};
+  int64_t& position = consumer.positions[static_cast<size_t>(partition.partition_index)];
+  Seen& seen = seen_[static_cast<size_t>(partition.partition_index)];
+  const auto records = testing::records_of(*partition.records);
+  if (records.empty()) return "a consumer was given a part of a batch and nothing else";
+  for (const auto& [offset, value] : records) {
+    if (offset < position) continue;  // batches come whole
+    if (offset != position) return "a consumer was given a gap";
+    position += 1;
+    const auto [it, fresh] = seen.emplace(offset, value);
+    if (!fresh && it->second != value) return "a record that was seen has changed";
+  }
+  if (position > partition.high_watermark) return "a record above the high watermark was served";
   return {};
 }
 
@@ -197,7 +245,7 @@ std::string BrokerSim::step() {
   if (prng_.one_in(3)) fetch_one(consumers_[prng_.below(consumers_.size())]);
   if (prng_.one_in(200)) {  // a client that loses its connection sends again on another
     Producer& producer = producers_[prng_.below(producers_.size())];
-    streams_[producer.client].peer_ends();
+    stream(producer.client).peer_ends();
     connect(producer.client);
     for (Sent& sent : producer.in_flight) send_batch(producer, sent);
     resent_ += producer.in_flight.size();
@@ -215,24 +263,31 @@ std::string BrokerSim::settle() {
 }
 
 void BrokerSim::lose_broker() {
-  clients_->close_all();
-  clients_.reset();
-  broker_.reset();
-  store_.reset();
-  streams_.clear();
+  for (SimLcore& lcore : lcores_) {
+    parcels_ += lcore.count(dataplane::Metric::parcels_served);
+    lcore.clients.close_all();
+  }
+  for (SimLcore& lcore : lcores_) lcore.host.give_up();
+  for (SimLcore& lcore : lcores_) lcore.drop_mail();
+  lcores_.clear();
 }
 
 std::string BrokerSim::end_life() {
   if (prng_.one_in(4)) {
-    clients_->stop();
-    store_->begin_stop();
-    for (int i = 0; i < 2000 && !store_->stopped(); ++i) turn();
-    if (!store_->stopped()) return "the store does not stop";
+    for (SimLcore& lcore : lcores_) lcore.clients.stop();
+    // As the lcore loop does: nobody seals before the others have what they asked for.
+    const auto asks = [](const SimLcore& lcore) { return lcore.broker.parts_out > 0; };
+    for (int i = 0; i < 2000 && std::ranges::any_of(lcores_, asks); ++i) turn();
+    if (std::ranges::any_of(lcores_, asks)) return "a part of a request never comes home";
+    for (SimLcore& lcore : lcores_) lcore.store->begin_stop();
+    const auto stopped = [](const SimLcore& lcore) { return lcore.store->stopped(); };
+    for (int i = 0; i < 4000 && !std::ranges::all_of(lcores_, stopped); ++i) turn();
+    if (!std::ranges::all_of(lcores_, stopped)) return "a store does not stop";
   }
-  disk_.lose_power();
+  for (Ring& ring : rings_) ring.disk.lose_power();
   crashes_ += 1;
   lose_broker();
-  disk_.power_on();
+  for (Ring& ring : rings_) ring.disk.power_on();
   return {};
 }
 
@@ -259,13 +314,19 @@ std::string BrokerSim::check_all() {
   }
   if (unanswered()) return "a batch is never answered";
   for (Consumer& consumer : consumers_) {
-    const auto end = store_->offsets(LogId{static_cast<uint64_t>(consumer.partition) + 1})->durable.value();
-    for (int i = 0; i < 20'000 && consumer.position < end; ++i) {
+    const auto behind = [&] {
+      for (int partition = 0; partition < kPartitions; ++partition) {
+        const auto offsets = store_of(partition).offsets(LogId{static_cast<uint64_t>(partition) + 1});
+        if (consumer.positions[static_cast<size_t>(partition)] < offsets->durable.value()) return true;
+      }
+      return false;
+    };
+    for (int i = 0; i < 40'000 && behind(); ++i) {
       fetch_one(consumer);
       turn();
       if (std::string wrong = settle(); !wrong.empty()) return wrong;
     }
-    if (consumer.position < end) return "a consumer does not get to the end";
+    if (behind()) return "a consumer does not get to the end";
   }
   for (const Producer& producer : producers_) {
     const Seen& seen = seen_[static_cast<size_t>(producer.partition)];

@@ -1,5 +1,7 @@
-// BrokerSim: one lcore's broker (connections, handlers, Store) on simulated streams, disk and clock, with idempotent
-// producers and consumers that speak Kafka's protocol, crashed and started again. Everything comes from the seed.
+// BrokerSim: a broker of one or several lcores (connections, handlers, Stores) on simulated streams, disks and clock,
+// with idempotent producers and consumers that speak Kafka's protocol, crashed and started again, each time with another
+// number of lcores if the seed says so. Each ring has its own disk; the lcores share the rings out by their numbers and
+// take their turns in an order from the seed. Everything comes from the seed.
 //
 // Producers keep up to five requests in flight and, as a Kafka client does, send again what was not answered when their
 // connection is lost. So at the end each batch that was ever sent must be in its partition exactly once, in order,
@@ -14,27 +16,40 @@
 #include <string>
 #include <vector>
 
-#include "dataplane/kafka/clients.h"
 #include "tests/kafka_requests.h"
 #include "tests/sim/sim_clock.h"
 #include "tests/sim/sim_disk.h"
-#include "tests/sim/sim_stream.h"
+#include "tests/sim/sim_lcore.h"
 
 namespace penstock::sim {
 
 class BrokerSim {
  public:
-  explicit BrokerSim(uint64_t seed);
+  static constexpr uint16_t kRings = 4;
+
+  // lcores: those that a life may have; one of them is drawn for each.
+  explicit BrokerSim(uint64_t seed, std::vector<uint16_t> lcores = {1});
   ~BrokerSim();
 
   // Empty if all held, else what did not.
   std::string run(int lives, int steps_a_life);
-  uint64_t trace_hash() const { return disk_.trace_hash(); }
+  uint64_t trace_hash() const;
   uint64_t acked() const { return acked_; }
   uint64_t crashes() const { return crashes_; }
   uint64_t resent() const { return resent_; }
+  // Parts of requests that one lcore did for another.
+  uint64_t parcels() const { return parcels_; }
 
  private:
+  struct Ring {
+    Ring(SimClock& clock, uint64_t seed);
+    SimDisk disk;
+    std::vector<std::byte> memory;
+  };
+  struct Client {  // of a lcore
+    uint16_t lcore = 0;
+    uint32_t slot = 0;
+  };
   struct Sent {
     int32_t base_sequence;
     int32_t records;
@@ -44,21 +59,25 @@ class BrokerSim {
   struct Producer {
     int64_t id;
     int partition;
-    uint32_t client = 0;
+    Client client{};
     int32_t next_sequence = 0;
     std::deque<Sent> in_flight;
     std::vector<std::pair<int64_t, std::string>> acked;  // first offset and first value of each acknowledged batch
   };
   struct Consumer {
-    int partition;
-    uint32_t client = 0;
-    int32_t correlation = 0;  // of the fetch in flight, 0 if none
-    int64_t position = 0;
+    Client client{};
+    int32_t correlation = 0;    // of the fetch in flight, 0 if none
+    std::vector<int> asked{};   // its partitions
+    std::vector<int64_t> positions{};  // by partition
   };
   using Seen = std::map<int64_t, std::string>;  // what consumers saw of a partition
 
   std::string open();
-  void connect(uint32_t& client);
+  std::string open_ring(uint16_t ring, storage::StoreSet& store);
+  std::shared_ptr<const dataplane::RoutingImage> image() const;
+  void connect(Client& client);
+  SimStream& stream(Client client) { return lcores_[client.lcore].streams[client.slot]; }
+  storage::StoreSet& store_of(int partition);
   void reconnect_all();
   void turn();
   void produce_one(Producer& producer);
@@ -66,6 +85,7 @@ class BrokerSim {
   std::string take_acks(Producer& producer);
   void fetch_one(Consumer& consumer);
   std::string take_fetched(Consumer& consumer);
+  std::string take_fetched(Consumer& consumer, const testing::FetchResponse::PartitionData& partition);
   std::string step();
   std::string settle();
   void lose_broker();
@@ -75,17 +95,13 @@ class BrokerSim {
 
   Prng prng_;
   SimClock clock_;
-  SimDisk disk_;
+  std::deque<Ring> rings_;
   Prng store_prng_;
-  std::vector<std::byte> memory_;
+  const std::vector<uint16_t> lcores_of_lives_;
   dataplane::DataplaneOptions options_;
-  dataplane::DataplaneCounters counters_;
   storage::StorageCounters storage_counters_;
-  SpscRing<dataplane::Event> events_{64};
-  std::unique_ptr<storage::StoreSet> store_;
-  std::unique_ptr<dataplane::Broker> broker_;
-  std::deque<SimStream> streams_;
-  std::unique_ptr<dataplane::Clients<SimStream>> clients_;
+  uint16_t lcore_count_ = 1;  // of this life
+  std::deque<SimLcore> lcores_;
   std::vector<Producer> producers_;
   std::vector<Consumer> consumers_;
   std::vector<Seen> seen_;
@@ -95,6 +111,7 @@ class BrokerSim {
   uint64_t acked_ = 0;
   uint64_t crashes_ = 0;
   uint64_t resent_ = 0;
+  uint64_t parcels_ = 0;
 };
 
 }  // namespace penstock::sim

@@ -30,6 +30,10 @@ class SimStream {
     chain_.consume(n);
     if (n > 0) wanted_ = 0;
   }
+  BufferChain take(size_t n) {
+    wanted_ = 0;
+    return chain_.take_front(n);
+  }
   void want(size_t n) {
     CHECK(n > chain_.size() && (wanted_ == 0 || wanted_ == n));
     wanted_ = n;

@@ -1,0 +1,93 @@
+// SimLcore: one lcore's Kafka side (connections over SimStream, handlers, what it does for other lcores) over a StoreSet
+// that its maker has opened, and its ends of a Mesh. Each turn is the lcore loop's. Several of them on one thread, turned
+// in an order from a seed, are a broker whose threads race.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/doorbell.h"
+#include "dataplane/kafka/postman.h"
+#include "tests/sim/sim_clock.h"
+#include "tests/sim/sim_stream.h"
+
+namespace penstock::sim {
+
+class SimLcore {
+ public:
+  SimLcore(uint16_t index, uint64_t seed, SimClock& clock, const dataplane::DataplaneOptions& options,
+           std::unique_ptr<storage::StoreSet> opened, std::shared_ptr<dataplane::Mesh> mesh = nullptr)
+      : store(std::move(opened)),
+        broker{.store = *store,
+               .options = options,
+               .counters = counters,
+               .events = events,
+               .control_doorbell = nullptr,
+               .lcore = index,
+               .now = clock.monotonic()},
+        clients(broker),
+        host(broker),
+        clock_(clock),
+        seed_(seed) {
+    if (mesh == nullptr || mesh->lcores() == 1) return;
+    mesh->set_doorbell(index, doorbell_);
+    mail.emplace(std::move(mesh), index, counters);
+    broker.mail = &*mail;
+  }
+  SimLcore(const SimLcore&) = delete;
+
+  // The slot of the new stream.
+  uint32_t connect() {
+    const auto slot = static_cast<uint32_t>(streams.size());
+    streams.emplace_back(seed_ * 1000 + slot);
+    clients.add(slot, streams.back(), 0);
+    return slot;
+  }
+  // Returns how many connections it woke.
+  size_t turn() {
+    broker.now = clock_.monotonic();
+    for (uint32_t slot = 0; slot < streams.size(); ++slot) {
+      switch (streams[slot].step()) {
+        case SimStream::Event::kNone: break;
+        case SimStream::Event::kReceived: clients.received(slot); break;
+        case SimStream::Event::kWritable: clients.writable(slot); break;
+        case SimStream::Event::kEnded: clients.ended(slot); break;
+      }
+    }
+    if (mail) {
+      deliver(*mail, host, clients, [](uint16_t, const dataplane::Letter&) {});
+      mail->flush();
+    }
+    store->submit();
+    const size_t completed = store->poll();
+    host.settle(completed);
+    const size_t woken = clients.wake(completed);
+    if (mail) mail->flush();
+    return woken;
+  }
+  // The end of several that go together: close all, then host.give_up() of all, then this of all. What is still in the
+  // mail has memory of streams in it.
+  void drop_mail() {
+    broker.mail = nullptr;
+    mail.reset();
+  }
+  uint64_t count(dataplane::Metric metric) const { return counters.get(metric); }
+
+  dataplane::DataplaneCounters counters;
+  SpscRing<dataplane::Event> events{64};
+  std::unique_ptr<storage::StoreSet> store;
+  std::deque<SimStream> streams;  // by slot; none is used twice
+  dataplane::Broker broker;
+  dataplane::Clients<SimStream> clients;
+  std::optional<dataplane::Mail> mail;
+  dataplane::Host host;
+
+ private:
+  SimClock& clock_;
+  Doorbell doorbell_;
+  const uint64_t seed_;
+};
+
+}  // namespace penstock::sim
