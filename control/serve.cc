@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <thread>
+#include <unordered_set>
 
 #include "base/log.h"
 #include "base/system_clock.h"
@@ -107,6 +109,7 @@ class Broker {
   std::span<const RingCounters> shown_rings() const {
     return rings_known_.load(std::memory_order_acquire) ? ring_counters_ : std::span<const RingCounters>();
   }
+  std::function<bool(storage::LogId)> logs_of_others(uint16_t ring) const;
   Step open_ring(size_t i);
 
   const Settings settings_;
@@ -272,18 +275,35 @@ Step Broker::open_storage() {
   return {};
 }
 
+// Which logs' files a ring leaves alone. It is asked on the ring's lcore, while the others make new logs.
+std::function<bool(storage::LogId)> Broker::logs_of_others(uint16_t ring) const {
+  auto others = std::make_shared<std::unordered_set<storage::LogId>>();
+  for (const RingPlace& place : rings_) {
+    if (place.ring == ring) continue;
+    for (const storage::LogToOpen& log : controller_->logs_of(place.ring)) others->insert(log.id);
+  }
+  return [others = std::move(others), next = controller_->next_log_id()](storage::LogId log) {
+    return log >= next || others->contains(log);
+  };
+}
+
 Step Broker::open_ring(size_t i) {
   const RingPlace& place = rings_[i];
   const auto logs = controller_->logs_of(place.ring);
+  // Rings of one folder share its drive: what the others have taken and not destaged yet needs room there too.
+  storage::StorageOptions options = settings_.storage;
+  const auto rings_there = std::ranges::count(rings_, place.folder, &RingPlace::folder);
+  options.disk_reserve_bytes += (rings_there - 1) * options.ring_bytes;
   auto store = storage::Store::open({.folder = folders_->path(place.folder),
                                      .ring_index = place.ring,
-                                     .options = settings_.storage,
+                                     .options = options,
                                      .disk = disks_[i].get(),
                                      .clock = &clock_,
                                      .prng = &prng_,
                                      .counters = &ring_counters_[i].storage,
                                      .live_logs = logs,
                                      .next_log_id = controller_->next_log_id(),
+                                     .is_foreign = logs_of_others(place.ring),
                                      .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
                                      .accept_loss_at = accept_loss_at_});
   if (!store) return Failure(store.error().what);

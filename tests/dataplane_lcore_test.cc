@@ -1,4 +1,4 @@
-// A whole lcore over loopback: kernel clients against real sockets, a real ring and a real drive.
+// Whole lcores over loopback, one, two and four, on whatever CPUs there are: kernel clients against real sockets, a real ring and a real drive.
 #include <gtest/gtest.h>
 
 #include "protocol/gen/metadata.h"
@@ -9,8 +9,16 @@ namespace penstock::testing {
 namespace {
 
 using dataplane::Metric;
-TEST(Lcore, WhatWasProducedIsFetched) {
-  LcoreFixture broker;
+
+// With so many lcores; each on a thread of its own.
+class Lcores : public ::testing::TestWithParam<uint16_t> {
+ protected:
+  static LcoreSetup setup_of() { return {.options = {}, .lcores = GetParam(), .answer = {}}; }
+};
+INSTANTIATE_TEST_SUITE_P(Counts, Lcores, ::testing::Values(1, 2, 4));
+
+TEST_P(Lcores, WhatWasProducedIsFetched) {
+  LcoreFixture broker(setup_of());
   WireClient client(broker.port());
   const auto produced = client.call<ProduceResponse>(produce_of(0, batch_of(3, "a")), 9);
   ASSERT_TRUE(produced);
@@ -31,8 +39,8 @@ TEST(Lcore, WhatWasProducedIsFetched) {
   EXPECT_TRUE(broker.stop());
 }
 
-TEST(Lcore, ThousandsOfPipelinedProducesFromManyClients) {
-  LcoreFixture broker;
+TEST_P(Lcores, ThousandsOfPipelinedProducesFromManyClients) {
+  LcoreFixture broker(setup_of());
   constexpr int kClients = 8;
   constexpr int kRequests = 500;
   std::vector<std::thread> threads;
@@ -69,8 +77,8 @@ TEST(Lcore, ThousandsOfPipelinedProducesFromManyClients) {
   EXPECT_EQ(records, size_t{kClients} * kRequests);
 }
 
-TEST(Lcore, RequestsOfMegabytesFromManyClientsShareASmallPool) {
-  LcoreSetup setup;
+TEST_P(Lcores, RequestsOfMegabytesFromManyClientsShareASmallPool) {
+  LcoreSetup setup = setup_of();
   setup.options.receive_pool_bytes = 4 * kMiB;
   setup.options.request_max_bytes = 3 * kMiB;
   LcoreFixture broker(setup);
@@ -91,8 +99,8 @@ TEST(Lcore, RequestsOfMegabytesFromManyClientsShareASmallPool) {
 }
 
 // 2,000 connections of five kinds of hostility, open at once, while one client works.
-TEST(Lcore, HostileConnectionsDisturbNobody) {
-  LcoreFixture broker;
+TEST_P(Lcores, HostileConnectionsDisturbNobody) {
+  LcoreFixture broker(setup_of());
   Prng prng(1);
   std::vector<std::unique_ptr<WireClient>> hostile;
   WireClient good(broker.port());
@@ -121,8 +129,8 @@ TEST(Lcore, HostileConnectionsDisturbNobody) {
   EXPECT_TRUE(good.call<ProduceResponse>(produce_of(1, batch_of(1, "g")), 9));
 }
 
-TEST(Lcore, AReaderThatStopsHoldsUpNobodyAndGetsItAllLater) {
-  LcoreFixture broker;
+TEST_P(Lcores, AReaderThatStopsHoldsUpNobodyAndGetsItAllLater) {
+  LcoreFixture broker(setup_of());
   WireClient slow(broker.port());
   WireClient good(broker.port());
   for (int i = 0; i < 12; ++i) {
@@ -144,8 +152,8 @@ TEST(Lcore, AReaderThatStopsHoldsUpNobodyAndGetsItAllLater) {
   EXPECT_EQ(broker.count(Metric::bytes_gathered), 0u);
 }
 
-TEST(Lcore, HalfClosedAndResetClients) {
-  LcoreFixture broker;
+TEST_P(Lcores, HalfClosedAndResetClients) {
+  LcoreFixture broker(setup_of());
   WireClient half(broker.port());
   ASSERT_TRUE(half.send(frame_of(produce_of(0, batch_of(1, "x")), 9, 1)));
   half.half_close();
@@ -163,8 +171,8 @@ TEST(Lcore, HalfClosedAndResetClients) {
   EXPECT_EQ(broker.count(Metric::connections_open), 1u);
 }
 
-TEST(Lcore, SlowRequestsGoToControlAndBack) {
-  LcoreSetup setup;
+TEST_P(Lcores, SlowRequestsGoToControlAndBack) {
+  LcoreSetup setup = setup_of();
   setup.answer = [](const dataplane::SlowRequest& request) {
     EXPECT_EQ(request.api_key, 3);
     return request.api_version == 9 ? Bytes(5, std::byte{42}) : Bytes{};
@@ -179,8 +187,8 @@ TEST(Lcore, SlowRequestsGoToControlAndBack) {
   EXPECT_TRUE(client.sees_end());
 }
 
-TEST(Lcore, AnIdleOneSleeps) {
-  LcoreFixture broker;
+TEST_P(Lcores, AnIdleOneSleeps) {
+  LcoreFixture broker(setup_of());
   WireClient client(broker.port());
   ASSERT_TRUE(client.call<ProduceResponse>(produce_of(0, batch_of(1, "x")), 9));
   ASSERT_TRUE(client.send(frame_of(fetch_of(0, 1, 1, 600'000), 12, 1)));
@@ -195,8 +203,8 @@ TEST(Lcore, AnIdleOneSleeps) {
   EXPECT_TRUE(broker.count(Metric::loop_sleeps) > 0);
 }
 
-TEST(Lcore, IdleClientsAreReapedWaitingOnesAreNot) {
-  LcoreSetup setup;
+TEST_P(Lcores, IdleClientsAreReapedWaitingOnesAreNot) {
+  LcoreSetup setup = setup_of();
   setup.options.connections_max_idle_ms = 200;
   LcoreFixture broker(setup);
   WireClient idle(broker.port());
@@ -208,10 +216,10 @@ TEST(Lcore, IdleClientsAreReapedWaitingOnesAreNot) {
   EXPECT_EQ(broker.count(Metric::connections_open), 1u);
 }
 
-TEST(Lcore, ATrimIsAnsweredAlsoByAnLcoreThatSleeps) {
+TEST_P(Lcores, ATrimIsAnsweredAlsoByAnLcoreThatSleeps) {
   std::atomic<uint64_t> unknown = 0;
   std::atomic<uint64_t> out_of_range = 0;
-  LcoreSetup setup;
+  LcoreSetup setup = setup_of();
   setup.on_event = [&](const dataplane::Event& event) {
     const auto* over = std::get_if<dataplane::LogTrimmed>(&event);
     if (over == nullptr) return;
@@ -220,21 +228,21 @@ TEST(Lcore, ATrimIsAnsweredAlsoByAnLcoreThatSleeps) {
   };
   LcoreFixture broker(setup);
   broker.await(Metric::loop_sleeps, 1);
-  broker.tell(dataplane::TrimLog{.log = storage::LogId{99}, .to = Offset{0}, .token = 5});
-  broker.tell(dataplane::TrimLog{.log = storage::LogId{1}, .to = Offset{1}, .token = 6});
+  broker.tell(0, dataplane::TrimLog{.log = storage::LogId{99}, .to = Offset{0}, .token = 5});
+  broker.tell(0, dataplane::TrimLog{.log = storage::LogId{1}, .to = Offset{1}, .token = 6});
   while (unknown != 5 || out_of_range != 6) std::this_thread::yield();
   EXPECT_TRUE(broker.stop());
 }
 
-TEST(Lcore, ManyImagesAndAStopWithoutClients) {
-  LcoreFixture broker;
+TEST_P(Lcores, ManyImagesAndAStopWithoutClients) {
+  LcoreFixture broker(setup_of());
   for (int i = 1; i <= 300; ++i) broker.publish(i % 7 + 1);
-  broker.tell(dataplane::DropLog{storage::LogId{3}});
+  broker.tell(static_cast<uint16_t>(2 % GetParam()), dataplane::DropLog{storage::LogId{3}});
   EXPECT_TRUE(broker.stop());
 }
 
-TEST(Lcore, StopAnswersWhoProducedAndClosesTheRest) {
-  LcoreFixture broker;
+TEST_P(Lcores, StopAnswersWhoProducedAndClosesTheRest) {
+  LcoreFixture broker(setup_of());
   WireClient polling(broker.port());
   ASSERT_TRUE(polling.send(frame_of(fetch_of(0, 0, 1, 600'000), 12, 1)));
   broker.await(Metric::fetches_parked, 1);
@@ -246,6 +254,78 @@ TEST(Lcore, StopAnswersWhoProducedAndClosesTheRest) {
   size_t answered = 0;
   while (producer.receive()) ++answered;
   EXPECT_EQ(answered, broker.count(storage::Metric::batches_appended));
+}
+
+// Connections are shared out, whoever opens them and however many there are.
+TEST_P(Lcores, EachLcoreGetsItsPartOfTheConnections) {
+  LcoreFixture broker(setup_of());
+  std::vector<std::unique_ptr<WireClient>> clients;
+  for (int i = 0; i < 4 * GetParam(); ++i) clients.push_back(std::make_unique<WireClient>(broker.port()));
+  for (auto& client : clients) ASSERT_TRUE(client->call<ProduceResponse>(produce_of(0, batch_of(1, "x")), 9));
+  for (uint16_t i = 0; i < GetParam(); ++i) EXPECT_EQ(broker.count_of(i, Metric::connections_open), 4u);
+  EXPECT_EQ(broker.count(Metric::connections_handed_over), 4u * (GetParam() - 1u));
+}
+
+TEST_P(Lcores, TheMostConnectionsAreThoseOfAllLcores) {
+  LcoreSetup setup = setup_of();
+  setup.options.connections_max = 6;
+  LcoreFixture broker(setup);
+  std::vector<std::unique_ptr<WireClient>> clients;
+  for (int i = 0; i < 10; ++i) clients.push_back(std::make_unique<WireClient>(broker.port()));
+  broker.await(Metric::connections_refused, 4);
+  broker.await(Metric::connections_accepted, 6);
+  clients.clear();
+  broker.await(Metric::connections_closed, 6);
+  // Their places are free again once that has been said.
+  for (;;) {
+    WireClient next(broker.port());
+    if (next.call<ProduceResponse>(produce_of(0, batch_of(1, "x")), 9)) break;
+  }
+}
+
+// Writers, readers and pollers of all partitions from all lcores, some of which hang up in the middle.
+TEST_P(Lcores, EverybodyReachesEveryPartition) {
+  LcoreFixture broker(setup_of());
+  constexpr int kClients = 8;
+  constexpr int kRounds = 60;
+  std::vector<std::thread> threads;
+  std::atomic<int> acked = 0;
+  for (int c = 0; c < kClients; ++c) {
+    threads.emplace_back([&, c] {
+      Prng prng(static_cast<uint64_t>(c) + 1);
+      auto client = std::make_unique<WireClient>(broker.port());
+      for (int i = 0; i < kRounds; ++i) {
+        ProduceRequest request = produce_of(0, batch_of(1, std::to_string(c), prng.below(30'000)));
+        for (int p = 1; p < 4; ++p)
+          request.topic_data[0].partition_data.push_back({.index = p, .records = batch_of(1, "b", prng.below(3000))});
+        const auto answer = client->call<ProduceResponse>(request, 9);
+        if (!answer) break;
+        for (const auto& partition : answer->message.responses[0].partition_responses)
+          acked += partition.error_code == ErrorCode::kNone ? 1 : 0;
+        const auto& produced = answer->message.responses[0].partition_responses;
+        FetchRequest fetch = fetch_of(0, produced[0].base_offset, 1, 100);
+        for (int p = 1; p < 4; ++p)
+          fetch.topics[0].partitions.push_back(
+              {.partition = p, .fetch_offset = produced[static_cast<size_t>(p)].base_offset, .partition_max_bytes = 1});
+        if (prng.one_in(10)) {  // asks and goes
+          client->send(frame_of(fetch, 12, i));
+          client->reset();
+          client = std::make_unique<WireClient>(broker.port());
+          continue;
+        }
+        const auto fetched = client->call<FetchResponse>(fetch, 12);
+        if (!fetched || fetched->message.responses[0].partitions.size() != 4) break;
+        for (const auto& partition : fetched->message.responses[0].partitions)
+          EXPECT_FALSE(records_of(*partition.records).empty());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(acked, kClients * kRounds * 4);
+  EXPECT_EQ(broker.count(storage::Metric::batches_appended), uint64_t{kClients} * kRounds * 4);
+  EXPECT_EQ(broker.count(storage::Metric::bytes_copied), broker.count(storage::Metric::bytes_appended));
+  EXPECT_EQ(broker.count(Metric::parcels_served) > 0, GetParam() > 1);
+  EXPECT_TRUE(broker.stop());
 }
 
 }  // namespace

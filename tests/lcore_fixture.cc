@@ -1,5 +1,6 @@
 #include "tests/lcore_fixture.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -13,59 +14,79 @@ LcoreFixture::LcoreFixture(LcoreSetup setup) : setup_(std::move(setup)) {
   char name[] = "lcore_test.XXXXXX";  // where the build is: a file system that can do direct I/O
   CHECK(mkdtemp(name) != nullptr);
   folder_ = std::filesystem::absolute(name);
-  open_store();
-  dataplane::LcoreRequest request{.index = 0,
-                                  .options = setup_.options,
-                                  .listeners = {{.host = "127.0.0.1", .port = 0}},
-                                  .disks = {disk_.get()},
-                                  .store = std::move(store_),
-                                  .clock = &clock_,
-                                  .counters = &counters_,
-                                  .control_doorbell = &control_doorbell_};
-  auto lcore = dataplane::Lcore::make(std::move(request));
-  if (!lcore) std::fprintf(stderr, "%s\n", lcore.error().what.c_str());
-  CHECK(lcore.has_value());
-  lcore_ = *std::move(lcore);
+  const auto mesh = std::make_shared<dataplane::Mesh>(setup_.lcores);
+  for (uint16_t i = 0; i < setup_.lcores; ++i) {
+    lcores_.emplace_back();
+    open_store(i);
+    dataplane::LcoreRequest request{.index = i,
+                                    .options = setup_.options,
+                                    .listeners = {},
+                                    .disks = {lcores_[i].disk.get()},
+                                    .store = std::move(lcores_[i].store),
+                                    .clock = &clock_,
+                                    .counters = &lcores_[i].counters,
+                                    .control_doorbell = &control_doorbell_,
+                                    .mesh = mesh};
+    if (i == 0) request.listeners.push_back({.host = "127.0.0.1", .port = 0});
+    auto lcore = dataplane::Lcore::make(std::move(request));
+    if (!lcore) std::fprintf(stderr, "%s\n", lcore.error().what.c_str());
+    CHECK(lcore.has_value());
+    lcores_[i].lcore = *std::move(lcore);
+  }
   if (setup_.publish) publish(setup_.partitions);
-  lcore_thread_ = std::thread([this] { lcore_->run(); });
+  for (OneLcore& one : lcores_) one.thread = std::thread([&one] { one.lcore->run(); });
   control_thread_ = std::thread([this] { be_control(); });
 }
 
-void LcoreFixture::open_store() {
+void LcoreFixture::open_store(uint16_t index) {
+  OneLcore& one = lcores_[index];
   auto disk = storage::open_uring_disk();
   CHECK(disk.has_value());
-  disk_ = *std::move(disk);
-  CHECK(storage::open_folder(*disk_, prng_, folder_).has_value());
+  one.disk = *std::move(disk);
+  if (index == 0) CHECK(storage::open_folder(*one.disk, prng_, folder_).has_value());
   storage::StoreRequest request{.folder = folder_,
-                                .disk = disk_.get(),
+                                .ring_index = index,
+                                .disk = one.disk.get(),
                                 .clock = &clock_,
                                 .prng = &prng_,
-                                .counters = &storage_counters_,
+                                .counters = &one.storage_counters,
                                 .live_logs = {},
                                 .next_log_id = storage::LogId{1}};
   request.options.ring_bytes = 32 * kMiB;
-  request.allocate = [this](size_t bytes) {
-    memory_.resize(bytes + 4096);
-    const auto at = reinterpret_cast<uintptr_t>(memory_.data());
-    return std::span(memory_).subspan(align_up(at, 4096) - at, bytes);
+  request.allocate = [&one](size_t bytes) {
+    one.memory.resize(bytes + 4096);
+    const auto at = reinterpret_cast<uintptr_t>(one.memory.data());
+    return std::span(one.memory).subspan(align_up(at, 4096) - at, bytes);
   };
   auto store = storage::Store::open(std::move(request));
   if (!store) std::fprintf(stderr, "%s\n", store.error().what.c_str());
   CHECK(store.has_value());
-  store_ = std::make_unique<storage::StoreSet>();
-  store_->add(0, *std::move(store), {});
+  one.store = std::make_unique<storage::StoreSet>();
+  one.store->add(index, *std::move(store), {});
 }
 
 LcoreFixture::~LcoreFixture() {
   stop();
-  lcore_.reset();
-  disk_.reset();
+  for (OneLcore& one : lcores_) one.lcore.reset();
+  while (!lcores_.empty()) lcores_.pop_back();  // the first disk has the folder's lock
   std::filesystem::remove_all(folder_);
 }
 
-void LcoreFixture::tell(Command command) {
-  while (!lcore_->commands().try_push(command)) std::this_thread::yield();
-  lcore_->doorbell().ring();
+uint64_t LcoreFixture::count(dataplane::Metric metric) const {
+  uint64_t n = 0;
+  for (const OneLcore& one : lcores_) n += one.counters.get(metric);
+  return n;
+}
+
+uint64_t LcoreFixture::count(storage::Metric metric) const {
+  uint64_t n = 0;
+  for (const OneLcore& one : lcores_) n += one.storage_counters.get(metric);
+  return n;
+}
+
+void LcoreFixture::tell(uint16_t lcore, Command command) {
+  while (!lcores_[lcore].lcore->commands().try_push(command)) std::this_thread::yield();
+  lcores_[lcore].lcore->doorbell().ring();
 }
 
 void LcoreFixture::publish(int partitions) {
@@ -76,40 +97,50 @@ void LcoreFixture::publish(int partitions) {
   topic->id.bytes[0] = 9;
   for (int i = 0; i < partitions; ++i) {
     const storage::LogId log{static_cast<uint64_t>(i) + 1};
-    tell(dataplane::OpenLog{log});
-    topic->partitions.push_back({.log = log, .lcore = 0, .leader_epoch = LeaderEpoch{3}});
+    const auto owner = static_cast<uint16_t>(i % setup_.lcores);
+    tell(owner, dataplane::OpenLog{.log = log, .ring = owner});
+    topic->partitions.push_back({.log = log, .lcore = owner, .leader_epoch = LeaderEpoch{3}});
   }
   image->insert(std::move(topic));
-  tell(dataplane::PublishImage{std::move(image)});
+  for (uint16_t i = 0; i < setup_.lcores; ++i) tell(i, dataplane::PublishImage{image});
 }
 
 void LcoreFixture::be_control() {
   while (!stopped_) {
-    auto event = lcore_->events().try_pop();
-    if (!event) {
-      if (stop_.exchange(false)) tell(dataplane::Stop{});
-      std::this_thread::sleep_for(std::chrono::microseconds(200));
-      continue;
+    bool worked = false;
+    for (uint16_t i = 0; i < setup_.lcores; ++i) worked |= take_event(i);
+    if (worked) continue;
+    if (stop_.exchange(false)) {
+      for (uint16_t i = 0; i < setup_.lcores; ++i) tell(i, dataplane::Stop{});
     }
-    if (auto* slow = std::get_if<dataplane::SlowRequest>(&*event)) {
-      Bytes answer;
-      if (setup_.answer) {
-        answer = setup_.answer(*slow);
-      } else {
-        protocol::encode_response_header(*protocol::find_api(slow->api_key), slow->api_version,
-                                         protocol::decode_request_header(slow->frame)->correlation_id, answer);
-      }
-      tell(dataplane::Answer{slow->connection, std::move(answer)});
-    }
-    setup_.on_event(*event);
-    if (std::holds_alternative<dataplane::Stopped>(*event)) stopped_ = true;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
   }
 }
 
+bool LcoreFixture::take_event(uint16_t index) {
+  OneLcore& one = lcores_[index];
+  auto event = one.lcore->events().try_pop();
+  if (!event) return false;
+  if (auto* slow = std::get_if<dataplane::SlowRequest>(&*event)) {
+    Bytes answer;
+    if (setup_.answer) {
+      answer = setup_.answer(*slow);
+    } else {
+      protocol::encode_response_header(*protocol::find_api(slow->api_key), slow->api_version,
+                                       protocol::decode_request_header(slow->frame)->correlation_id, answer);
+    }
+    tell(index, dataplane::Answer{slow->connection, std::move(answer)});
+  }
+  setup_.on_event(*event);
+  one.stopped = one.stopped || std::holds_alternative<dataplane::Stopped>(*event);
+  stopped_ = std::ranges::all_of(lcores_, [](const OneLcore& each) { return each.stopped; });
+  return true;
+}
+
 bool LcoreFixture::stop() {
-  if (!lcore_thread_.joinable()) return stopped_;
+  if (!control_thread_.joinable()) return stopped_;
   stop_ = true;
-  lcore_thread_.join();
+  for (OneLcore& one : lcores_) one.thread.join();
   control_thread_.join();
   return stopped_;
 }

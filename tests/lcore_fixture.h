@@ -1,7 +1,9 @@
-// A real Lcore on a thread of its own, over a real drive in a folder that goes away, with this test as its control.
+// Real Lcores, each on a thread of its own with a ring of its number, over a real drive in a folder that goes away, with
+// this test as their control. Partition i belongs to lcore i modulo their number.
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -20,6 +22,7 @@ namespace penstock::testing {
 
 struct LcoreSetup {
   dataplane::DataplaneOptions options;
+  uint16_t lcores = 1;
   int partitions = 4;
   bool publish = true;  // an image with topic "t"; log ids 1, 2, ...
   // Control's answer to a slow request: a whole response; empty closes. The default answers with the header alone.
@@ -33,32 +36,40 @@ class LcoreFixture {
   explicit LcoreFixture(LcoreSetup setup = {});
   ~LcoreFixture();
 
-  uint16_t port() const { return lcore_->bound_ports()[0]; }
-  uint64_t count(dataplane::Metric metric) const { return counters_.get(metric); }
-  uint64_t count(storage::Metric metric) const { return storage_counters_.get(metric); }
+  uint16_t port() const { return lcores_.front().lcore->bound_ports()[0]; }
+  // Of all lcores together.
+  uint64_t count(dataplane::Metric metric) const;
+  uint64_t count(storage::Metric metric) const;
+  uint64_t count_of(uint16_t lcore, dataplane::Metric metric) const { return lcores_[lcore].counters.get(metric); }
   // Waits until metric reaches n; the test's time limit is the only clock.
   void await(dataplane::Metric metric, uint64_t n) const;
-  void tell(dataplane::Command command);
+  void tell(uint16_t lcore, dataplane::Command command);
   void publish(int partitions);
-  // Ends the lcore; false if it never said Stopped.
+  // Ends the lcores; false if one never said Stopped.
   bool stop();
 
  private:
+  struct OneLcore {
+    storage::StorageCounters storage_counters;
+    dataplane::DataplaneCounters counters;
+    storage::DiskPtr disk;
+    std::vector<std::byte> memory;
+    std::unique_ptr<storage::StoreSet> store;  // until the lcore has it
+    std::unique_ptr<dataplane::Lcore> lcore;
+    std::thread thread;
+    bool stopped = false;
+  };
+
   void be_control();
-  void open_store();
+  bool take_event(uint16_t index);
+  void open_store(uint16_t index);
 
   LcoreSetup setup_;
   std::string folder_;
   SystemClock clock_;
   Prng prng_{1};
-  storage::StorageCounters storage_counters_;
-  dataplane::DataplaneCounters counters_;
-  storage::DiskPtr disk_;
-  std::vector<std::byte> memory_;
-  std::unique_ptr<storage::StoreSet> store_;
   Doorbell control_doorbell_;
-  std::unique_ptr<dataplane::Lcore> lcore_;
-  std::thread lcore_thread_;
+  std::deque<OneLcore> lcores_;
   std::thread control_thread_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> stopped_{false};

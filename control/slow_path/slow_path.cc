@@ -15,6 +15,7 @@ constexpr ApiKey kServed[] = {
     ApiKey::kProduce,
     ApiKey::kFetch,
     ApiKey::kListOffsets,
+    ApiKey::kOffsetForLeaderEpoch,
     // answered here
     ApiKey::kMetadata,
     // Always COORDINATOR_NOT_AVAILABLE so far. Not offering it would make librdkafka 2.0.2 drop lz4 silently: its

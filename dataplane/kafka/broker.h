@@ -13,6 +13,7 @@
 #include "dataplane/api/messages.h"
 #include "dataplane/api/routing.h"
 #include "dataplane/api/types.h"
+#include "dataplane/kafka/fetch_sessions.h"
 #include "dataplane/kafka/foreign_rings.h"
 #include "dataplane/kafka/mail.h"
 #include "dataplane/kafka/response.h"
@@ -43,6 +44,7 @@ struct Broker {
   size_t slow_bytes = 0;                                   // their sum
 
   size_t answer_bytes = 0;  // of answers that have not left
+  FetchSessions sessions{};
   ForeignRings foreign{};   // what other lcores have said of theirs
   uint64_t last_number = 0;
   size_t parts_out = 0;  // parcels of this lcore's that are with others

@@ -59,7 +59,10 @@ class Clients {
       Loans().home(broker_, nullptr, std::move(parcel));
     }
   }
-  void rings_moved(const RingMoved& said) { broker_.foreign.moved(said); }
+  void rings_moved(const RingMoved& said) {
+    broker_.foreign.moved(said);
+    if (said.poisoned) broker_.wakeups.any_log_moved();  // what is parked for a log of it waits for nothing now
+  }
   void logs_moved(const LogsMoved& said) {
     for (const storage::LogId log : said.logs) broker_.wakeups.log_moved(log);
   }

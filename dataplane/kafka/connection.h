@@ -23,6 +23,7 @@
 
 #include "base/log.h"
 #include "dataplane/kafka/broker.h"
+#include "dataplane/kafka/epochs.h"
 #include "dataplane/kafka/fetch.h"
 #include "dataplane/kafka/framer.h"
 #include "dataplane/kafka/list_offsets.h"
@@ -99,6 +100,7 @@ class Connection {
   bool go_on(ProduceHandler& handler);
   bool go_on(FetchHandler& handler) { return after_read(handler, handler.go_on(broker_)); }
   bool go_on(ListOffsetsHandler& handler) { return after_read(handler, handler.go_on(broker_)); }
+  bool go_on(EpochsHandler& handler) { return after_read(handler, handler.go_on(broker_)); }
   bool go_on(WithControl& slow);
   bool produce(ProduceHandler& handler, const Request& request, size_t frame_bytes);
   bool produce_on(ProduceHandler& handler);
@@ -130,7 +132,7 @@ class Connection {
   S& stream_;
   const ConnectionId id_;
   const uint16_t listener_;
-  std::variant<Idle, ProduceHandler, FetchHandler, ListOffsetsHandler, WithControl> work_;
+  std::variant<Idle, ProduceHandler, FetchHandler, ListOffsetsHandler, EpochsHandler, WithControl> work_;
   std::deque<Answer> answers_;
   size_t answer_bytes_ = 0;
   size_t job_bytes_ = 0;
@@ -252,6 +254,9 @@ bool Connection<S>::dispatch(const Request& request, size_t frame_bytes) {
     case ApiKey::kListOffsets:
       broker_.counters.add(Metric::requests_list_offsets);
       return begin_read<ListOffsetsHandler>(request, frame_bytes);
+    case ApiKey::kOffsetForLeaderEpoch:
+      broker_.counters.add(Metric::requests_offset_for_leader_epoch);
+      return begin_read<EpochsHandler>(request, frame_bytes);
     default: return hand_to_control(request, frame_bytes);
   }
 }
@@ -345,6 +350,8 @@ void Connection<S>::on_parcel(ParcelPtr parcel) {
     fetch->home(std::move(parcel));
   } else if (auto* list = std::get_if<ListOffsetsHandler>(&work_)) {
     list->home(std::move(parcel));
+  } else if (auto* epochs = std::get_if<EpochsHandler>(&work_)) {
+    epochs->home(std::move(parcel));
   }
   if (!closed_) pump();
 }

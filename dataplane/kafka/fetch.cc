@@ -10,13 +10,9 @@
 namespace penstock::dataplane {
 namespace {
 
-constexpr int32_t kNoSession = 0;
+constexpr int32_t kNewSession = 0;     // epochs
+constexpr int32_t kWithoutSession = -1;
 constexpr int8_t kReadCommitted = 1;
-
-// A full fetch, which needs no session: epoch 0 asks for a new one, -1 for none.
-bool is_full(const protocol::FetchParameters& parameters) {
-  return parameters.session_epoch == 0 || parameters.session_epoch == -1;
-}
 
 }  // namespace
 
@@ -36,12 +32,125 @@ FetchHandler::State FetchHandler::begin(Broker& broker, const Request& request, 
   deadline_ = broker.now + std::max(parameters.max_wait_ms, 0) * kMillisecond;
   topics_.clear();
   partitions_.clear();
-  if (!is_full(parameters)) {
-    encode_answer(ErrorCode::kFetchSessionIdNotFound);
+  if (const ErrorCode error = enter_session(broker, *view); error != ErrorCode::kNone) {
+    broker.counters.add(Metric::fetch_sessions_refused);
+    topics_.clear();
+    partitions_.clear();
+    session_id_ = 0;
+    encode_answer(error);
     return State::kDone;
   }
-  copy_request(*view);
   return go_on(broker);
+}
+
+// As Kafka's FetchManager.newContext: epoch 0 begins a session, -1 does without, any other goes on with one.
+ErrorCode FetchHandler::enter_session(Broker& broker, protocol::FetchRequestView& view) {
+  const int32_t epoch = view.parameters().session_epoch;
+  const int32_t id = view.parameters().session_id;
+  if (epoch == kNewSession || epoch == kWithoutSession) {
+    if (id != 0) broker.sessions.remove(id);
+    copy_request(view);
+    if (epoch == kNewSession) make_session(broker);
+    broker.counters.set(Metric::fetch_sessions, broker.sessions.count());
+    return ErrorCode::kNone;
+  }
+  FetchSession* session = broker.sessions.find(id);
+  if (session == nullptr) return ErrorCode::kFetchSessionIdNotFound;
+  if (session->epoch() != epoch) return ErrorCode::kInvalidFetchSessionEpoch;
+  if (session->uses_topic_ids() != (version_ >= protocol::kFetchTopicIds)) return ErrorCode::kFetchSessionTopicIdError;
+  const ErrorCode error = update_session(broker, *session, view);
+  broker.counters.set(Metric::fetch_sessions, broker.sessions.count());
+  return error;
+}
+
+ErrorCode FetchHandler::update_session(Broker& broker, FetchSession& session, protocol::FetchRequestView& view) {
+  const int32_t id = view.parameters().session_id;
+  while (const auto topic = view.next_topic()) {
+    const FetchTopicKey key{std::string(topic->name), topic->id};
+    while (const auto partition = view.next_partition()) {
+      const bool there = broker.sessions.put(
+          session, {.topic = key,
+                    .index = partition->index,
+                    .from = partition->fetch_offset,
+                    .max_bytes = static_cast<uint64_t>(std::max(partition->partition_max_bytes, 0)),
+                    .current_epoch = partition->current_leader_epoch.value(),
+                    .last_fetched_epoch = partition->last_fetched_epoch.value()});
+      if (there) continue;
+      broker.sessions.remove(id);  // the client makes a new one
+      return ErrorCode::kFetchSessionIdNotFound;
+    }
+  }
+  while (const auto topic = view.next_forgotten_topic()) {
+    const FetchTopicKey key{std::string(topic->name), topic->id};
+    while (const auto partition = view.next_forgotten_partition()) broker.sessions.forget(session, key, *partition);
+  }
+  if (session.partitions().empty()) {  // Kafka: that ends it
+    broker.sessions.remove(id);
+    return ErrorCode::kNone;
+  }
+  session_id_ = id;
+  incremental_ = true;
+  broker.sessions.advance(id, session, broker.now);
+  copy_session(session);
+  return ErrorCode::kNone;
+}
+
+// Runs of one topic become one.
+void FetchHandler::copy_session(const FetchSession& session) {
+  for (const FetchSession::Partition& there : session.partitions()) {
+    if (topics_.empty() || topics_.back().name != there.topic.name || topics_.back().id != there.topic.id)
+      topics_.push_back({there.topic.name, there.topic.id, 0});
+    ++topics_.back().partitions_count;
+    partitions_.push_back({.index = there.index,
+                           .told_high_watermark = there.high_watermark,
+                           .told_log_start_offset = there.log_start_offset,
+                           .look = {.from = there.from,
+                                    .max_bytes = there.max_bytes,
+                                    .current_epoch = there.current_epoch,
+                                    .last_fetched_epoch = there.last_fetched_epoch}});
+  }
+}
+
+void FetchHandler::make_session(Broker& broker) {
+  session_id_ = broker.sessions.make(broker.now, version_ >= protocol::kFetchTopicIds, partitions_.size());
+  FetchSession* session = broker.sessions.find(session_id_);
+  if (session == nullptr) return;
+  auto partition = partitions_.cbegin();
+  for (const Topic& topic : topics_) {
+    for (uint32_t i = 0; i < topic.partitions_count; ++i, ++partition) {
+      const Look& look = partition->look;
+      broker.sessions.put(*session, {.topic = {topic.name, topic.id},
+                                     .index = partition->index,
+                                     .from = look.from,
+                                     .max_bytes = look.max_bytes,
+                                     .current_epoch = look.current_epoch,
+                                     .last_fetched_epoch = look.last_fetched_epoch});
+    }
+  }
+}
+
+// Whether the answer must speak of it (CachedPartition.maybeUpdateResponseData).
+bool FetchHandler::is_news(const Partition& partition) const {
+  const Look& look = partition.look;
+  return !incremental_ || look.cursor.remaining > 0 || look.error != ErrorCode::kNone || look.diverging.has_value() ||
+         look.offsets.durable.value() != partition.told_high_watermark ||
+         look.offsets.log_start_offset.value() != partition.told_log_start_offset;
+}
+
+void FetchHandler::remember_told(Broker& broker) {
+  FetchSession* session = session_id_ == 0 ? nullptr : broker.sessions.find(session_id_);
+  if (session == nullptr) return;
+  auto partition = partitions_.cbegin();
+  for (const Topic& topic : topics_) {
+    for (uint32_t i = 0; i < topic.partitions_count; ++i, ++partition) {
+      const Look& look = partition->look;
+      if (!is_news(*partition)) continue;
+      // An error that is over is news again.
+      const int64_t high_watermark = look.error == ErrorCode::kNone ? look.offsets.durable.value() : -1;
+      broker.sessions.told(*session, {topic.name, topic.id}, partition->index, high_watermark,
+                           look.offsets.log_start_offset.value(), look.cursor.remaining > 0);
+    }
+  }
 }
 
 void FetchHandler::copy_request(protocol::FetchRequestView& view) {
@@ -78,6 +187,7 @@ FetchHandler::State FetchHandler::go_on(Broker& broker) {
     wait_.reset();
     broker.counters.add(Metric::reads_refused_damaged, found.damaged);
     encode_answer(ErrorCode::kNone);
+    remember_told(broker);
     return State::kDone;
   }
 }
@@ -220,30 +330,50 @@ bool FetchHandler::park(Broker& broker, const Found& found) {
 }
 
 void FetchHandler::encode_answer(ErrorCode error) {
+  const auto news_of = [this](std::span<const Partition> partitions) {
+    return static_cast<uint32_t>(std::ranges::count_if(partitions, [this](const auto& p) { return is_news(p); }));
+  };
+  const auto each_topic = [this](auto&& visit) {
+    std::span<const Partition> rest(partitions_);
+    for (const Topic& topic : topics_) {
+      visit(topic, rest.first(topic.partitions_count));
+      rest = rest.subspan(topic.partitions_count);
+    }
+  };
   answer_ = Response(static_cast<int16_t>(ApiKey::kFetch), version_, correlation_id_);
   protocol::FetchResponseWriter writer(answer_.bytes(), version_);
-  writer.begin(0, error, kNoSession, static_cast<uint32_t>(topics_.size()));
-  auto partition = partitions_.cbegin();
-  for (const Topic& topic : topics_) {
-    writer.topic(topic.name, topic.id, topic.partitions_count);
-    for (uint32_t i = 0; i < topic.partitions_count; ++i, ++partition) {
-      const Look& look = partition->look;
-      protocol::FetchResult result{.partition = partition->index,
-                                   .error = look.error,
-                                   .high_watermark = look.offsets.durable.value(),
-                                   .last_stable_offset = look.offsets.durable.value(),
-                                   .log_start_offset = look.offsets.log_start_offset.value(),
-                                   .diverging_epoch = {},
-                                   .current_leader = {},
-                                   .snapshot_id = {},
-                                   .aborted_transactions = std::nullopt};
-      if (read_committed_) result.aborted_transactions.emplace();
-      const size_t at = writer.partition(result, look.cursor.remaining);
-      answer_.add_records(at, look.cursor, partition->lcore);
-    }
-  }
+  uint32_t topics = 0;
+  each_topic([&](const Topic&, auto partitions) { topics += !incremental_ || news_of(partitions) > 0 ? 1 : 0; });
+  writer.begin(0, error, session_id_, topics);
+  each_topic([&](const Topic& topic, auto partitions) {
+    const uint32_t count = news_of(partitions);
+    if (incremental_ && count == 0) return;
+    writer.topic(topic.name, topic.id, count);
+    encode_topic(writer, partitions);
+  });
   writer.end();
   answer_.finish();
+}
+
+void FetchHandler::encode_topic(protocol::FetchResponseWriter& writer, std::span<const Partition> partitions) {
+  for (const Partition& partition : partitions) {
+    if (!is_news(partition)) continue;
+    const Look& look = partition.look;
+    protocol::FetchResult result{.partition = partition.index,
+                                 .error = look.error,
+                                 .high_watermark = look.offsets.durable.value(),
+                                 .last_stable_offset = look.offsets.durable.value(),
+                                 .log_start_offset = look.offsets.log_start_offset.value(),
+                                 .diverging_epoch = {},
+                                 .current_leader = {},
+                                 .snapshot_id = {},
+                                 .aborted_transactions = std::nullopt};
+    if (look.diverging)
+      result.diverging_epoch = {.epoch = look.diverging->epoch.value(), .end_offset = look.diverging->end.value()};
+    if (read_committed_) result.aborted_transactions.emplace();
+    const size_t at = writer.partition(result, look.cursor.remaining);
+    answer_.add_records(at, look.cursor, partition.lcore);
+  }
 }
 
 }  // namespace penstock::dataplane

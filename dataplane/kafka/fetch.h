@@ -10,12 +10,13 @@
 // one answer brings all. max_wait does not end a wait for the drive with an empty answer: the client would ask again at
 // once, for ever. The store ends it: each read completes or fails.
 //
-// Sessions (KIP-227) are off: every answer carries session id 0, so that clients send full requests, as the protocol
-// allows. High watermark and last stable offset are the durable offset.
+// A request of a session (KIP-227, fetch_sessions.h) is one for all its partitions; its answer leaves out those of which
+// there is nothing to say. High watermark and last stable offset are the durable offset.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,7 +56,10 @@ class FetchHandler {
     PartitionIndex index;
     uint16_t lcore = 0;      // that owns the log
     bool is_routed = false;  // the image has it
-    size_t place = 0;        // in the parcel to that lcore, or in the wait
+    size_t place = 0;        // in the parcel to that lcore
+    // What the session's client was last told; -1: nothing.
+    int64_t told_high_watermark = -1;
+    int64_t told_log_start_offset = -1;
     Look look;
   };
   // An lcore that owns some of the partitions.
@@ -73,6 +77,12 @@ class FetchHandler {
     uint64_t damaged = 0;  // partitions
   };
 
+  ErrorCode enter_session(Broker& broker, protocol::FetchRequestView& view);
+  ErrorCode update_session(Broker& broker, FetchSession& session, protocol::FetchRequestView& view);
+  void copy_session(const FetchSession& session);
+  void make_session(Broker& broker);
+  bool is_news(const Partition& partition) const;
+  void remember_told(Broker& broker);
   void copy_request(protocol::FetchRequestView& view);
   void route_all(Broker& broker);
   bool ask_owners(Broker& broker);
@@ -84,6 +94,7 @@ class FetchHandler {
   bool answers_now(const Found& found, Nanos now) const;
   bool park(Broker& broker, const Found& found);
   void encode_answer(ErrorCode error);
+  void encode_topic(protocol::FetchResponseWriter& writer, std::span<const Partition> partitions);
 
   ConnectionId who_;
   int16_t version_ = 0;
@@ -92,6 +103,8 @@ class FetchHandler {
   uint64_t max_bytes_ = 0;
   bool read_committed_ = false;
   Nanos deadline_ = 0;
+  int32_t session_id_ = 0;  // 0: none
+  bool incremental_ = false;
   std::vector<Topic> topics_;
   std::vector<Partition> partitions_;    // of all topics, in the request's order
   std::vector<Owner> owners_;            // other lcores

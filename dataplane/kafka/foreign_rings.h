@@ -25,7 +25,7 @@ class ForeignRings {
   std::span<const RingMoved> rings() const { return rings_; }
   bool is_durable(storage::DurableAt at) const {
     const RingMoved* ring = find(at.ring);
-    return ring != nullptr && at.lsn <= ring->durable;
+    return at.lsn <= (ring == nullptr ? storage::Lsn{0} : ring->durable);  // a repeat of what a start found is at 0
   }
   bool poisoned(uint16_t ring) const {
     const RingMoved* found = find(ring);

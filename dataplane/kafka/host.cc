@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "dataplane/kafka/epochs.h"
 #include "dataplane/kafka/list_offsets.h"
 #include "dataplane/kafka/look.h"
 #include "dataplane/kafka/produce.h"
@@ -36,7 +37,12 @@ void Host::serve(ParcelPtr parcel) {
   if (!std::visit([&](auto& part) { return serve(open, part); }, open.part)) return hold(std::move(parcel));
   const auto* view = std::get_if<ViewPart>(&open.part);
   if (view != nullptr && view->items.empty()) return;  // it only brought back what was lent
-  broker_.mail->send(open.home, std::move(parcel));
+  send_home(std::move(parcel));
+}
+
+void Host::send_home(ParcelPtr parcel) {
+  const uint16_t home = parcel->home;
+  broker_.mail->send(home, std::move(parcel));
 }
 
 // ---- Produce
@@ -74,7 +80,7 @@ size_t Host::go_on(Peer& peer) {
     }
     const auto count = peer.held_of.find(parcel->connection);
     if (--count->second == 0) peer.held_of.erase(count);
-    broker_.mail->send(parcel->home, std::move(parcel));
+    send_home(std::move(parcel));
     ++went_on;
   }
   return went_on;
@@ -105,15 +111,7 @@ bool Host::serve(Parcel& parcel, ListPart& part) {
 }
 
 bool Host::serve(Parcel&, EpochPart& part) {
-  for (EpochPart::Item& item : part.items) {
-    if (broker_.store.poisoned(item.log)) {
-      item.error = ErrorCode::kKafkaStorageError;
-    } else if (!broker_.store.offsets(item.log)) {
-      item.error = ErrorCode::kUnknownTopicOrPartition;
-    } else {
-      item.end = broker_.store.end_offset_for(item.log, item.asked);
-    }
-  }
+  for (EpochPart::Item& item : part.items) find_epoch_end(broker_, item);
   return true;
 }
 
@@ -180,6 +178,10 @@ size_t Host::settle(size_t completed) {
     for (const storage::LogId log : broker_.store.advanced_logs()) log_moved(log);
     for (const storage::LogId log : broker_.store.readable_logs()) log_moved(log);
   }
+  for (uint16_t lcore = 0; broker_.store.any_poisoned() && lcore < broker_.mail->lcores(); ++lcore) {
+    if (lcore == broker_.lcore) continue;
+    for (const uint16_t ring : broker_.store.rings()) want(lcore, {.ring = ring, .lsn = storage::Lsn{0}});  // all are told
+  }
   for (uint16_t lcore = 0; lcore < peers_.size(); ++lcore) {
     if (lcore != broker_.lcore) tell(lcore, peers_[lcore]);
   }
@@ -195,7 +197,7 @@ void Host::give_up() {
           for (; part->done < part->items.size(); ++part->done)
             part->items[part->done].outcome.error = ErrorCode::kKafkaStorageError;
         }
-        broker_.mail->send(parcel->home, std::move(parcel));
+        send_home(std::move(parcel));
       }
     }
   }

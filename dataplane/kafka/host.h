@@ -57,6 +57,7 @@ class Host {
   bool serve(Parcel&, std::monostate) { return true; }
   void lend(ViewPart& part, ViewPart::Item& item, size_t& room);
   void hold(ParcelPtr parcel);
+  void send_home(ParcelPtr parcel);
   size_t go_on(Peer& peer);
   void watch(uint16_t lcore, storage::LogId log) { watched_[log] |= uint64_t{1} << lcore; }
   void log_moved(storage::LogId log);

@@ -48,6 +48,7 @@ void plan(storage::StoreSet& store, Look& look, Budget& budget) {
 void look_at(storage::StoreSet& store, Look& look, Budget& budget) {
   look.cursor = {};
   look.first_bytes = 0;
+  look.diverging.reset();
   look.pending = look.settled = look.damaged = false;
   look.offsets = {Offset{-1}, Offset{-1}, Offset{-1}};
   look.error = store.poisoned(look.log) ? ErrorCode::kKafkaStorageError
@@ -62,6 +63,18 @@ void look_at(storage::StoreSet& store, Look& look, Budget& budget) {
   if (look.from < offsets->log_start_offset || look.from > offsets->log_end_offset) {
     look.error = ErrorCode::kOffsetOutOfRange;
     return;
+  }
+  // KIP-595, as Kafka's Partition.readRecords: the log parted from what the client has read before its offset.
+  if (look.last_fetched_epoch >= 0) {
+    const storage::EpochEnd end = store.end_offset_for(look.log, LeaderEpoch{look.last_fetched_epoch});
+    if (end.epoch.value() < 0 || end.end.value() < 0) {
+      look.error = ErrorCode::kOffsetOutOfRange;
+      return;
+    }
+    if (end.epoch.value() < look.last_fetched_epoch || end.end < look.from) {
+      look.diverging = end;
+      return;
+    }
   }
   plan(store, look, budget);
 }

@@ -104,6 +104,7 @@ struct EpochPart {
     size_t topic;
     size_t partition;
     storage::LogId log;
+    LeaderEpoch leader_epoch;
     LeaderEpoch asked;
     // ---- found
     ErrorCode error = ErrorCode::kNone;

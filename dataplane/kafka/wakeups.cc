@@ -42,6 +42,10 @@ void Wakeups::log_moved(storage::LogId log) {
   }
 }
 
+void Wakeups::any_log_moved() {
+  for (const auto& [log, first] : by_log_) log_moved(log);
+}
+
 // life: 11
 void Wakeups::collect(const storage::StoreSet& store, const ForeignRings& foreign, Nanos now,
                       std::vector<ConnectionId>& woken) {

@@ -42,6 +42,7 @@ class Wakeups {
   void image_changed();
   // Another lcore says that log has more, or that what was read for it has come.
   void log_moved(storage::LogId log);
+  void any_log_moved();
 
   // Once a turn, behind store.poll(): appends those whose wait is over.
   void collect(const storage::StoreSet& store, const ForeignRings& foreign, Nanos now,

@@ -5,7 +5,8 @@ import time
 import batches
 import check
 
-NONE, OUT_OF_RANGE, UNKNOWN_TOPIC, FENCED_EPOCH, UNKNOWN_EPOCH, SESSION_NOT_FOUND = 0, 1, 3, 74, 75, 70
+NONE, OUT_OF_RANGE, UNKNOWN_TOPIC, FENCED_EPOCH, UNKNOWN_EPOCH = 0, 1, 3, 74, 75
+SESSION_NOT_FOUND, SESSION_EPOCH, SESSION_TOPIC_ID = 70, 71, 106
 LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL, LAST_TIERED, PENDING_UPLOAD = -1, -2, -3, -4, -5, -6
 FOR_EVER_MS = 2**31 - 1  # longer than the test waits
 
@@ -141,14 +142,140 @@ def test_line_68_watermarks_are_told(broker):
                         [4, 4, 0], f'watermarks, isolation level {isolation}')
 
 
-def test_line_70_sessions_are_declined(broker):
-    """A broker may answer session id 0 always; one that it never gave is not found."""
+class Session:
+    """What a consumer does with a fetch session (KIP-227), on one topic by name."""
+
+    def __init__(self, connection, topic, partitions, version=11):
+        self.connection, self.topic, self.version = connection, topic, version
+        self.id, self.epoch = 0, 0
+        self.full = self.ask({index: 0 for index in partitions})
+        self.id, self.epoch = self.full['session_id'], 1
+
+    def ask(self, offsets=None, forget=(), **more):
+        partitions = [{'index': index, 'offset': offset} for index, offset in (offsets or {}).items()]
+        body = {'session_id': self.id, 'session_epoch': self.epoch, 'max_wait_ms': 0,
+                'topics': [{'name': self.topic, 'partitions': partitions}] if partitions else [],
+                'forgotten': [{'name': self.topic, 'partitions': list(forget)}] if forget else []} | more
+        return self.connection.call('Fetch', self.version, body)
+
+    def next(self, offsets=None, forget=(), **more):
+        """The next request of the session; its answer's partitions by index, with the offsets of their batches."""
+        answer = self.ask(offsets, forget, **more)
+        self.epoch += 1
+        check.equal((answer['error'], answer['session_id']), (NONE, self.id), 'the session goes on')
+        return {found['index']: offsets_of(found) for topic in answer['topics'] for found in topic['partitions']}
+
+
+def test_line_69_a_session_answers_what_is_new(broker):
     with broker.connect() as connection:
-        fill(connection, 'session', 1)
-        answer = connection.fetch_response('session', 0, session_id=0, session_epoch=0)
-        check.equal((answer['error'], answer['session_id']), (NONE, 0), 'a session is asked for')
+        connection.create('session', partitions=4)
+        session = Session(connection, 'session', range(4))
+        check.equal(session.full['error'], NONE, 'a full fetch')
+        assert session.id > 0, 'no session was made'
+        check.equal([found['index'] for found in session.full['topics'][0]['partitions']], [0, 1, 2, 3],
+                    'the first answer has all')
+        check.equal(session.next(), {}, 'nothing is new')
+        connection.produce('session', batches.build([b'a']), partition=2)
+        check.equal(session.next(), {2: [0]}, 'records of one partition')
+        check.equal(session.next(), {2: [0]}, 'the client has not moved its offset')
+        check.equal(session.next({2: 1}), {}, 'now it has')
+        connection.produce('session', batches.build([b'b']), partition=1)
+        connection.produce('session', batches.build([b'c']), partition=2)
+        check.equal(session.next({1: 1}), {2: [1], 1: []}, 'a high watermark alone is news, once')
+        check.equal(session.next({2: 2}), {}, 'and was told')
+
+
+def test_line_69_errors_are_told_each_time_and_when_they_are_over(broker):
+    with broker.connect() as connection:
+        fill(connection, 'wrong', 2)
+        session = Session(connection, 'wrong', [0])
+        answer = session.ask({0: 9})
+        session.epoch += 1
+        for _ in range(2):
+            check.equal(answer['topics'][0]['partitions'][0]['error'], OUT_OF_RANGE, 'the error')
+            answer = session.ask()
+            session.epoch += 1
+        check.equal(session.next({0: 2}), {0: []}, 'it is over: that is news')
+        check.equal(session.next(), {}, 'and was told')
+
+
+def test_line_69_what_is_forgotten_is_answered_no_more(broker):
+    with broker.connect() as connection:
+        fill(connection, 'forget', 1, partitions=3)
+        session = Session(connection, 'forget', range(3))
+        check.equal(session.next(forget=[1]), {0: [0], 2: [0]}, 'without partition 1')
+        check.equal(sorted(session.next({1: 0})), [0, 1, 2], 'it may come back')
+        answer = session.ask(forget=[0, 1, 2])
+        check.equal((answer['error'], answer['session_id']), (NONE, 0), 'without partitions it ends')
+        session.epoch += 1
+        check.equal(session.ask()['error'], SESSION_NOT_FOUND, 'it is gone')
+
+
+def test_line_69_who_had_records_comes_last(broker):
+    """So that under a limit the partitions take turns."""
+    with broker.connect() as connection:
+        size = fill(connection, 'turns', 3, partitions=3)
+        session = Session(connection, 'turns', range(3))
+        seen = [list(session.next(max_bytes=size)) for _ in range(3)]
+        check.equal(sorted(index for turn in seen for index in turn), [0, 1, 2], 'each had its turn')
+
+
+def test_line_69_epochs_ids_and_the_end_of_a_session(broker):
+    with broker.connect() as connection:
+        fill(connection, 'ends-of-sessions', 1)
+        session = Session(connection, 'ends-of-sessions', [0])
+        session.next()
+        session.epoch += 5
+        check.equal(session.ask()['error'], SESSION_EPOCH, 'an epoch that is not the next')
+        session.epoch -= 5
+        session.next()
+        topic_id = connection.call('Metadata', 12, {'topics': [{'name': 'ends-of-sessions'}]})['topics'][0]['topic_id']
+        by_id = {'session_id': session.id, 'session_epoch': session.epoch,
+                 'topics': [{'topic_id': topic_id, 'partitions': [{'index': 0, 'offset': 0}]}]}
+        check.equal(connection.call('Fetch', 13, by_id)['error'], SESSION_TOPIC_ID, 'names became ids')
+        answer = session.ask({0: 0}, session_epoch=-1)
+        check.equal((answer['error'], answer['session_id'], len(answer['topics'])), (NONE, 0, 1), 'a last full fetch')
+        check.equal(session.ask()['error'], SESSION_NOT_FOUND, 'the session was closed by it')
+        again = Session(connection, 'ends-of-sessions', [0])
+        again.ask({0: 0}, session_epoch=0)
+        check.equal(again.ask()['error'], SESSION_NOT_FOUND, 'a new session closes the one before')
+
+
+def test_line_69_every_version_has_sessions(broker):
+    with broker.connect() as connection:
+        fill(connection, 'versions-of-sessions', 1)
+        topics = connection.call('Metadata', 12, {'topics': [{'name': 'versions-of-sessions'}]})['topics']
+        for version in range(7, 19):
+            named = {'name': 'versions-of-sessions'} if version < 13 else {'topic_id': topics[0]['topic_id']}
+            full = connection.call('Fetch', version, {'session_epoch': 0, 'topics': [
+                named | {'partitions': [{'index': 0, 'offset': 0}]}]})
+            assert full['session_id'] > 0, f'v{version}: no session'
+            body = {'session_id': full['session_id'], 'session_epoch': 1, 'topics': [], 'max_wait_ms': 0}
+            found = connection.call('Fetch', version, body)['topics'][0]
+            check.equal(offsets_of(found['partitions'][0]), [0], f'v{version}')
+            check.equal(found.get('topic_id', topics[0]['topic_id']), topics[0]['topic_id'], f'topic id, v{version}')
+
+
+def test_line_69_a_long_poll_of_a_session(broker):
+    with broker.connect() as waiting, broker.connect() as connection:
+        connection.create('session-poll', partitions=4)
+        session = Session(waiting, 'session-poll', range(4))
+        parked = broker.metrics()['fetches_parked_total']
+        sent = waiting.send('Fetch', 11, {'session_id': session.id, 'session_epoch': 1, 'min_bytes': 1,
+                                          'max_wait_ms': FOR_EVER_MS, 'topics': []})
+        wait_until(lambda: broker.metrics()['fetches_parked_total'] > parked, 'the fetch waits')
+        connection.produce('session-poll', batches.build([b'now']), partition=3)
+        answer = waiting.receive(sent)['topics']
+        check.equal([(found['index'], offsets_of(found)) for found in answer[0]['partitions']], [(3, [0])], 'the news')
+
+
+def test_line_70_a_session_that_never_was(broker):
+    with broker.connect() as connection:
+        fill(connection, 'no-session', 1)
+        answer = connection.fetch_response('no-session', 0)
+        check.equal((answer['error'], answer['session_id']), (NONE, 0), 'who asks for none gets none')
         answer = connection.call('Fetch', 11, {'session_id': 77, 'session_epoch': 1, 'topics': []})
-        check.equal(answer['error'], SESSION_NOT_FOUND, 'a session that never was')
+        check.equal((answer['error'], answer['session_id']), (SESSION_NOT_FOUND, 0), 'a session that never was')
 
 
 def test_line_74_leader_epochs_are_compared(broker):
@@ -166,6 +293,28 @@ def test_line_74_leader_epochs_are_compared(broker):
             body = {'topics': [{'name': 'epochs', 'partitions': partitions}]}
             answer = connection.call('ListOffsets', 4, body)['topics'][0]['partitions'][0]
             check.equal(answer['error'], error, f'ListOffsets with epoch {asked} where {epoch} leads')
+
+
+def epoch_end(connection, topic, epoch, partition=0, current=-1, version=4):
+    partitions = [{'index': partition, 'current_leader_epoch': current, 'leader_epoch': epoch}]
+    body = {'topics': [{'name': topic, 'partitions': partitions}]}
+    found = connection.call('OffsetForLeaderEpoch', version, body)['topics'][0]['partitions'][0]
+    return found['error'], found['leader_epoch'], found['end_offset']
+
+
+def test_line_75_where_an_epoch_ended(broker):
+    with broker.connect() as connection:
+        fill(connection, 'ended', 3, partitions=4)
+        now = connection.call('Metadata', 9, {'topics': [{'name': 'ended'}]})['topics'][0]['partitions'][0]
+        now = now['leader_epoch']
+        for version in (2, 3, 4):
+            for partition in range(4):
+                found = epoch_end(connection, 'ended', now, partition, version=version)
+                check.equal(found, (NONE, now, 3), f'the epoch that leads ends at the end, v{version}')
+        check.equal(epoch_end(connection, 'ended', now + 1), (NONE, -1, -1), 'an epoch that is to come')
+        check.equal(epoch_end(connection, 'ended', now, current=now + 1)[0], UNKNOWN_EPOCH, 'the client is ahead')
+        for topic, partition in (('ended', 4), ('ended', -1), ('nowhere', 0)):
+            check.equal(epoch_end(connection, topic, 0, partition), (UNKNOWN_TOPIC, -1, -1), f'{topic}/{partition}')
 
 
 def test_line_76_the_leader_epoch_is_stamped(broker):

@@ -278,6 +278,25 @@ response 60 DescribeCluster flexible=0
     rack ?string
     is_fenced bool 2+
   authorized_operations int32
+
+request 23 OffsetForLeaderEpoch flexible=4
+  replica_id int32 3+ =-1
+  topics []
+    name string
+    partitions []
+      index int32
+      current_leader_epoch int32 =-1
+      leader_epoch int32
+
+response 23 OffsetForLeaderEpoch flexible=4
+  throttle_ms int32
+  topics []
+    name string
+    partitions []
+      error int16
+      index int32
+      leader_epoch int32
+      end_offset int64
 '''
 
 
