@@ -13,7 +13,39 @@ namespace {
 
 const bool kFold = folding_supported();
 
+// Polynomials over GF(2) modulo Castagnoli's, bits reflected: the highest bit is x^0.
+constexpr uint32_t kOne = 1u << 31;
+constexpr uint32_t kModulus = 0x82F63B78;
+
+constexpr uint32_t times_x(uint32_t a) { return (a & 1) != 0 ? a >> 1 ^ kModulus : a >> 1; }
+
+constexpr uint32_t times(uint32_t a, uint32_t b) {
+  uint32_t product = 0;
+  for (uint32_t bit = kOne; bit != 0; bit >>= 1) {
+    if ((a & bit) != 0) product ^= b;
+    b = times_x(b);
+  }
+  return product;
+}
+
+// x^(8 n): what n zero bytes behind it multiply a CRC by.
+constexpr uint32_t zeros_behind(uint64_t n) {
+  uint32_t power = kOne;
+  for (int i = 0; i < 8; ++i) power = times_x(power);
+  uint32_t result = kOne;
+  for (; n != 0; n >>= 1) {
+    if ((n & 1) != 0) result = times(result, power);
+    power = times(power, power);
+  }
+  return result;
+}
+
 }  // namespace
+
+// CRCs of equal lengths differ by a linear function of what differs in the bytes.
+uint32_t crc32c_with_other_beginning(uint32_t crc, uint32_t before, uint32_t after, uint64_t rest) {
+  return crc ^ times(before ^ after, zeros_behind(rest));
+}
 
 uint32_t crc32c(uint32_t crc, std::span<const std::byte> bytes) {
   auto* data = reinterpret_cast<unsigned char*>(const_cast<std::byte*>(bytes.data()));

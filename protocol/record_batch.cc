@@ -32,6 +32,17 @@ ErrorCode check_batch_fields(const RecordBatchView& batch) {
 
 }  // namespace
 
+void store_append_time(std::span<std::byte, kBatchHeaderBytes> header, size_t batch_bytes, int64_t now_ms) {
+  const auto checked = header.subspan<BatchLayout::kAttributes>();
+  const uint32_t before = crc32c(0, checked);
+  const auto attributes = static_cast<int16_t>(RecordBatchView(header).attributes() | kLogAppendTimeBit);
+  store_be(header.data() + BatchLayout::kAttributes, attributes);
+  store_be(header.data() + BatchLayout::kMaxTimestamp, now_ms);
+  const uint32_t crc = crc32c_with_other_beginning(RecordBatchView(header).crc(), before, crc32c(0, checked),
+                                                   batch_bytes - kBatchHeaderBytes);
+  store_be(header.data() + BatchLayout::kCrc, crc);
+}
+
 ErrorCode check_batch_header(std::span<const std::byte> head, size_t total_bytes) {
   CHECK(head.size() >= std::min(total_bytes, kBatchHeaderBytes));
   if (total_bytes < kLogOverhead) return ErrorCode::kInvalidRecord;  // no batch at all

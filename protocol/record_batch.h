@@ -104,6 +104,10 @@ inline void store_partition_leader_epoch(std::span<std::byte, kBatchHeaderBytes>
   store_be(header.data() + BatchLayout::kPartitionLeaderEpoch, epoch.value());
 }
 
+// Makes the broker's clock the time of every record of a batch of batch_bytes (LogAppendTime), checksum included. Looks
+// at the header alone.
+void store_append_time(std::span<std::byte, kBatchHeaderBytes> header, size_t batch_bytes, int64_t now_ms);
+
 // What a broker asks of the records field of a Produce request before it looks at the records: exactly one batch of
 // magic 2, consistent lengths and counts, nothing that only a broker may write. head: the first bytes of the field, 61
 // or as many as there are; total_bytes: bytes of the field. The checksum is for the caller, who touches the bytes
@@ -115,7 +119,8 @@ struct RecordsSummary {
   ErrorCode error = ErrorCode::kNone;  // kInvalidRecord: the bytes are not count records
   int32_t bad_record = -1;             // which one, for the answer's record_errors
   bool any_null_key = false;           // a compacted topic refuses such
-  int64_t max_timestamp_delta = 0;     // of the first record that has the highest
+  int64_t min_timestamp_delta = 0;
+  int64_t max_timestamp_delta = 0;  // of the first record that has the highest
   int32_t max_timestamp_record = 0;
 };
 

@@ -113,6 +113,7 @@ bool walk_record(PieceCursor& in, int32_t index, RecordsSummary& summary) {
     in.skip_part(/*nullable=*/true);
   }
   if (in.failed() || in.left() != left_after) return false;
+  if (index == 0 || timestamp_delta < summary.min_timestamp_delta) summary.min_timestamp_delta = timestamp_delta;
   if (index == 0 || timestamp_delta > summary.max_timestamp_delta) {
     summary.max_timestamp_delta = timestamp_delta;
     summary.max_timestamp_record = index;

@@ -148,6 +148,27 @@ void Store::Impl::write_sidecar(LogId log, SegmentIndex index, bool sealed) {
   sealer.write_sidecar(log, Sidecar{.index = std::move(index), .sealed = sealed});
 }
 
+uint64_t Store::bytes_of(LogId id) const {
+  const PartitionLog* log = impl_->find(id);
+  if (log == nullptr) return 0;
+  uint64_t bytes = log->unstaged_bytes;
+  for (const Segment& segment : log->segments) bytes += log->is_open(segment) ? log->open->staged : segment.bytes;
+  return bytes;
+}
+
+std::vector<ProducerFacts> Store::producers_of(LogId id) const {
+  std::vector<ProducerFacts> facts;
+  const PartitionLog* log = impl_->find(id);
+  if (log == nullptr) return facts;
+  for (const ProducerState& state : log->producers.snapshot()) {
+    facts.push_back({.id = state.id,
+                     .epoch = state.epoch,
+                     .last_sequence = state.batches[state.count - 1].last_sequence,
+                     .last_timestamp = state.last_timestamp});
+  }
+  return facts;
+}
+
 // ---------------------------------------------------------------- a turn
 
 void Store::submit() {

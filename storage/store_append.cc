@@ -1,5 +1,6 @@
 // Store::append: the one touch. Copy with CRC into the ring, check, then stamp offsets; nothing of a refused batch
 // stays.
+#include <algorithm>
 #include <array>
 
 #include "protocol/record_batch.h"
@@ -31,10 +32,27 @@ constexpr AppendStatus status_of(RingWriter::Room room) {
 
 // The records of the batch that now lies at at, read while they are hot. A compressed batch is checked by its CRC
 // alone.
-bool records_fit(const RingMemory& memory, Lsn at, size_t length, int32_t count) {
+protocol::RecordsSummary walk(const RingMemory& memory, Lsn at, size_t length, int32_t count) {
   std::vector<std::span<const std::byte>> pieces(length / (kChunkBytes - kFrameHeaderBytes) + 2);
   pieces.resize(memory.view(at, protocol::kBatchHeaderBytes, length - protocol::kBatchHeaderBytes, pieces));
-  return protocol::walk_records(pieces, count).error == ErrorCode::kNone;
+  return protocol::walk_records(pieces, count);
+}
+
+// Kafka: LogValidator.validateTimestamp. Of a compressed batch the first record's time and the greatest are known.
+bool times_fit(const protocol::RecordBatchView& batch, const protocol::RecordsSummary& records, const LogConfig& config,
+               int64_t now_ms) {
+  if (config.append_time) return true;
+  const bool known = batch.compression() == protocol::Compression::kNone;
+  const auto plus = [](int64_t a, int64_t b) {
+    int64_t sum = 0;
+    return __builtin_add_overflow(a, b, &sum) ? (b < 0 ? INT64_MIN : INT64_MAX) : sum;
+  };
+  const int64_t base = batch.base_timestamp();
+  const int64_t least = known ? plus(base, records.min_timestamp_delta) : base;
+  const int64_t greatest = known ? plus(base, records.max_timestamp_delta) : batch.max_timestamp();
+  const int64_t earliest = plus(now_ms, -config.timestamp_before_max_ms);
+  const int64_t latest = plus(now_ms, config.timestamp_after_max_ms);
+  return (least >= earliest || least == protocol::kNoTimestamp) && greatest <= latest;
 }
 
 }  // namespace
@@ -87,8 +105,12 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
   };
   if (batch.crc() != ring->payload_crc()) return refuse(AppendStatus::kCorrupt, Metric::appends_refused_corrupt);
   const bool compressed = batch.compression() != protocol::Compression::kNone;
-  if (!compressed && !records_fit(ring->memory(), payload, length, batch.records_count()))
-    return refuse(AppendStatus::kInvalidRecord, Metric::appends_refused_corrupt);
+  const auto records =
+      compressed ? protocol::RecordsSummary{} : walk(ring->memory(), payload, length, batch.records_count());
+  if (records.error != ErrorCode::kNone) return refuse(AppendStatus::kInvalidRecord, Metric::appends_refused_corrupt);
+  const int64_t now_ms = shard.clock.wall_ms();
+  if (!times_fit(batch, records, log.config, now_ms))
+    return refuse(AppendStatus::kInvalidTimestamp, Metric::appends_refused_timestamp);
 
   if (batch.has_producer_id()) {
     const auto check =
@@ -106,6 +128,10 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
   const Offset base = log.log_end_offset;
   protocol::store_base_offset(head, base);
   protocol::store_partition_leader_epoch(head, epoch);
+  if (log.config.append_time) {  // a clock that goes back does not take the log with it
+    log.append_time_ms = std::max(log.append_time_ms, now_ms);
+    protocol::store_append_time(head, length, log.append_time_ms);
+  }
   const Lsn end = ring->commit_entry();
   log.add({base, batch.max_timestamp(), payload, static_cast<uint32_t>(length), batch.last_offset_delta()});
   log.epochs.assign(epoch, base);
@@ -122,7 +148,8 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
   pending.push_back({end, log.log_end_offset, &log});
   counters.add(Metric::bytes_appended, length);
   counters.add(Metric::batches_appended);
-  return {AppendStatus::kAppended, base, log.log_start_offset, end};
+  return {AppendStatus::kAppended, base, log.log_start_offset, end,
+          log.config.append_time ? log.append_time_ms : protocol::kNoTimestamp};
 }
 
 }  // namespace penstock::storage

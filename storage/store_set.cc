@@ -50,7 +50,21 @@ StoreSet::Appended StoreSet::append(LogId log, LeaderEpoch epoch, const BufferCh
   Store* store = find(log);
   if (store == nullptr) return {.status = AppendStatus::kUnknownLog};
   const AppendResult done = store->append(log, epoch, chain, at, length);
-  return {done.status, done.base_offset, done.log_start_offset, {.ring = ring_of(*store), .lsn = done.durable_at}};
+  return {done.status,
+          done.base_offset,
+          done.log_start_offset,
+          {.ring = ring_of(*store), .lsn = done.durable_at},
+          done.append_time_ms};
+}
+
+uint64_t StoreSet::bytes_of(LogId log) const {
+  const Store* store = find(log);
+  return store == nullptr ? 0 : store->bytes_of(log);
+}
+
+std::vector<ProducerFacts> StoreSet::producers_of(LogId log) const {
+  const Store* store = find(log);
+  return store == nullptr ? std::vector<ProducerFacts>() : store->producers_of(log);
 }
 
 std::optional<LogOffsets> StoreSet::offsets(LogId log) const {

@@ -153,5 +153,19 @@ TEST(CopyWithCrc32cDeathTest, RefusesATargetThatIsTooSmall) {
   EXPECT_DEATH(copy_with_crc32c(0, to, from), "CHECK failed");
 }
 
+TEST(Crc32c, OtherBeginning) {
+  Prng prng(7);
+  for (int round = 0; round < 300; ++round) {
+    const size_t beginning = prng.between(1, 60);
+    Bytes bytes(beginning + (round % 3 == 0 ? prng.below(20) : prng.below(200'000)));
+    for (std::byte& b : bytes) b = static_cast<std::byte>(prng.next());
+    const uint32_t crc = crc32c(0, bytes);
+    const auto head = std::span(bytes).first(beginning);
+    const uint32_t before = crc32c(0, head);
+    for (std::byte& b : head) b = static_cast<std::byte>(prng.next());
+    EXPECT_EQ(crc32c_with_other_beginning(crc, before, crc32c(0, head), bytes.size() - beginning), crc32c(0, bytes));
+  }
+}
+
 }  // namespace
 }  // namespace penstock

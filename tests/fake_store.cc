@@ -118,6 +118,12 @@ std::optional<LogOffsets> Store::offsets(LogId id) const {
   return LogOffsets{log->start, log->durable, log->end()};
 }
 
+uint64_t Store::bytes_of(LogId id) const {
+  const Impl::Log* log = impl_->find(id);
+  return log == nullptr || log->batches.empty() ? 0 : log->batches.back().position + log->batches.back().bytes.size();
+}
+std::vector<ProducerFacts> Store::producers_of(LogId) const { return {}; }
+
 ReadPlan Store::plan_read(LogId id, Offset from, uint64_t max_bytes, bool at_least_one) {
   const Impl::Log* log = impl_->find(id);
   if (log == nullptr) return {ReadStatus::kGone, {}};

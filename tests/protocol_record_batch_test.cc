@@ -260,5 +260,30 @@ TEST(FirstBatch, StepsThroughARunAndStopsAtAHalfBatch) {
   EXPECT_EQ(first_batch(run).error().code, Errc::kCorrupt);
 }
 
+TEST(RecordBatch, AppendTime) {
+  for (const size_t size : {1u, 100u, 70'000u}) {
+    BatchBuilder builder;
+    builder.add(1000, std::nullopt, Bytes(size, std::byte{7}));
+    builder.add(1, std::nullopt, as_bytes("x"));
+    Bytes batch = builder.finish();
+    const Bytes sent = batch;
+    store_append_time(std::span(batch).first<kBatchHeaderBytes>(), batch.size(), 1'234'567'890'123);
+    const RecordBatchView view = view_of(batch);
+    EXPECT_TRUE(view.log_append_time());
+    EXPECT_EQ(view.max_timestamp(), 1'234'567'890'123);
+    EXPECT_EQ(view.base_timestamp(), 1000);
+    EXPECT_EQ(view.crc(), crc32c(0, std::span(batch).subspan(BatchLayout::kAttributes)));
+    EXPECT_EQ(Bytes(batch.begin() + 61, batch.end()), Bytes(sent.begin() + 61, sent.end()));
+  }
+}
+
+TEST(RecordBatch, WalkFindsBothEndsOfTime) {
+  const Bytes batch = small_batch();  // 1000, 1005, 999
+  const RecordsSummary summary = walk(records_of(batch), 3);
+  EXPECT_EQ(summary.error, ErrorCode::kNone);
+  EXPECT_EQ(summary.min_timestamp_delta, -1);
+  EXPECT_EQ(summary.max_timestamp_delta, 5);
+}
+
 }  // namespace
 }  // namespace penstock::protocol

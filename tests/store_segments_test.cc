@@ -269,5 +269,86 @@ TEST_F(StoreSegments, TheGreatestTimestampIsOfWhatIsThere) {
   EXPECT_EQ(greatest().timestamp, 500);
 }
 
+std::vector<std::byte> batch_at(int64_t first, int64_t second) {
+  protocol::BatchBuilder builder;
+  builder.add(first, std::nullopt, std::nullopt);
+  builder.add(second, std::nullopt, std::nullopt);
+  return builder.finish();
+}
+
+TEST_F(StoreSegments, AppendTimeDoesNotGoBack) {
+  StoreRig rig(1, {1});
+  rig.config.append_time = true;
+  ASSERT_EQ(rig.open(), "");
+  const int64_t noon = rig.clock.wall_ms();
+  const auto first = rig.append_batch(1, batch_at(5, 7));
+  ASSERT_EQ(first.status, AppendStatus::kAppended);
+  EXPECT_EQ(first.append_time_ms, noon);
+  rig.clock.wall_jumps(-60'000);
+  EXPECT_EQ(rig.append_batch(1, batch_at(5, 7)).append_time_ms, noon);
+  rig.clock.wall_jumps(61'000);
+  EXPECT_EQ(rig.append_batch(1, batch_at(5, 7)).append_time_ms, noon + 1000);
+  rig.settle();
+  const auto found = rig.store->find_by_time(LogId{1}, noon + 1);
+  ASSERT_TRUE(found.found.has_value());
+  EXPECT_EQ(found.found->offset, Offset{4}) << "the times that producers said do not count";
+  EXPECT_EQ(found.found->timestamp, noon + 1000);
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.store->find_by_time(LogId{1}, noon + 1).found->offset, Offset{4}) << "from the drive";
+  rig.store->set_config(LogId{1}, {});
+  EXPECT_EQ(rig.append_batch(1, batch_at(5, 7)).append_time_ms, -1);
+}
+
+TEST_F(StoreSegments, TimestampsOutOfBoundsAreRefused) {
+  StoreRig rig(1, {1});
+  rig.config.timestamp_before_max_ms = 1000;
+  rig.config.timestamp_after_max_ms = 500;
+  ASSERT_EQ(rig.open(), "");
+  const int64_t now = rig.clock.wall_ms();
+  const auto status = [&](int64_t first, int64_t second) {
+    return rig.append_batch(1, batch_at(first, second)).status;
+  };
+  EXPECT_EQ(status(now - 1000, now + 500), AppendStatus::kAppended) << "the bounds themselves";
+  EXPECT_EQ(status(now, now - 1001), AppendStatus::kInvalidTimestamp);
+  EXPECT_EQ(status(now - 1001, now), AppendStatus::kInvalidTimestamp);
+  EXPECT_EQ(status(now, now + 501), AppendStatus::kInvalidTimestamp);
+  EXPECT_EQ(status(now, INT64_MAX), AppendStatus::kInvalidTimestamp);
+  EXPECT_EQ(status(-1, -1), AppendStatus::kAppended) << "no time at all";
+  EXPECT_EQ(rig.counters.get(Metric::appends_refused_timestamp), 4u);
+  EXPECT_EQ(rig.store->offsets(LogId{1})->log_end_offset, Offset{4}) << "nothing of a refused batch is left";
+  rig.store->set_config(LogId{1}, {.append_time = true, .timestamp_before_max_ms = 1, .timestamp_after_max_ms = 1});
+  EXPECT_EQ(status(1, 2), AppendStatus::kAppended);
+}
+
+TEST_F(StoreSegments, BytesAndProducersAreTold) {
+  StoreRig rig(1, {1, 2});
+  rig.config.segment_bytes = 50'000;
+  ASSERT_EQ(rig.open(), "");
+  uint64_t bytes = 0;
+  for (int i = 0; i < 20; ++i) {
+    protocol::BatchBuilder builder({.producer_id = ProducerId{9}, .producer_epoch = 3, .base_sequence = i});
+    builder.add(1000 + i, std::nullopt, std::vector<std::byte>(9000));
+    auto batch = builder.finish();
+    bytes += batch.size();
+    ASSERT_EQ(rig.append_batch(1, std::move(batch)).status, AppendStatus::kAppended);
+    if (i == 10) rig.settle();
+    ASSERT_EQ(rig.store->bytes_of(LogId{1}), bytes) << i;
+  }
+  rig.settle();
+  EXPECT_EQ(rig.store->bytes_of(LogId{1}), bytes);
+  EXPECT_EQ(rig.store->bytes_of(LogId{2}), 0u);
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.store->bytes_of(LogId{1}), bytes);
+  const auto producers = rig.store->producers_of(LogId{1});
+  ASSERT_EQ(producers.size(), 1u);
+  EXPECT_EQ(producers[0].id, ProducerId{9});
+  EXPECT_EQ(producers[0].epoch, 3);
+  EXPECT_EQ(producers[0].last_sequence, 19);
+  EXPECT_EQ(producers[0].last_timestamp, 1019);
+  EXPECT_TRUE(rig.store->producers_of(LogId{2}).empty());
+}
+
 }  // namespace
 }  // namespace penstock::sim

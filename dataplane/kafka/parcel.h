@@ -27,7 +27,8 @@ struct ProduceOutcome {
   ErrorCode error = ErrorCode::kNone;
   int64_t base_offset = -1;
   int64_t log_start_offset = -1;
-  std::string_view message{};  // of a literal
+  int64_t append_time_ms = -1;  // of a log that has the broker's
+  std::string_view message{};   // of a literal
   storage::DurableAt durable_at{};  // without an error
 };
 

@@ -32,6 +32,10 @@ Verdict verdict(storage::AppendStatus status) {
               "the drive is full: free space on it, delete topics or shorten their retention"};
     case kCorrupt: return {ErrorCode::kCorruptMessage};
     case kInvalidRecord: return {ErrorCode::kInvalidRecord, "the records contradict the batch's header"};
+    case kInvalidTimestamp:
+      return {ErrorCode::kInvalidTimestamp,
+              "a record's timestamp is too far from the broker's clock: see "
+              "message.timestamp.before.max.ms and message.timestamp.after.max.ms"};
     case kTooLarge: return {ErrorCode::kMessageTooLarge, "a batch of this size never fits the write-ahead ring"};
     case kOutOfOrderSequence: return {ErrorCode::kOutOfOrderSequenceNumber};
     case kDuplicateSequence: return {ErrorCode::kDuplicateSequenceNumber};
@@ -89,6 +93,7 @@ std::optional<ProduceOutcome> append_batch(Broker& broker, storage::LogId log, L
   if (said.error != ErrorCode::kNone) return ProduceOutcome{.error = said.error, .message = said.message};
   return ProduceOutcome{.base_offset = result.base_offset.value(),
                         .log_start_offset = result.log_start_offset.value(),
+                        .append_time_ms = result.append_time_ms,
                         .durable_at = result.durable_at};
 }
 
@@ -206,6 +211,7 @@ Produced ProduceHandler::finish(Broker& broker, const Request& request, protocol
       writer.partition({.partition = outcome->partition,
                         .error = outcome->error,
                         .base_offset = outcome->base_offset,
+                        .log_append_time_ms = outcome->append_time_ms,
                         .log_start_offset = outcome->log_start_offset,
                         .error_message = has_message ? std::optional(outcome->message) : std::nullopt});
     }

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/buffer.h"
 #include "base/clock.h"
@@ -28,6 +29,7 @@ enum class AppendStatus : uint8_t {
   kDiskFull,              // the drive has no room for it; retriable for the client, reads go on
   kCorrupt,               // CRC-32C wrong
   kInvalidRecord,         // the records contradict the header
+  kInvalidTimestamp,      // a record's time is too far from the broker's clock for its log
   kTooLarge,              // the ring can never take a batch of this size
   kOutOfOrderSequence,    // a gap before this batch
   kDuplicateSequence,     // repeats a batch older than the five remembered
@@ -38,9 +40,18 @@ enum class AppendStatus : uint8_t {
 
 struct AppendResult {
   AppendStatus status;
-  Offset base_offset;       // of the batch as stored; with kAppended and kDuplicate
-  Offset log_start_offset;  // with kAppended and kDuplicate
-  Lsn durable_at;           // answer when durable() has reached this
+  Offset base_offset;           // of the batch as stored; with kAppended and kDuplicate
+  Offset log_start_offset;      // with kAppended and kDuplicate
+  Lsn durable_at;               // answer when durable() has reached this
+  int64_t append_time_ms = -1;  // of kAppended in a log with append_time
+};
+
+// What a log remembers of an idempotent producer.
+struct ProducerFacts {
+  ProducerId id;
+  int16_t epoch;
+  int32_t last_sequence;
+  int64_t last_timestamp;
 };
 
 // Bytes that a fetch answer promises, from the beginning of a batch on. Resumable: it holds no memory, so a slow client
@@ -154,6 +165,8 @@ class Store {
   AppendResult append(LogId log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length);
 
   std::optional<LogOffsets> offsets(LogId log) const;
+  uint64_t bytes_of(LogId log) const;  // its batches, wherever they are; 0 for a log that is not here
+  std::vector<ProducerFacts> producers_of(LogId log) const;  // by id
   // A cursor from the batch that holds offset from on, ending at the durable offset, at most max_bytes; if
   // at_least_one, the first batch even when it is larger. kReady with remaining == 0: nothing there now. The caller has
   // checked log_start_offset <= from <= log_end_offset.

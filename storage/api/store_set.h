@@ -61,6 +61,7 @@ class StoreSet {
     Offset base_offset;
     Offset log_start_offset;
     DurableAt durable_at;
+    int64_t append_time_ms = -1;
   };
   struct Trimmed {
     TrimStatus status;
@@ -79,6 +80,8 @@ class StoreSet {
   void drop_log(LogId log);
   Appended append(LogId log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length);
   std::optional<LogOffsets> offsets(LogId log) const;
+  uint64_t bytes_of(LogId log) const;
+  std::vector<ProducerFacts> producers_of(LogId log) const;
   ReadPlan plan_read(LogId log, Offset from, uint64_t max_bytes, bool at_least_one);
   Result<size_t> view(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces);
   struct Lent {

@@ -26,7 +26,11 @@ struct LogConfig {
   int64_t segment_ms = 7LL * 24 * 3600 * 1000;
   int64_t retention_ms = 7LL * 24 * 3600 * 1000;
   int64_t retention_bytes = -1;
-  bool delete_old = true;  // cleanup.policy names delete
+  bool delete_old = true;    // cleanup.policy names delete
+  bool append_time = false;  // message.timestamp.type is LogAppendTime
+  // Else how far a record's timestamp may lie from the broker's clock.
+  int64_t timestamp_before_max_ms = INT64_MAX;
+  int64_t timestamp_after_max_ms = INT64_MAX;
   friend bool operator==(const LogConfig&, const LogConfig&) = default;
 };
 

@@ -86,6 +86,7 @@ struct PartitionLog {
   Offset log_start_offset{0};
   Lsn start_at{0};  // behind the ring entry that moved log_start_offset last
   Offset durable{0};
+  int64_t append_time_ms = protocol::kNoTimestamp;  // the newest that this process gave
   Offset log_end_offset{0};
   std::deque<BatchRef> batches;  // in the ring's memory, in offset order, without gaps
   ProducerTable producers;

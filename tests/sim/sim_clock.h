@@ -10,12 +10,14 @@ namespace penstock::sim {
 class SimClock final : public Clock {
  public:
   Nanos monotonic() override { return now_; }
-  int64_t wall_ms() override { return kEpochMs + now_ / kMillisecond; }
+  int64_t wall_ms() override { return epoch_ms_ + now_ / kMillisecond; }
   void advance(Nanos n) { now_ += n; }
   void advance_to(Nanos moment) { now_ = std::max(now_, moment); }
+  // Somebody sets the wall clock.
+  void wall_jumps(int64_t ms) { epoch_ms_ += ms; }
 
  private:
-  static constexpr int64_t kEpochMs = 1'700'000'000'000;
+  int64_t epoch_ms_ = 1'700'000'000'000;
   Nanos now_ = kSecond;
 };
 
