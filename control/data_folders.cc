@@ -6,7 +6,7 @@
 #include <map>
 
 #include "control/controller/keys.h"
-#include "control/controller/topic_config.h"
+#include "control/controller/kafka_config.h"
 #include "control/controller/uuid_text.h"
 
 namespace penstock::control {

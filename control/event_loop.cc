@@ -33,7 +33,7 @@ bool EventLoop::turn() {
     worked |= take_events(lcore, index++);
   }
   publish_changes();
-  pass_on_trims();
+  pass_on_questions();
   for (PendingAnswer& pending : std::exchange(answers_, {})) {
     pending.lcore->waiting.emplace_back(std::move(pending.answer));
   }
@@ -46,7 +46,7 @@ bool EventLoop::take_events(Lcore& lcore, uint16_t index) {
   size_t taken = 0;
   const auto waiting = [&] {
     return lcore.waiting.size() + parts_.controller->changes_waiting() +
-           parts_.slow_path->delete_records().trims_waiting();
+           parts_.slow_path->delete_records().trims_waiting() + parts_.slow_path->log_questions().questions_waiting();
   };
   while (taken < kEventsPerTurn && answer_bytes_ < kAnswerBytesMax && waiting() < kCommandsWaitingMax) {
     auto event = lcore.link.events->try_pop();
@@ -67,6 +67,7 @@ void EventLoop::take(dataplane::Event event, Lcore& lcore, uint16_t index) {
                  },
                  [](const dataplane::RetiredImage&) {},  // freed here, not on the lcore
                  [&](const dataplane::LogTrimmed& over) { parts_.slow_path->delete_records().trimmed(over); },
+                 [&](dataplane::LogTold&& told) { parts_.slow_path->log_questions().told(std::move(told)); },
                  [&](const dataplane::RingHealth& told) {
                    if (rings_.take(told)) parts_.controller->ring_failed(told.ring);
                  },
@@ -80,12 +81,15 @@ void EventLoop::add_answer(Lcore& lcore, dataplane::Answer answer) {
   answers_.push_back({.lcore = &lcore, .answer = std::move(answer)});
 }
 
-// What DeleteRecords asks of the lcores, and the answers that it has by now.
-void EventLoop::pass_on_trims() {
+// What slow requests ask of the lcores, and the answers that they have by now.
+void EventLoop::pass_on_questions() {
   DeleteRecords& requests = parts_.slow_path->delete_records();
   for (const auto& [lcore, trim] : requests.take_trims()) lcores_[lcore].waiting.emplace_back(trim);
   requests.expire(parts_.clock->monotonic());
   for (auto& [lcore, answer] : requests.take_answers()) add_answer(lcores_[lcore], std::move(answer));
+  LogQuestions& questions = parts_.slow_path->log_questions();
+  for (const auto& [lcore, question] : questions.take_questions()) lcores_[lcore].waiting.emplace_back(question);
+  for (auto& [lcore, answer] : questions.take_answers()) add_answer(lcores_[lcore], std::move(answer));
 }
 
 void EventLoop::publish_changes() {

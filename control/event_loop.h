@@ -3,7 +3,8 @@
 //
 // Bounds: an lcore's event ring holds what is asked; a connection asks one thing at a time; control takes no more
 // events of an lcore while kCommandsWaitingMax commands wait for room in its ring. One request adds at most one command
-// a partition that it creates, deletes or deletes records of.
+// a partition that it creates, deletes, asks about or deletes records of; a change of what all topics have that do not
+// say, one a partition.
 #pragma once
 
 #include <deque>
@@ -78,7 +79,7 @@ class EventLoop {
   void take(dataplane::Event event, Lcore& lcore, uint16_t index);
   void add_answer(Lcore& lcore, dataplane::Answer answer);
   void publish_changes();
-  void pass_on_trims();
+  void pass_on_questions();
   bool push_commands(Lcore& lcore);
   void do_timed_work();
 

@@ -7,7 +7,6 @@
 #include <utility>
 #include <variant>
 
-#include "control/controller/topic_config.h"
 #include "control/data_folders.h"
 
 namespace penstock::control {
@@ -106,6 +105,14 @@ std::expected<std::string, std::string> to_text(const std::string& name, const t
   return Failure(name + ": a number, a text, true, false, or a list of them is expected");
 }
 
+// A config of Kafka that only gives topics a default needs no option: its line in the list says what it may be.
+std::expected<void, std::string> set_topic_default(Settings& settings, std::string_view name, std::string_view value) {
+  const ConfigInfo& info = *find_config(ConfigScope::kBroker, name);
+  if (auto wrong = check_config(info, value)) return Failure(std::string(name) + ": " + *wrong);
+  settings.topic_defaults[std::string(name)] = canonical(info, value);
+  return {};
+}
+
 std::expected<void, std::string> take_table(Settings& settings, const std::string& prefix, const toml::table& table) {
   for (const auto& [key, node] : table) {
     const std::string name = prefix + to_toml_name(key);
@@ -136,6 +143,7 @@ std::string option_value(const Settings& settings, std::string_view name) {
 
 std::expected<void, std::string> set_option(Settings& settings, std::string_view name, std::string_view value) {
   const OptionInfo* info = find_option(name);
+  if (info == nullptr && gives_topics_a_default(name)) return set_topic_default(settings, name, value);
   if (info == nullptr) return Failure(std::string(name.substr(0, 200)) + ": there is no such setting" + hint_for(name));
   const Place place = places(settings)[static_cast<size_t>(info - kOptions)];
   switch (info->kind) {
@@ -143,12 +151,12 @@ std::expected<void, std::string> set_option(Settings& settings, std::string_view
       const auto number = parse_int(*info, value);
       if (!number) return Failure(number.error());
       **std::get_if<int64_t*>(&place) = *number;
-      return {};
+      break;
     }
     case OptionKind::kBool:
       if (value != "true" && value != "false") return bad_value(*info, value, "true or false");
       **std::get_if<bool*>(&place) = value == "true";
-      return {};
+      break;
     case OptionKind::kText: {
       const std::string words = " " + std::string(info->allowed) + " ";
       const std::string wanted = " " + std::string(value) + " ";
@@ -157,10 +165,40 @@ std::expected<void, std::string> set_option(Settings& settings, std::string_view
         return bad_value(*info, value, "one of: " + std::string(info->allowed));
       }
       **std::get_if<std::string*>(&place) = value;
-      return {};
+      break;
     }
   }
-  std::unreachable();
+  settings.given.emplace(name);
+  return {};
+}
+
+std::set<std::string, std::less<>> kafka_setting_names() {
+  std::set<std::string, std::less<>> names;
+  for (const OptionInfo& info : kOptions) {
+    if (find_config(ConfigScope::kBroker, info.name) != nullptr) names.emplace(info.name);
+  }
+  return names;
+}
+
+ConfigMap kafka_settings(const Settings& settings) {
+  // Values that say "not set" here, where Kafka has null.
+  static const ConfigMap kNothing = {{"advertised.listeners", ""},
+                                     {"broker.rack", ""},
+                                     {"log.retention.minutes", "-2"},
+                                     {"log.retention.ms", "-2"},
+                                     {"log.roll.ms", "0"}};
+  ConfigMap set = settings.topic_defaults;
+  for (const std::string& name : kafka_setting_names()) {
+    std::string value = option_value(settings, name);
+    const auto nothing = kNothing.find(name);
+    if (nothing != kNothing.end() && nothing->second == value) continue;
+    const ConfigInfo& info = *find_config(ConfigScope::kBroker, name);
+    if (settings.given.contains(name) || info.default_value != value) set.emplace(name, std::move(value));
+  }
+  // One process is both, and Kafka's older name of the number still counts.
+  set["broker.id"] = set["node.id"] = std::to_string(settings.broker.node_id);
+  set["process.roles"] = "broker,controller";
+  return set;
 }
 
 std::expected<void, std::string> set_option(Settings& settings, std::string_view assignment) {
@@ -192,7 +230,7 @@ std::expected<void, std::string> check_settings(const Settings& settings) {
   if (broker.log_retention_ms == 0 || broker.log_retention_minutes == 0 || broker.log_retention_hours == 0) {
     return Failure("log.retention.ms, .minutes and .hours: a period above zero, or -1 for no limit");
   }
-  if (auto wrong = check_topic_config(*find_topic_config("cleanup.policy"), broker.log_cleanup_policy)) {
+  if (auto wrong = check_config(*find_config(ConfigScope::kTopic, "cleanup.policy"), broker.log_cleanup_policy)) {
     return Failure("log.cleanup.policy: " + *wrong);
   }
   return {};

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <expected>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "control/controller/kafka_config.h"
 #include "control/types.h"
 #include "dataplane/api/types.h"
 #include "storage/api/types.h"
@@ -19,6 +21,8 @@ struct Settings {
   BrokerOptions broker;
   storage::StorageOptions storage;
   dataplane::DataplaneOptions dataplane;
+  ConfigMap topic_defaults{};                  // Kafka's configs that give topics defaults and are no option of ours
+  std::set<std::string, std::less<>> given{};  // names of the options that somebody set
 };
 
 enum class OptionKind : uint8_t { kInt, kBool, kText };
@@ -41,6 +45,11 @@ std::string option_value(const Settings& settings, std::string_view name);
 // What is wrong is one line that names the setting and what is allowed.
 std::expected<void, std::string> set_option(Settings& settings, std::string_view name, std::string_view value);
 std::expected<void, std::string> set_option(Settings& settings, std::string_view assignment);  // "name=value"
+
+// Those that are Kafka's configs and were set, or differ from Kafka's default: what Kafka calls static configs.
+ConfigMap kafka_settings(const Settings& settings);
+// The names of all that are Kafka's configs.
+std::set<std::string, std::less<>> kafka_setting_names();
 
 // A TOML file. Names may be written with dots (max.connections = 5), in quotes, or as tables: they mean the same.
 std::expected<void, std::string> read_config_file(Settings& settings, const std::string& path);

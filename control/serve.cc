@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <iterator>
 #include <map>
@@ -233,7 +234,8 @@ Step Broker::find_rings() {
 
 Step Broker::load_controller() {
   ControllerSettings settings{.options = &settings_.broker,
-                              .message_max_bytes = settings_.dataplane.message_max_bytes,
+                              .settings = kafka_settings(settings_),
+                              .read_at_start = kafka_setting_names(),
                               .lcores = lcores_wanted_,
                               .rings = {}};
   for (const RingPlace& place : rings_) settings.rings.push_back(place.ring);
@@ -345,7 +347,12 @@ Step Broker::make_slow_path() {
   auto advertised = advertise(settings_.broker, listeners_, {ports.begin(), ports.end()});
   if (!advertised) return Failure(advertised.error());
   advertised_ = *std::move(advertised);
-  slow_path_ = std::make_unique<SlowPath>(*controller_, advertised_, counters_);
+  std::vector<LogDir> dirs;
+  for (size_t i = 0; i < folders_->count(); ++i) {
+    dirs.push_back({.path = std::filesystem::absolute(folders_->path(i)).lexically_normal().string(), .rings = {}});
+  }
+  for (const RingPlace& place : rings_) dirs[place.folder].rings.push_back(place.ring);
+  slow_path_ = std::make_unique<SlowPath>(*controller_, advertised_, counters_, std::move(dirs));
   return {};
 }
 

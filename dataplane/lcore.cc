@@ -93,6 +93,12 @@ void Lcore::Impl::obey(PublishImage command) {
   if (auto retired = clients_.publish(std::move(command.image))) tell_control(RetiredImage{std::move(retired)});
 }
 
+void Lcore::Impl::obey(AskLog command) {
+  LogTold told{.token = command.token, .bytes = request_.store->bytes_of(command.log), .producers = {}};
+  if (command.producers) told.producers = request_.store->producers_of(command.log);
+  tell_control(std::move(told));
+}
+
 void Lcore::Impl::obey(Stop) {
   if (phase_ != Phase::kServing) return;
   phase_ = Phase::kAnswering;

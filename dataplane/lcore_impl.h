@@ -55,6 +55,7 @@ class Lcore::Impl {
     request_.store->drop_log(command.log);
   }
   void obey(const TrimLog& command) { trims_.begin(command); }
+  void obey(AskLog command);
   void obey(PublishImage command);
   void obey(const Answer& command) { clients_.answer(command); }
   void obey(Stop);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Makes docs/CONFIG.md and docs/METRICS.md from the lists that the program is compiled from (options.def, metrics.def,
-topic_config.def). --check: changes nothing, and fails if a page is not what the lists say (ctest: tidy.source)."""
+"""Makes docs/CONFIG.md, docs/KAFKA_CONFIGS.md and docs/METRICS.md from the lists that the program is compiled from
+(options.def, metrics.def, kafka_configs.tsv). --check: changes nothing, and fails if a page is not what the lists say
+(ctest: tidy.source)."""
 import ast
 import operator
 import pathlib
@@ -8,6 +9,15 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / 'control/controller'))
+sys.dont_write_bytecode = True
+import generate_configs  # pylint: disable=wrong-import-position
+
+CONFIGS = list(generate_configs.read(ROOT / 'control/controller/kafka_configs.tsv'))
+# Topic configs that change what happens here; the others are kept and told.
+IN_FORCE = {'cleanup.policy', 'max.message.bytes', 'message.timestamp.after.max.ms', 'message.timestamp.before.max.ms',
+            'message.timestamp.type', 'min.insync.replicas', 'retention.bytes', 'retention.ms', 'segment.bytes',
+            'segment.ms'}
 LAYERS = (('Broker', 'control'), ('Network and requests', 'dataplane/api'), ('Storage', 'storage/api'))
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.LShift: operator.lshift}
 
@@ -74,14 +84,15 @@ def option_row(macro, arguments):
     return name, default or 'empty', ', '.join(allowed.split()) or 'text', text
 
 
-def topic_values(kind, valid):
-    """The alternatives of a topic setting in words."""
-    if kind == 'kBoolean':
+def allowed_values(config):
+    """The alternatives of one of Kafka's configs in words."""
+    valid, _, nonempty = config.valid.removeprefix('ci:').partition(';')
+    if config.type == 'boolean':
         return 'true, false'
     if valid == 'replicas':
         return '*, or partition:broker pairs'
     words = (re.sub(r'^(-?\d+)\.\.$', r'\1 or more', word).replace('..', ' … ') for word in valid.split('|'))
-    return ', '.join(words) or 'any'
+    return ', '.join(words) or ('not empty' if nonempty else 'any')
 
 
 def table(heads, rows):
@@ -107,18 +118,46 @@ Kafka's where Kafka has the setting; the others begin with `penstock.`. All take
     yield """
 ## Topics
 
-Given when a topic is created; what a topic does not have comes from the broker's setting of the last column, if this
-version has that. They are checked, kept and reported as Kafka does. These have an effect so far: `cleanup.policy`
-(without `delete` nothing is deleted; nothing is compacted yet), `max.message.bytes`, `retention.bytes`, `retention.ms`,
-`segment.bytes`, `segment.ms`.
+Given when a topic is created or at any time later (`kafka-configs.sh`, IncrementalAlterConfigs); a change is in force
+when its answer is there. What a topic does not have comes from the broker's config of the last column, which may be
+given like a setting above or changed while the broker runs. All are checked, kept and told as Kafka does; those with a
+star change what happens here (nothing is compacted yet; `min.insync.replicas` counts the replicas there are).
+[KAFKA_CONFIGS.md](KAFKA_CONFIGS.md) has the others.
 """
-    rows = [arguments for _, arguments in entries(ROOT / 'control/controller/topic_config.def')]
-    ours = {entry[1][1]
-            for _, folder in LAYERS for entry in entries(ROOT / folder / 'options.def')}
-    yield table(('Setting', 'Type', 'Default', 'Allowed', 'Broker'),
-                [(f'`{name}`', kind.removeprefix('k').lower(), default or 'empty', topic_values(kind, valid),
-                  f'`{broker}`' if broker in ours else '')
-                 for name, kind, default, valid, broker in rows])
+    yield config_table('topic', 'Broker', lambda config: f'`{config.source.split(",")[0]}`' if config.source else '')
+
+
+def config_table(scope, last, last_cell):
+    def row(config):
+        star = '*' if scope == 'topic' and config.name in IN_FORCE else ''
+        default = {'""': 'empty', 'null': 'none'}.get(config.default, config.default)
+        return (f'`{config.name}`{star}', config.type, default, allowed_values(config), last_cell(config),
+                config.meaning)
+    return table(('Config', 'Type', 'Default', 'Allowed', last, 'Meaning'),
+                 [row(config) for config in CONFIGS if config.scope == scope and 'internal' not in config.marks])
+
+
+def kafka_configs_page():
+    ours = {entry[1][1] for _, folder in LAYERS for entry in entries(ROOT / folder / 'options.def')}
+    gives = {word.split(':')[0] for config in CONFIGS if config.scope == 'topic' for word in config.source.split(',')}
+
+    def use(config):
+        if config.name in ours:
+            return 'setting' + (', topics' if config.name in gives else '')
+        return 'topics' if config.name in gives else ''
+    yield """# Kafka's configs
+
+Made by `scripts/gen_docs.py` from control/controller/kafka_configs.tsv; do not edit.
+
+What DescribeConfigs (`kafka-configs.sh --describe --all`) tells of a broker, a group and client metrics, so that tools
+find what they expect. Most of a broker's say something of how Kafka works inside and change nothing here; the column
+Here has what does: *setting*: it is one of this program's settings ([CONFIG.md](CONFIG.md)), read at start. *topics*:
+topics that do not say have it, at once when it is changed for all brokers or for one. Of a group and of client metrics
+everything is kept and told, for the day there are groups.
+"""
+    for scope, title in (('broker', 'Broker'), ('group', 'Groups'), ('client-metrics', 'Client metrics')):
+        yield f'\n## {title}\n'
+        yield config_table(scope, 'Here', use)
 
 
 def metrics_page():
@@ -142,11 +181,12 @@ def main():
     if sys.argv[1:] and not check:
         sys.exit('usage: gen_docs.py [--check]')
     stale = []
-    for name, page in (('docs/CONFIG.md', config_page()), ('docs/METRICS.md', metrics_page())):
+    for name, page in (('docs/CONFIG.md', config_page()), ('docs/KAFKA_CONFIGS.md', kafka_configs_page()),
+                       ('docs/METRICS.md', metrics_page())):
         path, text = ROOT / name, '\n'.join(page) + '\n'
         if path.exists() and path.read_text() == text:
             continue
-        stale.append(f'{name}: not what the .def lists say; scripts/dev docs makes it')
+        stale.append(f'{name}: not what the lists say; scripts/dev docs makes it')
         if not check:
             path.write_text(text)
     if check:

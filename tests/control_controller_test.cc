@@ -265,7 +265,7 @@ TEST_F(ControllerTest, a_ring_that_is_in_no_folder_is_refused_by_name) {
   restart();
   create("a", 2);
   const auto loaded =
-      Controller::load(store, prng, {.options = &options, .message_max_bytes = 1, .lcores = 1, .rings = {0}}, counters);
+      Controller::load(store, prng, {.options = &options, .settings = {}, .lcores = 1, .rings = {0}}, counters);
   ASSERT_FALSE(loaded);
   EXPECT_NE(loaded.error().find("ring-1"), std::string::npos) << loaded.error();
 }
@@ -331,7 +331,7 @@ TEST_F(ControllerTest, what_another_controller_did_is_read_before_the_next_chang
   create("mine");
   controller->take_changes();
   const auto rival =
-      Controller::load(store, prng, {.options = &options, .message_max_bytes = 1, .lcores = 1}, counters).value();
+      Controller::load(store, prng, {.options = &options, .settings = {}, .lcores = 1}, counters).value();
   const NewTopic theirs{.name = "theirs", .partitions = 2};
   ASSERT_EQ(rival->create_topics(std::span(&theirs, 1), false).front().error, ErrorCode::kNone);
   const std::string mine = "mine";
@@ -362,8 +362,7 @@ TEST_F(ControllerTest, producer_ids_are_never_handed_out_twice) {
 
 TEST_F(ControllerTest, a_store_that_makes_no_sense_is_refused_by_name) {
   const auto refusal = [&] {
-    const auto loaded =
-        Controller::load(store, prng, {.options = &options, .message_max_bytes = 1, .lcores = 1}, counters);
+    const auto loaded = Controller::load(store, prng, {.options = &options, .settings = {}, .lcores = 1}, counters);
     return loaded ? std::string("none") : loaded.error();
   };
   create("a");
@@ -463,10 +462,19 @@ TEST(TopicConfig, takes_what_kafka_takes) {
   EXPECT_TRUE(check_topic_configs({{"min.compaction.lag.ms", "5"}, {"max.compaction.lag.ms", "4"}}).has_value());
 }
 
-TEST(TopicConfig, every_default_is_valid_and_the_list_is_sorted) {
-  for (const TopicConfigInfo& info : topic_configs()) {
-    EXPECT_EQ(find_topic_config(info.name), &info);
-    EXPECT_EQ(check_topic_config(info, info.default_value), std::nullopt);
+TEST(KafkaConfig, every_default_is_valid_and_the_list_is_sorted) {
+  const ConfigScope scopes[] = {ConfigScope::kTopic, ConfigScope::kBroker, ConfigScope::kGroup,
+                                ConfigScope::kClientMetrics};
+  const size_t sizes[] = {34, 363, 17, 3};
+  for (size_t i = 0; i < std::size(scopes); ++i) {
+    EXPECT_EQ(configs_of(scopes[i]).size(), sizes[i]);
+    for (const ConfigInfo& info : configs_of(scopes[i])) {
+      EXPECT_EQ(find_config(scopes[i], info.name), &info);
+      EXPECT_FALSE(info.meaning.empty()) << info.name;
+      if (!info.default_value) continue;
+      EXPECT_EQ(check_config(info, *info.default_value), std::nullopt) << info.name;
+      EXPECT_EQ(canonical(info, *info.default_value), *info.default_value) << info.name;
+    }
   }
 }
 

@@ -21,8 +21,8 @@ class EventLoopTest : public testing::Test, protected ControllerFixture {
 
   EventLoop& loop() {
     if (!loop_) {
-      slow_path_ =
-          std::make_unique<SlowPath>(*controller, std::vector<AdvertisedAddress>{{.host = "h", .port = 1}}, counters);
+      slow_path_ = std::make_unique<SlowPath>(*controller, std::vector<AdvertisedAddress>{{.host = "h", .port = 1}},
+                                              counters, std::vector<LogDir>{{"/data", {0}}, {"/data2", {2}}});
       registration_ = std::make_unique<Registration>(store, clock, BrokerId{1}, "listener PLAINTEXT h 1\n");
       loop_ = std::make_unique<EventLoop>(
           EventLoopParts{.controller = controller.get(),
@@ -244,6 +244,65 @@ TEST_F(EventLoopTest, delete_records_ends_at_its_timeout_and_late_answers_reach_
   say_trimmed(std::get<dataplane::TrimLog>(told[1]).token, storage::TrimStatus::kTrimmed, 5);
   loop().turn();
   EXPECT_TRUE(take_commands().empty());
+}
+
+// ---- what lcores are asked about logs
+
+TEST_F(EventLoopTest, log_dirs_are_described_when_every_log_has_been_told_of) {
+  make("a", 2);
+  protocol::DescribeLogDirsRequest request;
+  request.topics.reset();
+  dataplane::SlowRequest event{.connection = dataplane::ConnectionId{9}, .api_key = 35, .api_version = 4};
+  const protocol::Api& api = *protocol::find_api(35);
+  protocol::encode_request_header(api, {.api_key = 35, .api_version = 4, .correlation_id = CorrelationId{5}},
+                                  event.frame);
+  ASSERT_TRUE(protocol::encode(request, 4, event.frame).has_value());
+  ASSERT_TRUE(events.try_push(std::move(event)));
+  loop().turn();
+  const auto asked = take_commands();
+  ASSERT_EQ(asked.size(), 2u);
+  const auto first = std::get<dataplane::AskLog>(asked[0]);
+  const auto second = std::get<dataplane::AskLog>(asked[1]);
+  EXPECT_FALSE(first.producers);
+  ASSERT_TRUE(events.try_push(dataplane::LogTold{.token = second.token, .bytes = 222, .producers = {}}));
+  ASSERT_TRUE(events.try_push(dataplane::LogTold{.token = 4711, .bytes = 1, .producers = {}}));  // nobody asked
+  loop().turn();
+  EXPECT_TRUE(take_commands().empty());
+  ASSERT_TRUE(events.try_push(dataplane::LogTold{.token = first.token, .bytes = 111, .producers = {}}));
+  loop().turn();
+  const auto told = take_commands();
+  ASSERT_EQ(told.size(), 1u);
+  const auto& answer = std::get<dataplane::Answer>(told[0]);
+  EXPECT_EQ(answer.connection.value(), 9u);
+  protocol::DescribeLogDirsResponse response;
+  const auto header = protocol::decode_response_header(api, 4, answer.response);
+  ASSERT_TRUE(protocol::decode(std::span<const std::byte>(answer.response).subspan(header->size), 4, response));
+  ASSERT_EQ(response.results.size(), 2u);
+  std::map<std::string, int64_t> sizes;
+  for (const auto& dir : response.results) {
+    EXPECT_EQ(dir.error_code, ErrorCode::kNone);
+    for (const auto& topic : dir.topics) {
+      for (const auto& partition : topic.partitions) sizes[dir.log_dir] += partition.partition_size;
+    }
+  }
+  EXPECT_EQ(sizes["/data"] + sizes["/data2"], 333);
+}
+
+TEST_F(EventLoopTest, a_new_default_of_all_topics_reaches_their_logs_before_the_answer_leaves) {
+  make("a", 2);
+  create({.name = "b", .partitions = 1, .configs = {{"retention.ms", "5"}}});
+  loop().turn();
+  take_commands();
+  EXPECT_EQ(
+      controller
+          ->alter_configs({.scope = ConfigScope::kBroker, .changes = {{.name = "log.retention.ms", .value = "1000"}}})
+          .error,
+      ErrorCode::kNone);
+  loop().turn();
+  const auto told = take_commands();
+  ASSERT_EQ(told.size(), 3u) << "b has its own";
+  for (size_t i = 0; i < 2; ++i) EXPECT_EQ(std::get<dataplane::ConfigureLog>(told[i]).config.retention_ms, 1000);
+  EXPECT_TRUE(is<dataplane::PublishImage>(told[2]));
 }
 
 TEST_F(EventLoopTest, stops_when_every_lcore_has_stopped) {

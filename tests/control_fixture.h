@@ -7,6 +7,7 @@
 
 #include "control/controller/controller.h"
 #include "control/metadata/memory_store.h"
+#include "control/options.h"
 
 namespace penstock::control {
 
@@ -20,10 +21,15 @@ class ManualClock final : public Clock {
 struct ControllerFixture {
   // What a restart of the process does: the store stays, all else is read again.
   void restart() {
-    controller = Controller::load(
-                     store, prng,
-                     {.options = &options, .message_max_bytes = 1'048'588, .lcores = lcores, .rings = rings}, counters)
-                     .value();
+    controller =
+        Controller::load(store, prng,
+                         {.options = &options,
+                          .settings = kafka_settings(Settings{.broker = options, .storage = {}, .dataplane = {}}),
+                          .read_at_start = kafka_setting_names(),
+                          .lcores = lcores,
+                          .rings = rings},
+                         counters)
+            .value();
   }
   TopicOutcome create(NewTopic topic, bool validate_only = false) {
     return controller->create_topics(std::span(&topic, 1), validate_only).front();

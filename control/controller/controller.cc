@@ -20,8 +20,9 @@ Controller::Controller(MetadataStore& store, Prng& prng, ControllerSettings sett
     : store_(store),
       prng_(prng),
       settings_(std::move(settings)),
+      broker_configs_{.settings = settings_.settings},
       defaults_{.node = BrokerId{static_cast<int32_t>(settings_.options->node_id)},
-                .configs = control::topic_defaults(*settings_.options, settings_.message_max_bytes),
+                .configs = broker_configs_.topic_defaults(),
                 .lcores = settings_.lcores},
       counters_(counters) {
   for (const uint16_t ring : settings_.rings) ring_logs_[ring] = 0;

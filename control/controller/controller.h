@@ -10,6 +10,7 @@
 #include <expected>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -18,8 +19,9 @@
 #include <vector>
 
 #include "base/prng.h"
+#include "control/controller/config_values.h"
 #include "control/controller/image.h"
-#include "control/controller/topic_config.h"
+#include "control/controller/kafka_config.h"
 #include "control/metadata/store.h"
 #include "control/types.h"
 #include "protocol/error_code.h"
@@ -55,6 +57,30 @@ inline TopicOutcome refused(ErrorCode error, std::string message) {
   return {.error = error, .message = std::move(message), .topic = nullptr};
 }
 
+// More partitions for a topic.
+struct PartitionGrowth {
+  std::string topic;
+  int32_t count = 0;                                           // that there shall be, in all
+  std::optional<std::vector<std::vector<int32_t>>> brokers{};  // of each new one
+};
+
+// What IncrementalAlterConfigs does to one config (Kafka: AlterConfigOp.OpType).
+enum class ConfigOp : int8_t { kSet = 0, kDelete = 1, kAppend = 2, kSubtract = 3 };
+
+struct ConfigChange {
+  std::string name;
+  ConfigOp op = ConfigOp::kSet;
+  std::string value{};  // not of kDelete
+};
+
+struct ConfigAlteration {
+  ConfigScope scope = ConfigScope::kTopic;
+  std::string name{};  // of a broker: its id, or nothing for all
+  std::vector<ConfigChange> changes{};
+  bool replace = false;  // nothing of what was set stays (AlterConfigs)
+  bool validate_only = false;
+};
+
 struct LogPlace {
   storage::LogId log;
   uint16_t ring;   // that has it
@@ -76,7 +102,8 @@ struct ImageChange {
 
 struct ControllerSettings {
   const BrokerOptions* options;
-  int64_t message_max_bytes;
+  ConfigMap settings;                                     // by Kafka's names: see BrokerConfigs
+  std::set<std::string, std::less<>> read_at_start = {};  // Kafka's names that clients cannot change while it runs
   uint16_t lcores = 1;
   std::vector<uint16_t> rings = {0};  // that there are, or will be
 };
@@ -92,8 +119,12 @@ class Controller {
   const Uuid& cluster_id() const { return cluster_id_; }
   BrokerId node() const { return defaults_.node; }
   const BrokerOptions& options() const { return *settings_.options; }
-  // What topics have that do not say; by topic setting.
-  const ConfigMap& topic_defaults() const { return defaults_.configs; }
+  const BrokerConfigs& broker_configs() const { return broker_configs_; }
+  // What clients set; not of topics. Empty if nothing was.
+  const ConfigMap& stored_configs(ConfigScope scope, const std::string& name) const;
+  std::vector<std::string> configured(ConfigScope scope) const;  // names of which something is stored
+  // Whether clients may change it while the broker runs.
+  bool is_dynamic(const ConfigInfo& broker_config) const;
   storage::LogId next_log_id() const { return storage::LogId{next_log_id_}; }
   std::vector<storage::LogToOpen> logs_of(uint16_t ring) const;
   LogPlace place_of(const PartitionRecord& partition) const {
@@ -102,10 +133,19 @@ class Controller {
   // Its partitions are offline: it gets no new ones as long as there is another.
   void ring_failed(uint16_t ring) { failed_rings_.insert(ring); }
   const std::set<uint16_t>& failed_rings() const { return failed_rings_; }
+  // A replica here that does not work.
+  bool is_offline(const PartitionRecord& partition) const {
+    return partition.leader == defaults_.node && failed_rings_.contains(partition.ring);
+  }
 
   // One outcome a topic, in order; each is made or refused for itself.
   std::vector<TopicOutcome> create_topics(std::span<const NewTopic> topics, bool validate_only);
   std::vector<TopicOutcome> delete_topics(std::span<const std::string> names);
+  // The same for topics that are there. Topics are named once.
+  std::vector<TopicOutcome> create_partitions(std::span<const PartitionGrowth> growths, bool validate_only);
+  // In force when this returns, on the lcores with the next changes. No config is named twice. The outcome has no
+  // topic.
+  TopicOutcome alter_configs(const ConfigAlteration& alteration);
   // Never handed out before, not even to another broker.
   Result<ProducerId> next_producer_id();
 
@@ -119,6 +159,11 @@ class Controller {
     uint64_t value = 0;
     Revision changed;
   };
+  struct StoredConfigs {
+    ConfigMap configs;
+    Revision changed;
+  };
+  using ConfigKey = std::pair<ConfigScope, std::string>;
   using Claims = std::map<std::string, std::string>;  // the key of a claim, and the topic that holds it
   using RingLogs = std::map<uint16_t, size_t>;        // how many logs a ring has
   struct Planned {
@@ -133,6 +178,7 @@ class Controller {
   Result<Counter> read_counter(std::string_view key);
   // Makes the image what the store says; remembers which logs came and went.
   Result<void> read_topics();
+  Result<void> read_configs();
   Result<void> read_again_if_unsure();
 
   TopicOutcome plan(const NewTopic& topic, const Claims& planned, RingLogs& ring_logs, TopicRecord& record) const;
@@ -142,6 +188,19 @@ class Controller {
   void assign(TopicRecord& record, size_t partitions, RingLogs& ring_logs) const;
 
   void create_planned(std::span<Planned> batch, std::vector<TopicOutcome>& outcomes);
+  TopicOutcome plan_growth(const PartitionGrowth& growth, RingLogs& ring_logs, TopicRecord& record) const;
+  TopicOutcome alter_topic(const ConfigAlteration& alteration);
+  TopicOutcome alter_stored(const ConfigAlteration& alteration);
+  TopicOutcome check_stored(const ConfigAlteration& alteration, const ConfigMap& configs) const;
+  TopicOutcome check_broker_config(const std::string& name, const std::string& value) const;
+  TopicOutcome check_group_configs(const ConfigMap& configs) const;
+  // Its value where the resource itself has none.
+  std::string default_text(ConfigScope scope, const ConfigInfo& info) const;
+  TopicOutcome change(ConfigScope scope, const ConfigChange& change, ConfigMap& configs) const;
+  // What all topics have that do not say: after broker configs changed.
+  void renew_defaults();
+  void replace(TopicPtr topic);
+
   void delete_batch(std::span<const TopicPtr> batch, std::span<TopicOutcome*> outcomes);
   // Commits; on failure every outcome says so.
   Result<Revision> commit(const Transaction& transaction, std::span<TopicOutcome*> outcomes);
@@ -151,13 +210,15 @@ class Controller {
   MetadataStore& store_;
   Prng& prng_;
   const ControllerSettings settings_;
-  const ImageDefaults defaults_;
+  BrokerConfigs broker_configs_;
+  ImageDefaults defaults_;
   ControlCounters& counters_;
   Uuid cluster_id_;
   MetadataImage image_;
   Claims claims_;
   RingLogs ring_logs_;
   std::set<uint16_t> failed_rings_;
+  std::map<ConfigKey, StoredConfigs> stored_configs_;
   uint64_t next_log_id_ = 0;
   Revision next_log_id_changed_;
   uint64_t next_producer_id_ = 0;

@@ -51,6 +51,11 @@ void MetadataImage::erase(std::string_view name) {
   topics_.erase(found);
 }
 
+void MetadataImage::replace(TopicPtr topic) {
+  erase(topic->name);
+  insert(std::move(topic));
+}
+
 std::shared_ptr<const dataplane::RoutingImage> MetadataImage::routing(Revision revision, BrokerId node) const {
   auto image = std::make_shared<dataplane::RoutingImage>();
   image->revision = revision.value();

@@ -24,7 +24,7 @@ using TopicPtr = std::shared_ptr<const Topic>;
 
 struct ImageDefaults {
   BrokerId node;
-  ConfigMap configs;  // what topics have that do not say; topic_defaults()
+  ConfigMap configs;  // what topics have that do not say; BrokerConfigs::topic_defaults()
   uint16_t lcores = 1;
 };
 
@@ -45,6 +45,7 @@ class MetadataImage {
 
   void insert(TopicPtr topic);  // no topic of this name is there
   void erase(std::string_view name);
+  void replace(TopicPtr topic);  // the topic of its name, changed
 
   // Routes are shared with the images before it.
   std::shared_ptr<const dataplane::RoutingImage> routing(Revision revision, BrokerId node) const;

@@ -6,9 +6,10 @@
 //   brokers/<node.id>          a broker that runs: its listeners; bound to that broker's lease
 //   topics/<name>              TopicRecord
 //   topic_ids/<id>             the name of the topic with this id
-//   topic_claims/<name, . as _>  the name that holds it: a.b and a_b are one name to Kafka's metrics, so only one may
-//   be next/log_id                the first log id never given to a partition next/producer_id           the first
-//   producer id in no block that was handed out
+//   topic_claims/<name, . as _>  the name that holds it: a.b and a_b are one name to Kafka's metrics: only one may be
+//   configs/<kind>/<name>        what clients set for brokers (<node.id>, or nothing for all), groups, client-metrics
+//   next/log_id                  the first log id never given to a partition
+//   next/producer_id             the first producer id in no block that was handed out
 #pragma once
 
 #include <algorithm>
@@ -22,6 +23,7 @@ namespace penstock::control::keys {
 inline constexpr std::string_view kClusterId = "cluster/id";
 inline constexpr std::string_view kFolders = "folders/";
 inline constexpr std::string_view kTopics = "topics/";
+inline constexpr std::string_view kConfigs = "configs/";
 inline constexpr std::string_view kNextLogId = "next/log_id";
 inline constexpr std::string_view kNextProducerId = "next/producer_id";
 

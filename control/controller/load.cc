@@ -23,6 +23,7 @@ std::expected<std::unique_ptr<Controller>, std::string> Controller::load(Metadat
                                                                          ControlCounters& counters) {
   std::unique_ptr<Controller> controller(new Controller(store, prng, settings, counters));
   if (auto loaded = controller->load_cluster(); !loaded) return std::unexpected(std::move(loaded.error()));
+  if (const auto read = controller->read_configs(); !read) return std::unexpected(explain("configs", read.error()));
   if (const auto read = controller->read_topics(); !read) return std::unexpected(explain("topics", read.error()));
   controller->change_ = {};  // storage opens what logs_of() names by itself
   for (const auto& [name, topic] : controller->image_.topics()) {
@@ -101,6 +102,7 @@ Result<void> Controller::read_topics() {
 
 Result<void> Controller::read_again_if_unsure() {
   if (!unsure_) return {};
+  TRY_VOID(read_configs());
   TRY_VOID(read_topics());
   unsure_ = false;
   return {};

@@ -2,19 +2,17 @@
 // the rest.
 #pragma once
 
-#include "control/controller/topic_config.h"
-#include "control/types.h"
+#include "control/controller/kafka_config.h"
 #include "storage/api/types.h"
 
 namespace penstock::control {
 
-// What the broker's settings say for topics that do not: by topic setting, in the form of topic_config.def.
-ConfigMap topic_defaults(const BrokerOptions& options, int64_t message_max_bytes);
-
-// Of checked configs.
+// Of checked configs; defaults: BrokerConfigs::topic_defaults().
 storage::LogConfig log_config(const ConfigMap& own, const ConfigMap& defaults);
 
-// A whole-number setting of checked configs.
+// The value in force of a topic config; the empty text if there is none.
+std::string_view topic_value(const ConfigMap& own, const ConfigMap& defaults, std::string_view name);
+// The same of a whole number.
 int64_t long_value(const ConfigMap& own, const ConfigMap& defaults, std::string_view name);
 
 }  // namespace penstock::control

@@ -16,7 +16,8 @@ TopicOutcome Controller::plan(const NewTopic& topic, const Claims& planned, Ring
   const bool assigned = !topic.assignments.empty();
   TopicOutcome bad = assigned ? check_assignments(topic) : check_counts(topic);
   if (bad.error != ErrorCode::kNone) return bad;
-  if (auto wrong = check_topic_configs(topic.configs)) return refused(ErrorCode::kInvalidConfig, *std::move(wrong));
+  if (auto wrong = check_topic_configs(topic.configs, defaults_.configs))
+    return refused(ErrorCode::kInvalidConfig, *std::move(wrong));
   record.configs = topic.configs;
   const auto partitions = topic.partitions == -1 ? settings_.options->num_partitions : topic.partitions;
   assign(record, assigned ? topic.assignments.size() : static_cast<size_t>(partitions), ring_logs);

@@ -9,6 +9,7 @@ namespace penstock::control {
 namespace {
 
 constexpr std::string_view kVersionLine = "topic 1";
+constexpr std::string_view kConfigsVersionLine = "configs 1";
 
 std::string join(const std::vector<BrokerId>& ids) {
   std::string text;
@@ -94,6 +95,27 @@ Result<TopicRecord> parse_topic_record(std::string_view text) {
   while (!text.empty()) TRY_VOID(parse_line(next_word(text, '\n'), record));
   if (record.id.is_zero() || record.partitions.empty()) return fail(Errc::kCorrupt);
   return record;
+}
+
+std::string encode(const ConfigMap& configs) {
+  std::ostringstream text;
+  text << kConfigsVersionLine << '\n';
+  for (const auto& [name, value] : configs) text << "config " << name << '=' << value << '\n';
+  return std::move(text).str();
+}
+
+Result<ConfigMap> parse_configs(std::string_view text) {
+  const std::string_view version = next_word(text, '\n');
+  if (version != kConfigsVersionLine)
+    return fail(version.starts_with("configs ") ? Errc::kUnsupported : Errc::kCorrupt);
+  ConfigMap configs;
+  while (!text.empty()) {
+    std::string_view line = next_word(text, '\n');
+    if (next_word(line, ' ') != "config") return fail(Errc::kCorrupt);
+    const std::string_view name = next_word(line, '=');
+    configs.emplace(name, line);
+  }
+  return configs;
 }
 
 Result<uint64_t> parse_counter(std::string_view text) { return parse_number<uint64_t>(text); }

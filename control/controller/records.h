@@ -4,15 +4,18 @@
 //   id MkU3OEVBNTcwNTJENDM2Qg
 //   partition 17 0 0 1 1 1                     log id, ring, leader epoch, leader, replicas (a,b,c), in-sync replicas
 //   config max.message.bytes=2097152           only what its owner set; sorted
+//
+//   configs 1                                  what clients set for a broker, a group, client metrics
+//   config log.retention.ms=3600000
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "control/controller/kafka_config.h"
 #include "protocol/types.h"
 #include "storage/api/types.h"
 
@@ -30,14 +33,17 @@ struct PartitionRecord {
 
 struct TopicRecord {
   Uuid id;
-  std::vector<PartitionRecord> partitions;                  // by partition index
-  std::map<std::string, std::string, std::less<>> configs;  // validated: no line breaks
+  std::vector<PartitionRecord> partitions;  // by partition index
+  ConfigMap configs;                        // validated: no line breaks
   friend bool operator==(const TopicRecord&, const TopicRecord&) = default;
 };
 
 std::string encode(const TopicRecord& record);
 // kCorrupt: not such a record; kUnsupported: of a newer version.
 Result<TopicRecord> parse_topic_record(std::string_view text);
+
+std::string encode(const ConfigMap& configs);
+Result<ConfigMap> parse_configs(std::string_view text);  // errors as above
 
 // Decimal, nothing else. kCorrupt otherwise.
 Result<uint64_t> parse_counter(std::string_view text);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "control/slow_path/config_entries.h"
 #include "control/slow_path/handlers.h"
 
 namespace penstock::control {
@@ -10,26 +11,16 @@ namespace {
 using Request = protocol::CreateTopicsRequest;
 using Response = protocol::CreateTopicsResponse;
 
-// Where a setting's value came from (org.apache.kafka.common.requests.DescribeConfigsResponse.ConfigSource).
-constexpr int8_t kFromTopic = 1;
-constexpr int8_t kFromBrokerSettings = 4;
-constexpr int8_t kFromDefault = 5;
-
-Response::CreatableTopicConfigs describe(const TopicConfigInfo& info, const Topic& topic, const Call& call) {
+Response::CreatableTopicConfigs told(const ConfigEntry& entry, const Call& call) {
   Response::CreatableTopicConfigs config;
-  config.name = info.name;
-  const auto own = topic.record.configs.find(info.name);
-  if (own != topic.record.configs.end()) {
-    config.value = own->second;
-    config.config_source = kFromTopic;
-    return config;
-  }
-  config.value = std::string(info.default_value);
-  config.config_source = kFromDefault;
-  const auto ours = call.controller.topic_defaults().find(info.name);
-  if (ours == call.controller.topic_defaults().end()) return config;
-  if (config.value != ours->second) config.config_source = kFromBrokerSettings;
-  config.value = ours->second;
+  config.name = entry.name;
+  config.value = entry.value;
+  config.read_only = entry.read_only;
+  config.is_sensitive = entry.sensitive;
+  // As Kafka's controller, whose answer this is: a coarser config that gives the value counts as its source too.
+  const auto inherited = call.controller.broker_configs().default_of(*find_config(ConfigScope::kTopic, entry.name));
+  const bool own = entry.source == ConfigSource::kTopic;
+  config.config_source = static_cast<int8_t>(own || !inherited ? entry.source : inherited->source);
   return config;
 }
 
@@ -47,7 +38,9 @@ Response::CreatableTopicResult describe(const std::string& name, const TopicOutc
   result.num_partitions = static_cast<int32_t>(record.partitions.size());
   result.replication_factor = static_cast<int16_t>(record.partitions.front().replicas.size());
   result.configs.emplace();
-  for (const TopicConfigInfo& info : topic_configs()) result.configs->push_back(describe(info, *outcome.topic, call));
+  for (const ConfigEntry& entry : topic_entries(call.controller, record.configs)) {
+    result.configs->push_back(told(entry, call));
+  }
   return result;
 }
 

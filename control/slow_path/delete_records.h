@@ -16,6 +16,7 @@
 
 #include "base/units.h"
 #include "control/controller/controller.h"
+#include "control/slow_path/late_answer.h"
 #include "dataplane/api/messages.h"
 #include "protocol/gen/delete_records.h"
 #include "protocol/header.h"
@@ -30,10 +31,6 @@ class DeleteRecords {
     int16_t version;
     CorrelationId correlation;
     Nanos now;
-  };
-  struct LateAnswer {
-    uint16_t lcore;
-    dataplane::Answer answer;
   };
   struct PlacedTrim {
     uint16_t lcore;  // that has the log

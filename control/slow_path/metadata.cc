@@ -21,7 +21,7 @@ Response::Partition describe(const PartitionRecord& record, int32_t index, const
   partition.leader_epoch = record.leader_epoch.value();
   for (const BrokerId id : record.replicas) partition.replica_nodes.push_back(id.value());
   for (const BrokerId id : record.in_sync) partition.isr_nodes.push_back(id.value());
-  if (record.leader == call.controller.node() && call.controller.failed_rings().contains(record.ring)) {
+  if (call.controller.is_offline(record)) {
     partition.error_code = ErrorCode::kLeaderNotAvailable;
     partition.leader_id = -1;
     partition.offline_replicas = {call.controller.node().value()};

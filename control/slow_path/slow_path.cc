@@ -26,7 +26,24 @@ constexpr ApiKey kServed[] = {
     ApiKey::kDeleteTopics,
     ApiKey::kDeleteRecords,
     ApiKey::kInitProducerId,
+    ApiKey::kDescribeAcls,
+    ApiKey::kDescribeConfigs,
+    ApiKey::kAlterConfigs,
+    ApiKey::kDescribeLogDirs,
+    ApiKey::kCreatePartitions,
+    ApiKey::kDescribeDelegationToken,
+    ApiKey::kElectLeaders,
+    ApiKey::kIncrementalAlterConfigs,
+    ApiKey::kAlterPartitionReassignments,
+    ApiKey::kListPartitionReassignments,
+    ApiKey::kDescribeClientQuotas,
+    ApiKey::kDescribeUserScramCredentials,
     ApiKey::kDescribeCluster,
+    ApiKey::kDescribeProducers,
+    ApiKey::kDescribeTransactions,
+    ApiKey::kListTransactions,
+    ApiKey::kListConfigResources,
+    ApiKey::kDescribeTopicPartitions,
 };
 
 // Decodes the body, asks for the answer, encodes it. Empty if the body is not of this version.
@@ -39,6 +56,34 @@ std::vector<std::byte> serve(const protocol::Api& api, const protocol::RequestHe
 }
 
 const std::vector<std::byte> kClose;
+
+std::vector<std::byte> serve_admin(const protocol::Api& api, const protocol::RequestHeader& header,
+                                   std::span<const std::byte> frame, Call& call) {
+  switch (api.key) {
+    case ApiKey::kAlterConfigs: return serve<protocol::AlterConfigsRequest>(api, header, frame, call);
+    case ApiKey::kAlterPartitionReassignments:
+      return serve<protocol::AlterPartitionReassignmentsRequest>(api, header, frame, call);
+    case ApiKey::kCreatePartitions: return serve<protocol::CreatePartitionsRequest>(api, header, frame, call);
+    case ApiKey::kDescribeConfigs: return serve<protocol::DescribeConfigsRequest>(api, header, frame, call);
+    case ApiKey::kDescribeAcls: return serve<protocol::DescribeAclsRequest>(api, header, frame, call);
+    case ApiKey::kDescribeClientQuotas: return serve<protocol::DescribeClientQuotasRequest>(api, header, frame, call);
+    case ApiKey::kDescribeUserScramCredentials:
+      return serve<protocol::DescribeUserScramCredentialsRequest>(api, header, frame, call);
+    case ApiKey::kDescribeDelegationToken:
+      return serve<protocol::DescribeDelegationTokenRequest>(api, header, frame, call);
+    case ApiKey::kDescribeTopicPartitions:
+      return serve<protocol::DescribeTopicPartitionsRequest>(api, header, frame, call);
+    case ApiKey::kDescribeTransactions: return serve<protocol::DescribeTransactionsRequest>(api, header, frame, call);
+    case ApiKey::kElectLeaders: return serve<protocol::ElectLeadersRequest>(api, header, frame, call);
+    case ApiKey::kIncrementalAlterConfigs:
+      return serve<protocol::IncrementalAlterConfigsRequest>(api, header, frame, call);
+    case ApiKey::kListConfigResources: return serve<protocol::ListConfigResourcesRequest>(api, header, frame, call);
+    case ApiKey::kListPartitionReassignments:
+      return serve<protocol::ListPartitionReassignmentsRequest>(api, header, frame, call);
+    case ApiKey::kListTransactions: return serve<protocol::ListTransactionsRequest>(api, header, frame, call);
+    default: return kClose;  // Kafka closes too (SocketServer, "unsupported API key or version")
+  }
+}
 
 }  // namespace
 
@@ -79,12 +124,35 @@ std::optional<std::vector<std::byte>> SlowPath::dispatch(const dataplane::SlowRe
     case ApiKey::kMetadata: return serve<protocol::MetadataRequest>(*api, *header, frame, call);
     case ApiKey::kCreateTopics: return serve<protocol::CreateTopicsRequest>(*api, *header, frame, call);
     case ApiKey::kDeleteTopics: return serve<protocol::DeleteTopicsRequest>(*api, *header, frame, call);
-    case ApiKey::kDeleteRecords: return begin_delete_records(request, *header, lcore, now);
+    case ApiKey::kDeleteRecords:
+    case ApiKey::kDescribeLogDirs:
+    case ApiKey::kDescribeProducers: return begin_late(request, *header, lcore, now);
     case ApiKey::kDescribeCluster: return serve<protocol::DescribeClusterRequest>(*api, *header, frame, call);
     case ApiKey::kInitProducerId: return serve<protocol::InitProducerIdRequest>(*api, *header, frame, call);
     case ApiKey::kFindCoordinator: return serve<protocol::FindCoordinatorRequest>(*api, *header, frame, call);
-    default: return kClose;  // Kafka closes too (SocketServer, "unsupported API key or version")
+    default: return serve_admin(*api, *header, frame, call);
   }
+}
+
+std::optional<std::vector<std::byte>> SlowPath::begin_late(const dataplane::SlowRequest& request,
+                                                           const protocol::RequestHeader& header, uint16_t lcore,
+                                                           Nanos now) {
+  const auto body = std::span<const std::byte>(request.frame).subspan(header.size);
+  const LateAsker asker{.lcore = lcore,
+                        .connection = request.connection,
+                        .version = header.api_version,
+                        .correlation = header.correlation_id};
+  if (request.api_key == protocol::DescribeLogDirsRequest::kApiKey) {
+    protocol::DescribeLogDirsRequest asked;
+    if (!protocol::decode(body, header.api_version, asked)) return kClose;
+    return begin(asked, asker, controller_, log_dirs_, log_questions_);
+  }
+  if (request.api_key == protocol::DescribeProducersRequest::kApiKey) {
+    protocol::DescribeProducersRequest asked;
+    if (!protocol::decode(body, header.api_version, asked)) return kClose;
+    return begin(asked, asker, controller_, log_questions_);
+  }
+  return begin_delete_records(request, header, lcore, now);
 }
 
 std::optional<std::vector<std::byte>> SlowPath::begin_delete_records(const dataplane::SlowRequest& request,

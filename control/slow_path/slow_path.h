@@ -11,6 +11,7 @@
 
 #include "control/controller/controller.h"
 #include "control/slow_path/delete_records.h"
+#include "control/slow_path/describe_logs.h"
 #include "control/types.h"
 #include "dataplane/api/messages.h"
 #include "protocol/api.h"
@@ -37,9 +38,11 @@ struct Call {
 class SlowPath {
  public:
   // advertised: by listener index.
-  SlowPath(Controller& controller, std::vector<AdvertisedAddress> advertised, ControlCounters& counters)
+  SlowPath(Controller& controller, std::vector<AdvertisedAddress> advertised, ControlCounters& counters,
+           std::vector<LogDir> log_dirs = {})
       : controller_(controller),
         advertised_(std::move(advertised)),
+        log_dirs_(std::move(log_dirs)),
         counters_(counters),
         delete_records_(controller, counters) {}
 
@@ -49,6 +52,7 @@ class SlowPath {
   std::optional<std::vector<std::byte>> handle(const dataplane::SlowRequest& request, uint16_t lcore, Nanos now);
 
   DeleteRecords& delete_records() { return delete_records_; }
+  LogQuestions& log_questions() { return log_questions_; }
 
  private:
   std::optional<std::vector<std::byte>> dispatch(const dataplane::SlowRequest& request, uint16_t lcore, Nanos now);
@@ -56,10 +60,16 @@ class SlowPath {
                                                              const protocol::RequestHeader& header, uint16_t lcore,
                                                              Nanos now);
 
+  // Those that lcores are asked about.
+  std::optional<std::vector<std::byte>> begin_late(const dataplane::SlowRequest& request,
+                                                   const protocol::RequestHeader& header, uint16_t lcore, Nanos now);
+
   Controller& controller_;
   const std::vector<AdvertisedAddress> advertised_;
+  const std::vector<LogDir> log_dirs_;
   ControlCounters& counters_;
   DeleteRecords delete_records_;
+  LogQuestions log_questions_;
 };
 
 }  // namespace penstock::control

@@ -35,6 +35,12 @@ struct TrimLog {
   Offset to;
   uint64_t token = 0;  // control's
 };
+// Asks for what there is of a log; answered by LogTold.
+struct AskLog {
+  storage::LogId log;
+  bool producers = false;  // them too
+  uint64_t token = 0;      // control's
+};
 struct PublishImage {
   std::shared_ptr<const RoutingImage> image;
 };
@@ -44,7 +50,8 @@ struct Answer {
   std::vector<std::byte> response;
 };
 struct Stop {};  // close listeners and connections, write and seal what was taken, then say Stopped
-using Command = std::variant<std::monostate, OpenLog, ConfigureLog, DropLog, TrimLog, PublishImage, Answer, Stop>;
+using Command =
+    std::variant<std::monostate, OpenLog, ConfigureLog, DropLog, TrimLog, AskLog, PublishImage, Answer, Stop>;
 
 // ---- events
 // A request that control answers. The connection is parked until its Answer; it has at most one.
@@ -63,11 +70,16 @@ struct LogTrimmed {
   storage::TrimStatus status;
   Offset log_start_offset;  // with kTrimmed: durable
 };
+struct LogTold {  // of a log that is not here: nothing
+  uint64_t token = 0;
+  uint64_t bytes = 0;
+  std::vector<storage::ProducerFacts> producers;  // by id
+};
 struct RingHealth {  // it has changed
   uint16_t ring = 0;
   storage::StoreHealth health;
 };
 struct Stopped {};
-using Event = std::variant<std::monostate, SlowRequest, RetiredImage, LogTrimmed, RingHealth, Stopped>;
+using Event = std::variant<std::monostate, SlowRequest, RetiredImage, LogTrimmed, LogTold, RingHealth, Stopped>;
 
 }  // namespace penstock::dataplane

@@ -43,6 +43,10 @@ class Writer:
             data = value.encode() if isinstance(value, str) else value
             self.length(None if data is None else len(data), '>h' if kind == 'string' else '>i')
             self.out += data or b''
+        elif kind == '?struct':
+            self.number('>b', -1 if value is None else 1)
+            if value is not None:
+                self.struct(fields, value)
         elif kind == 'struct':
             self.struct(fields, value)
         else:
@@ -117,6 +121,8 @@ class Reader:
             size = self.length('>h' if kind == 'string' else '>i')
             data = None if size is None else self.take(size)
             return data.decode() if kind == 'string' and data is not None else data
+        if kind == '?struct':
+            return self.struct(fields) if self.number('>b') > 0 else None
         if kind == 'struct':
             return self.struct(fields)
         size = self.length('>i')

@@ -1,8 +1,10 @@
 """The messages that the raw client (wire.py) speaks, written down for these tests alone: the broker's own codec comes
-from protocol/schema, and a mistake there must not hide by being made on both sides.
+from protocol/schema, and a mistake there must not hide by being made on both sides. Those that only administrators send
+are in wire_admin_messages.py.
 
 One line a field: NAME TYPE [VERSIONS] [tag=N] [=DEFAULT]; a struct's fields stand indented below it. TYPE: int8..int64,
 bool, uuid, string, records, []T, [] (of the struct below); ? before it: may be null. VERSIONS: 3+, 0-12; none: all."""
+import wire_admin_messages
 
 TEXT = '''
 request 0 Produce flexible=9
@@ -306,7 +308,7 @@ class Field:
     def __init__(self, words):
         self.name, kind = words[:2]
         self.nullable = kind.startswith('?')
-        self.kind = kind.removeprefix('?')
+        self.kind = kind if kind == '?struct' else kind.removeprefix('?')
         self.first, self.last, self.tag, self.default, self.fields = 0, 99, None, None, []
         for word in words[2:]:
             if word.startswith('tag='):
@@ -329,7 +331,7 @@ class Message:
 
 def parse():
     requests, responses, stack = {}, {}, []
-    for line in TEXT.splitlines():
+    for line in (TEXT + wire_admin_messages.TEXT).splitlines():
         words = line.split()
         if not words:
             continue

@@ -1,4 +1,4 @@
-#include "control/controller/topic_config.h"
+#include "control/controller/kafka_config.h"
 
 #include <algorithm>
 #include <charconv>
@@ -8,12 +8,20 @@
 namespace penstock::control {
 namespace {
 
-constexpr TopicConfigInfo kConfigs[] = {
-#define TOPIC_CONFIG(name, type, default_value, valid, broker_name) \
-  {name, ConfigType::type, default_value, valid, broker_name},
-#include "control/controller/topic_config.def"
-#undef TOPIC_CONFIG
+// Rows of a scope stand together, by name; generate_configs.py sees to it.
+#define KAFKA_CONFIG(scope, name, type, default_value, valid, update, nonempty, internal, dynamic_only, source, \
+                     bounds, meaning)                                                                           \
+  ConfigInfo{name,         ConfigType::type, default_value, valid,  ConfigUpdate::update, nonempty, internal,   \
+             dynamic_only, source,           bounds,        meaning},
+constexpr ConfigInfo kConfigs[] = {
+#include "control/controller/gen/kafka_configs.def"
 };
+#undef KAFKA_CONFIG
+#define KAFKA_CONFIG(scope, ...) ConfigScope::scope,
+constexpr ConfigScope kScopes[] = {
+#include "control/controller/gen/kafka_configs.def"
+};
+#undef KAFKA_CONFIG
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
@@ -52,7 +60,7 @@ bool within(Number value, std::string_view alternative) {
 }
 
 template <class Number>
-std::optional<std::string> check_number(const TopicConfigInfo& info, std::string_view text, std::string_view kind) {
+std::optional<std::string> check_number(const ConfigInfo& info, std::string_view text, std::string_view kind) {
   const auto value = parse<Number>(text);
   if (!value) return "not a number of type " + std::string(kind);
   const auto alternatives = split(info.valid, '|');
@@ -61,13 +69,21 @@ std::optional<std::string> check_number(const TopicConfigInfo& info, std::string
   return "allowed: " + std::string(info.valid);
 }
 
-bool is_one_of(const std::vector<std::string_view>& words, std::string_view word) {
-  return std::ranges::find(words, word) != words.end();
+bool is_same_in_any_case(std::string_view a, std::string_view b) {
+  const auto small = [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; };
+  return std::ranges::equal(a, b, {}, small, small);
 }
 
-std::optional<std::string> check_word(const TopicConfigInfo& info, std::string_view word) {
-  if (info.valid.empty() || is_one_of(split(info.valid, '|'), word)) return std::nullopt;
-  return "allowed: " + std::string(info.valid);
+std::optional<std::string> check_word(const ConfigInfo& info, std::string_view word) {
+  constexpr std::string_view kAnyCase = "ci:";
+  const bool any_case = info.valid.starts_with(kAnyCase);
+  const auto words = split(info.valid.substr(any_case ? kAnyCase.size() : 0), '|');
+  const auto fits = [&](std::string_view allowed) {
+    if (allowed.ends_with('*')) return word.starts_with(allowed.substr(0, allowed.size() - 1));
+    return any_case ? is_same_in_any_case(word, allowed) : word == allowed;
+  };
+  if (info.valid.empty() || std::ranges::any_of(words, fits)) return std::nullopt;
+  return "allowed: " + std::string(info.valid.substr(any_case ? kAnyCase.size() : 0));
 }
 
 std::optional<std::string> check_replicas(std::string_view element) {
@@ -76,7 +92,7 @@ std::optional<std::string> check_replicas(std::string_view element) {
   return "allowed: * or partition:broker pairs";
 }
 
-std::optional<std::string> check_list(const TopicConfigInfo& info, std::string_view text) {
+std::optional<std::string> check_list(const ConfigInfo& info, std::string_view text) {
   if (info.valid == "replicas" && trim(text) == "*") return std::nullopt;
   std::set<std::string_view> seen;
   for (const std::string_view element : list_elements(text)) {
@@ -103,10 +119,21 @@ std::optional<std::string> check_boolean(std::string_view text) {
   return "allowed: true|false";
 }
 
-std::optional<std::string> check_value(const TopicConfigInfo& info, std::string_view value) {
+// Records of the metadata store are lines.
+bool has_control_letters(std::string_view text) {
+  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; });
+}
+
+std::optional<std::string> check_value(const ConfigInfo& info, std::string_view value) {
+  if (has_control_letters(trim(value))) return "it has control characters";
+  if (info.nonempty && trim(value).empty()) return "it must not be empty";
   switch (info.type) {
     case ConfigType::kBoolean: return check_boolean(value);
     case ConfigType::kString: return check_word(info, value);
+    case ConfigType::kClass:
+    case ConfigType::kPassword: return std::nullopt;
+    case ConfigType::kShort: return check_number<int16_t>(info, value, "short");
+    case ConfigType::kUnknown:
     case ConfigType::kInt: return check_number<int32_t>(info, value, "int");
     case ConfigType::kLong: return check_number<int64_t>(info, value, "long");
     case ConfigType::kDouble: return check_number<double>(info, value, "double");
@@ -126,29 +153,62 @@ std::vector<std::string_view> list_elements(std::string_view text) {
   return elements;
 }
 
-std::span<const TopicConfigInfo> topic_configs() { return kConfigs; }
-
-const TopicConfigInfo* find_topic_config(std::string_view name) {
-  const auto* found = std::ranges::lower_bound(kConfigs, name, {}, &TopicConfigInfo::name);
-  return found != std::end(kConfigs) && found->name == name ? found : nullptr;
+bool gives_topics_a_default(std::string_view broker_config) {
+  const auto is_it = [&](std::string_view source) { return source.substr(0, source.find(':')) == broker_config; };
+  return std::ranges::any_of(configs_of(ConfigScope::kTopic), [&](const ConfigInfo& info) {
+    return std::ranges::any_of(list_elements(info.source), is_it);
+  });
 }
 
-std::optional<std::string> check_topic_config(const TopicConfigInfo& info, std::string_view value) {
+std::string join_list(const std::vector<std::string_view>& elements) {
+  std::string text;
+  for (const std::string_view element : elements) text.append(text.empty() ? "" : ",").append(element);
+  return text;
+}
+
+std::span<const ConfigInfo> configs_of(ConfigScope scope) {
+  const auto [first, last] = std::ranges::equal_range(kScopes, scope);
+  return {kConfigs + (first - std::begin(kScopes)), static_cast<size_t>(last - first)};
+}
+
+const ConfigInfo* find_config(ConfigScope scope, std::string_view name) {
+  const auto configs = configs_of(scope);
+  const auto found = std::ranges::lower_bound(configs, name, {}, &ConfigInfo::name);
+  return found != configs.end() && found->name == name ? &*found : nullptr;
+}
+
+std::optional<std::string> check_config(const ConfigInfo& info, std::string_view value) {
   const auto wrong = check_value(info, value);
   if (!wrong) return std::nullopt;
   return "Invalid value " + std::string(value.substr(0, 100)) + " for configuration " + std::string(info.name) + ": " +
          *wrong;
 }
 
-std::optional<std::string> check_topic_configs(const ConfigMap& configs) {
+std::string canonical(const ConfigInfo& info, std::string_view value) {
+  switch (info.type) {
+    case ConfigType::kBoolean: return parse_boolean(value) == true ? "true" : "false";
+    case ConfigType::kList: return join_list(list_elements(value));
+    case ConfigType::kInt:
+    case ConfigType::kShort:
+    case ConfigType::kLong: {
+      const auto number = parse_long(value);
+      return number ? std::to_string(*number) : std::string(value);
+    }
+    default: return std::string(trim(value));
+  }
+}
+
+std::optional<std::string> check_topic_configs(const ConfigMap& configs, const ConfigMap& defaults) {
   for (const auto& [name, value] : configs) {
-    const TopicConfigInfo* info = find_topic_config(name);
+    const ConfigInfo* info = find_config(ConfigScope::kTopic, name);
     if (info == nullptr) return "Unknown topic config name: " + name.substr(0, 100);
-    if (auto wrong = check_topic_config(*info, value)) return wrong;
+    if (auto wrong = check_config(*info, value)) return wrong;
   }
   const auto number = [&](std::string_view name) {
-    const auto found = configs.find(name);
-    return parse_long(found == configs.end() ? find_topic_config(name)->default_value : found->second).value_or(0);
+    for (const ConfigMap* map : {&configs, &defaults}) {
+      if (const auto found = map->find(name); found != map->end()) return parse_long(found->second).value_or(0);
+    }
+    return parse_long(find_config(ConfigScope::kTopic, name)->default_value.value_or("")).value_or(0);
   };
   if (number("min.compaction.lag.ms") > number("max.compaction.lag.ms")) {
     return "min.compaction.lag.ms is above max.compaction.lag.ms";

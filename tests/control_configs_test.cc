@@ -1,0 +1,186 @@
+// Configs as the controller keeps them: where values come from, what changes do, what lasts (control/controller).
+#include <gtest/gtest.h>
+
+#include "control/controller/config_values.h"
+#include "control/slow_path/config_entries.h"
+#include "tests/control_fixture.h"
+
+namespace penstock::control {
+namespace {
+
+class ConfigsTest : public testing::Test, protected ControllerFixture {
+ protected:
+  ConfigsTest() { restart(); }
+  TopicOutcome alter(ConfigScope scope, const std::string& name, std::vector<ConfigChange> changes,
+                     bool replace = false) {
+    return controller->alter_configs(
+        {.scope = scope, .name = name, .changes = std::move(changes), .replace = replace, .validate_only = false});
+  }
+  ErrorCode set(ConfigScope scope, const std::string& name, const std::string& config, const std::string& value) {
+    return alter(scope, name, {{.name = config, .op = ConfigOp::kSet, .value = value}}).error;
+  }
+  ErrorCode clear(ConfigScope scope, const std::string& name, const std::string& config) {
+    return alter(scope, name, {{.name = config, .op = ConfigOp::kDelete}}).error;
+  }
+  const ConfigMap& own(const std::string& topic) { return controller->image().find(topic)->record.configs; }
+  ConfigEntry entry(const std::vector<ConfigEntry>& entries, std::string_view name) {
+    const auto found = std::ranges::find(entries, name, &ConfigEntry::name);
+    EXPECT_NE(found, entries.end()) << name;
+    return found == entries.end() ? ConfigEntry{} : *found;
+  }
+};
+
+TEST(BrokerConfigs, the_finest_unit_that_is_set_counts) {
+  const ConfigInfo& retention = *find_config(ConfigScope::kTopic, "retention.ms");
+  BrokerConfigs configs;
+  EXPECT_EQ(configs.default_of(retention)->value, "604800000");
+  configs.settings["log.retention.hours"] = "2";
+  EXPECT_EQ(configs.default_of(retention)->value, "7200000");
+  EXPECT_EQ(configs.default_of(retention)->source, ConfigSource::kSettings);
+  configs.settings["log.retention.minutes"] = "5";
+  EXPECT_EQ(configs.default_of(retention)->value, "300000");
+  configs.cluster["log.retention.ms"] = "7";
+  EXPECT_EQ(configs.default_of(retention)->value, "7");
+  EXPECT_EQ(configs.default_of(retention)->source, ConfigSource::kDynamicDefault);
+  configs.settings["log.retention.hours"] = "-1";
+  configs.settings.erase("log.retention.minutes");
+  configs.cluster.clear();
+  EXPECT_EQ(configs.default_of(retention)->value, "-1");
+  EXPECT_EQ(configs.default_of(*find_config(ConfigScope::kTopic, "remote.storage.enable")), std::nullopt);
+  EXPECT_EQ(configs.default_of(*find_config(ConfigScope::kTopic, "flush.ms"))->value, "9223372036854775807");
+}
+
+TEST(BrokerConfigs, synonyms_begin_with_the_configs_own_strongest_value) {
+  BrokerConfigs configs;
+  configs.settings = {{"log.roll.hours", "3"}};
+  EXPECT_TRUE(configs.synonyms("log.roll.ms").empty()) << "it has no value itself";
+  const auto hours = configs.synonyms("log.roll.hours");
+  ASSERT_EQ(hours.size(), 2u);
+  EXPECT_EQ(hours[0].source, ConfigSource::kSettings);
+  EXPECT_EQ(hours[1].value, "168");
+  configs.broker["log.roll.ms"] = "9";
+  const auto ms = configs.synonyms("log.roll.ms");
+  ASSERT_EQ(ms.size(), 3u) << "the coarser ones stand behind it";
+  EXPECT_EQ(ms[0].source, ConfigSource::kDynamicBroker);
+  EXPECT_EQ(ms[1].name, "log.roll.hours");
+}
+
+TEST_F(ConfigsTest, the_four_operations) {
+  create("t");
+  EXPECT_EQ(set(ConfigScope::kTopic, "t", "retention.ms", "5"), ErrorCode::kNone);
+  const auto list = [&](ConfigOp op, const std::string& value) {
+    return alter(ConfigScope::kTopic, "t", {{.name = "cleanup.policy", .op = op, .value = value}}).error;
+  };
+  EXPECT_EQ(list(ConfigOp::kAppend, "compact"), ErrorCode::kNone);
+  EXPECT_EQ(own("t").at("cleanup.policy"), "delete,compact");
+  EXPECT_EQ(list(ConfigOp::kAppend, "delete, compact"), ErrorCode::kNone);
+  EXPECT_EQ(own("t").at("cleanup.policy"), "delete,compact") << "no element twice";
+  EXPECT_EQ(list(ConfigOp::kSubtract, "delete"), ErrorCode::kNone);
+  EXPECT_EQ(own("t").at("cleanup.policy"), "compact");
+  EXPECT_EQ(list(ConfigOp::kSubtract, "compact"), ErrorCode::kNone);
+  EXPECT_EQ(own("t").at("cleanup.policy"), "");
+  EXPECT_EQ(clear(ConfigScope::kTopic, "t", "cleanup.policy"), ErrorCode::kNone);
+  EXPECT_EQ(clear(ConfigScope::kTopic, "t", "cleanup.policy"), ErrorCode::kNone) << "what is not set";
+  EXPECT_EQ(own("t"), (ConfigMap{{"retention.ms", "5"}}));
+  EXPECT_EQ(alter(ConfigScope::kTopic, "t", {{.name = "segment.ms", .value = "7"}}, true).error, ErrorCode::kNone);
+  EXPECT_EQ(own("t"), (ConfigMap{{"segment.ms", "7"}})) << "AlterConfigs leaves nothing of what was";
+  EXPECT_EQ(set(ConfigScope::kTopic, "u", "segment.ms", "7"), ErrorCode::kUnknownTopicOrPartition);
+}
+
+TEST_F(ConfigsTest, a_change_reaches_logs_and_images_and_lasts) {
+  create("t", 2);
+  controller->take_changes();
+  EXPECT_EQ(set(ConfigScope::kTopic, "t", "message.timestamp.type", "LogAppendTime"), ErrorCode::kNone);
+  const ImageChange change = controller->take_changes();
+  ASSERT_EQ(change.configured.size(), 2u);
+  EXPECT_TRUE(change.configured[1].config.append_time);
+  EXPECT_TRUE(change.opened.empty());
+  EXPECT_NE(change.image, nullptr);
+  EXPECT_EQ(set(ConfigScope::kTopic, "t", "message.timestamp.type", "LogAppendTime"), ErrorCode::kNone);
+  EXPECT_EQ(controller->take_changes().image, nullptr) << "nothing has changed";
+  EXPECT_EQ(set(ConfigScope::kTopic, "t", "flush.ms", "1"), ErrorCode::kNone);
+  EXPECT_TRUE(controller->take_changes().configured.empty()) << "of no use to a log";
+  restart();
+  EXPECT_EQ(own("t"), (ConfigMap{{"flush.ms", "1"}, {"message.timestamp.type", "LogAppendTime"}}));
+}
+
+TEST_F(ConfigsTest, broker_configs_are_stored_and_win_by_nearness) {
+  create("t");
+  EXPECT_EQ(set(ConfigScope::kBroker, "", "log.segment.bytes", "2000000"), ErrorCode::kNone);
+  EXPECT_EQ(controller->image().find("t")->log_config.segment_bytes, 2'000'000u);
+  EXPECT_EQ(set(ConfigScope::kBroker, "1", "log.segment.bytes", "3000000"), ErrorCode::kNone);
+  EXPECT_EQ(controller->image().find("t")->log_config.segment_bytes, 3'000'000u);
+  restart();
+  EXPECT_EQ(controller->image().find("t")->log_config.segment_bytes, 3'000'000u);
+  const auto topic = entry(topic_entries(*controller, {}), "segment.bytes");
+  EXPECT_EQ(topic.source, ConfigSource::kDynamicBroker);
+  EXPECT_EQ(topic.synonyms.size(), 3u);
+  EXPECT_EQ(clear(ConfigScope::kBroker, "1", "log.segment.bytes"), ErrorCode::kNone);
+  EXPECT_EQ(clear(ConfigScope::kBroker, "", "log.segment.bytes"), ErrorCode::kNone);
+  EXPECT_EQ(controller->image().find("t")->log_config.segment_bytes, 1u << 30);
+  EXPECT_TRUE(controller->configured(ConfigScope::kBroker).empty());
+}
+
+TEST_F(ConfigsTest, what_a_broker_refuses) {
+  for (const auto& [name, value] : {std::pair("node.id", "3"),
+                                    {"listeners", "PLAINTEXT://:1"},
+                                    {"log.retention.ms", "x"},
+                                    {"max.connections", "3"},
+                                    {"listener.name.a.ssl.keystore.type", "JKS"}}) {
+    EXPECT_EQ(set(ConfigScope::kBroker, "1", name, value), ErrorCode::kInvalidRequest) << name;
+  }
+  EXPECT_EQ(set(ConfigScope::kBroker, "1", "a.plugin", "one\ntwo"), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(set(ConfigScope::kBroker, "1", "a.plugin", "secret"), ErrorCode::kNone);
+  const auto unknown = entry(broker_entries(*controller), "a.plugin");
+  EXPECT_TRUE(unknown.sensitive);
+  EXPECT_EQ(unknown.value, std::nullopt);
+  EXPECT_EQ(set(ConfigScope::kBroker, "1", "a.plugin", std::string(70'000, 'x')), ErrorCode::kPolicyViolation);
+}
+
+TEST_F(ConfigsTest, groups_are_bound_by_the_broker) {
+  EXPECT_EQ(set(ConfigScope::kGroup, "g", "share.delivery.count.limit", "6"), ErrorCode::kNone);
+  EXPECT_EQ(set(ConfigScope::kGroup, "g", "share.delivery.count.limit", "11"), ErrorCode::kInvalidConfig);
+  EXPECT_EQ(set(ConfigScope::kGroup, "g", "streams.num.standby.replicas", "3"), ErrorCode::kInvalidConfig);
+  EXPECT_EQ(set(ConfigScope::kGroup, "", "share.delivery.count.limit", "6"), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(controller->configured(ConfigScope::kGroup), std::vector<std::string>{"g"});
+  restart();
+  EXPECT_EQ(entry(group_entries(*controller, "g"), "share.delivery.count.limit").source, ConfigSource::kGroup);
+  EXPECT_EQ(entry(group_entries(*controller, "h"), "share.delivery.count.limit").source, ConfigSource::kDefault);
+}
+
+TEST_F(ConfigsTest, partitions_are_added_and_get_logs) {
+  rings = {0, 1};
+  restart();
+  create("t", 1);
+  controller->take_changes();
+  const PartitionGrowth growth{.topic = "t", .count = 3};
+  EXPECT_EQ(controller->create_partitions({&growth, 1}, true)[0].error, ErrorCode::kNone);
+  EXPECT_EQ(controller->image().partition_count(), 1u) << "only asked";
+  EXPECT_EQ(controller->create_partitions({&growth, 1}, false)[0].error, ErrorCode::kNone);
+  const ImageChange change = controller->take_changes();
+  ASSERT_EQ(change.opened.size(), 2u);
+  EXPECT_EQ(change.opened[0].place.log, storage::LogId{1});
+  EXPECT_EQ(change.opened[0].place.ring, 1) << "the ring with fewer logs";
+  EXPECT_TRUE(change.configured.empty());
+  EXPECT_EQ(change.image->find("t")->partitions.size(), 3u);
+  EXPECT_EQ(controller->create_partitions({&growth, 1}, false)[0].error, ErrorCode::kInvalidPartitions);
+  restart();
+  EXPECT_EQ(controller->image().partition_count(), 3u);
+  create("u", 1);
+  EXPECT_EQ(controller->image().find("u")->record.partitions[0].log, storage::LogId{3}) << "log ids are given once";
+}
+
+TEST_F(ConfigsTest, more_partitions_than_there_may_be) {
+  options.partitions_max = 5;
+  restart();
+  create("t", 2);
+  create("u", 1);
+  const PartitionGrowth growths[] = {{.topic = "t", .count = 4}, {.topic = "u", .count = 2}};
+  const auto outcomes = controller->create_partitions(growths, false);
+  EXPECT_EQ(outcomes[0].error, ErrorCode::kNone);
+  EXPECT_EQ(outcomes[1].error, ErrorCode::kPolicyViolation);
+  EXPECT_EQ(controller->image().partition_count(), 5u);
+}
+
+}  // namespace
+}  // namespace penstock::control
