@@ -34,7 +34,7 @@ struct LcoreRequest {
   DataplaneCounters* counters = nullptr;
   Doorbell* control_doorbell = nullptr;  // rung after an event was pushed
   // The way to the other lcores; nullptr: there is none. Lcore 0 has the listeners and shares out what it accepts
-  // (docs/adr/0009-accept-and-share-out.md).
+  // (docs/adr/0011-accept-and-share-out.md).
   std::shared_ptr<Mesh> mesh = nullptr;
 };
 
