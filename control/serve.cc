@@ -122,8 +122,8 @@ class Broker {
   ControlCounters counters_;
   uint16_t lcores_wanted_ = 1;
   std::vector<dataplane::DataplaneCounters> lcore_counters_;  // by lcore
-  std::vector<RingCounters> ring_counters_;  // in the order of rings_
-  std::atomic<bool> rings_known_ = false;    // /metrics may look at them: they are made while it is served
+  std::vector<RingCounters> ring_counters_;                   // in the order of rings_
+  std::atomic<bool> rings_known_ = false;  // /metrics may look at them: they are made while it is served
   std::vector<Listener> listeners_;
   std::vector<AdvertisedAddress> advertised_;
   std::vector<int> cpus_;
@@ -409,9 +409,9 @@ Step Broker::say_ready() {
   }
   if (http_ != nullptr)
     line += " http://" + parse_host_port(settings_.broker.http_listener)->host + ":" + std::to_string(http_->port());
-  LOG_INFO("serving %zu topics with %zu partitions on %u lcores as broker %d of cluster %s", controller_->image().topics().size(),
-           controller_->image().partition_count(), unsigned{lcores_wanted_}, controller_->node().value(),
-           to_text(controller_->cluster_id()).c_str());
+  LOG_INFO("serving %zu topics with %zu partitions on %u lcores as broker %d of cluster %s",
+           controller_->image().topics().size(), controller_->image().partition_count(), unsigned{lcores_wanted_},
+           controller_->node().value(), to_text(controller_->cluster_id()).c_str());
   counters_.set(Metric::ready, 1);
   std::printf("%s\n", line.c_str());
   std::fflush(stdout);

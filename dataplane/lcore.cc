@@ -213,7 +213,8 @@ void Lcore::Impl::keep_house() {
 }
 
 Nanos Lcore::Impl::next_deadline() const {
-  const bool retrying = broker_.wakeups.retrying() || trims_.retrying() || !untold_.empty() || (mail_ && mail_->retrying());
+  const bool retrying =
+      broker_.wakeups.retrying() || trims_.retrying() || !untold_.empty() || (mail_ && mail_->retrying());
   if (retrying || phase_ != Phase::kServing) return broker_.now + kRetrySleep;
   const Nanos idle_max = request_.options.connections_max_idle_ms * kMillisecond;
   const Nanos house = clients_.count() == 0 ? std::numeric_limits<Nanos>::max()

@@ -84,11 +84,11 @@ class Lcore::Impl {
   std::optional<Mail> mail_;
   Host host_;
   Trims trims_;
-  Prng prng_;                          // which of several lcores that have equally many connections gets the next
+  Prng prng_;                           // which of several lcores that have equally many connections gets the next
   std::vector<size_t> connections_of_;  // by lcore, on the one that shares out
-  size_t adopted_ = 0;                 // connections that this lcore was given, or took, and has not said gone
+  size_t adopted_ = 0;                  // connections that this lcore was given, or took, and has not said gone
   bool said_goodbye_ = false;
-  size_t parted_ = 0;                  // other lcores that ask nothing any more
+  size_t parted_ = 0;                              // other lcores that ask nothing any more
   std::deque<Event> untold_;                       // of the lcore itself: retired images, trims, health, its end
   std::vector<storage::StoreHealth> health_told_;  // by ring, in the order of rings()
   Phase phase_ = Phase::kServing;

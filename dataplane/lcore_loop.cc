@@ -47,11 +47,12 @@ size_t Lcore::Impl::take_arrivals() {
   return did;
 }
 
-// What other lcores ask, and what they have done for this one. What is asked of them has left in the turn's steps before.
+// What other lcores ask, and what they have done for this one. What is asked of them has left in the turn's steps
+// before.
 size_t Lcore::Impl::take_mail() {
   if (!mail_) return 0;
-  const size_t did = deliver(*mail_, host_, clients_,
-                             [this](uint16_t from, Letter letter) { take(from, std::move(letter)); });
+  const size_t did =
+      deliver(*mail_, host_, clients_, [this](uint16_t from, Letter letter) { take(from, std::move(letter)); });
   mail_->flush();
   return did;
 }

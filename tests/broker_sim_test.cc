@@ -1,4 +1,5 @@
-// Seeds of the broker simulator. PENSTOCK_SIM_SEEDS says how many (default 48, shared out among the kinds), PENSTOCK_SIM_SEED replays one.
+// Seeds of the broker simulator. PENSTOCK_SIM_SEEDS says how many (default 48, shared out among the kinds),
+// PENSTOCK_SIM_SEED replays one.
 #include "tests/sim/broker_sim.h"
 
 #include <gtest/gtest.h>

@@ -55,6 +55,23 @@ TEST_F(Fetch, EveryVersionIsServed) {
   }
 }
 
+// KIP-595, from version 12: a client that has read records of an epoch which this log does not have learns where to.
+TEST_F(Fetch, ADivergingEpochIsTold) {
+  produce(0, batch_of(5, "a"));  // of epoch 3
+  for (const auto& [last_epoch, from] : {std::pair(2, 3), std::pair(3, 3), std::pair(4, 3), std::pair(2, 0)}) {
+    FetchRequest request = fetch_of(0, from, 1, 600'000);
+    request.topics[0].partitions[0].last_fetched_epoch = last_epoch;
+    const auto answer = rig.call<FetchResponse>(client, request, 12);
+    ASSERT_TRUE(answer) << last_epoch;
+    const auto& data = only(*answer);
+    const bool diverges = last_epoch == 2 && from == 3;
+    EXPECT_EQ(data.error_code, last_epoch == 4 ? ErrorCode::kOffsetOutOfRange : ErrorCode::kNone) << last_epoch;
+    EXPECT_EQ(data.diverging_epoch.epoch, diverges ? 2 : -1) << last_epoch;
+    EXPECT_EQ(data.diverging_epoch.end_offset, diverges ? 0 : -1) << last_epoch;
+    EXPECT_EQ(data.records->empty(), diverges || last_epoch == 4) << last_epoch;
+  }
+}
+
 TEST_F(Fetch, AnOffsetInsideABatchGivesTheWholeBatch) {
   produce(0, batch_of(5, "a"));
   produce(0, batch_of(5, "b"));
@@ -139,7 +156,7 @@ TEST_F(Fetch, EpochsAndUnknownPlaces) {
   EXPECT_EQ(error_of(unknown, 13), ErrorCode::kUnknownTopicId);
 }
 
-TEST_F(Fetch, SessionsAreOff) {
+TEST_F(Fetch, SessionsAreMadeWhenAskedFor) {
   FetchRequest request = fetch_of(0, 0, 0);
   for (const auto& [id, epoch, error] :
        {std::tuple(0, -1, ErrorCode::kNone), std::tuple(0, 0, ErrorCode::kNone), std::tuple(55, -1, ErrorCode::kNone),
@@ -149,9 +166,30 @@ TEST_F(Fetch, SessionsAreOff) {
     const auto answer = rig.call<FetchResponse>(client, request, 12);
     ASSERT_TRUE(answer);
     EXPECT_EQ(answer->error_code, error) << id << " " << epoch;
-    EXPECT_EQ(answer->session_id, 0);
+    EXPECT_EQ(answer->session_id != 0, epoch == 0) << id << " " << epoch;
     EXPECT_EQ(answer->responses.empty(), error != ErrorCode::kNone);
   }
+}
+
+// Its session went while it waited, by another connection: it is answered all the same.
+TEST_F(Fetch, ASessionThatEndsWhileAFetchOfItWaits) {
+  FetchRequest request = fetch_of(0, 0, 0);
+  request.session_epoch = 0;
+  const auto full = rig.call<FetchResponse>(client, request, 12);
+  ASSERT_TRUE(full);
+  FetchRequest poll = fetch_of(0, 0, 1, 600'000);
+  poll.session_id = full->session_id;
+  poll.session_epoch = 1;
+  rig.send(client, frame_of(poll, 12, 5));
+  rig.turns(100);
+  FetchRequest last = fetch_of(1, 0, 0);
+  last.session_id = full->session_id;
+  last.session_epoch = -1;
+  ASSERT_TRUE(rig.call<FetchResponse>(producer, last, 12));
+  produce(0, batch_of(1, "a"));
+  const auto frame = rig.answer(client);
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(count_of(only(decode_answer<FetchResponse>(*frame, 12)->message)), 1u);
 }
 
 TEST_F(Fetch, ReadCommittedListsNoAbortedTransactions) {

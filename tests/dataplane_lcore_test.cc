@@ -1,4 +1,5 @@
-// Whole lcores over loopback, one, two and four, on whatever CPUs there are: kernel clients against real sockets, a real ring and a real drive.
+// Whole lcores over loopback, one, two and four, on whatever CPUs there are: kernel clients against real sockets, a
+// real ring and a real drive.
 #include <gtest/gtest.h>
 
 #include "protocol/gen/metadata.h"

@@ -1,5 +1,5 @@
-// Real Lcores, each on a thread of its own with a ring of its number, over a real drive in a folder that goes away, with
-// this test as their control. Partition i belongs to lcore i modulo their number.
+// Real Lcores, each on a thread of its own with a ring of its number, over a real drive in a folder that goes away,
+// with this test as their control. Partition i belongs to lcore i modulo their number.
 #pragma once
 
 #include <atomic>

@@ -45,7 +45,7 @@ struct Broker {
 
   size_t answer_bytes = 0;  // of answers that have not left
   FetchSessions sessions{};
-  ForeignRings foreign{};   // what other lcores have said of theirs
+  ForeignRings foreign{};  // what other lcores have said of theirs
   uint64_t last_number = 0;
   size_t parts_out = 0;  // parcels of this lcore's that are with others
 

@@ -6,9 +6,10 @@
 // follows in the stream, which stops receiving at kHeldBytesMax. An answer whose records must be read from the drive
 // first stands still until they are there.
 //
-// Bounds: kAnswersMax answers, of together kAnswerBytesMax and one more; kJobBytesMax of Produces with other lcores; of the record bytes that an answer promises,
-// nothing. A client that does not read therefore stops itself: its answers stay, so nothing new begins, so nothing is
-// received. Such answers of all connections have a bound as well (Broker::kAnswerBytesMax).
+// Bounds: kAnswersMax answers, of together kAnswerBytesMax and one more; kJobBytesMax of Produces with other lcores; of
+// the record bytes that an answer promises, nothing. A client that does not read therefore stops itself: its answers
+// stay, so nothing new begins, so nothing is received. Such answers of all connections have a bound as well
+// (Broker::kAnswerBytesMax).
 #pragma once
 
 #include <cstdint>
@@ -41,7 +42,7 @@ class Connection {
  public:
   static constexpr size_t kAnswersMax = 256;
   static constexpr size_t kAnswerBytesMax = 64 * kKiB;
-  static constexpr size_t kJobBytesMax = 1 * kMiB;  // of Produces that other lcores work on, and one more
+  static constexpr size_t kJobBytesMax = 1 * kMiB;    // of Produces that other lcores work on, and one more
   static constexpr size_t kSlowFrameMax = 16 * kMiB;  // of a request for control; thousands of topics take less
   static constexpr size_t kHeldBytesMax = 64 * kKiB;  // received behind a parked request
   static constexpr size_t kSendMax = 1 * kMiB;        // in one go, before other connections have their turn
@@ -579,9 +580,7 @@ void Connection<S>::forget_untold() {
 
 template <Stream S>
 void Connection<S>::close_if_unread(Nanos before, size_t hold_max) {
-  if (answer_bytes_ < hold_max || answers_.empty() || !may_leave(answers_.front()) ||
-      last_active_ >= before)
-    return;
+  if (answer_bytes_ < hold_max || answers_.empty() || !may_leave(answers_.front()) || last_active_ >= before) return;
   refuse(Metric::connections_closed_stalled);
 }
 

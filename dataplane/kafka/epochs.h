@@ -1,5 +1,5 @@
-// OffsetForLeaderEpoch (API key 23), versions 2 to 4: where a leader epoch ended, by which a consumer finds out that the
-// log has parted from what it has read (KIP-101, KIP-320). Partitions of other lcores are asked there (EpochPart).
+// OffsetForLeaderEpoch (API key 23), versions 2 to 4: where a leader epoch ended, by which a consumer finds out that
+// the log has parted from what it has read (KIP-101, KIP-320). Partitions of other lcores are asked there (EpochPart).
 #pragma once
 
 #include <cstdint>

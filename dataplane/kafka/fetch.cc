@@ -10,7 +10,7 @@
 namespace penstock::dataplane {
 namespace {
 
-constexpr int32_t kNewSession = 0;     // epochs
+constexpr int32_t kNewSession = 0;  // epochs
 constexpr int32_t kWithoutSession = -1;
 constexpr int8_t kReadCommitted = 1;
 
@@ -68,13 +68,13 @@ ErrorCode FetchHandler::update_session(Broker& broker, FetchSession& session, pr
   while (const auto topic = view.next_topic()) {
     const FetchTopicKey key{std::string(topic->name), topic->id};
     while (const auto partition = view.next_partition()) {
-      const bool there = broker.sessions.put(
-          session, {.topic = key,
-                    .index = partition->index,
-                    .from = partition->fetch_offset,
-                    .max_bytes = static_cast<uint64_t>(std::max(partition->partition_max_bytes, 0)),
-                    .current_epoch = partition->current_leader_epoch.value(),
-                    .last_fetched_epoch = partition->last_fetched_epoch.value()});
+      const bool there =
+          broker.sessions.put(session, {.topic = key,
+                                        .index = partition->index,
+                                        .from = partition->fetch_offset,
+                                        .max_bytes = static_cast<uint64_t>(std::max(partition->partition_max_bytes, 0)),
+                                        .current_epoch = partition->current_leader_epoch.value(),
+                                        .last_fetched_epoch = partition->last_fetched_epoch.value()});
       if (there) continue;
       broker.sessions.remove(id);  // the client makes a new one
       return ErrorCode::kFetchSessionIdNotFound;
@@ -159,12 +159,11 @@ void FetchHandler::copy_request(protocol::FetchRequestView& view) {
   while (const auto topic = view.next_topic()) {
     topics_.push_back({std::string(topic->name), topic->id, topic->partitions_count});
     while (const auto partition = view.next_partition()) {
-      partitions_.push_back(
-          {.index = partition->index,
-           .look = {.from = partition->fetch_offset,
-                    .max_bytes = static_cast<uint64_t>(std::max(partition->partition_max_bytes, 0)),
-                    .current_epoch = partition->current_leader_epoch.value(),
-                    .last_fetched_epoch = partition->last_fetched_epoch.value()}});
+      partitions_.push_back({.index = partition->index,
+                             .look = {.from = partition->fetch_offset,
+                                      .max_bytes = static_cast<uint64_t>(std::max(partition->partition_max_bytes, 0)),
+                                      .current_epoch = partition->current_leader_epoch.value(),
+                                      .last_fetched_epoch = partition->last_fetched_epoch.value()}});
     }
   }
 }

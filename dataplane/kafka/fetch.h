@@ -10,8 +10,8 @@
 // one answer brings all. max_wait does not end a wait for the drive with an empty answer: the client would ask again at
 // once, for ever. The store ends it: each read completes or fails.
 //
-// A request of a session (KIP-227, fetch_sessions.h) is one for all its partitions; its answer leaves out those of which
-// there is nothing to say. High watermark and last stable offset are the durable offset.
+// A request of a session (KIP-227, fetch_sessions.h) is one for all its partitions; its answer leaves out those of
+// which there is nothing to say. High watermark and last stable offset are the durable offset.
 #pragma once
 
 #include <cstdint>

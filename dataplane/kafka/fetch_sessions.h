@@ -1,6 +1,7 @@
-// FetchSessions: the fetch sessions of one lcore (KIP-227): which partitions a consumer fetches, so that its next request
-// names only what is new, and the answer only what has changed. Kafka's rules (FetchSession.scala). A session lives on
-// the lcore where it was made; a client that comes back on another one is told that it is not known, and begins anew.
+// FetchSessions: the fetch sessions of one lcore (KIP-227): which partitions a consumer fetches, so that its next
+// request names only what is new, and the answer only what has changed. Kafka's rules (FetchSession.scala). A session
+// lives on the lcore where it was made; a client that comes back on another one is told that it is not known, and
+// begins anew.
 //
 // Bounds: kSessionsMax sessions with kPartitionsMax partitions in all, an lcore. Without room the one that was used
 // longest ago goes, if that is two minutes; otherwise the client gets no session (id 0), and sends full requests.

@@ -166,8 +166,7 @@ size_t Host::settle(size_t completed) {
   const bool device_moved = completed > 0 || pins_freed_ || broker_.store.any_poisoned();
   if (std::exchange(pins_freed_, false)) broker_.wakeups.device_moved();
   for (Peer& from : peers_) {
-    while (!from.early.empty() && broker_.image != nullptr &&
-           from.early.front()->revision <= broker_.image->revision) {
+    while (!from.early.empty() && broker_.image != nullptr && from.early.front()->revision <= broker_.image->revision) {
       serve(std::move(from.early.front()));
       from.early.pop_front();
       ++went_on;
@@ -180,7 +179,8 @@ size_t Host::settle(size_t completed) {
   }
   for (uint16_t lcore = 0; broker_.store.any_poisoned() && lcore < broker_.mail->lcores(); ++lcore) {
     if (lcore == broker_.lcore) continue;
-    for (const uint16_t ring : broker_.store.rings()) want(lcore, {.ring = ring, .lsn = storage::Lsn{0}});  // all are told
+    for (const uint16_t ring : broker_.store.rings())
+      want(lcore, {.ring = ring, .lsn = storage::Lsn{0}});  // all are told
   }
   for (uint16_t lcore = 0; lcore < peers_.size(); ++lcore) {
     if (lcore != broker_.lcore) tell(lcore, peers_[lcore]);

@@ -1,7 +1,7 @@
-// Host: does parts of requests for the connections of other lcores, on the partitions of this one. A parcel is done when
-// it is read and goes back at once; only batches that the device holds back stay, in the order in which they came. So
-// nothing of another lcore's connections lives here, whatever they do, but one bit a log and lcore: that somebody there
-// waits for more of it.
+// Host: does parts of requests for the connections of other lcores, on the partitions of this one. A parcel is done
+// when it is read and goes back at once; only batches that the device holds back stay, in the order in which they came.
+// So nothing of another lcore's connections lives here, whatever they do, but one bit a log and lcore: that somebody
+// there waits for more of it.
 //
 // Bounds: what is held are parcels (parcel.h); the bits are dropped with their logs.
 #pragma once

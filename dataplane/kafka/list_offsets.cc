@@ -171,8 +171,10 @@ void ListOffsetsHandler::work_on(Broker& broker) {
       for (ListPart::Item& item : open.items) look_up(broker, version_, item);
       settle(open);
     } else if (std::exchange(open.due, false)) {
-      broker.send_part(open.lcore, who_, number_,
-                       ListPart{.owner = open.lcore, .version = version_, .watch = wait_.has_value(), .items = std::move(open.items)});
+      broker.send_part(
+          open.lcore, who_, number_,
+          ListPart{
+              .owner = open.lcore, .version = version_, .watch = wait_.has_value(), .items = std::move(open.items)});
       open.items.clear();
       open.away = true;
       ++away_;

@@ -26,9 +26,9 @@ class Loans {
   enum class Home : uint8_t {
     kStranger,  // not of the last ask: it was given back
     kUseful,
-    kReading,   // the drive is being read for what comes next
+    kReading,         // the drive is being read for what comes next
     kReadingWatched,  // the same, and the owner will say when
-    kLost,      // what comes next is gone or damaged
+    kLost,            // what comes next is gone or damaged
   };
   // A parcel of ask() has come back.
   Home home(Broker& broker, Response* response, ParcelPtr parcel);

@@ -51,8 +51,8 @@ void look_at(storage::StoreSet& store, Look& look, Budget& budget) {
   look.diverging.reset();
   look.pending = look.settled = look.damaged = false;
   look.offsets = {Offset{-1}, Offset{-1}, Offset{-1}};
-  look.error = store.poisoned(look.log) ? ErrorCode::kKafkaStorageError
-                                        : check_epoch(look.current_epoch, look.leader_epoch);
+  look.error =
+      store.poisoned(look.log) ? ErrorCode::kKafkaStorageError : check_epoch(look.current_epoch, look.leader_epoch);
   if (look.error != ErrorCode::kNone) return;
   const auto offsets = store.offsets(look.log);
   if (!offsets) {

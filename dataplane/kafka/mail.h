@@ -1,5 +1,5 @@
-// Mail: one lcore's ends of the Mesh. A letter goes into the ring at once, or waits here, in order, until there is room:
-// nobody spins and nothing is dropped. What waits is bounded by who makes it: parcels by their connections
+// Mail: one lcore's ends of the Mesh. A letter goes into the ring at once, or waits here, in order, until there is
+// room: nobody spins and nothing is dropped. What waits is bounded by who makes it: parcels by their connections
 // (parcel.h), of the rest one letter a peer and matter.
 #pragma once
 

@@ -27,8 +27,8 @@ struct ProduceOutcome {
   ErrorCode error = ErrorCode::kNone;
   int64_t base_offset = -1;
   int64_t log_start_offset = -1;
-  int64_t append_time_ms = -1;  // of a log that has the broker's
-  std::string_view message{};   // of a literal
+  int64_t append_time_ms = -1;      // of a log that has the broker's
+  std::string_view message{};       // of a literal
   storage::DurableAt durable_at{};  // without an error
 };
 
@@ -137,10 +137,10 @@ struct ViewPart {
 };
 
 struct Parcel {
-  uint16_t home = 0;         // lcore of the connection
+  uint16_t home = 0;  // lcore of the connection
   ConnectionId connection;
-  uint64_t number = 0;       // of the request, on that lcore
-  uint64_t revision = 0;     // of the image that it was made by: the owner does it when it has that one
+  uint64_t number = 0;    // of the request, on that lcore
+  uint64_t revision = 0;  // of the image that it was made by: the owner does it when it has that one
   std::variant<std::monostate, ProducePart, LookPart, ListPart, EpochPart, ViewPart> part{};
 };
 

@@ -94,7 +94,7 @@ class ProduceHandler {
   std::shared_ptr<ProduceJob> job_;
   std::vector<std::pair<uint16_t, ProducePart>> parts_;  // to be sent, by lcore
   Produced produced_;
-  bool elsewhere_ = false;                               // the next partition is another lcore's
+  bool elsewhere_ = false;  // the next partition is another lcore's
 };
 
 }  // namespace penstock::dataplane

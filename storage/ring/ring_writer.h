@@ -182,8 +182,7 @@ class RingWriter {
   bool filling_has_data() const { return filling_.end > filling_.start + kFrameHeaderBytes; }
   // Whether n bytes more would reach memory that is pinned.
   bool reaches_pinned(uint64_t n) const {
-    return !pins_.empty() &&
-           RingMemory::chunk_end(filling_.end + n).value() > pins_.begin()->value() + memory_.bytes();
+    return !pins_.empty() && RingMemory::chunk_end(filling_.end + n).value() > pins_.begin()->value() + memory_.bytes();
   }
   void become(WriterState next);
   void start_frame(Lsn at);

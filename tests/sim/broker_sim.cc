@@ -164,8 +164,9 @@ void BrokerSim::produce_one(Producer& producer) {
 
 void BrokerSim::send_batch(Producer& producer, Sent& sent) {
   sent.correlation = ++correlation_;
-  stream(producer.client).peer_sends(
-      testing::frame_of(testing::produce_of(producer.partition, sent.batch), kProduceVersion, sent.correlation));
+  stream(producer.client)
+      .peer_sends(
+          testing::frame_of(testing::produce_of(producer.partition, sent.batch), kProduceVersion, sent.correlation));
 }
 
 std::string BrokerSim::take_acks(Producer& producer) {
@@ -198,10 +199,9 @@ void BrokerSim::fetch_one(Consumer& consumer) {
   for (int i = 0; i < count; ++i) {
     const int partition = (first + i) % kPartitions;
     consumer.asked.push_back(partition);
-    request.topics[0].partitions.push_back(
-        {.partition = partition,
-         .fetch_offset = consumer.positions[static_cast<size_t>(partition)],
-         .partition_max_bytes = static_cast<int32_t>(prng_.between(1, 300'000))});
+    request.topics[0].partitions.push_back({.partition = partition,
+                                            .fetch_offset = consumer.positions[static_cast<size_t>(partition)],
+                                            .partition_max_bytes = static_cast<int32_t>(prng_.between(1, 300'000))});
   }
   stream(consumer.client).peer_sends(testing::frame_of(request, kFetchVersion, consumer.correlation));
 }

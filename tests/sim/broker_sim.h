@@ -1,7 +1,7 @@
 // BrokerSim: a broker of one or several lcores (connections, handlers, Stores) on simulated streams, disks and clock,
-// with idempotent producers and consumers that speak Kafka's protocol, crashed and started again, each time with another
-// number of lcores if the seed says so. Each ring has its own disk; the lcores share the rings out by their numbers and
-// take their turns in an order from the seed. Everything comes from the seed.
+// with idempotent producers and consumers that speak Kafka's protocol, crashed and started again, each time with
+// another number of lcores if the seed says so. Each ring has its own disk; the lcores share the rings out by their
+// numbers and take their turns in an order from the seed. Everything comes from the seed.
 //
 // Producers keep up to five requests in flight and, as a Kafka client does, send again what was not answered when their
 // connection is lost. So at the end each batch that was ever sent must be in its partition exactly once, in order,
@@ -66,8 +66,8 @@ class BrokerSim {
   };
   struct Consumer {
     Client client{};
-    int32_t correlation = 0;    // of the fetch in flight, 0 if none
-    std::vector<int> asked{};   // its partitions
+    int32_t correlation = 0;           // of the fetch in flight, 0 if none
+    std::vector<int> asked{};          // its partitions
     std::vector<int64_t> positions{};  // by partition
   };
   using Seen = std::map<int64_t, std::string>;  // what consumers saw of a partition

@@ -1,6 +1,6 @@
-// Several lcores on one thread: partition i of topic "t" belongs to lcore i modulo their number, each lcore has one ring
-// of that number on a disk of its own, and clients connect where the test says. Turns are taken in an order from the
-// seed. With the test as control.
+// Several lcores on one thread: partition i of topic "t" belongs to lcore i modulo their number, each lcore has one
+// ring of that number on a disk of its own, and clients connect where the test says. Turns are taken in an order from
+// the seed. With the test as control.
 #pragma once
 
 #include <deque>

@@ -1,6 +1,6 @@
-// SimLcore: one lcore's Kafka side (connections over SimStream, handlers, what it does for other lcores) over a StoreSet
-// that its maker has opened, and its ends of a Mesh. Each turn is the lcore loop's. Several of them on one thread, turned
-// in an order from a seed, are a broker whose threads race.
+// SimLcore: one lcore's Kafka side (connections over SimStream, handlers, what it does for other lcores) over a
+// StoreSet that its maker has opened, and its ends of a Mesh. Each turn is the lcore loop's. Several of them on one
+// thread, turned in an order from a seed, are a broker whose threads race.
 #pragma once
 
 #include <deque>
