@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <map>
 
-#include "control/controller/keys.h"
 #include "control/controller/kafka_config.h"
+#include "control/controller/keys.h"
 #include "control/controller/uuid_text.h"
 
 namespace penstock::control {
