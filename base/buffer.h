@@ -62,6 +62,12 @@ class Buffer {
   // The first n bytes as a Buffer of its own; the memory goes home when both are gone. Both stay on one thread, or with
   // one at a time.
   Buffer split_front(size_t n);
+  void drop_back(size_t n) {
+    CHECK(n <= size());
+    end_ -= n;
+  }
+  // What the pool has lent: more than size() where a little lies in much.
+  size_t memory_bytes() const { return memory_.size(); }
 
  private:
   BufferPool* pool_;
@@ -123,6 +129,11 @@ class BufferChain {
     if (buffer.size() == 0) return;
     size_ += buffer.size();
     buffers_.push_back(std::move(buffer));
+  }
+  // Everything of other, which is empty then.
+  void append(BufferChain&& other) {
+    for (Buffer& buffer : other.buffers_) append(std::move(buffer));
+    other.clear();
   }
   // Drops the first n bytes; Buffers that empty go home.
   void consume(size_t n) {

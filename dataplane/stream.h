@@ -10,9 +10,11 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "base/buffer.h"
+#include "dataplane/net/tx.h"
 
 namespace penstock::dataplane {
 
@@ -25,6 +27,21 @@ concept Stream = requires(S s, size_t n, bool on, std::span<const std::span<cons
   { s.pause(on) };                                 // stop (go on) receiving: back-pressure on this peer
   { s.send(pieces) } -> std::same_as<size_t>;      // bytes taken now; less than offered: wait for the writable event
   { s.close() };                                   // no more of either; idempotent
+};
+
+// Bytes that stay where they are until owner->release(token).
+struct SharedPiece {
+  std::span<const std::byte> bytes;
+  net::TxOwner* owner;
+  uint64_t token;
+};
+
+// A Stream that can send memory without copying it. Pieces are taken whole, from the front; the result is how many. The
+// owner of a taken piece is told exactly once when the transport is done with it (perhaps before this returns); of one
+// that was not taken the transport keeps nothing.
+template <class S>
+concept SharingStream = Stream<S> && requires(S s, std::span<const SharedPiece> pieces) {
+  { s.send_shared(pieces) } -> std::same_as<size_t>;
 };
 
 }  // namespace penstock::dataplane

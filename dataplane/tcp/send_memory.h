@@ -1,0 +1,80 @@
+// SendMemory: what unacknowledged bytes lie in. Two kinds of region, each with one count of who needs it:
+//
+//   block    4 KiB of this lcore's arena, for bytes that were copied in
+//   shared   memory of somebody else (a chunk of the log), who is told when nobody needs it any more
+//
+// A region is needed by the send queue until its bytes are acknowledged, and by each frame that refers to it until the
+// device has sent that. So a segment owns no packet: a retransmission never waits for the device, and an acknowledgement
+// never frees what the device still reads. Everything is bounded: at a bound a send takes less, or is put off.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/assert.h"
+#include "dataplane/net/tx.h"
+
+namespace penstock::dataplane::tcp {
+
+class SendMemory final : public net::TxOwner {
+ public:
+  static constexpr size_t kBlockBytes = 4096;
+  using RegionId = uint32_t;
+  static constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
+
+  struct Bounds {
+    size_t blocks;         // of the arena
+    size_t shared;         // regions of others at once
+    size_t frames_flying;  // frames that refer to regions at once
+  };
+  // arena: blocks * kBlockBytes that the device may read (the DPDK heap), or empty: memory of its own.
+  SendMemory(const Bounds& bounds, std::span<std::byte> arena);
+
+  // A block with one reference; nothing at the bound.
+  std::optional<RegionId> take_block();
+  std::span<std::byte> block(RegionId region) const;
+  bool is_block(RegionId region) const { return regions_[region].block != kNone; }
+  // A region of somebody else's with one reference; nothing at the bound. release(token) follows exactly once.
+  std::optional<RegionId> take_shared(net::TxOwner& owner, uint64_t token);
+
+  void reference(RegionId region) { ++regions_[region].references; }
+  void unreference(RegionId region);
+
+  // References regions (at most kTxPiecesMax) for one frame; the token for IpOutput::send. Nothing at the bound.
+  std::optional<uint64_t> lend(std::span<const RegionId> regions);
+  void release(uint64_t token) override;
+
+  size_t blocks_free() const { return free_blocks_.size(); }
+  size_t blocks() const { return blocks_; }
+  size_t regions_used() const { return regions_.size() - free_regions_.size(); }
+  size_t frames_flying() const { return frames_.size() - free_frames_.size(); }
+
+ private:
+  struct Region {
+    uint32_t references = 0;
+    uint32_t block = kNone;
+    net::TxOwner* owner = nullptr;
+    uint64_t token = 0;
+  };
+  struct Frame {
+    std::array<RegionId, net::kTxPiecesMax> regions;
+    uint8_t count = 0;
+  };
+
+  const size_t blocks_;
+  std::unique_ptr<std::byte[]> own_arena_;
+  std::span<std::byte> arena_;
+  std::vector<Region> regions_;
+  std::vector<Frame> frames_;
+  std::vector<uint32_t> free_blocks_;
+  std::vector<uint32_t> free_regions_;
+  std::vector<uint32_t> free_frames_;
+};
+
+}  // namespace penstock::dataplane::tcp

@@ -1,0 +1,154 @@
+#include "dataplane/tcp/tcp_stream.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "dataplane/tcp/core.h"
+#include "dataplane/tcp/invariants.h"
+#include "dataplane/tcp/output.h"
+
+namespace penstock::dataplane::tcp {
+namespace {
+
+// The connection takes data to send: now, or when it is open.
+bool may_send(const Tcb& t) {
+  if (!t.owned || t.snd_fin) return false;
+  return t.state == State::kSynSent || t.state == State::kSynReceived || t.state == State::kEstablished ||
+         t.state == State::kCloseWait;
+}
+
+size_t room(const Core& core, const Tcb& t) {
+  const size_t bound = core.options.send_buffer_bytes;
+  return bound - std::min(bound, t.queue.bytes());
+}
+
+void wait_for_room(Core& core, Tcb& t) {
+  t.send_short = true;
+  if (room(core, t) == 0 || t.waits_for_memory) return;  // acknowledgements make room
+  t.waits_for_memory = true;
+  core.memory_waiters.push_back(t.index);
+}
+
+void queue_fin(Core& core, Tcb& t) {
+  if (t.snd_fin) return;
+  t.snd_fin = t.queue_end();
+  if (t.state == State::kEstablished) t.become(State::kFinWait1);
+  if (t.state == State::kCloseWait) t.become(State::kLastAck);
+  make_dirty(core, t);
+}
+
+}  // namespace
+
+BufferChain& TcpStream::received() { return tcb_.chain; }
+
+void TcpStream::consume(size_t n) {
+  core_.owner.check();
+  if (n == 0) return;
+  tcb_.chain.consume(n);
+  tcb_.rcv_consumed += static_cast<uint32_t>(n);
+  tcb_.want = 0;
+  give_back_reservation(core_, tcb_);
+  if (window_update_due(tcb_)) make_dirty(core_, tcb_);
+  check_invariants(core_, tcb_);
+}
+
+void TcpStream::want(size_t n) {
+  core_.owner.check();
+  if (!tcb_.owned || tcb_.want == n) return;
+  CHECK(tcb_.want == 0 && n <= core_.options.request_bytes_max);
+  tcb_.want = n;
+  if (n <= tcb_.receive_limit) return;  // its own share holds it
+  if (!tcb_.waits_in_line) {
+    tcb_.waits_in_line = true;
+    core_.line.push_back(tcb_.index);
+  }
+  serve_line(core_);
+}
+
+void TcpStream::pause(bool on) {
+  core_.owner.check();
+  if (tcb_.paused == on) return;
+  tcb_.paused = on;
+  if (!on && window_update_due(tcb_)) make_dirty(core_, tcb_);
+}
+
+size_t TcpStream::send(std::span<const std::span<const std::byte>> pieces, bool more) {
+  core_.owner.check();
+  if (!may_send(tcb_)) return 0;
+  size_t taken = 0;
+  for (const auto& piece : pieces) {
+    const size_t n = std::min(piece.size(), room(core_, tcb_));
+    const size_t copied = tcb_.queue.append_copy(core_.send_memory, piece.first(n));
+    taken += copied;
+    if (copied < piece.size()) {
+      wait_for_room(core_, tcb_);
+      break;
+    }
+  }
+  core_.counters.add(Metric::tcp_bytes_copied_out, taken);
+  tcb_.more = more;
+  make_dirty(core_, tcb_);
+  return taken;
+}
+
+size_t TcpStream::send_shared(std::span<const SharedPiece> pieces) {
+  core_.owner.check();
+  if (!may_send(tcb_)) return 0;
+  size_t taken = 0;
+  for (const SharedPiece& piece : pieces) {
+    CHECK(!piece.bytes.empty());
+    if (room(core_, tcb_) == 0) break;
+    const auto region = core_.send_memory.take_shared(*piece.owner, piece.token);
+    if (!region) break;
+    tcb_.queue.append_shared(*region, piece.bytes);
+    core_.counters.add(Metric::tcp_bytes_lent, piece.bytes.size());
+    ++taken;
+  }
+  if (taken < pieces.size()) wait_for_room(core_, tcb_);
+  tcb_.more = false;
+  make_dirty(core_, tcb_);
+  return taken;
+}
+
+void TcpStream::shutdown_send() {
+  core_.owner.check();
+  if (may_send(tcb_)) queue_fin(core_, tcb_);
+}
+
+void TcpStream::close() {
+  core_.owner.check();
+  if (!tcb_.owned) return;
+  const bool opening = tcb_.state == State::kSynSent;
+  if (may_send(tcb_)) queue_fin(core_, tcb_);
+  tcb_.owned = false;
+  tcb_.closed = true;
+  tcb_.events = 0;
+  tcb_.send_short = false;
+  tcb_.rcv_consumed += static_cast<uint32_t>(tcb_.chain.size());
+  tcb_.chain.clear();
+  tcb_.want = 0;
+  give_back_reservation(core_, tcb_);
+  if (opening) return detach(core_, tcb_);  // RFC 9293 3.10.4: nothing was promised yet
+  if (tcb_.state == State::kFinWait2) arm(core_, tcb_, Timer::kFinWait2, core_.now + core_.options.fin_wait_2);
+  forget_if_unowned(core_, tcb_);
+}
+
+void TcpStream::abort() {
+  core_.owner.check();
+  if (!tcb_.owned) return;
+  tcb_.owned = false;
+  tcb_.closed = true;
+  tcb_.chain.clear();
+  if (synchronized(tcb_.state) || tcb_.state == State::kSynReceived) {
+    send_reset(core_, tcb_);
+    core_.counters.add(Metric::tcp_connections_aborted);
+  }
+  detach(core_, tcb_);
+}
+
+const Flow& TcpStream::flow() const { return tcb_.flow; }
+uint32_t TcpStream::slot() const { return tcb_.index; }
+size_t TcpStream::unacknowledged() const { return tcb_.queue.bytes(); }
+
+}  // namespace penstock::dataplane::tcp
