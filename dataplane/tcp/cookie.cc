@@ -15,7 +15,8 @@ uint32_t cookie_of(SipKey secret, const Flow& flow, SeqNumber irs, uint64_t slot
   SipHash hash(secret);
   hash.word(hash_flow(secret, HashFor::kCookie, flow, irs.value()));
   hash.word(slot);
-  return static_cast<uint32_t>(slot & 31) << 27 | size << 24 | (static_cast<uint32_t>(hash.finish(size, 1)) & 0xff'ffff);
+  return static_cast<uint32_t>(slot & 31) << 27 | size << 24 |
+         (static_cast<uint32_t>(hash.finish(size, 1)) & 0xff'ffff);
 }
 
 }  // namespace

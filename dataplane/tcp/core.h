@@ -56,10 +56,10 @@ struct Core {
   Fifo<uint32_t> line;            // whose request waits for receive memory, first come first served
   size_t receive_pool_used = 0;
   size_t half_open = 0;
-  size_t connections = 0;         // not half-open
-  Nanos cookies_until = 0;        // a cookie that was sent may come back until then
+  size_t connections = 0;   // not half-open
+  Nanos cookies_until = 0;  // a cookie that was sent may come back until then
   uint32_t port_cursor = 0;
-  uint32_t resets_left = 0;       // of this second
+  uint32_t resets_left = 0;  // of this second
   Nanos resets_since = 0;
 };
 
@@ -85,11 +85,11 @@ void arm(Core& core, Tcb& t, Timer timer, Nanos at);
 void arm_keepalive(Core& core, Tcb& t);
 
 // ---- numbers
-SeqNumber initial_sequence(const Core& core, const Flow& flow);           // RFC 6528
-uint32_t timestamp_offset(const Core& core, const Flow& flow);            // RFC 7323 5.4
-uint32_t timestamp_now(const Core& core, uint32_t offset);                // a tick is a millisecond
+SeqNumber initial_sequence(const Core& core, const Flow& flow);  // RFC 6528
+uint32_t timestamp_offset(const Core& core, const Flow& flow);   // RFC 7323 5.4
+uint32_t timestamp_now(const Core& core, uint32_t offset);       // a tick is a millisecond
 uint8_t receive_scale(const StackOptions& options);
-uint16_t announced_mss(const Core& core, const net::IpAddress& remote);   // of a SYN
+uint16_t announced_mss(const Core& core, const net::IpAddress& remote);  // of a SYN
 // What a full segment may carry: peer's MSS, path, options of every segment.
 void settle_mss(Core& core, Tcb& t);
 

@@ -40,8 +40,8 @@ void on_tlp(Core& core, Tcb& t) {
   arm(core, t, Timer::kRto, core.now + t.rtt.rto());
 }
 
-// The window is closed, or too small for a segment worth sending and nothing is out that would tell of a larger one: the
-// part that fits (RFC 9293 3.8.6.2.1, override), or one byte.
+// The window is closed, or too small for a segment worth sending and nothing is out that would tell of a larger one:
+// the part that fits (RFC 9293 3.8.6.2.1, override), or one byte.
 void on_persist(Core& core, Tcb& t) {
   if (!t.board.empty() || !t.has_unsent() || given_up(core, t)) return;
   const uint32_t usable = seq_bytes(t.snd_nxt, t.window_end());

@@ -64,8 +64,8 @@ struct TcpSegment {
 // bytes: header and payload. Nothing: shorter than a header, or than it says it is.
 std::optional<TcpSegment> parse(std::span<const std::byte> bytes);
 
-// Writes the header with a checksum field of 0; returns its length, a multiple of 4. The options must fit: blocks beyond
-// the room are left out.
+// Writes the header with a checksum field of 0; returns its length, a multiple of 4. The options must fit: blocks
+// beyond the room are left out.
 size_t write_header(const TcpSegment& segment, std::span<std::byte, kHeaderBytesMax> out);
 
 }  // namespace penstock::dataplane::tcp

@@ -80,7 +80,13 @@ Step acknowledge_syn(Core& core, Tcb& t, const Arrival& arrival) {
   const TcpSegment& s = arrival.segment;
   if (!s.has(kAck)) return Step::kDrop;
   if (s.ack <= t.snd_una || s.ack > t.snd_nxt) {
-    refuse(core, t.flow, s);
+    if (!t.passive || !answers_cookie(core, arrival)) {
+      refuse(core, t.flow, s);
+      return Step::kDrop;
+    }
+    // The SYN came twice, and the first one was answered with a cookie: the peer has settled for that.
+    detach(core, t);
+    segment_for_nobody(core, arrival);
     return Step::kDrop;
   }
   if (t.half_open && core.connections >= core.options.connections_max) {

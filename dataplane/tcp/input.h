@@ -19,6 +19,8 @@ struct Arrival {
 void segment_arrives(Core& core, Tcb& t, Arrival arrival);
 // For no connection: a listener's (3.10.7.2), a cookie's, or nobody's (3.10.7.1).
 void segment_for_nobody(Core& core, const Arrival& arrival);
+// A SYN was answered with a cookie, and this acknowledges that answer.
+bool answers_cookie(const Core& core, const Arrival& arrival);
 // For a connection in TIME-WAIT. True: the entry is gone, and the segment is one for nobody.
 bool segment_in_time_wait(Core& core, TimeWait& wait, const Arrival& arrival);
 

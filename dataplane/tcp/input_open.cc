@@ -99,14 +99,15 @@ void syn_for_listener(Core& core, Listener& listener, const Arrival& arrival, st
   arm(core, *t, Timer::kRto, core.now + t->rtt.rto());
 }
 
-// The last ACK of a handshake of which we have kept nothing.
+// The last ACK of a handshake of which we have kept nothing. True: it is dealt with. While cookies are out, one that fits
+// none is not refused: it may be the second segment of a peer whose first was lost, and that will come again.
 bool accept_cookie(Core& core, Listener& listener, const Arrival& arrival) {
   const TcpSegment& s = arrival.segment;
   if (core.now >= core.cookies_until) return false;
   const auto mss = check_cookie(core.options.secret, arrival.flow, s.seq - 1, s.ack - 1, core.now);
   if (!mss) {
     core.counters.add(Metric::tcp_cookies_bad);
-    return false;
+    return true;
   }
   Tcb* t = listener.waiting < core.options.accept_queue_max ? take_tcb(core, arrival.flow, false) : nullptr;
   if (t == nullptr) {
@@ -133,6 +134,12 @@ bool accept_cookie(Core& core, Listener& listener, const Arrival& arrival) {
 }
 
 }  // namespace
+
+bool answers_cookie(const Core& core, const Arrival& arrival) {
+  const TcpSegment& s = arrival.segment;
+  return core.now < core.cookies_until &&
+         check_cookie(core.options.secret, arrival.flow, s.seq - 1, s.ack - 1, core.now).has_value();
+}
 
 void segment_for_nobody(Core& core, const Arrival& arrival) {
   const TcpSegment& s = arrival.segment;
@@ -179,8 +186,8 @@ void establish(Core& core, Tcb& t, const Arrival& arrival) {
   t.snd_una = t.iss + 1;
   t.disarm(Timer::kRto);
   t.unanswered_since = kNever;
-  // RFC 6298 3: not of a SYN that was sent twice. Then the path is lossy, too (RFC 5681 3.1), and slow perhaps (RFC 6298
-  // 5.7).
+  // RFC 6298 3: not of a SYN that was sent twice. Then the path is lossy, too (RFC 5681 3.1), and slow perhaps (RFC
+  // 6298 5.7).
   t.rtt.reset_backoff();
   if (t.syn_retries > 0) {
     t.cubic.set_cwnd(t.snd_mss);
@@ -211,8 +218,8 @@ bool segment_in_time_wait(Core& core, TimeWait& wait, const Arrival& arrival) {
     if (s.seq == wait.rcv_nxt) core.time_waits.remove(wait);
     return false;
   }
-  const bool newer = wait.timestamps && s.timestamps ? ts_before(wait.ts_recent, s.timestamps->value)
-                                                     : s.seq > wait.rcv_nxt;
+  const bool newer =
+      wait.timestamps && s.timestamps ? ts_before(wait.ts_recent, s.timestamps->value) : s.seq > wait.rcv_nxt;
   if (s.has(kSyn) && !s.has(kAck) && newer) {
     // RFC 6191 2, RFC 9293 3.6.1: the peer begins anew.
     Listener* listener = find_listener(core, arrival.flow);

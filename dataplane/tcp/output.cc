@@ -116,8 +116,8 @@ void settle_timers(Core& core, Tcb& t) {
     arm(core, t, Timer::kRto, core.now + t.rtt.rto());
   }
   const bool idle = t.board.empty() && t.has_unsent() && !t.armed(Timer::kRetry);
-  const bool for_more = idle && t.more && !t.snd_fin && t.unsent() < t.snd_mss &&
-                        seq_bytes(t.snd_nxt, t.window_end()) >= t.unsent();
+  const bool for_more =
+      idle && t.more && !t.snd_fin && t.unsent() < t.snd_mss && seq_bytes(t.snd_nxt, t.window_end()) >= t.unsent();
   if (!for_more) t.disarm(Timer::kPush);
   if (for_more && !t.armed(Timer::kPush)) arm(core, t, Timer::kPush, core.now + kPushDelay);
   const bool persist = idle && !for_more;

@@ -1,5 +1,5 @@
-// What a connection may send now, and the one place where headers are written: so that each of them, whatever it is for,
-// carries the current acknowledgement and window, and each is remembered as having been sent.
+// What a connection may send now, and the one place where headers are written: so that each of them, whatever it is
+// for, carries the current acknowledgement and window, and each is remembered as having been sent.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace penstock::dataplane::tcp {
 
-// Sends what may be sent: retransmissions, new data, FIN, an acknowledgement or window update that is due; then arms the
-// timers for what is left. Called once a turn for each connection that something happened to.
+// Sends what may be sent: retransmissions, new data, FIN, an acknowledgement or window update that is due; then arms
+// the timers for what is left. Called once a turn for each connection that something happened to.
 void output(Core& core, Tcb& t);
 
 // SYN, or SYN-ACK in kSynReceived; the first or again.

@@ -1,6 +1,6 @@
-// Reassembly: what came ahead of a hole, as at most 64 disjoint ranges in sequence order. Anything in the offered window
-// is taken; at the bound the highest range goes, never what fills the hole at rcv_nxt. What was dropped is simply not
-// reported in SACK blocks any more (RFC 2018 8: the data receiver may).
+// Reassembly: what came ahead of a hole, as at most 64 disjoint ranges in sequence order. Anything in the offered
+// window is taken; at the bound the highest range goes, never what fills the hole at rcv_nxt. What was dropped is
+// simply not reported in SACK blocks any more (RFC 2018 8: the data receiver may).
 #pragma once
 
 #include <array>
@@ -25,10 +25,10 @@ class Reassembly {
   SackBlock range(size_t index) const { return {ranges_[index].begin, ranges_[index].end}; }
 
   struct Inserted {
-    size_t bytes;       // new ones
-    bool duplicate;     // some of it was there already: duplicate says which (RFC 2883)
+    size_t bytes;    // new ones
+    bool duplicate;  // some of it was there already: duplicate says which (RFC 2883)
     SackBlock twice{};
-    size_t evicted = 0; // bytes dropped at the bound
+    size_t evicted = 0;  // bytes dropped at the bound
   };
   // bytes begin at begin, which lies behind rcv_nxt; the buffer lies in the window.
   Inserted insert(SeqNumber begin, Buffer buffer);

@@ -39,7 +39,7 @@ void take_sack_blocks(Tcb& t, AckEvent& event) {
     if (block.begin >= block.end) continue;
     // RFC 2883 4: the first block is about bytes received twice if it lies below the ACK or inside the second.
     if (b == 0 && (block.end <= segment.ack || (segment.sack_count > 1 && block.begin >= segment.sacks[1].begin &&
-                                                 block.end <= segment.sacks[1].end))) {
+                                                block.end <= segment.sacks[1].end))) {
       event.dsack = true;
       continue;
     }
@@ -117,7 +117,8 @@ void undo(Core& core, Tcb& t) {
   core.counters.add(Metric::tcp_undone);
 }
 
-// RFC 4015: the ACK of what was sent again echoes a time before that; RFC 3708: everything that was sent again came twice.
+// RFC 4015: the ACK of what was sent again echoes a time before that; RFC 3708: everything that was sent again came
+// twice.
 void undo_if_needless(Core& core, Tcb& t, const AckEvent& event) {
   Recovery& r = t.recovery;
   if (event.dsack && r.resent_unproved > 0) --r.resent_unproved;
@@ -152,8 +153,8 @@ bool judge_duplicates(Tcb& t, const AckEvent& event) {
   return true;
 }
 
-// RFC 8985 7.4.2. The probe was a retransmission, and what came behind it is acknowledged without a word of a duplicate:
-// it repaired a loss that nothing else has seen.
+// RFC 8985 7.4.2. The probe was a retransmission, and what came behind it is acknowledged without a word of a
+// duplicate: it repaired a loss that nothing else has seen.
 void judge_tail_probe(Tcb& t, const AckEvent& event) {
   Recovery& r = t.recovery;
   if (!r.tlp_out || event.segment.ack < r.tlp_end) return;

@@ -1,5 +1,5 @@
-// Loss: how it is found (RACK and TLP, RFC 8985; three duplicate ACKs without SACK, RFC 6582; the timeout, RFC 6298), how
-// it is repaired (PRR, RFC 6937), and how a response that was wrong is taken back (RFC 4015, RFC 3708).
+// Loss: how it is found (RACK and TLP, RFC 8985; three duplicate ACKs without SACK, RFC 6582; the timeout, RFC 6298),
+// how it is repaired (PRR, RFC 6937), and how a response that was wrong is taken back (RFC 4015, RFC 3708).
 #pragma once
 
 #include <cstdint>
@@ -12,18 +12,19 @@ namespace penstock::dataplane::tcp {
 // One acknowledgement, as loss recovery sees it.
 struct AckEvent {
   const TcpSegment& segment;
-  Nanos at;                 // when it came
-  bool duplicate = false;   // of the kind that counts without SACK (RFC 5681 2)
-  bool advanced = false;    // SND.UNA moves
-  uint32_t acked = 0;       // bytes that left the scoreboard
-  uint32_t delivered = 0;   // bytes that are now known to have arrived and were not before
+  Nanos at;                   // when it came
+  bool duplicate = false;     // of the kind that counts without SACK (RFC 5681 2)
+  bool advanced = false;      // SND.UNA moves
+  uint32_t acked = 0;         // bytes that left the scoreboard
+  uint32_t delivered = 0;     // bytes that are now known to have arrived and were not before
   bool acked_resent = false;  // one of them had been sent again
   bool dsack = false;
   uint32_t flight_before = 0;
-  Nanos rtt = 0;            // of the latest segment that was sent once; 0: none
+  Nanos rtt = 0;  // of the latest segment that was sent once; 0: none
 };
 
-// segment.ack lies in [snd_una, snd_nxt]. Moves snd_una, judges losses, moves the congestion window, restarts the timers.
+// segment.ack lies in [snd_una, snd_nxt]. Moves snd_una, judges losses, moves the congestion window, restarts the
+// timers.
 void acknowledge(Core& core, Tcb& t, AckEvent& event);
 // The retransmission timer has fired with segments out.
 void on_retransmission_timeout(Core& core, Tcb& t);

@@ -12,9 +12,9 @@ namespace penstock::dataplane::tcp {
 // RFC 6298 (2.4) asks for a second; every stack in use has less, because a broker's peer is milliseconds away, and TLP
 // finds most losses before. Below 200 ms a peer's delayed ACK (40 ms and more) would look like loss.
 inline constexpr Nanos kRtoMinDefault = 200 * kMillisecond;
-inline constexpr Nanos kRtoInitial = kSecond;   // (2.1)
+inline constexpr Nanos kRtoInitial = kSecond;           // (2.1)
 inline constexpr Nanos kRtoAfterLostSyn = 3 * kSecond;  // (5.7)
-inline constexpr Nanos kRtoMax = 60 * kSecond;  // (2.5)
+inline constexpr Nanos kRtoMax = 60 * kSecond;          // (2.5)
 inline constexpr Nanos kMinRttWindow = 300 * kSecond;
 
 class Rtt {
@@ -56,7 +56,7 @@ class Rtt {
     return std::min(srtt_ + std::max(4 * rttvar_, rto_min_), kRtoMax);
   }
   Nanos rto() const { return std::min(base() << std::min(backoff_, 16u), kRtoMax); }
-  void back_off() { ++backoff_; }          // (5.5)
+  void back_off() { ++backoff_; }         // (5.5)
   void reset_backoff() { backoff_ = 0; }  // (5.7): forward progress
   uint32_t backoff() const { return backoff_; }
 

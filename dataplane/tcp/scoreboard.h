@@ -1,5 +1,5 @@
-// Scoreboard: every segment between SND.UNA and SND.NXT in sequence order, and what is known of each. Segments never move
-// between lists, so that a second loss cannot change their order. FIN is the last sequence number of the last one.
+// Scoreboard: every segment between SND.UNA and SND.NXT in sequence order, and what is known of each. Segments never
+// move between lists, so that a second loss cannot change their order. FIN is the last sequence number of the last one.
 //
 //   in flight (pipe) = sum over segments that are not sacked of: its bytes unless lost, and its bytes once more while a
 //   retransmission of it is out (RFC 6675 4, with RACK's marks).

@@ -4,8 +4,9 @@
 //   shared   memory of somebody else (a chunk of the log), who is told when nobody needs it any more
 //
 // A region is needed by the send queue until its bytes are acknowledged, and by each frame that refers to it until the
-// device has sent that. So a segment owns no packet: a retransmission never waits for the device, and an acknowledgement
-// never frees what the device still reads. Everything is bounded: at a bound a send takes less, or is put off.
+// device has sent that. So a segment owns no packet: a retransmission never waits for the device, and an
+// acknowledgement never frees what the device still reads. Everything is bounded: at a bound a send takes less, or is
+// put off.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// Stack: TCP for one lcore. Poll-driven: the owner gives it packets and the time, and takes events; nothing blocks, nothing
-// runs on its own. A turn of the owner's loop:
+// Stack: TCP for one lcore. Poll-driven: the owner gives it packets and the time, and takes events; nothing blocks,
+// nothing runs on its own. A turn of the owner's loop:
 //
 //   on_packet() for each that came;  next() until nothing comes, with sends and consumes in between;  poll(now)
 //

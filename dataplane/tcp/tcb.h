@@ -29,15 +29,15 @@
 namespace penstock::dataplane::tcp {
 
 enum class Timer : uint8_t {
-  kRto,         // retransmission, also of a SYN
-  kTlp,         // tail loss probe
-  kRack,        // a segment counts as lost if nothing comes until then
-  kPersist,     // a window too small to send into is probed
+  kRto,      // retransmission, also of a SYN
+  kTlp,      // tail loss probe
+  kRack,     // a segment counts as lost if nothing comes until then
+  kPersist,  // a window too small to send into is probed
   kDelayedAck,
   kKeepalive,
-  kFinWait2,    // a closed connection waits no longer for the peer's FIN
-  kRetry,       // the network, or memory, took nothing
-  kPush,        // what a sender held back for more goes as it is
+  kFinWait2,  // a closed connection waits no longer for the peer's FIN
+  kRetry,     // the network, or memory, took nothing
+  kPush,      // what a sender held back for more goes as it is
   kCount,
 };
 
@@ -103,10 +103,10 @@ struct TcbVariables {
   uint64_t hash = 0;
   State state = State::kClosed;
   bool in_use = false;
-  bool owned = false;         // the owner has the stream and has not closed it
-  bool closed = false;        // the owner has closed it: what comes is of no use
+  bool owned = false;   // the owner has the stream and has not closed it
+  bool closed = false;  // the owner has closed it: what comes is of no use
   bool passive = false;
-  bool half_open = false;     // counted as such
+  bool half_open = false;  // counted as such
   bool in_table = false;
   bool holds_accept_place = false;
   uint16_t listener = 0;
@@ -121,23 +121,23 @@ struct TcbVariables {
   SeqNumber snd_wl2;
   uint32_t max_snd_wnd = 0;
   uint8_t snd_scale = 0;
-  uint16_t peer_mss = 536;     // RFC 9293 3.7.1: without the option
-  uint16_t snd_mss = 536;      // payload of a full segment: the path's limits, our options off
-  size_t path_mtu = 0;         // as far as ICMP said; 0: the device's
-  Nanos path_mtu_until = 0;    // then a larger one is tried
+  uint16_t peer_mss = 536;           // RFC 9293 3.7.1: without the option
+  uint16_t snd_mss = 536;            // payload of a full segment: the path's limits, our options off
+  size_t path_mtu = 0;               // as far as ICMP said; 0: the device's
+  Nanos path_mtu_until = 0;          // then a larger one is tried
   std::optional<SeqNumber> snd_fin;  // our FIN has this number: nothing more will be sent
-  bool probe_out = false;      // one byte behind snd_nxt was sent into a closed window
-  bool more = false;           // the last send said that there is more
-  bool send_short = false;     // a send took less than it was offered: say when there is room
-  bool window_limited = false; // the congestion window held back the last output
-  Nanos last_sent_at = 0;      // data
-  SendQueue queue;             // from snd_una on
+  bool probe_out = false;            // one byte behind snd_nxt was sent into a closed window
+  bool more = false;                 // the last send said that there is more
+  bool send_short = false;           // a send took less than it was offered: say when there is room
+  bool window_limited = false;       // the congestion window held back the last output
+  Nanos last_sent_at = 0;            // data
+  SendQueue queue;                   // from snd_una on
   Scoreboard board;
   Recovery recovery;
   Cubic cubic;
   Rtt rtt;
   uint32_t persist_backoff = 0;
-  Nanos syn_sent_at = 0;            // 0: not by us, or answered with a cookie
+  Nanos syn_sent_at = 0;  // 0: not by us, or answered with a cookie
   uint32_t syn_retries = 0;
   Nanos unanswered_since = kNever;  // the first retransmission since the peer last answered
   Nanos refused_since = kNever;     // the network has taken nothing since then
@@ -146,21 +146,21 @@ struct TcbVariables {
   SeqNumber irs;
   SeqNumber rcv_nxt;
   SeqNumber rcv_adv;
-  SeqNumber rcv_consumed;     // the owner is done with what is before it
+  SeqNumber rcv_consumed;  // the owner is done with what is before it
   uint8_t rcv_scale = 0;
-  uint16_t rcv_mss = 536;     // the largest segment seen: what "two full segments" means
+  uint16_t rcv_mss = 536;            // the largest segment seen: what "two full segments" means
   std::optional<SeqNumber> rcv_fin;  // the peer's FIN has this number
-  BufferChain chain;          // in order, not consumed
+  BufferChain chain;                 // in order, not consumed
   Reassembly reassembly;
   std::optional<SackBlock> dsack;  // to report once
   bool paused = false;
-  size_t receive_limit = 0;   // bytes behind rcv_consumed that may be promised
-  size_t want = 0;            // length of the request at the front, once known
-  size_t reserved = 0;        // of the stack's pool
+  size_t receive_limit = 0;  // bytes behind rcv_consumed that may be promised
+  size_t want = 0;           // length of the request at the front, once known
+  size_t reserved = 0;       // of the stack's pool
   bool waits_in_line = false;
 
   // ---- acknowledgements
-  uint32_t ack_pending = 0;   // bytes taken since the last ACK
+  uint32_t ack_pending = 0;  // bytes taken since the last ACK
   bool ack_now = false;
   SeqNumber last_ack_sent;
   Nanos last_reply_at = -kSecond;  // an answer to a segment without data (row 8)
@@ -180,9 +180,9 @@ struct TcbVariables {
   uint32_t keepalives_out = 0;
 
   // ---- the stack's lists
-  bool dirty = false;          // output() is due
+  bool dirty = false;  // output() is due
   bool event_queued = false;
-  uint8_t events = 0;          // bits of EventKind
+  uint8_t events = 0;  // bits of EventKind
   bool waits_for_memory = false;
 
   std::array<Nanos, static_cast<size_t>(Timer::kCount)> deadlines = all_never();

@@ -1,5 +1,5 @@
-// TcpStream: a connection of our own TCP as a Stream (dataplane/stream.h). Owned by its Stack, used on its lcore; of use
-// from its kAccepted or kConnected event until close() or abort().
+// TcpStream: a connection of our own TCP as a Stream (dataplane/stream.h). Owned by its Stack, used on its lcore; of
+// use from its kAccepted or kConnected event until close() or abort().
 //
 // The window opens only by consume(): who is slow to take bytes slows down exactly the peers that send them.
 #pragma once
@@ -45,7 +45,7 @@ class TcpStream {
   void abort();
 
   const Flow& flow() const;
-  uint32_t slot() const;        // unique among the streams of a stack
+  uint32_t slot() const;          // unique among the streams of a stack
   size_t unacknowledged() const;  // bytes taken that the peer has not acknowledged
 
  private:

@@ -65,8 +65,8 @@ void Wheel::unlink(uint32_t node) {
 
 // The current slot of a level has come: its nodes go to where they now belong.
 void Wheel::cascade(int level) {
-  const uint32_t slot = static_cast<uint32_t>(level) * kSlots +
-                        static_cast<uint32_t>((tick_ >> (kSlotBits * level)) % kSlots);
+  const uint32_t slot =
+      static_cast<uint32_t>(level) * kSlots + static_cast<uint32_t>((tick_ >> (kSlotBits * level)) % kSlots);
   uint32_t node = heads_[slot];
   heads_[slot] = kNone;
   used_[static_cast<size_t>(level)] &= ~(uint64_t{1} << (slot % kSlots));

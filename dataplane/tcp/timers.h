@@ -1,7 +1,7 @@
 // Wheel: which connection's earliest deadline has come. Four levels of 64 slots, a tick of 64 us (RACK waits a quarter
-// of a round trip, which is that short in a rack of machines), 18 minutes in all; what is later waits at the end and is put in
-// again. One node a connection, whatever number of deadlines it has: they lie in its Tcb, and a node that fires early
-// finds nothing due and is put in again, so that an ACK that moves a deadline on costs no list operation.
+// of a round trip, which is that short in a rack of machines), 18 minutes in all; what is later waits at the end and is
+// put in again. One node a connection, whatever number of deadlines it has: they lie in its Tcb, and a node that fires
+// early finds nothing due and is put in again, so that an ACK that moves a deadline on costs no list operation.
 #pragma once
 
 #include <array>

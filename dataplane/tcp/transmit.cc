@@ -37,8 +37,8 @@ void add_sack_blocks(const Tcb& t, TcpSegment& h) {
   if (!t.sack || (!t.dsack && t.reassembly.empty())) return;
   const size_t room = t.timestamps ? 3 : 4;
   if (t.dsack) h.sacks[h.sack_count++] = *t.dsack;
-  h.sack_count += static_cast<uint8_t>(
-      t.reassembly.sack_blocks(std::span(h.sacks).subspan(h.sack_count, room - h.sack_count)));
+  h.sack_count +=
+      static_cast<uint8_t>(t.reassembly.sack_blocks(std::span(h.sacks).subspan(h.sack_count, room - h.sack_count)));
 }
 
 // Everything that has an ACK goes through here: what was owed is paid.
@@ -85,9 +85,9 @@ uint32_t sack_option_bytes(const Tcb& t) {
 }
 
 // Receiver's silly window avoidance (RFC 9293 3.8.6.2.2): the edge moves when it can move by a segment or half the
-// buffer. A scaled window cannot name each edge. Rounding down would take back what was promised, by less than a unit; so
-// it is rounded up (RFC 7323 appendix F), as long as that promises at most a unit beyond the buffer. Whatever a header
-// says, what was promised once is taken: rcv_adv never goes back.
+// buffer. A scaled window cannot name each edge. Rounding down would take back what was promised, by less than a unit;
+// so it is rounded up (RFC 7323 appendix F), as long as that promises at most a unit beyond the buffer. Whatever a
+// header says, what was promised once is taken: rcv_adv never goes back.
 uint16_t advertise(Tcb& t) {
   const uint32_t unit = 1u << t.rcv_scale;
   const auto limit = static_cast<uint32_t>(t.receive_limit);
