@@ -177,11 +177,15 @@ uint32_t timestamp_now(const Core& core, uint32_t offset) {
   return static_cast<uint32_t>(core.now / kMillisecond) + offset;
 }
 
-// The smallest shift that lets the largest request be offered whole.
+// The smallest shift that lets the largest request be offered whole; but a buffer has at least eight units, or what
+// opens a little could not be said.
 uint8_t receive_scale(const StackOptions& options) {
   const size_t largest = std::max(options.receive_buffer_bytes, options.request_bytes_max);
   uint8_t scale = 0;
-  while (scale < kWindowScaleMax && (size_t{65535} << scale) < largest) ++scale;
+  while (scale < kWindowScaleMax && (size_t{65535} << scale) < largest &&
+         (options.receive_buffer_bytes >> (scale + 1)) >= 8) {
+    ++scale;
+  }
   return scale;
 }
 

@@ -15,11 +15,12 @@ void count_probe_as_sent(Core& core, Tcb& t) {
   t.probe_out = false;
 }
 
-// SND.WND, from the newest segment that we have (RFC 9293 3.10.7.4: also when SEG.ACK = SND.UNA).
+// SND.WND, from the newest segment that we have (RFC 9293 3.10.7.4: also when SEG.ACK = SND.UNA). One that acknowledges
+// more is newer too, though the peer sends something again with it.
 bool update_window(Tcb& t, const TcpSegment& s) {
-  if (!(t.snd_wl1 < s.seq || (t.snd_wl1 == s.seq && t.snd_wl2 <= s.ack))) return false;
+  if (!(s.ack > t.snd_una || t.snd_wl1 < s.seq || (t.snd_wl1 == s.seq && t.snd_wl2 <= s.ack))) return false;
   const uint32_t window = static_cast<uint32_t>(s.window) << t.snd_scale;
-  const bool changed = window != t.snd_wnd;
+  const bool changed = s.ack + window != t.window_end();
   t.snd_wnd = window;
   t.snd_wl1 = s.seq;
   t.snd_wl2 = s.ack;
@@ -61,7 +62,7 @@ bool step_5_ack(Core& core, Tcb& t, const Arrival& arrival) {
   AckEvent event{.segment = s, .at = arrival.at};
   event.duplicate = s.ack == t.snd_una && s.length() == 0 && !opened && !t.board.empty();
   acknowledge(core, t, event);
-  if (t.snd_wnd == 0) t.unanswered_since = kNever;  // it answers: RFC 9293 3.8.6.1, the connection stays open
+  if (t.window_closed()) t.unanswered_since = kNever;  // it answers: RFC 9293 3.8.6.1, the connection stays open
   if (t.board.empty()) t.unanswered_since = kNever;
   if (opened) {
     t.persist_backoff = 0;

@@ -2,7 +2,7 @@
 //
 //        1             2              3              4                      1             2             3
 //   ----------|--------------|--------------|-----------            ----------|-------------|------------
-//          snd_una        snd_nxt     snd_una + snd_wnd                     rcv_nxt      rcv_adv
+//          snd_una        snd_nxt     snd_wl2 + snd_wnd                     rcv_nxt      rcv_adv
 //   1 acknowledged  2 out  3 may be sent  4 may not                 1 taken  2 may come  3 may not
 //
 // rcv_adv is the right edge that was promised to the peer; it never goes back.
@@ -213,7 +213,10 @@ struct TcbVariables {
   // Bytes that have never been sent; and whether FIN is one of what has not.
   uint32_t unsent() const { return seq_bytes(snd_nxt, queue_end()); }
   bool has_unsent() const { return unsent() > 0 || (snd_fin && !fin_sent()); }
-  SeqNumber window_end() const { return snd_una + snd_wnd; }
+  // The right edge that the peer has promised: counted from what it acknowledged when it said so. If SND.UNA has moved on
+  // by a segment whose window was too old to count, there is so much less room.
+  SeqNumber window_end() const { return snd_wl2 + snd_wnd; }
+  bool window_closed() const { return window_end() <= snd_una; }
   uint32_t rcv_wnd() const { return seq_bytes(rcv_nxt, rcv_adv); }
   // Bytes in flight, without what duplicate ACKs say has left the network (no SACK: RFC 5681 3.2).
   uint32_t flight() const {

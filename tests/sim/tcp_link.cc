@@ -24,10 +24,11 @@ void RxMemory::release(std::span<std::byte> memory) {
   delete[] memory.data();
 }
 
-TcpLink::~TcpLink() {
+void TcpLink::drop_all() {
   for (InDevice& frame : device_) {
     if (frame.owner != nullptr) frame.owner->release(frame.token);
   }
+  device_.clear();
 }
 
 bool TcpLink::send(const net::IpAddress& source, const net::IpAddress& destination,

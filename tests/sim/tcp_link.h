@@ -67,7 +67,6 @@ class TcpLink final : public net::IpOutput {
   using Watch = std::function<void(Nanos now, const Packet&)>;
 
   TcpLink(const LinkOptions& options, uint64_t seed, uint64_t stream) : options_(options), prng_(seed, stream) {}
-  ~TcpLink();
 
   void set_now(Nanos now) { now_ = now; }
   void set_watch(Watch watch) { watch_ = std::move(watch); }
@@ -82,6 +81,8 @@ class TcpLink final : public net::IpOutput {
   // The device reads what is due; call before take().
   void turn();
   std::optional<Packet> take();
+  // The device is reset: what it holds is lost, and given back.
+  void drop_all();
   // Something happens then; kNever if nothing is on its way.
   Nanos next() const;
   size_t lost() const { return lost_; }

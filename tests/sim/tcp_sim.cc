@@ -75,7 +75,9 @@ TcpSim::TcpSim(uint64_t seed) : seed_(seed), prng_(seed, 1) {
   open_connections();
 }
 
-TcpSim::~TcpSim() = default;
+TcpSim::~TcpSim() {
+  for (auto& host : hosts_) host->out.drop_all();  // what devices hold goes home while there is one
+}
 
 void TcpSim::draw_link() {
   static constexpr std::array<Nanos, 8> kDelays = {5 * kMicrosecond,   20 * kMicrosecond, 100 * kMicrosecond,
@@ -176,7 +178,8 @@ std::string TcpSim::run() {
     if (at > now_) now_ = at;
   }
   for (const auto& app : apps_) {
-    if (!app->done) return "a connection is stuck: nothing is on its way and no timer runs; " + describe();
+    // One that was aborted before it was accepted was never here.
+    if (!app->done && (app->open || !may_abort_)) return "a connection is stuck: nothing is on its way and no timer runs; " + describe();
   }
   return account();
 }
@@ -395,7 +398,10 @@ std::string TcpSim::describe() const {
       text += "\n  " + std::string(to_string(t->state)) + " una+" + std::to_string(t->snd_una - t->iss) + " nxt+" +
               std::to_string(t->snd_nxt - t->iss) + " wnd " + std::to_string(t->snd_wnd) + " queue " +
               std::to_string(t->queue.bytes()) + " pipe " + std::to_string(t->board.pipe()) + " cwnd " +
-              std::to_string(t->cubic.cwnd()) + " rcv_wnd " + std::to_string(t->rcv_wnd());
+              std::to_string(t->cubic.cwnd()) + " rcv_wnd " + std::to_string(t->rcv_wnd()) + " rcv_nxt+" +
+              std::to_string(t->rcv_nxt - t->irs) + " consumed+" + std::to_string(t->rcv_consumed - t->irs) + " chain " +
+              std::to_string(t->chain.size()) + " ranges " + std::to_string(t->reassembly.range_count()) + " scale " +
+              std::to_string(t->rcv_scale);
     }
   }
   return text;
