@@ -212,7 +212,8 @@ void acknowledge(Core& core, Tcb& t, AckEvent& event) {
   move_window(core, t, event, lost);
   if (event.advanced) {
     t.unanswered_since = kNever;
-    // RFC 6298 5.3: from the last news on.
+    // RFC 6298 5.2, 5.3: from the last news on, or not at all.
+    t.disarm(Timer::kRto);
     if (!t.board.empty()) arm(core, t, Timer::kRto, core.now + t.rtt.rto());
   }
   if (event.advanced || event.delivered > 0) schedule_tail_probe(core, t);

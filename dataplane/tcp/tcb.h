@@ -29,8 +29,8 @@
 namespace penstock::dataplane::tcp {
 
 enum class Timer : uint8_t {
+  kTlp,   // tail loss probe; before kRto: if both are due it is the probe's turn (RFC 8985 7.2)
   kRto,      // retransmission, also of a SYN
-  kTlp,      // tail loss probe
   kRack,     // a segment counts as lost if nothing comes until then
   kPersist,  // a window too small to send into is probed
   kDelayedAck,

@@ -102,7 +102,8 @@ uint16_t advertise(Tcb& t) {
 }
 
 bool window_update_due(const Tcb& t) {
-  if (!receives(t.state) || t.paused) return false;
+  // A SYN can offer 64 KiB at most; the rest is told with the first ACK that is due anyway.
+  if (!receives(t.state) || t.paused || t.rcv_nxt == t.irs + 1) return false;
   const auto limit = static_cast<uint32_t>(t.receive_limit);
   const uint32_t opened = seq_bytes(t.rcv_adv, t.rcv_consumed + limit);
   // What the field cannot say without scaling opens nothing.

@@ -70,6 +70,7 @@ struct TcpSim::Host {
 };
 
 TcpSim::TcpSim(uint64_t seed) : seed_(seed), prng_(seed, 1) {
+  may_abort_ = prng_.one_in(4);
   draw_link();
   draw_hosts();
   open_connections();
@@ -121,7 +122,8 @@ void TcpSim::draw_hosts() {
     // Given up is nothing here: whatever is lost comes through in the end.
     options.user_timeout = options.connect_timeout = kLongest;
     options.syn_ack_retries = 1000;
-    if (prng_.one_in(4)) options.keepalive_idle = 7 * kSecond, options.keepalive_probes = 1000;
+    // A reset may be lost: who only waits learns of it by asking.
+    if (may_abort_ || prng_.one_in(4)) options.keepalive_idle = 7 * kSecond, options.keepalive_probes = 1000;
     const size_t rx_buffers = prng_.one_in(4) ? prng_.between(40, 100) : 4096;
     hosts_[i] = std::make_unique<Host>(options, link_, seed_, 100 + i, rx_buffers);
     Host& host = *hosts_[i];
@@ -135,7 +137,6 @@ void TcpSim::draw_hosts() {
 }
 
 void TcpSim::open_connections() {
-  may_abort_ = prng_.one_in(4);
   const size_t connections = prng_.between(1, 6);
   for (size_t c = 0; c < connections; ++c) {
     const size_t opener = prng_.below(2);
