@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -112,7 +111,7 @@ std::vector<std::pair<uint32_t, uint32_t>> ranges_of(const std::string& word) {
 
 class Script {
  public:
-  std::string run(const std::string& path);
+  std::string run(std::istream& script);
 
  private:
   using Words = std::deque<std::string>;
@@ -160,14 +159,12 @@ class Script {
   std::map<uint32_t, Peer> peers_;
 };
 
-std::string Script::run(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return "cannot read " + path;
+std::string Script::run(std::istream& script) {
   options_.secret = {1, 2};
   options_.receive_buffer_bytes = 65535;
   options_.request_bytes_max = 65535;
   std::string line;
-  for (int n = 1; std::getline(file, line); ++n) {
+  for (int n = 1; std::getline(script, line); ++n) {
     std::istringstream in(line.substr(0, line.find('#')));
     Words words;
     for (std::string word; in >> word;) words.push_back(word);
@@ -590,6 +587,6 @@ std::string Script::compare_field(const Sent& sent, const std::string& field, Wo
 
 }  // namespace
 
-std::string run_tcp_script(const std::string& path) { return Script().run(path); }
+std::string run_tcp_script(std::istream& script) { return Script().run(script); }
 
 }  // namespace penstock::testing

@@ -22,11 +22,12 @@
 // FIELD` says that it is not there. Payload is a pattern by place.
 #pragma once
 
+#include <istream>
 #include <string>
 
 namespace penstock::testing {
 
 // What is wrong with its line, or nothing.
-std::string run_tcp_script(const std::string& path);
+std::string run_tcp_script(std::istream& script);
 
 }  // namespace penstock::testing

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,11 @@ std::vector<std::string> scripts() {
 
 class TcpScript : public ::testing::TestWithParam<std::string> {};
 
-TEST_P(TcpScript, Holds) { EXPECT_EQ(run_tcp_script(PENSTOCK_TCP_SCRIPTS "/" + GetParam() + ".pkt"), ""); }
+TEST_P(TcpScript, Holds) {
+  std::ifstream file(PENSTOCK_TCP_SCRIPTS "/" + GetParam() + ".pkt");
+  ASSERT_TRUE(file.good());
+  EXPECT_EQ(run_tcp_script(file), "");
+}
 
 INSTANTIATE_TEST_SUITE_P(Conversations, TcpScript, ::testing::ValuesIn(scripts()),
                          [](const auto& script) { return script.param; });

@@ -132,8 +132,9 @@ void settle_timers(Core& core, Tcb& t) {
 }  // namespace
 
 void output(Core& core, Tcb& t) {
-  if (!synchronized(t.state)) return;
   t.disarm(Timer::kRetry);
+  if (t.state == State::kSynReceived && t.ack_now) send_ack(core, t);  // an answer to what is out of the window
+  if (!synchronized(t.state)) return;
   bool sent_new = false;
   if (transmits(t.state)) sent_new = send_data(core, t);
   if (t.ack_now || window_update_due(t)) {
