@@ -297,8 +297,12 @@ TEST(Advertise, NeverGoesBackAndNeverSticks) {
       ASSERT_GE(t.rcv_adv, before);
       ASSERT_LE(t.rcv_adv, t.rcv_consumed + static_cast<uint32_t>(t.receive_limit) + (1u << t.rcv_scale));
       ASSERT_GT(t.rcv_nxt + ((field + 1) << t.rcv_scale), before);  // at most a unit is not said again
-      if (due) ASSERT_GT(t.rcv_adv, before);
-      if (t.rcv_consumed == t.rcv_nxt) ASSERT_GT(field, 0u) << "closed for ever";
+      if (due) {
+        ASSERT_GT(t.rcv_adv, before);
+      }
+      if (t.rcv_consumed == t.rcv_nxt) {
+        ASSERT_GT(field, 0u) << "closed for ever";
+      }
     }
   }
 }

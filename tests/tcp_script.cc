@@ -349,9 +349,10 @@ std::string Script::read(size_t n) {
   return "";
 }
 
+// The connection of the peer's port; one that is over, but that its owner has not closed, does not count.
 Tcb* Script::tcb() {
   for (const auto& t : stack_->core().tcbs) {
-    if (t->in_use && t->flow.remote_port == port()) return t.get();
+    if (t->in_use && t->state != State::kClosed && t->flow.remote_port == port()) return t.get();
   }
   return nullptr;
 }
@@ -361,7 +362,7 @@ std::string Script::inspect(const std::string& verb, Words& words) {
   std::string is;
   const Tcb* t = tcb();
   if (verb == "state") {
-    is = t == nullptr || (t->state == State::kClosed && !t->owned) ? "none" : std::string(to_string(t->state));
+    is = t == nullptr ? "none" : std::string(to_string(t->state));
   } else if (verb == "timewaits") {
     is = std::to_string(stack_->core().time_waits.size());
   } else if (verb == "lent") {

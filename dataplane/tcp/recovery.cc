@@ -113,6 +113,7 @@ void undo(Core& core, Tcb& t) {
   r.state = CongestionState::kOpen;
   r.duplicate_acks = 0;
   t.cubic.undo(r.before);
+  t.window_limited = false;  // it was the reduced one that held us back
   t.board.clear_lost();
   core.counters.add(Metric::tcp_undone);
 }

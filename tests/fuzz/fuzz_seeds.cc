@@ -1,11 +1,13 @@
 // fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records, DIR/views, DIR/connection,
-// DIR/compression, DIR/sidecar, DIR/segment and DIR/ring, the same each time.
+// DIR/compression, DIR/sidecar, DIR/segment, DIR/ring, DIR/tcp_parse and DIR/tcp_state, the same each time.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
+#include "base/bytes.h"
+#include "dataplane/tcp/header.h"
 #include "protocol/compression/codec.h"
 #include "protocol/gen/fetch.h"
 #include "protocol/gen/produce.h"
@@ -153,6 +155,45 @@ void write_ring(const std::filesystem::path& folder) {
   }
 }
 
+// Headers with every option, what other stacks have stumbled over, and walks through the states.
+void write_tcp(const std::filesystem::path& parse_folder, const std::filesystem::path& state_folder) {
+  namespace tcp = dataplane::tcp;
+  std::filesystem::create_directories(parse_folder);
+  std::filesystem::create_directories(state_folder);
+  size_t number = 0;
+  for (const uint8_t with : {0, 1, 2, 4, 8, 16, 15, 24}) {
+    tcp::TcpSegment segment;
+    segment.flags = tcp::kAck;
+    segment.mss = with & 1 ? 1460 : 0;
+    if (with & 2) segment.window_scale = 7;
+    segment.sack_permitted = with & 4;
+    if (with & 8) segment.timestamps = tcp::Timestamps{1, 2};
+    segment.sack_count = with & 16 ? 3 : 0;
+    std::array<std::byte, tcp::kHeaderBytesMax> header;
+    const size_t n = write_header(segment, header);
+    write(parse_folder, number++, Bytes(header.begin(), header.begin() + static_cast<std::ptrdiff_t>(n)));
+  }
+  // An option that ends at its kind; of length 0 and 1; longer than the header; an MSS of no bytes; SACK of half a
+  // block.
+  for (const uint32_t options : {0x01010102u, 0x02000101u, 0x02010101u, 0x01010228u, 0x02020101u, 0x05060101u}) {
+    Bytes seed(24);
+    seed[12] = std::byte{6 << 4};
+    store_be(seed.data() + 20, options);
+    write(parse_folder, number++, seed);
+  }
+  Prng prng(7);
+  for (number = 0; number < 60; ++number) {
+    // A handshake in small distances, and then anything.
+    Bytes seed = {static_cast<std::byte>(prng.next()), static_cast<std::byte>(number % 2)};
+    const Bytes handshake = {std::byte{8}, std::byte{2}, std::byte{number % 2 == 0 ? uint8_t{0} : uint8_t{1}}};
+    seed.insert(seed.end(), handshake.begin(), handshake.end());
+    Bytes rest(prng.between(20, 400));
+    prng.fill(rest);
+    seed.insert(seed.end(), rest.begin(), rest.end());
+    write(state_folder, number, seed);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -170,5 +211,6 @@ int main(int argc, char** argv) {
   std::filesystem::create_directories(folder / "connection");
   for (size_t number = 0; number < 60; ++number) write(folder / "connection", number, conversation(number));
   write_ring(folder / "ring");
+  write_tcp(folder / "tcp_parse", folder / "tcp_state");
   return 0;
 }
