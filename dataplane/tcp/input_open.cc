@@ -99,8 +99,8 @@ void syn_for_listener(Core& core, Listener& listener, const Arrival& arrival, st
   arm(core, *t, Timer::kRto, core.now + t->rtt.rto());
 }
 
-// The last ACK of a handshake of which we have kept nothing. True: it is dealt with. While cookies are out, one that fits
-// none is not refused: it may be the second segment of a peer whose first was lost, and that will come again.
+// The last ACK of a handshake of which we have kept nothing. True: it is dealt with. While cookies are out, one that
+// fits none is not refused: it may be the second segment of a peer whose first was lost, and that will come again.
 bool accept_cookie(Core& core, Listener& listener, const Arrival& arrival) {
   const TcpSegment& s = arrival.segment;
   if (core.now >= core.cookies_until) return false;

@@ -29,7 +29,7 @@
 namespace penstock::dataplane::tcp {
 
 enum class Timer : uint8_t {
-  kTlp,   // tail loss probe; before kRto: if both are due it is the probe's turn (RFC 8985 7.2)
+  kTlp,      // tail loss probe; before kRto: if both are due it is the probe's turn (RFC 8985 7.2)
   kRto,      // retransmission, also of a SYN
   kRack,     // a segment counts as lost if nothing comes until then
   kPersist,  // a window too small to send into is probed
@@ -213,8 +213,8 @@ struct TcbVariables {
   // Bytes that have never been sent; and whether FIN is one of what has not.
   uint32_t unsent() const { return seq_bytes(snd_nxt, queue_end()); }
   bool has_unsent() const { return unsent() > 0 || (snd_fin && !fin_sent()); }
-  // The right edge that the peer has promised: counted from what it acknowledged when it said so. If SND.UNA has moved on
-  // by a segment whose window was too old to count, there is so much less room.
+  // The right edge that the peer has promised: counted from what it acknowledged when it said so. If SND.UNA has moved
+  // on by a segment whose window was too old to count, there is so much less room.
   SeqNumber window_end() const { return snd_wl2 + snd_wnd; }
   bool window_closed() const { return window_end() <= snd_una; }
   uint32_t rcv_wnd() const { return seq_bytes(rcv_nxt, rcv_adv); }

@@ -180,7 +180,9 @@ std::string TcpSim::run() {
   }
   for (const auto& app : apps_) {
     // One that was aborted before it was accepted was never here.
-    if (!app->done && (app->open || !may_abort_)) return "a connection is stuck: nothing is on its way and no timer runs; " + describe();
+    if (!app->done && (app->open || !may_abort_)) {
+      return "a connection is stuck: nothing is on its way and no timer runs; " + describe();
+    }
   }
   return account();
 }
@@ -306,7 +308,8 @@ std::string TcpSim::act(App& app) {
   }
   // It looks again by itself when it has left something, or is in the mood; otherwise events wake it.
   const bool more = !app.stream->received().empty() || (app.sent < app.to_send && prng_.one_in(4));
-  if (more && app.acts_at == kNever) app.acts_at = now_ + static_cast<Nanos>(prng_.below(app.slow ? 2 * kSecond : 200 * kMicrosecond) + 1000);
+  const Nanos mood = app.slow ? 2 * kSecond : 200 * kMicrosecond;
+  if (more && app.acts_at == kNever) app.acts_at = now_ + kMicrosecond + static_cast<Nanos>(prng_.below(mood));
   return "";
 }
 
@@ -400,9 +403,9 @@ std::string TcpSim::describe() const {
               std::to_string(t->snd_nxt - t->iss) + " wnd " + std::to_string(t->snd_wnd) + " queue " +
               std::to_string(t->queue.bytes()) + " pipe " + std::to_string(t->board.pipe()) + " cwnd " +
               std::to_string(t->cubic.cwnd()) + " rcv_wnd " + std::to_string(t->rcv_wnd()) + " rcv_nxt+" +
-              std::to_string(t->rcv_nxt - t->irs) + " consumed+" + std::to_string(t->rcv_consumed - t->irs) + " chain " +
-              std::to_string(t->chain.size()) + " ranges " + std::to_string(t->reassembly.range_count()) + " scale " +
-              std::to_string(t->rcv_scale);
+              std::to_string(t->rcv_nxt - t->irs) + " consumed+" + std::to_string(t->rcv_consumed - t->irs) +
+              " chain " + std::to_string(t->chain.size()) + " ranges " + std::to_string(t->reassembly.range_count()) +
+              " scale " + std::to_string(t->rcv_scale);
     }
   }
   return text;

@@ -27,7 +27,7 @@ class TcpWire {
     bool syn = false;
     dataplane::tcp::SeqNumber iss;
     std::vector<dataplane::tcp::SeqNumber> isses;  // of all SYNs
-    dataplane::tcp::SeqNumber end;  // behind the highest sent
+    dataplane::tcp::SeqNumber end;                 // behind the highest sent
     std::optional<dataplane::tcp::SeqNumber> fin;
     bool has_ack = false;
     dataplane::tcp::SeqNumber ack;   // highest sent
