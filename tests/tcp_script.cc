@@ -192,7 +192,8 @@ void Script::turn() {
 void Script::advance(Nanos to, bool until_sent) {
   while (!until_sent || wire_.sent.empty()) {
     const Core& core = stack_->core();
-    const Nanos next = std::min(core.wheel.next(), core.time_waits.next());
+    const Nanos next =
+        core.events.empty() ? stack_->next_deadline() : std::min(core.wheel.next(), core.time_waits.next());
     if (next > to) break;
     now_ = std::max(now_, next);
     turn();

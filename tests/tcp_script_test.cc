@@ -1,4 +1,4 @@
-// Every conversation of tests/tcp, each a case of its own. tests/tcp/README.md says which rule each one is about.
+// Every conversation of tests/tcp, each a case of its own. docs/internals/tcp.md says which rule each one is about.
 #include "tests/tcp_script.h"
 
 #include <gtest/gtest.h>

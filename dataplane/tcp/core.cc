@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.h"
+#include "dataplane/tcp/output.h"
 
 namespace penstock::dataplane::tcp {
 
@@ -223,12 +224,25 @@ void serve_line(Core& core) {
       if (core.receive_pool_used - t.reserved + lacks > core.options.receive_pool_bytes) return;
       core.receive_pool_used += lacks - t.reserved;
       t.reserved = lacks;
+      t.reserved_at = core.now;
       t.receive_limit = std::max(t.want, core.options.receive_buffer_bytes);
       make_dirty(core, t);  // the window opens
     }
     core.line.pop_front();
     t.waits_in_line = false;
     settle_lists(core, t);
+  }
+}
+
+void watch_line(Core& core) {
+  constexpr Nanos kStalledAfter = 10 * kSecond;
+  if (core.line.empty() || core.now - core.line_watched_at < kLineWatchInterval) return;
+  core.line_watched_at = core.now;
+  for (const auto& t : core.tcbs) {
+    if (!t->in_use || t->reserved == 0 || core.now - t->reserved_at < kStalledAfter) continue;
+    core.counters.add(Metric::tcp_connections_stalled);
+    send_reset(core, *t);
+    break_connection(core, *t, Broken::kTimedOut);
   }
 }
 

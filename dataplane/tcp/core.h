@@ -55,6 +55,7 @@ struct Core {
   Fifo<uint32_t> memory_waiters;  // whose send found no memory
   Fifo<uint32_t> line;            // whose request waits for receive memory, first come first served
   size_t receive_pool_used = 0;
+  Nanos line_watched_at = 0;  // when those who hold reservations were last looked at
   size_t half_open = 0;
   size_t connections = 0;   // not half-open
   Nanos cookies_until = 0;  // a cookie that was sent may come back until then
@@ -95,6 +96,10 @@ void settle_mss(Core& core, Tcb& t);
 
 // ---- receive memory
 void serve_line(Core& core);
+// While others stand in line, who has brought nothing of its request for ten seconds loses the connection: whoever only
+// begins requests cannot hold memory for ever. Looks once a second.
+void watch_line(Core& core);
+inline constexpr Nanos kLineWatchInterval = kSecond;
 void give_back_reservation(Core& core, Tcb& t);
 void receive_pressure(Core& core, bool low);
 

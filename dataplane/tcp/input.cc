@@ -147,6 +147,7 @@ void take_in_order(Core& core, Tcb& t, Buffer payload, bool pushed) {
     t.rcv_nxt = t.reassembly.take(t.rcv_nxt, t.chain);
     t.ack_now = true;  // RFC 5681 4.2: a hole was filled, or a part of it
   }
+  t.reserved_at = core.now;
   const uint32_t taken = seq_bytes(before, t.rcv_nxt);
   core.counters.add(Metric::tcp_bytes_received, taken);
   t.ack_pending += taken;

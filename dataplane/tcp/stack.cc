@@ -137,6 +137,7 @@ void Stack::poll(Nanos now) {
   core.time_waits.expire(core.now);
   core.counters.set(Metric::tcp_time_waits, core.time_waits.size());
   wake_memory_waiters(core);
+  watch_line(core);
   for (size_t i = 0; i < core.dirty.size(); ++i) {  // output may add to it
     Tcb& t = *core.tcbs[core.dirty[i]];
     t.dirty = false;
@@ -152,7 +153,8 @@ void Stack::poll(Nanos now) {
 Nanos Stack::next_deadline() const {
   if (!core_->dirty.empty() || !core_->events.empty()) return core_->now;
   if (!core_->memory_waiters.empty() && core_->send_memory.blocks_free() >= 4) return core_->now;
-  return std::min(core_->wheel.next(), core_->time_waits.next());
+  const Nanos watch = core_->line.empty() ? kNever : core_->line_watched_at + kLineWatchInterval;
+  return std::min({core_->wheel.next(), core_->time_waits.next(), watch});
 }
 
 std::optional<TcpEvent> Stack::next() {

@@ -158,6 +158,7 @@ struct TcbVariables {
   size_t want = 0;           // length of the request at the front, once known
   size_t reserved = 0;       // of the stack's pool
   bool waits_in_line = false;
+  Nanos reserved_at = 0;  // of the reservation, or of the last bytes that came into it
 
   // ---- acknowledgements
   uint32_t ack_pending = 0;  // bytes taken since the last ACK

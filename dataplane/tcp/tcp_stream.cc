@@ -9,6 +9,9 @@
 #include "dataplane/tcp/output.h"
 
 namespace penstock::dataplane::tcp {
+
+static_assert(SharingStream<TcpStream>);
+
 namespace {
 
 // The connection takes data to send: now, or when it is open.
@@ -68,7 +71,7 @@ void TcpStream::want(size_t n) {
 
 void TcpStream::pause(bool on) {
   core_.owner.check();
-  if (tcb_.paused == on) return;
+  if (!tcb_.owned || tcb_.paused == on) return;
   tcb_.paused = on;
   if (!on && window_update_due(tcb_)) make_dirty(core_, tcb_);
 }

@@ -256,7 +256,12 @@ std::string TcpSim::on_event(Host& host, const TcpEvent& event) {
     const auto found = std::find_if(host.waiting.begin(), host.waiting.end(), [&](App* app) {
       return static_cast<uint16_t>(app->acts_at) == event.stream->flow().remote_port;
     });
-    if (found == host.waiting.end()) return "accepted twice";
+    if (found == host.waiting.end()) {
+      // The last ACK of a cookie's handshake, come twice, when the connection had ended (docs/internals/tcp.md).
+      if (host.counters.get(Metric::tcp_cookies_accepted) == 0) return "accepted twice";
+      event.stream->abort();
+      return "";
+    }
     (*found)->stream = event.stream;
     (*found)->open = true;
     (*found)->acts_at = now_;
