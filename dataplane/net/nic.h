@@ -1,0 +1,109 @@
+// The Nic seam: one receive and one transmit queue of a network device, polled by the lcore that owns it. Behind it
+// stands DPDK (dataplane/nic), or a simulated device that loses, delays, reorders and damages from a seed (tests/sim).
+//
+// Frames come in as Buffers, without a copy, and go home to the device's pool when the Buffer dies, on any thread.
+// Frames go out as one small header, copied, and slices of memory that are referred to where the device can
+// (dataplane/net/tx.h says who is told when they are free). Nothing here blocks.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "base/buffer.h"
+#include "base/units.h"
+#include "dataplane/net/ethernet.h"
+#include "dataplane/net/tx.h"
+
+namespace penstock::dataplane::net {
+
+// Most frames that one rx_burst or tx_burst moves.
+inline constexpr size_t kBurstMax = 32;
+
+// A frame as received, from its Ethernet header on: always one contiguous piece of memory.
+struct RxFrame {
+  Buffer bytes;
+  Nanos at;               // when its burst was received
+  bool ip_checksum_good;  // the device has verified it; false: nobody has
+  bool l4_checksum_good;  // the same for TCP
+};
+using RxSlot = std::optional<RxFrame>;
+
+// Ethernet with a tag, IPv6, TCP with all its options: 18 + 40 + 60.
+inline constexpr size_t kTxHeaderMax = 128;
+
+// A frame to send: header, then the pieces.
+struct TxFrame {
+  std::array<std::byte, kTxHeaderMax> header;
+  uint16_t header_bytes = 0;
+  // Lengths of the headers that `header` begins with; l4_bytes is 0 unless this is TCP.
+  uint16_t l2_bytes = 0;
+  uint16_t l3_bytes = 0;
+  uint16_t l4_bytes = 0;
+  bool is_v4 = false;
+  bool ip_checksum_by_device = false;   // only if the device offers it: the field is 0
+  bool tcp_checksum_by_device = false;  // the same: the field holds the pseudo header's sum, not complemented
+  uint8_t piece_count = 0;
+  std::array<TxPiece, kTxPiecesMax> pieces;
+  // Told once the device needs the pieces no more (or has copied them), on the thread that sent; may be told inside
+  // tx_burst. nullptr: the pieces may be forgotten when tx_burst returns.
+  TxOwner* owner = nullptr;
+  uint64_t owner_token = 0;
+
+  std::span<const std::byte> header_span() const { return std::span(header).first(header_bytes); }
+  std::span<const TxPiece> piece_span() const { return std::span(pieces).first(piece_count); }
+  size_t pieces_bytes() const {
+    size_t n = 0;
+    for (const TxPiece& piece : piece_span()) n += piece.bytes.size();
+    return n;
+  }
+  size_t total_bytes() const { return header_bytes + pieces_bytes(); }
+};
+
+struct NicCapabilities {
+  bool tx_ip_checksum = false;    // the device fills in IPv4's header checksum
+  bool tx_tcp_checksum = false;   // and TCP's, over IPv4 and IPv6
+  bool takes_references = false;  // sends from memory that stays where it is; otherwise all is copied
+};
+
+struct NicStatistics {
+  uint64_t rx_frames = 0;
+  uint64_t rx_bytes = 0;
+  uint64_t rx_missed = 0;  // the device had no room: we polled too seldom, or held too many buffers
+  uint64_t rx_errors = 0;
+  uint64_t rx_no_buffer = 0;
+  uint64_t rx_copied_bytes = 0;  // gathered, because a frame came in several pieces
+  uint64_t tx_frames = 0;
+  uint64_t tx_bytes = 0;
+  uint64_t tx_errors = 0;
+  uint64_t tx_no_buffer = 0;       // frames that were not taken for want of memory
+  uint64_t tx_copied_bytes = 0;    // of pieces that were small, or that the device cannot refer to
+  uint64_t tx_referred_bytes = 0;  // of pieces sent from where they are
+};
+
+class Nic {
+ public:
+  // Fills slots from the front with frames that have arrived, at most kBurstMax; at = now for all. Returns how many.
+  virtual size_t rx_burst(std::span<RxSlot> slots, Nanos now) = 0;
+  // Takes frames from the front and returns how many; the rest stays with the caller, its owners untold. What was taken
+  // may wait until kBurstMax frames are together, or for flush().
+  virtual size_t tx_burst(std::span<const TxFrame> frames) = 0;
+  // Once a turn, also in one without output: gives the device what waits, and gets back what it has sent, so that
+  // owners and pools do not wait for traffic.
+  virtual void flush() = 0;
+
+  virtual const NicCapabilities& capabilities() const = 0;
+  virtual MacAddress mac() const = 0;
+  // Bytes of the largest IP packet.
+  virtual size_t mtu() const = 0;
+  // Off the data path: they may ask the device.
+  virtual bool link_up() = 0;
+  virtual NicStatistics statistics() = 0;
+
+ protected:
+  ~Nic() = default;
+};
+
+}  // namespace penstock::dataplane::net

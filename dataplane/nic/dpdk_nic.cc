@@ -1,0 +1,261 @@
+// Bursts, and mbufs to Buffers and back.
+#include "dataplane/nic/dpdk_nic.h"
+
+#include <rte_ethdev.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+#include <rte_memory.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.h"
+
+namespace penstock::dataplane::nic {
+
+namespace {
+
+// Below this, a copy costs less than an mbuf (research: about 256 bytes).
+constexpr size_t kCopyBelow = 256;
+
+// Memory of a Buffer is its mbuf's from buf_addr on, which lies right behind the mbuf (no private area).
+class MbufHome final : public BufferPool {
+ public:
+  void release(std::span<std::byte> memory) override {
+    auto* mbuf = reinterpret_cast<rte_mbuf*>(memory.data() - sizeof(rte_mbuf));
+    DCHECK(mbuf->buf_addr == memory.data());
+    rte_pktmbuf_free(mbuf);
+  }
+};
+MbufHome mbuf_home;  // without state: any thread may release to it
+
+Buffer buffer_of(rte_mbuf* mbuf) {
+  Buffer buffer(mbuf_home, {static_cast<std::byte*>(mbuf->buf_addr), mbuf->buf_len},
+                size_t{mbuf->data_off} + mbuf->data_len);
+  buffer.drop_front(mbuf->data_off);
+  return buffer;
+}
+
+bool in_device_heap(std::span<const std::byte> bytes) {
+  return rte_mem_virt2memseg(bytes.data(), nullptr) != nullptr &&
+         rte_mem_virt2memseg(&bytes.back(), nullptr) != nullptr;
+}
+
+// The address by which the device reads it; RTE_BAD_IOVA if the device cannot, or not in one piece.
+rte_iova_t device_address(std::span<const std::byte> bytes) {
+  if (rte_eal_iova_mode() == RTE_IOVA_VA) return reinterpret_cast<rte_iova_t>(bytes.data());
+  const rte_memseg* segment = rte_mem_virt2memseg(bytes.data(), nullptr);
+  if (segment == nullptr || segment->iova == RTE_BAD_IOVA) return RTE_BAD_IOVA;
+  const auto at = static_cast<size_t>(bytes.data() - static_cast<const std::byte*>(segment->addr));
+  return at + bytes.size() <= segment->len ? segment->iova + at : RTE_BAD_IOVA;
+}
+
+}  // namespace
+
+// One frame's pieces: they are free when each of their mbufs is. Never more than the transmit ring and a burst of them.
+struct DpdkNic::Lent {
+  rte_mbuf_ext_shared_info shared;
+  DpdkNic* nic;
+  net::TxOwner* owner;
+  uint64_t token;
+};
+
+void on_pieces_free(void*, void* opaque) {
+  auto* lent = static_cast<DpdkNic::Lent*>(opaque);
+  DpdkNic* nic = lent->nic;
+  nic->free_lent_.push_back(static_cast<uint32_t>(lent - nic->lent_.data()));
+  lent->owner->release(lent->token);
+}
+
+DpdkNic::DpdkNic(const QueueSetup& setup) : setup_(setup), lent_(setup.tx_descriptors + net::kBurstMax) {
+  free_lent_.reserve(lent_.size());
+  for (size_t i = lent_.size(); i > 0; --i) free_lent_.push_back(static_cast<uint32_t>(i - 1));
+}
+
+DpdkNic::~DpdkNic() {
+  CHECK(waiting_count_ == 0);
+  CHECK(free_lent_.size() == lent_.size());  // the port was closed before: the device holds nothing of ours
+}
+
+// ---- receive
+
+// A frame of several mbufs, or in memory that is not its mbuf's own, copied into one.
+rte_mbuf* DpdkNic::gathered(rte_mbuf* mbuf) {
+  rte_mbuf* whole = rte_pktmbuf_alloc(setup_.pools.rx);
+  if (whole == nullptr) {
+    ++counted_.rx_no_buffer;
+  } else if (mbuf->pkt_len > rte_pktmbuf_tailroom(whole)) {
+    ++counted_.rx_errors;
+    rte_pktmbuf_free(whole);
+    whole = nullptr;
+  } else {
+    for (const rte_mbuf* part = mbuf; part != nullptr; part = part->next) {
+      std::memcpy(rte_pktmbuf_append(whole, part->data_len), rte_pktmbuf_mtod(part, const void*), part->data_len);
+    }
+    whole->ol_flags = mbuf->ol_flags & (RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK);
+    counted_.rx_copied_bytes += whole->pkt_len;
+  }
+  rte_pktmbuf_free(mbuf);
+  return whole;
+}
+
+size_t DpdkNic::rx_burst(std::span<net::RxSlot> slots, Nanos now) {
+  std::array<rte_mbuf*, net::kBurstMax> mbufs;
+  const auto wanted = static_cast<uint16_t>(std::min(slots.size(), mbufs.size()));
+  const uint16_t n = rte_eth_rx_burst(setup_.port, setup_.queue, mbufs.data(), wanted);
+  size_t filled = 0;
+  for (uint16_t i = 0; i < n; ++i) {
+    rte_mbuf* mbuf = mbufs[i];
+    if (mbuf->nb_segs != 1 || !RTE_MBUF_DIRECT(mbuf)) mbuf = gathered(mbuf);
+    if (mbuf == nullptr) continue;
+    ++counted_.rx_frames;
+    counted_.rx_bytes += mbuf->pkt_len;
+    const uint64_t flags = setup_.traits.rx_checksum ? mbuf->ol_flags : 0;
+    slots[filled++] =
+        net::RxFrame{.bytes = buffer_of(mbuf),
+                     .at = now,
+                     .ip_checksum_good = (flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD,
+                     .l4_checksum_good = (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD};
+  }
+  return filled;
+}
+
+// ---- transmit
+
+bool DpdkNic::may_refer(const net::TxFrame& frame, size_t pieces_bytes) const {
+  if (frame.owner == nullptr || pieces_bytes < kCopyBelow || !setup_.capabilities.takes_references) return false;
+  if (frame.piece_count + 1 > setup_.segments_max || free_lent_.empty()) return false;
+  return std::ranges::all_of(frame.piece_span(), [&](const net::TxPiece& piece) {
+    return (setup_.traits.references == References::kAny || in_device_heap(piece.bytes)) &&
+           device_address(piece.bytes) != RTE_BAD_IOVA;
+  });
+}
+
+// Puts one mbuf a piece behind first. False: there are not enough mbufs, and nothing was done.
+bool DpdkNic::attach_pieces(const net::TxFrame& frame, rte_mbuf* first) {
+  std::array<rte_mbuf*, net::kTxPiecesMax> mbufs;
+  if (rte_pktmbuf_alloc_bulk(setup_.pools.references, mbufs.data(), frame.piece_count) != 0) return false;
+  Lent& lent = lent_[free_lent_.back()];
+  free_lent_.pop_back();
+  lent.nic = this;
+  lent.owner = frame.owner;
+  lent.token = frame.owner_token;
+  lent.shared.free_cb = on_pieces_free;
+  lent.shared.fcb_opaque = &lent;
+  rte_mbuf_ext_refcnt_set(&lent.shared, frame.piece_count);
+  rte_mbuf* last = first;
+  for (size_t i = 0; i < frame.piece_count; ++i) {
+    const auto piece = frame.pieces[i].bytes;
+    const auto bytes = static_cast<uint16_t>(piece.size());
+    // The device only reads; DPDK's interface knows no const.
+    rte_pktmbuf_attach_extbuf(mbufs[i], const_cast<std::byte*>(piece.data()), device_address(piece), bytes,
+                              &lent.shared);
+    mbufs[i]->data_off = 0;
+    mbufs[i]->data_len = bytes;
+    last = last->next = mbufs[i];
+    first->pkt_len += bytes;
+    counted_.tx_referred_bytes += bytes;
+  }
+  first->nb_segs = static_cast<uint16_t>(1 + frame.piece_count);
+  return true;
+}
+
+void DpdkNic::set_offloads(const net::TxFrame& frame, rte_mbuf* mbuf) const {
+  if (!frame.ip_checksum_by_device && !frame.tcp_checksum_by_device) return;
+  mbuf->l2_len = frame.l2_bytes;
+  mbuf->l3_len = frame.l3_bytes;
+  mbuf->l4_len = frame.l4_bytes;
+  mbuf->ol_flags |= frame.is_v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
+  if (frame.ip_checksum_by_device) mbuf->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+  if (frame.tcp_checksum_by_device) mbuf->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+}
+
+bool DpdkNic::take(const net::TxFrame& frame) {
+  rte_mbuf* mbuf = rte_pktmbuf_alloc(setup_.pools.tx);
+  if (mbuf == nullptr) {
+    ++counted_.tx_no_buffer;
+    return false;
+  }
+  std::memcpy(rte_pktmbuf_append(mbuf, frame.header_bytes), frame.header.data(), frame.header_bytes);
+  const size_t pieces_bytes = frame.pieces_bytes();
+  if (may_refer(frame, pieces_bytes)) {
+    if (!attach_pieces(frame, mbuf)) {
+      rte_pktmbuf_free(mbuf);
+      ++counted_.tx_no_buffer;
+      return false;
+    }
+  } else {
+    CHECK(pieces_bytes <= rte_pktmbuf_tailroom(mbuf));  // pools are made for the MTU, which the network layer keeps
+    for (const net::TxPiece& piece : frame.piece_span()) {
+      const auto bytes = static_cast<uint16_t>(piece.bytes.size());
+      std::memcpy(rte_pktmbuf_append(mbuf, bytes), piece.bytes.data(), bytes);
+    }
+    counted_.tx_copied_bytes += pieces_bytes;
+    if (frame.owner != nullptr) frame.owner->release(frame.owner_token);
+  }
+  set_offloads(frame, mbuf);
+  waiting_[waiting_count_++] = mbuf;
+  ++counted_.tx_frames;
+  counted_.tx_bytes += mbuf->pkt_len;
+  return true;
+}
+
+size_t DpdkNic::tx_burst(std::span<const net::TxFrame> frames) {
+  size_t taken = 0;
+  for (const net::TxFrame& frame : frames) {
+    if (waiting_count_ == waiting_.size()) give_to_device();
+    if (waiting_count_ == waiting_.size() || !take(frame)) break;
+    ++taken;
+  }
+  if (waiting_count_ == waiting_.size()) give_to_device();
+  return taken;
+}
+
+void DpdkNic::give_to_device() {
+  uint16_t ready = waiting_count_;
+  if (setup_.capabilities.tx_ip_checksum || setup_.capabilities.tx_tcp_checksum) {
+    ready = rte_eth_tx_prepare(setup_.port, setup_.queue, waiting_.data(), waiting_count_);
+    if (ready == 0) {  // the first one breaks a rule of the driver: it will never go
+      rte_pktmbuf_free(waiting_[0]);
+      ++counted_.tx_errors;
+      std::copy(waiting_.begin() + 1, waiting_.begin() + waiting_count_--, waiting_.begin());
+      return;
+    }
+  }
+  const uint16_t sent = rte_eth_tx_burst(setup_.port, setup_.queue, waiting_.data(), ready);
+  std::copy(waiting_.begin() + sent, waiting_.begin() + waiting_count_, waiting_.begin());
+  waiting_count_ = static_cast<uint16_t>(waiting_count_ - sent);
+}
+
+void DpdkNic::flush() {
+  if (waiting_count_ > 0) return give_to_device();
+  if (free_lent_.size() == lent_.size()) return;
+  // Drivers look at what has been sent only when they are given more. Some say how to ask; an empty burst does for the
+  // rest.
+  if (rte_eth_tx_done_cleanup(setup_.port, setup_.queue, 0) < 0) {
+    rte_eth_tx_burst(setup_.port, setup_.queue, waiting_.data(), 0);
+  }
+}
+
+void DpdkNic::drop_waiting() {
+  while (waiting_count_ > 0) rte_pktmbuf_free(waiting_[--waiting_count_]);
+}
+
+bool DpdkNic::link_up() {
+  rte_eth_link link = {};
+  return rte_eth_link_get_nowait(setup_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+net::NicStatistics DpdkNic::statistics() {
+  net::NicStatistics all = counted_;
+  rte_eth_stats stats = {};
+  if (setup_.queue == 0 && rte_eth_stats_get(setup_.port, &stats) == 0) {  // the port's own, once
+    all.rx_missed += stats.imissed;
+    all.rx_errors += stats.ierrors;
+    all.rx_no_buffer += stats.rx_nombuf;
+    all.tx_errors += stats.oerrors;
+  }
+  return all;
+}
+
+}  // namespace penstock::dataplane::nic

@@ -1,0 +1,75 @@
+// One queue pair of a DPDK port as a Nic. A received mbuf is a Buffer's memory; a frame to send is an mbuf with the
+// header, and an mbuf for each piece that refers to its memory, or one mbuf with a copy of all where pieces are small,
+// only lent for the call, or out of the driver's reach (drivers.h).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/net/nic.h"
+#include "dataplane/nic/drivers.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+
+namespace penstock::dataplane::nic {
+
+// The pools of a port. rx and tx are apart, so that what we hold of received frames never keeps us from sending.
+struct MbufPools {
+  rte_mempool* rx = nullptr;
+  rte_mempool* tx = nullptr;          // headers, and frames that are copied
+  rte_mempool* references = nullptr;  // mbufs without memory of their own
+};
+
+struct QueueSetup {
+  uint16_t port = 0;
+  uint16_t queue = 0;
+  uint16_t tx_descriptors = 0;
+  uint16_t segments_max = 1;  // mbufs a frame may have
+  MbufPools pools;
+  DriverTraits traits;
+  net::NicCapabilities capabilities;
+  net::MacAddress mac;
+  size_t mtu = 0;
+};
+
+class DpdkNic final : public net::Nic {
+ public:
+  explicit DpdkNic(const QueueSetup& setup);
+  DpdkNic(const DpdkNic&) = delete;
+  DpdkNic& operator=(const DpdkNic&) = delete;
+  ~DpdkNic();
+
+  size_t rx_burst(std::span<net::RxSlot> slots, Nanos now) override;
+  size_t tx_burst(std::span<const net::TxFrame> frames) override;
+  void flush() override;
+  const net::NicCapabilities& capabilities() const override { return setup_.capabilities; }
+  net::MacAddress mac() const override { return setup_.mac; }
+  size_t mtu() const override { return setup_.mtu; }
+  bool link_up() override;
+  net::NicStatistics statistics() override;
+
+  // Frees what waits to be given to the device. Before the port is closed.
+  void drop_waiting();
+
+ private:
+  struct Lent;  // a frame whose pieces are referred to
+  friend void on_pieces_free(void*, void*);
+
+  bool take(const net::TxFrame& frame);
+  bool may_refer(const net::TxFrame& frame, size_t pieces_bytes) const;
+  bool attach_pieces(const net::TxFrame& frame, rte_mbuf* first);
+  void set_offloads(const net::TxFrame& frame, rte_mbuf* mbuf) const;
+  void give_to_device();
+  rte_mbuf* gathered(rte_mbuf* mbuf);
+
+  const QueueSetup setup_;
+  std::array<rte_mbuf*, net::kBurstMax> waiting_{};
+  uint16_t waiting_count_ = 0;
+  std::vector<Lent> lent_;
+  std::vector<uint32_t> free_lent_;
+  net::NicStatistics counted_;  // what only we see
+};
+
+}  // namespace penstock::dataplane::nic

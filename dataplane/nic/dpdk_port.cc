@@ -1,0 +1,256 @@
+// Port set-up: what the device offers, cut down to what its driver can be trusted with and what we use.
+#include "dataplane/nic/dpdk_port.h"
+
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+#include <rte_ring.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/log.h"
+#include "base/units.h"
+#include "dataplane/net/address.h"
+
+namespace penstock::dataplane::nic {
+
+namespace {
+
+constexpr unsigned kPoolCache = 256;
+constexpr size_t kFrameOverhead = 18 + 4;       // Ethernet with a tag, and the checksum that some devices leave on
+constexpr size_t kOrdinaryRoom = 2048;          // what drivers expect a frame of ordinary size to find
+constexpr size_t kReferencesPerDescriptor = 2;  // pieces a frame has on average, when all is sent by reference
+
+size_t mbuf_room(size_t mtu) {
+  return RTE_PKTMBUF_HEADROOM + std::max(kOrdinaryRoom, align_up(mtu + kFrameOverhead, 64));
+}
+
+struct PoolSizes {
+  size_t rx;
+  size_t tx;
+  size_t references;
+};
+
+PoolSizes pool_sizes(size_t queues, size_t frames_held, size_t rx_descriptors, size_t tx_descriptors) {
+  // Each holder at its most: the rings, a burst in hand, the threads' caches (1.5 times their size), and our share.
+  const size_t in_hand = net::kBurstMax + kPoolCache * 3 / 2;
+  return {.rx = queues * (rx_descriptors + in_hand) + frames_held,
+          .tx = queues * (tx_descriptors + in_hand),
+          .references = queues * (tx_descriptors * kReferencesPerDescriptor + in_hand)};
+}
+
+Error refuse(std::string_view device, const char* what, int error) {
+  LOG_ERROR("device %.*s: %s: %s", static_cast<int>(device.size()), device.data(), what, std::strerror(error));
+  return {error == ENOMEM ? Errc::kNoSpace : error == ENOTSUP ? Errc::kUnsupported : Errc::kInvalid, error};
+}
+
+rte_mempool* make_pool(const std::string& name, size_t count, size_t room, int socket) {
+  // A ring of pointers stands behind it, whose size is a power of two minus one.
+  return rte_pktmbuf_pool_create(name.c_str(), static_cast<unsigned>(count), kPoolCache, 0, static_cast<uint16_t>(room),
+                                 socket);
+}
+
+rte_eth_conf device_conf(const rte_eth_dev_info& info, const DriverTraits& traits, const PortOptions& options,
+                         size_t mtu) {
+  rte_eth_conf conf = {};
+  conf.rxmode.mtu = static_cast<uint32_t>(mtu);
+  constexpr uint64_t kRxChecksums = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+  constexpr uint64_t kTxChecksums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+  if (traits.rx_checksum) conf.rxmode.offloads |= info.rx_offload_capa & kRxChecksums;
+  if (traits.tx_checksum) conf.txmode.offloads |= info.tx_offload_capa & kTxChecksums;
+  conf.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+  if (options.queues > 1) {
+    constexpr uint64_t kTcp = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
+    conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & kTcp;
+    if (conf.rx_adv_conf.rss_conf.rss_hf != 0) conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    if (!options.rss_key.empty() && info.hash_key_size == options.rss_key.size()) {
+      conf.rx_adv_conf.rss_conf.rss_key = reinterpret_cast<uint8_t*>(const_cast<std::byte*>(options.rss_key.data()));
+      conf.rx_adv_conf.rss_conf.rss_key_len = static_cast<uint8_t>(options.rss_key.size());
+    }
+  }
+  return conf;
+}
+
+net::MacAddress mac_of(uint16_t port, const DriverTraits& traits) {
+  rte_ether_addr address = {};
+  rte_eth_macaddr_get(port, &address);
+  net::MacAddress mac = net::MacAddress::at(reinterpret_cast<const std::byte*>(address.addr_bytes));
+  // Two stations of one MAC would have one link-local IPv6 address too: ours is another, locally administered.
+  if (traits.shares_kernel_mac) {
+    mac.bytes[0] = (mac.bytes[0] | std::byte{0x02}) & ~std::byte{0x01};
+    mac.bytes[5] ^= std::byte{0x01};
+  }
+  return mac;
+}
+
+}  // namespace
+
+size_t port_memory_bytes(const PortOptions& options) {
+  const PoolSizes sizes = pool_sizes(options.queues, options.frames_held, options.descriptors, options.descriptors);
+  const size_t mtu = options.mtu == 0 ? 1500 : options.mtu;
+  const size_t object = sizeof(rte_mbuf) + mbuf_room(mtu) + RTE_CACHE_LINE_SIZE;
+  const size_t small = sizeof(rte_mbuf) + RTE_CACHE_LINE_SIZE;
+  // Pools are cut at pages, and the drivers have rings of their own.
+  const size_t pools = (sizes.rx + sizes.tx) * object + sizes.references * small;
+  return pools + pools / 4 + 16 * kMiB;
+}
+
+DpdkPort::DpdkPort(uint16_t port) : port_(port) {
+  char name[RTE_ETH_NAME_MAX_LEN] = {};
+  rte_eth_dev_get_name_by_port(port, name);
+  name_ = name;
+}
+
+DpdkPort::~DpdkPort() { close(); }
+
+void DpdkPort::close() {
+  if (!open_) return;
+  open_ = false;
+  for (auto& nic : queues_) nic->drop_waiting();
+  rte_eth_dev_stop(port_);
+  rte_eth_dev_close(port_);
+  queues_.clear();
+  const PoolUse use = pool_use();
+  if (use.used > 0) LOG_WARN("device %s: %zu mbufs are not back", name_.c_str(), use.used);
+}
+
+PoolUse DpdkPort::pool_use() const {
+  PoolUse use;
+  for (const rte_mempool* pool : {pools_.rx, pools_.tx, pools_.references}) {
+    if (pool == nullptr) continue;
+    use.total += pool->size;
+    use.used += rte_mempool_in_use_count(pool);
+  }
+  return use;
+}
+
+Result<void> DpdkPort::make_pools(const PortOptions& options, size_t mtu, uint16_t rx_descriptors,
+                                  uint16_t tx_descriptors, int socket) {
+  const PoolSizes sizes = pool_sizes(options.queues, options.frames_held, rx_descriptors, tx_descriptors);
+  const std::string suffix = std::to_string(port_);
+  pools_.rx = make_pool("penstock-rx-" + suffix, sizes.rx, mbuf_room(mtu), socket);
+  pools_.tx = make_pool("penstock-tx-" + suffix, sizes.tx, mbuf_room(mtu), socket);
+  pools_.references = make_pool("penstock-ref-" + suffix, sizes.references, 0, socket);
+  if (pools_.rx == nullptr || pools_.tx == nullptr || pools_.references == nullptr) {
+    return std::unexpected(refuse(name_, "there is not enough memory for its buffers", rte_errno));
+  }
+  return {};
+}
+
+void DpdkPort::describe(const DriverTraits& traits, const QueueSetup& setup) {
+  const char* memory = !setup.capabilities.takes_references         ? "copies what it sends"
+                       : traits.references == References::kHeapOnly ? "sends DPDK's memory by reference"
+                                                                    : "sends by reference";
+  description_ =
+      name_ + " (" + std::string(traits.name) + "), " + net::to_text(setup.mac) + ", MTU " + std::to_string(setup.mtu) +
+      ", " + std::to_string(queues_.size()) + (queues_.size() == 1 ? " queue" : " queues") +
+      (setup.capabilities.tx_tcp_checksum ? ", checksums by the device, " : ", checksums in software, ") + memory;
+}
+
+Result<void> DpdkPort::set_up(std::string_view arguments, const PortOptions& options) {
+  const auto failed = [&](const char* what, int code) { return std::unexpected(refuse(name_, what, -code)); };
+  rte_eth_dev_info info = {};
+  if (const int r = rte_eth_dev_info_get(port_, &info); r != 0) return failed("it does not say what it is", r);
+  if (options.queues > info.max_rx_queues || options.queues > info.max_tx_queues) {
+    return failed("it has fewer queues than there are lcores", -EINVAL);
+  }
+  const DriverTraits traits = traits_of(info.driver_name, arguments);
+  uint16_t device_mtu = 0;
+  if (const int r = rte_eth_dev_get_mtu(port_, &device_mtu); r != 0) return failed("it has no MTU", r);
+  const size_t mtu = options.mtu == 0 ? device_mtu : options.mtu;
+  const rte_eth_conf conf = device_conf(info, traits, options, mtu);
+  if (const int r = rte_eth_dev_configure(port_, options.queues, options.queues, &conf); r != 0) {
+    return failed("it refuses its configuration", r);
+  }
+  uint16_t rx_descriptors = options.descriptors;
+  uint16_t tx_descriptors = options.descriptors;
+  if (const int r = rte_eth_dev_adjust_nb_rx_tx_desc(port_, &rx_descriptors, &tx_descriptors); r != 0) {
+    return failed("it refuses rings of any size", r);
+  }
+  const int socket = rte_eth_dev_socket_id(port_);
+  TRY_VOID(make_pools(options, mtu, rx_descriptors, tx_descriptors, socket));
+  for (uint16_t q = 0; q < options.queues; ++q) {
+    const auto node = static_cast<unsigned>(socket);
+    if (const int r = rte_eth_rx_queue_setup(port_, q, rx_descriptors, node, nullptr, pools_.rx); r != 0) {
+      return failed("it refuses a receive queue", r);
+    }
+    if (const int r = rte_eth_tx_queue_setup(port_, q, tx_descriptors, node, nullptr); r != 0) {
+      return failed("it refuses a transmit queue", r);
+    }
+  }
+  if (options.mtu != 0 && options.mtu != device_mtu) {
+    if (const int r = rte_eth_dev_set_mtu(port_, static_cast<uint16_t>(mtu)); r != 0) {
+      return failed("it refuses the MTU", r);
+    }
+  }
+  if (const int r = rte_eth_dev_start(port_); r != 0) return failed("it does not start", r);
+  rte_eth_allmulticast_enable(port_);  // for neighbour discovery; who cannot, has no filter either
+
+  const bool segments = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 || traits.name == "net_af_packet";
+  QueueSetup setup{.port = port_,
+                   .tx_descriptors = tx_descriptors,
+                   .segments_max = segments ? uint16_t{net::kTxPiecesMax + 1} : uint16_t{1},
+                   .pools = pools_,
+                   .traits = traits,
+                   .mac = mac_of(port_, traits),
+                   .mtu = mtu};
+  if (info.tx_desc_lim.nb_seg_max > 0) setup.segments_max = std::min(setup.segments_max, info.tx_desc_lim.nb_seg_max);
+  setup.capabilities = {.tx_ip_checksum = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0,
+                        .tx_tcp_checksum = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0,
+                        .takes_references = traits.references != References::kNone && setup.segments_max > 1};
+  for (uint16_t q = 0; q < options.queues; ++q) {
+    setup.queue = q;
+    queues_.push_back(std::make_unique<DpdkNic>(setup));
+  }
+  describe(traits, setup);
+  return {};
+}
+
+Result<std::unique_ptr<DpdkPort>> DpdkPort::open(const Device& device, const PortOptions& options) {
+  uint16_t port = 0;
+  if (const int r = rte_eth_dev_get_port_by_name(device.name.c_str(), &port); r != 0) {
+    return std::unexpected(refuse(device.name,
+                                  "no driver took it (is the interface there? is the card bound to "
+                                  "vfio-pci? see docs/deploy/bare_metal.md)",
+                                  -r));
+  }
+  std::unique_ptr<DpdkPort> opened(new DpdkPort(port));
+  TRY_VOID(opened->set_up(device.arguments, options));
+  return opened;
+}
+
+Result<std::pair<std::unique_ptr<DpdkPort>, std::unique_ptr<DpdkPort>>> DpdkPort::open_pair(
+    const std::string& name, const PortOptions& options) {
+  const auto make_rings = [&](const char* side) {
+    std::vector<rte_ring*> rings;
+    for (uint16_t q = 0; q < options.queues; ++q) {
+      rings.push_back(rte_ring_create((name + side + std::to_string(q)).c_str(), options.descriptors, SOCKET_ID_ANY,
+                                      RING_F_SP_ENQ | RING_F_SC_DEQ));
+    }
+    return rings;
+  };
+  std::vector<rte_ring*> there = make_rings("-there-");
+  std::vector<rte_ring*> back = make_rings("-back-");
+  if (std::ranges::count(there, nullptr) + std::ranges::count(back, nullptr) > 0) {
+    return std::unexpected(refuse(name, "there is not enough memory for its rings", rte_errno));
+  }
+  const auto open_one = [&](const char* side, std::vector<rte_ring*>& rx,
+                            std::vector<rte_ring*>& tx) -> Result<std::unique_ptr<DpdkPort>> {
+    const int port = rte_eth_from_rings((name + side).c_str(), rx.data(), options.queues, tx.data(), options.queues, 0);
+    if (port < 0) return std::unexpected(refuse(name, "no port of rings", rte_errno));
+    std::unique_ptr<DpdkPort> opened(new DpdkPort(static_cast<uint16_t>(port)));
+    TRY_VOID(opened->set_up({}, options));
+    return opened;
+  };
+  auto left = TRY(open_one("-left", back, there));
+  auto right = TRY(open_one("-right", there, back));
+  return std::pair(std::move(left), std::move(right));
+}
+
+}  // namespace penstock::dataplane::nic

@@ -1,0 +1,76 @@
+// A DPDK port: one device with its queue pairs, its mbuf pools and its settings. Opened before the lcores start, closed
+// after they have stopped and what they hold has gone home.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "dataplane/nic/device.h"
+#include "dataplane/nic/dpdk_nic.h"
+
+namespace penstock::dataplane::nic {
+
+struct PortOptions {
+  uint16_t queues = 1;
+  uint16_t descriptors = 1024;  // a ring; the device may want fewer
+  size_t mtu = 0;               // 0: what the device has
+  // Received frames that the stacks above may hold at once, over all queues; beyond it the device finds no buffer.
+  size_t frames_held = 16 * 1024;
+  // The device's own spreading of flows over queues; a hint, see dataplane/net/steering.h.
+  std::span<const std::byte> rss_key;
+};
+
+// Memory that a port of these options takes: what EalOptions::memory_bytes is the sum of.
+size_t port_memory_bytes(const PortOptions& options);
+
+struct PoolUse {
+  size_t total = 0;
+  size_t used = 0;
+};
+
+class DpdkPort {
+ public:
+  // The device was named to start_eal(). Errors are logged with their reason.
+  static Result<std::unique_ptr<DpdkPort>> open(const Device& device, const PortOptions& options);
+  // Two ports of one process, each the other's wire: what one sends the other receives, without the kernel and without
+  // a copy on the way. For measuring, and for tests of DPDK itself.
+  static Result<std::pair<std::unique_ptr<DpdkPort>, std::unique_ptr<DpdkPort>>> open_pair(const std::string& name,
+                                                                                           const PortOptions& options);
+  DpdkPort(const DpdkPort&) = delete;
+  DpdkPort& operator=(const DpdkPort&) = delete;
+  // Closes it. Frames not yet sent are dropped and their owners told, on this thread.
+  ~DpdkPort();
+
+  size_t queue_count() const { return queues_.size(); }
+  DpdkNic& queue(size_t index) { return *queues_[index]; }
+  // "net_af_packet0 (net_af_packet), 02:00:00:00:00:01, MTU 1500, 1 queue, checksums in software, sends by reference".
+  const std::string& description() const { return description_; }
+
+  // Stops and closes the device, whose own mbufs come home by that. The queues may not be used any more.
+  void close();
+  // Mbufs that are not at home, of all pools together. After close() it is what the stacks above still hold.
+  PoolUse pool_use() const;
+
+ private:
+  explicit DpdkPort(uint16_t port);
+  Result<void> set_up(std::string_view arguments, const PortOptions& options);
+  Result<void> make_pools(const PortOptions& options, size_t mtu, uint16_t rx_descriptors, uint16_t tx_descriptors,
+                          int socket);
+  void describe(const DriverTraits& traits, const QueueSetup& setup);
+
+  uint16_t port_;
+  bool open_ = true;
+  MbufPools pools_;
+  std::vector<std::unique_ptr<DpdkNic>> queues_;
+  std::string name_;
+  std::string description_;
+};
+
+}  // namespace penstock::dataplane::nic

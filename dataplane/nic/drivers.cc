@@ -1,0 +1,49 @@
+// The table of drivers.
+#include "dataplane/nic/drivers.h"
+
+#include <algorithm>
+#include <array>
+
+namespace penstock::dataplane::nic {
+
+namespace {
+
+constexpr auto kDrivers = std::to_array<DriverTraits>({
+    // Virtual devices. af_packet, tap, memif and vhost copy what they send inside tx_burst, from wherever it is.
+    {.name = "net_af_packet", .references = References::kAny},
+    {.name = "net_tap", .references = References::kAny, .rx_checksum = true, .shares_kernel_mac = true},
+    {.name = "net_memif", .references = References::kAny},  // not with zero-copy, see below
+    {.name = "net_vhost", .references = References::kAny},
+    {.name = "net_virtio_user", .references = References::kHeapOnly},
+    {.name = "net_ring", .references = References::kNone},  // its mbufs are freed by another thread
+    {.name = "net_af_xdp", .references = References::kNone},
+    {.name = "net_pcap", .references = References::kAny},
+    {.name = "net_null", .references = References::kAny},
+    // Cards. They read by I/O address, which the port checks per piece.
+    {.name = "net_virtio", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_e1000_em", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_e1000_igb", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_igc", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ixgbe", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ixgbe_vf", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_i40e", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_iavf", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ice", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ena", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_vmxnet3", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    {.name = "mlx5_pci", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+});
+
+}  // namespace
+
+DriverTraits traits_of(std::string_view driver, std::string_view arguments) {
+  const auto* found = std::ranges::find(kDrivers, driver, &DriverTraits::name);
+  DriverTraits traits = found != kDrivers.end() ? *found : DriverTraits{driver, References::kNone};
+  // memif's zero-copy mode computes a place in shared memory from any address, wrongly for all but its own.
+  if (driver == "net_memif" && arguments.find("zero-copy=yes") != std::string_view::npos) {
+    traits.references = References::kNone;
+  }
+  return traits;
+}
+
+}  // namespace penstock::dataplane::nic

@@ -1,0 +1,29 @@
+// What each of DPDK's drivers can be trusted with. Drivers say what they offer, but not where that ends: net_af_xdp
+// sends garbage for memory outside its own, net_ring hands mbufs to another thread, and net_ring's receive flags are
+// those that the sender set. Each line of the table was measured or read in DPDK 22.11 (docs/adr/0009-dpdk.md).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace penstock::dataplane::nic {
+
+// Which memory of ours a frame may refer to, instead of being copied.
+enum class References : uint8_t {
+  kNone,      // copy all into one mbuf
+  kHeapOnly,  // DPDK's own memory: the other side maps nothing else
+  kAny,
+};
+
+struct DriverTraits {
+  std::string_view name;  // as rte_eth_dev_info has it
+  References references;
+  bool rx_checksum = false;        // a good mark on a received frame is a verified checksum
+  bool tx_checksum = false;        // fills in checksums, if it offers to
+  bool shares_kernel_mac = false;  // the kernel's end of the device bears the same MAC
+};
+
+// Of a driver that the table does not know, nothing is believed.
+DriverTraits traits_of(std::string_view driver, std::string_view arguments);
+
+}  // namespace penstock::dataplane::nic
