@@ -1,16 +1,17 @@
-// A station on the wire for the tests of label net: Network over a DPDK device, nothing above it. Answers pings and
-// counts TCP segments for `--seconds`, or until its standard input ends; then closes the device and prints what it
-// counted as one line of JSON. Exit code 0 means that every mbuf came home.
+// A station on the wire for the tests of label net: Network over a DPDK device, nothing above it. Answers pings, resets
+// connections and counts, until its standard input ends; then closes the device and prints what it counted as one line
+// of JSON. Exit code 0 means that every mbuf and all that was lent came home.
 #include <poll.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "base/assert.h"
+#include "base/prng.h"
 #include "base/system_clock.h"
 #include "dataplane/net/network.h"
 #include "dataplane/nic/dpdk_port.h"
@@ -21,27 +22,42 @@ namespace {
 
 using namespace dataplane;
 
+// What the resets carry, sent from where it is; and how much of it is out.
+class Lender final : public net::TxOwner {
+ public:
+  void release(uint64_t) override { --out; }
+  uint64_t out = 0;
+  uint64_t lent = 0;
+  std::array<std::byte, 1100> bytes;
+};
+
 struct Sink {
+  net::Network* network;
+  Lender* lender;
   uint64_t checksums_good = 0;
   uint64_t checksums_bad = 0;
   uint64_t errors = 0;
-  net::Network* network;
 
   // A SYN for any port: reset, as a host does where nobody listens (RFC 9293 3.10.7.1), so that a client shows that it
-  // was heard, and that our checksums are right.
+  // was heard. With data in two pieces (RFC 1122 4.2.2.12), whose checksum the client's kernel verifies.
   void on_packet(net::TcpPacket packet) {
     const auto tcp = packet.segment.bytes();
     net::ChecksumSum sum = net::pseudo_header_sum(packet.source, packet.destination, tcp.size());
     sum.add(tcp);
-    ++(tcp.size() >= 20 && sum.finish() == 0 ? checksums_good : checksums_bad);
-    if (tcp.size() < 20 || (tcp[13] & std::byte{0x02}) == std::byte{0}) return;
+    const bool good = tcp.size() >= 20 && sum.finish() == 0;
+    ++(good ? checksums_good : checksums_bad);
+    if (!good || (tcp[13] & std::byte{0x02}) == std::byte{0}) return;
     std::array<std::byte, 20> reset{};
     store_be(reset.data(), load_be<uint16_t>(tcp.data() + 2));
     store_be(reset.data() + 2, load_be<uint16_t>(tcp.data()));
     store_be(reset.data() + 8, load_be<uint32_t>(tcp.data() + 4) + 1);
     reset[12] = std::byte{0x50};
     reset[13] = std::byte{0x14};  // RST, ACK
-    network->send(packet.destination, packet.source, reset, {}, nullptr, 0);
+    const auto data = std::span<const std::byte>(lender->bytes);
+    const net::TxPiece pieces[] = {{data.first(301)}, {data.subspan(301)}};
+    ++lender->out;
+    ++lender->lent;
+    network->send(packet.destination, packet.source, reset, pieces, lender, 0);
   }
   void on_icmp(const net::IcmpError&) { ++errors; }
   void on_neighbour(const net::NeighbourNews&) {}
@@ -80,6 +96,8 @@ int run(const std::string& device_text, const net::NetworkConfig& config, bool h
   auto port = nic::DpdkPort::open(complete, options);
   if (!port) return 1;
   SystemClock clock;
+  Lender lender;
+  Prng(1).fill(lender.bytes);
   nlohmann::json report;
   {
     net::Network network((*port)->queue(0), config);
@@ -87,7 +105,7 @@ int run(const std::string& device_text, const net::NetworkConfig& config, bool h
     network.flush();
     std::printf("ready %s\n", (*port)->description().c_str());
     std::fflush(stdout);
-    Sink sink{.network = &network};
+    Sink sink{.network = &network, .lender = &lender};
     Nanos look_at = 0;
     for (bool ended = false; !ended;) {
       const Nanos now = clock.monotonic();
@@ -106,15 +124,19 @@ int run(const std::string& device_text, const net::NetworkConfig& config, bool h
     report["nic_tx_frames"] = nic.tx_frames;
     report["nic_rx_missed"] = nic.rx_missed;
     report["nic_rx_copied_bytes"] = nic.rx_copied_bytes;
+    report["nic_tx_copied_bytes"] = nic.tx_copied_bytes;
+    report["nic_tx_referred_bytes"] = nic.tx_referred_bytes;
   }
   (*port)->close();
   const nic::PoolUse use = (*port)->pool_use();
   report["mbufs"] = use.total;
   report["mbufs_out"] = use.used;
+  report["lent"] = lender.lent;
+  report["lent_out"] = lender.out;
   std::printf("%s\n", report.dump().c_str());
   nic::unregister_thread();
   nic::stop_eal();
-  return use.used == 0 ? 0 : 1;
+  return use.used == 0 && lender.out == 0 ? 0 : 1;
 }
 
 }  // namespace

@@ -1,0 +1,95 @@
+// Device strings, EAL options, the table of drivers: text in, text out, no device needed.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/units.h"
+#include "dataplane/nic/device.h"
+#include "dataplane/nic/drivers.h"
+
+namespace penstock::dataplane::nic {
+namespace {
+
+TEST(NicDevice, Strings) {
+  const auto card = parse_device("03:00.1", 0);
+  ASSERT_TRUE(card);
+  EXPECT_EQ(card->name, "0000:03:00.1");
+  EXPECT_FALSE(card->is_virtual);
+  const auto with_arguments = parse_device("0000:af:00.0,rx_vec_en=0", 0);
+  ASSERT_TRUE(with_arguments);
+  EXPECT_EQ(with_arguments->text(), "0000:af:00.0,rx_vec_en=0");
+
+  const auto packet = parse_device("net_af_packet,iface=veth1", 3);
+  ASSERT_TRUE(packet);
+  EXPECT_EQ(packet->name, "net_af_packet3");
+  EXPECT_EQ(packet->driver(), "net_af_packet");
+  EXPECT_EQ(argument(*packet, "iface"), "veth1");
+  EXPECT_FALSE(argument(*packet, "ifac"));
+  EXPECT_EQ(parse_device("net_memif7", 0)->name, "net_memif7");
+  for (const char* text : {"", "eth0", "net_", "net_tap;reboot", "0000:03:00", "zz:00.0", ",iface=x", "net_tap iface"}) {
+    EXPECT_FALSE(parse_device(text, 0)) << text;
+  }
+}
+
+TEST(NicDevice, ArgumentsThatADriverNeeds) {
+  Device device = *parse_device("net_af_packet,iface=veth1", 0);
+  complete_arguments(device, 4);
+  EXPECT_EQ(device.text(), "net_af_packet0,iface=veth1,framecnt=4096,qpairs=4");
+  Device own = *parse_device("net_af_packet,iface=veth1,framecnt=512", 0);
+  complete_arguments(own, 1);
+  EXPECT_EQ(argument(own, "framecnt"), "512");
+  Device tap = *parse_device("net_tap,iface=tap0", 0);
+  complete_arguments(tap, 2);
+  EXPECT_EQ(tap.text(), "net_tap0,iface=tap0");
+}
+
+bool has(const std::vector<std::string>& all, std::string_view one) { return std::ranges::count(all, one) == 1; }
+
+TEST(NicEal, OptionsForVirtualDevicesWithoutHugePages) {
+  const MachineFacts machine{.free_huge_bytes = 0, .cpus = "0-3,8"};
+  const auto options =
+      eal_arguments({.devices = {*parse_device("net_tap,iface=t", 0)}, .memory_bytes = 100 * kMiB + 1}, machine);
+  EXPECT_TRUE(has(options, "--no-huge"));
+  EXPECT_TRUE(has(options, "-m101"));
+  EXPECT_TRUE(has(options, "--no-pci"));
+  EXPECT_TRUE(has(options, "--iova-mode=va"));
+  EXPECT_TRUE(has(options, "--vdev=net_tap0,iface=t"));
+  EXPECT_TRUE(has(options, "--lcores=0@(0-3,8)"));
+  EXPECT_FALSE(has(options, "--in-memory"));  // DPDK refuses both
+}
+
+TEST(NicEal, OptionsForACardWithHugePages) {
+  const MachineFacts machine{.free_huge_bytes = kGiB, .cpus = "0"};
+  EalOptions wanted{.devices = {*parse_device("03:00.0", 0), *parse_device("net_memif", 1)}, .memory_bytes = 100 * kMiB};
+  const auto options = eal_arguments(wanted, machine);
+  EXPECT_TRUE(has(options, "--in-memory"));
+  EXPECT_TRUE(has(options, "--allow=0000:03:00.0"));
+  EXPECT_TRUE(has(options, "--vdev=net_memif1"));
+  EXPECT_FALSE(has(options, "--no-pci"));
+  EXPECT_FALSE(has(options, "--iova-mode=va"));  // EAL knows whether there is an IOMMU
+  EXPECT_FALSE(has(options, "--no-huge"));
+  wanted.memory_bytes = 2 * kGiB;
+  EXPECT_FALSE(uses_huge_pages(wanted, machine));
+  wanted.huge_pages = HugePages::kOn;
+  EXPECT_TRUE(uses_huge_pages(wanted, machine));
+  wanted = {.devices = {}, .memory_bytes = 1, .huge_pages = HugePages::kOff};
+  EXPECT_FALSE(uses_huge_pages(wanted, machine));
+}
+
+TEST(NicEal, ThisMachineHasCpus) { EXPECT_FALSE(read_machine_facts().cpus.empty()); }
+
+TEST(NicDrivers, WhatIsNotKnownIsNotBelieved) {
+  const auto unknown = traits_of("net_something", "");
+  EXPECT_EQ(unknown.references, References::kNone);
+  EXPECT_FALSE(unknown.rx_checksum || unknown.tx_checksum);
+  EXPECT_EQ(traits_of("net_af_xdp", "").references, References::kNone);
+  EXPECT_EQ(traits_of("net_ring", "").references, References::kNone);
+  EXPECT_FALSE(traits_of("net_ring", "").rx_checksum);
+  EXPECT_EQ(traits_of("net_af_packet", "").references, References::kAny);
+  EXPECT_EQ(traits_of("net_memif", "role=client").references, References::kAny);
+  EXPECT_EQ(traits_of("net_memif", "role=client,zero-copy=yes").references, References::kNone);
+  EXPECT_EQ(traits_of("net_virtio_user", "").references, References::kHeapOnly);
+}
+
+}  // namespace
+}  // namespace penstock::dataplane::nic
