@@ -1,6 +1,6 @@
-// Segments that came to another lcore's queue than their connection's owner: they go there whole, by a bounded ring from
-// each lcore to each other. What does not fit is lost, as on a wire, and counted. News of neighbours, which arrive at
-// one queue, go to all.
+// Segments that came to another lcore's queue than their connection's owner: they go there whole, by a bounded ring
+// from each lcore to each other. What does not fit is lost, as on a wire, and counted. News of neighbours, which arrive
+// at one queue, go to all.
 #pragma once
 
 #include <cstdint>

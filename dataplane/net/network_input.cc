@@ -30,8 +30,8 @@ std::optional<TcpPacket> Network::input_ip(RxFrame frame, const EthernetHeader& 
     counters_.add(ip.error());
     if (ip.error() == NetMetric::net_rx_truncated && !std::exchange(truncation_told_, true)) {
       LOG_WARN(
-          "a received frame is shorter than its IP header says: if the link is a veth, its other end needs "
-          "`ethtool -K DEVICE tx off`, and this end `gro off`");
+          "a received frame is shorter than its IP header says: on a veth, its other end needs `ethtool -K DEVICE tx "
+          "off` and this end `gro off`, or a packet socket has put it together from fragments");
     }
     return std::nullopt;
   }

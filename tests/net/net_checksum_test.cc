@@ -53,8 +53,9 @@ TEST(NetChecksum, TheDeviceFinishesWhatTheStackBegan) {
     Bytes data(prng.below(600));
     prng.fill(data);
     for (const bool by_device : {false, true}) {
-      NetRig rig(ordinary_config(),
-                 {.capabilities = {.tx_ip_checksum = by_device, .tx_tcp_checksum = by_device, .takes_references = true}});
+      NetRig rig(
+          ordinary_config(),
+          {.capabilities = {.tx_ip_checksum = by_device, .tx_tcp_checksum = by_device, .takes_references = true}});
       const auto& ours = v4 ? kOurs : kOurs6;
       const auto& peer = v4 ? kPeer : kPeer6;
       rig.receive(ip_frame(peer, ours, net::IpProtocol::kTcp, tcp(peer, ours, 1000, 9092, 0x02)));

@@ -20,11 +20,10 @@ TEST(NetIcmp, AnswersPingsOfEverySize) {
       Prng(n).fill(body);
       const auto sent = rig.receive(icmp_frame(peer, ours, v4 ? 8 : 128, 0, 0x00070001, body));
       ASSERT_EQ(sent.size(), 1u) << n;
-      const Bytes expected = ethernet(
-          v4 ? net::EtherType::kIpv4 : net::EtherType::kIpv6,
-          packet(ours, peer, v4 ? net::IpProtocol::kIcmp : net::IpProtocol::kIcmpV6,
-                 icmp(ours, peer, v4 ? 0 : 129, 0, 0x00070001, body)),
-          kPeerMac, kOurMac);
+      const Bytes expected = ethernet(v4 ? net::EtherType::kIpv4 : net::EtherType::kIpv6,
+                                      packet(ours, peer, v4 ? net::IpProtocol::kIcmp : net::IpProtocol::kIcmpV6,
+                                             icmp(ours, peer, v4 ? 0 : 129, 0, 0x00070001, body)),
+                                      kPeerMac, kOurMac);
       EXPECT_EQ(sent[0], expected) << n;
       EXPECT_EQ(rig.count(NetMetric::net_rx_icmp_echo), 1u);
     }

@@ -134,8 +134,8 @@ TEST(NetIpHeader, AnyBytesHaveAnAnswer) {
     }
     bytes.shrink_to_fit();
     const bool v4 = !bytes.empty() && bytes[0] == std::byte{0x45};
-    for (const auto& parsed : {v4 ? net::parse_ipv4(bytes, true) : net::parse_ipv6(bytes),
-                               net::parse_quoted(bytes, v4)}) {
+    for (const auto& parsed :
+         {v4 ? net::parse_ipv4(bytes, true) : net::parse_ipv6(bytes), net::parse_quoted(bytes, v4)}) {
       if (!parsed) continue;
       ++good;
       EXPECT_LE(parsed->header_bytes, bytes.size());

@@ -9,8 +9,8 @@ namespace penstock::net_test {
 namespace {
 
 using How = net::Neighbours::How;
-using net::NetMetric;
 using net::Neighbours;
+using net::NetMetric;
 
 class NetNeighbours : public ::testing::Test {
  protected:
@@ -96,7 +96,7 @@ TEST_F(NetNeighbours, BoundsOfWhatWaits) {
   cache_.resolve(other, now_);
   for (int i = 0; i < 36; ++i) ASSERT_TRUE(cache_.hold(other, frame()));
   EXPECT_FALSE(cache_.hold(other, frame()));  // the pool of 100
-  EXPECT_TRUE(owner_.released.empty());        // a frame that was refused stays the caller's
+  EXPECT_TRUE(owner_.released.empty());       // a frame that was refused stays the caller's
   EXPECT_EQ(counters_.get(NetMetric::net_neighbour_dropped), 2u);
 
   net::TxFrame only_lent = frame();

@@ -113,9 +113,9 @@ TEST(NetNdInput, WhoLooksWhetherOurAddressIsFreeIsTold) {
   net::ChecksumSum sum = net::icmp_sum_start({}, net::solicited_node_of(kOurs6), body.size());
   sum.add(body);
   store_be(body.data() + 2, sum.finish());
-  const auto sent = rig.receive(ethernet(
-      net::EtherType::kIpv6, packet({}, net::solicited_node_of(kOurs6), net::IpProtocol::kIcmpV6, body, 255),
-      net::multicast_mac_of(net::solicited_node_of(kOurs6))));
+  const auto sent = rig.receive(
+      ethernet(net::EtherType::kIpv6, packet({}, net::solicited_node_of(kOurs6), net::IpProtocol::kIcmpV6, body, 255),
+               net::multicast_mac_of(net::solicited_node_of(kOurs6))));
   ASSERT_EQ(sent.size(), 1u);
   EXPECT_EQ(net::parse_ethernet(sent[0])->destination, net::multicast_mac_of(net::kAllNodes));
   EXPECT_EQ(rig.count(NetMetric::net_address_conflicts), 1u);
@@ -183,14 +183,15 @@ TEST(NetInput, WhatIsDroppedIsCounted) {
   const Drop drops[] = {
       {"another station", ip_frame(kPeer, kOurs, net::IpProtocol::kTcp, segment, mac("02:00:00:00:00:77")),
        NetMetric::net_rx_not_ours},
-      {"a VLAN", ethernet(net::EtherType::kIpv4, packet(kPeer, kOurs, net::IpProtocol::kTcp, segment), kOurMac,
-                          kPeerMac, 5),
+      {"a VLAN",
+       ethernet(net::EtherType::kIpv4, packet(kPeer, kOurs, net::IpProtocol::kTcp, segment), kOurMac, kPeerMac, 5),
        NetMetric::net_rx_not_ours},
       {"another address", v4("10.0.0.2", ip("10.0.0.3")), NetMetric::net_rx_not_ours},
       {"to all stations", ip_frame(kPeer, kOurs, net::IpProtocol::kTcp, segment, net::MacAddress::broadcast()),
        NetMetric::net_rx_not_ours},
-      {"from a group MAC", ethernet(net::EtherType::kIpv4, packet(kPeer, kOurs, net::IpProtocol::kTcp, segment),
-                                    kOurMac, mac("03:00:00:00:00:01")),
+      {"from a group MAC",
+       ethernet(net::EtherType::kIpv4, packet(kPeer, kOurs, net::IpProtocol::kTcp, segment), kOurMac,
+                mac("03:00:00:00:00:01")),
        NetMetric::net_rx_bad_header},
       {"LLDP", ethernet(static_cast<net::EtherType>(0x88cc), segment), NetMetric::net_rx_unknown_type},
       {"UDP", ip_frame(kPeer, kOurs, static_cast<net::IpProtocol>(17), segment), NetMetric::net_rx_unknown_protocol},

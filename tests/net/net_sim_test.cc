@@ -67,7 +67,9 @@ struct Addresses {
 class NetSim {
  public:
   explicit NetSim(uint64_t seed)
-      : prng_(seed), wire_(seed, draw_faults()), a_(wire_, options(1), config("10.0.0.1/24", "fd00::1/64"), seed + 1),
+      : prng_(seed),
+        wire_(seed, draw_faults()),
+        a_(wire_, options(1), config("10.0.0.1/24", "fd00::1/64"), seed + 1),
         b_(wire_, options(2), config("10.0.0.2/24", "fd00::2/64"), seed + 2) {
     a_.sent_by_peer = &sent_by_b_;
     b_.sent_by_peer = &sent_by_a_;

@@ -91,9 +91,9 @@ TEST(NetHandOver, SegmentsErrorsAndNewsReachTheirOwner) {
   EXPECT_EQ(b.sink.packets.size(), 40 - expected_at_a);
   EXPECT_EQ(woken, std::vector<unsigned>(40 - expected_at_a, 1u));
   for (const auto& packet : b.sink.packets) {
-    EXPECT_EQ(steering.owner_of({packet.source, packet.destination, load_be<uint16_t>(packet.segment.bytes().data()),
-                                 9092}),
-              1u);
+    EXPECT_EQ(
+        steering.owner_of({packet.source, packet.destination, load_be<uint16_t>(packet.segment.bytes().data()), 9092}),
+        1u);
   }
   // An error about a connection goes where the connection is.
   uint16_t port_of_b = 1;
@@ -135,15 +135,19 @@ TEST(NetHandOver, AcrossThreads) {
   constexpr uint32_t kItems = 20'000;
   std::jthread other([&] {
     for (uint32_t i = 0; i < kItems; ++i) {
-      net::HandOver::Item item = net::IcmpError{.kind = {}, .source = {}, .destination = {}, .source_port = 0,
-                                                .destination_port = 0, .sequence = i, .mtu = 0};
+      net::HandOver::Item item = net::IcmpError{.kind = {},
+                                                .source = {},
+                                                .destination = {},
+                                                .source_port = 0,
+                                                .destination_port = 0,
+                                                .sequence = i,
+                                                .mtu = 0};
       while (!hand_over.give(0, 1, item)) std::this_thread::yield();
     }
   });
   for (uint32_t expected = 0; expected < kItems;) {
-    const size_t n = hand_over.drain(1, 8, [&](net::HandOver::Item item) {
-      ASSERT_EQ(std::get<net::IcmpError>(item).sequence, expected++);
-    });
+    const size_t n = hand_over.drain(
+        1, 8, [&](net::HandOver::Item item) { ASSERT_EQ(std::get<net::IcmpError>(item).sequence, expected++); });
     if (n == 0) std::this_thread::yield();
   }
 }

@@ -26,7 +26,8 @@ TEST(NicDevice, Strings) {
   EXPECT_EQ(argument(*packet, "iface"), "veth1");
   EXPECT_FALSE(argument(*packet, "ifac"));
   EXPECT_EQ(parse_device("net_memif7", 0)->name, "net_memif7");
-  for (const char* text : {"", "eth0", "net_", "net_tap;reboot", "0000:03:00", "zz:00.0", ",iface=x", "net_tap iface"}) {
+  for (const char* text :
+       {"", "eth0", "net_", "net_tap;reboot", "0000:03:00", "zz:00.0", ",iface=x", "net_tap iface"}) {
     EXPECT_FALSE(parse_device(text, 0)) << text;
   }
 }
@@ -60,7 +61,8 @@ TEST(NicEal, OptionsForVirtualDevicesWithoutHugePages) {
 
 TEST(NicEal, OptionsForACardWithHugePages) {
   const MachineFacts machine{.free_huge_bytes = kGiB, .cpus = "0"};
-  EalOptions wanted{.devices = {*parse_device("03:00.0", 0), *parse_device("net_memif", 1)}, .memory_bytes = 100 * kMiB};
+  EalOptions wanted{.devices = {*parse_device("03:00.0", 0), *parse_device("net_memif", 1)},
+                    .memory_bytes = 100 * kMiB};
   const auto options = eal_arguments(wanted, machine);
   EXPECT_TRUE(has(options, "--in-memory"));
   EXPECT_TRUE(has(options, "--allow=0000:03:00.0"));

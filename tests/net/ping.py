@@ -140,37 +140,56 @@ def clean_run(lab, program):
             answered += 5
         for port in range(9000, 9020):
             expect(f'a connection over IPv{family}', connect(lab, family, port, 5), 'refused')
-    expect('fragments', ping(lab, 4, 3000, 2), 0)
+    expect('pings in fragments', ping(lab, 4, 3000, 2), 0)
     report = peer.stop()
     after = lab.kernel_counters()
     expect('echo requests', report['net_rx_icmp_echo'], answered)
     expect('good TCP checksums', report['tcp_checksums_good'], 40)
-    for name in ('tcp_checksums_bad', 'net_rx_bad_checksum', 'net_rx_truncated', 'net_rx_bad_header', 'nic_rx_missed',
-                 'net_tx_refused', 'net_address_conflicts', 'nic_rx_copied_bytes', 'lent_out', 'mbufs_out'):
+    for name in ('tcp_checksums_bad', 'net_rx_bad_checksum', 'net_rx_bad_header', 'nic_rx_missed', 'net_tx_refused',
+                 'net_address_conflicts', 'nic_rx_copied_bytes', 'lent_out', 'mbufs_out'):
         expect(name, report[name], 0)
     expect('bytes sent by reference', report['nic_tx_referred_bytes'], 40 * 1100)
-    assert report['net_rx_fragments'] >= 2, report['net_rx_fragments']
+    # A packet socket puts fragments together, to more than its frames hold; a tap hands over the fragments.
+    fragments, truncated = (0, 2) if lab.kind == 'veth' else (6, 0)
+    expect('fragments', (report['net_rx_fragments'], report['net_rx_truncated']), (fragments, truncated))
     for name in ('TcpInErrs', 'TcpInCsumErrors', 'IcmpInCsumErrors', 'IcmpInErrors', 'Icmp6InCsumErrors'):
         expect(f"the kernel's {name}", after.get(name, 0) - before.get(name, 0), 0)
     print(f'clean run: {answered} pings, 40 connections, {report["mbufs"]} mbufs home')
 
 
+# In the client's namespace: a tagged question (ARP) by hand, since not every kernel has VLAN devices; prints the answer's
+# tag and address.
+TAGGED_ARP = '''
+import socket, struct, sys
+SOL_PACKET, PACKET_AUXDATA, ETH_P_ALL = 263, 8, 3
+ours, theirs = (socket.inet_aton(address) for address in sys.argv[1:3])
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)) as s:
+    s.bind(("client0", ETH_P_ALL))
+    s.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    s.settimeout(5)
+    mac = s.getsockname()[4]
+    s.send(b"\\xff" * 6 + mac + struct.pack("!HHH", 0x8100, 42, 0x0806)
+           + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + mac + ours + bytes(6) + theirs)
+    while True:
+        frame, extra, _, where = s.recvmsg(2048, 256)
+        if where[2] == socket.PACKET_OUTGOING or frame[12:14] != b"\\x08\\x06" or frame[20:22] != b"\\x00\\x02":
+            continue
+        tags = [struct.unpack("=IIIHHHH", data)[5] for level, kind, data in extra if kind == PACKET_AUXDATA]
+        print(tags[0], socket.inet_ntoa(frame[28:32]))
+        break
+'''
+
+
 def vlan_run(lab, program):
-    """The same frames with a tag."""
-    lab.in_client('ip', 'link', 'add', 'link', 'client0', 'name', 'tagged', 'type', 'vlan', 'id', '42')
-    for address in ('10.77.42.1/24', 'fd77:42::1/64'):
-        lab.in_client('ip', 'addr', 'add', address, 'dev', 'tagged', *(['nodad'] if ':' in address else []))
-    lab.in_client('ip', 'link', 'set', 'tagged', 'up')
-    peer = Peer(lab, program, '--vlan', '42', '--v4', '10.77.42.2/24', '--v6', 'fd77:42::2/64')
-    for address in ('10.77.42.2', 'fd77:42::2'):
-        done = lab.in_client('ping', '-c', '3', '-i', '0.02', '-W', '2', address, check=False)
-        assert ' 3 received' in done.stdout, done.stdout
-    expect('pings of another VLAN', ping(lab, 4, 56, 2, '-W', '1'), 0)
+    """Frames with a tag, and none without."""
+    peer = Peer(lab, program, '--vlan', '42')
+    answer = lab.in_client(sys.executable, '-c', TAGGED_ARP, '10.77.0.1', OURS[4]).stdout.strip()
+    expect('the answer with a tag', answer, f'42 {OURS[4]}')
+    expect('pings without a tag', ping(lab, 4, 56, 2, '-W', '1'), 0)
     report = peer.stop()
-    lab.in_client('ip', 'link', 'del', 'tagged')
-    expect('echo requests', report['net_rx_icmp_echo'], 6)
+    assert report['net_rx_not_ours'] >= 1, report
     expect('mbufs_out', report['mbufs_out'], 0)
-    print('VLAN run: 6 pings')
+    print('VLAN run: a tagged question has a tagged answer')
 
 
 def veth_defaults_run(lab, program):

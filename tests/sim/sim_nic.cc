@@ -137,7 +137,8 @@ size_t SimNic::tx_burst(std::span<const net::TxFrame> frames) {
     bytes.insert(bytes.end(), payload.begin(), payload.end());
     if (frame.owner != nullptr && options_.capabilities.takes_references) {
       statistics_.tx_referred_bytes += payload.size();
-      ring_.push_back({{frame.piece_span().begin(), frame.piece_span().end()}, payload, frame.owner, frame.owner_token});
+      ring_.push_back(
+          {{frame.piece_span().begin(), frame.piece_span().end()}, payload, frame.owner, frame.owner_token});
     } else {
       statistics_.tx_copied_bytes += payload.size();
       if (frame.owner != nullptr) frame.owner->release(frame.owner_token);

@@ -27,7 +27,7 @@ struct WireFaults {
   unsigned cut_permille = 0;      // at any length
   Nanos delay_min = 5 * kMicrosecond;
   Nanos delay_max = 5 * kMicrosecond;
-  uint64_t bytes_per_second = 0;  // 0: no limit
+  uint64_t bytes_per_second = 0;    // 0: no limit
   size_t queue_bytes = 256 * 1024;  // that wait for their turn on the wire; what is beyond is lost
 };
 
