@@ -80,6 +80,7 @@ bool Network::may_be_source(const IpAddress& address) const {
 }
 
 void Network::learn(const IpAddress& address, const MacAddress& mac, How how) {
+  if (mac.is_group() || mac.is_zero()) return counters_.add(NetMetric::net_rx_bad_header);
   neighbours_.learn(address, mac, how, now_);
   news_ = NeighbourNews{address, mac, how};
 }

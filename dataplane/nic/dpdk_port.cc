@@ -107,7 +107,12 @@ DpdkPort::DpdkPort(uint16_t port) : port_(port) {
   name_ = name;
 }
 
-DpdkPort::~DpdkPort() { close(); }
+DpdkPort::~DpdkPort() {
+  close();
+  for (rte_ring* ring : rx_rings_) rte_ring_free(ring);
+  if (pool_use().used > 0) return;
+  for (rte_mempool* pool : {pools_.rx, pools_.tx, pools_.references}) rte_mempool_free(pool);
+}
 
 void DpdkPort::close() {
   if (!open_) return;
@@ -115,6 +120,10 @@ void DpdkPort::close() {
   for (auto& nic : queues_) nic->drop_waiting();
   rte_eth_dev_stop(port_);
   rte_eth_dev_close(port_);
+  for (rte_ring* ring : rx_rings_) {
+    void* mbuf = nullptr;
+    while (rte_ring_dequeue(ring, &mbuf) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(mbuf));
+  }
   queues_.clear();
   const PoolUse use = pool_use();
   if (use.used > 0) LOG_WARN("device %s: %zu mbufs are not back", name_.c_str(), use.used);
@@ -133,7 +142,8 @@ PoolUse DpdkPort::pool_use() const {
 Result<void> DpdkPort::make_pools(const PortOptions& options, size_t mtu, uint16_t rx_descriptors,
                                   uint16_t tx_descriptors, int socket) {
   const PoolSizes sizes = pool_sizes(options.queues, options.frames_held, rx_descriptors, tx_descriptors);
-  const std::string suffix = std::to_string(port_);
+  static unsigned opened = 0;  // ports are opened by one thread; the pools of one that was closed may still be there
+  const std::string suffix = std::to_string(opened++);
   pools_.rx = make_pool("penstock-rx-" + suffix, sizes.rx, mbuf_room(mtu), socket);
   pools_.tx = make_pool("penstock-tx-" + suffix, sizes.tx, mbuf_room(mtu), socket);
   pools_.references = make_pool("penstock-ref-" + suffix, sizes.references, 0, socket);
@@ -192,7 +202,7 @@ Result<void> DpdkPort::set_up(std::string_view arguments, const PortOptions& opt
   if (const int r = rte_eth_dev_start(port_); r != 0) return failed("it does not start", r);
   rte_eth_allmulticast_enable(port_);  // for neighbour discovery; who cannot, has no filter either
 
-  const bool segments = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 || traits.name == "net_af_packet";
+  const bool segments = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 || traits.takes_segments;
   QueueSetup setup{.port = port_,
                    .tx_descriptors = tx_descriptors,
                    .segments_max = segments ? uint16_t{net::kTxPiecesMax + 1} : uint16_t{1},
@@ -245,6 +255,7 @@ Result<std::pair<std::unique_ptr<DpdkPort>, std::unique_ptr<DpdkPort>>> DpdkPort
     const int port = rte_eth_from_rings((name + side).c_str(), rx.data(), options.queues, tx.data(), options.queues, 0);
     if (port < 0) return std::unexpected(refuse(name, "no port of rings", rte_errno));
     std::unique_ptr<DpdkPort> opened(new DpdkPort(static_cast<uint16_t>(port)));
+    opened->rx_rings_ = rx;
     TRY_VOID(opened->set_up({}, options));
     return opened;
   };

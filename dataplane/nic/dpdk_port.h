@@ -15,6 +15,8 @@
 #include "dataplane/nic/device.h"
 #include "dataplane/nic/dpdk_nic.h"
 
+struct rte_ring;
+
 namespace penstock::dataplane::nic {
 
 struct PortOptions {
@@ -40,12 +42,13 @@ class DpdkPort {
   // The device was named to start_eal(). Errors are logged with their reason.
   static Result<std::unique_ptr<DpdkPort>> open(const Device& device, const PortOptions& options);
   // Two ports of one process, each the other's wire: what one sends the other receives, without the kernel and without
-  // a copy on the way. For measuring, and for tests of DPDK itself.
+  // a copy on the way. For measuring, and for tests of DPDK itself. Both are closed before either is destroyed.
   static Result<std::pair<std::unique_ptr<DpdkPort>, std::unique_ptr<DpdkPort>>> open_pair(const std::string& name,
                                                                                            const PortOptions& options);
   DpdkPort(const DpdkPort&) = delete;
   DpdkPort& operator=(const DpdkPort&) = delete;
-  // Closes it. Frames not yet sent are dropped and their owners told, on this thread.
+  // Closes it, and frees its pools if all mbufs are home; else that memory stays, for the Buffers that still point into
+  // it.
   ~DpdkPort();
 
   size_t queue_count() const { return queues_.size(); }
@@ -53,7 +56,8 @@ class DpdkPort {
   // "net_af_packet0 (net_af_packet), 02:00:00:00:00:01, MTU 1500, 1 queue, checksums in software, sends by reference".
   const std::string& description() const { return description_; }
 
-  // Stops and closes the device, whose own mbufs come home by that. The queues may not be used any more.
+  // Stops and closes the device, whose own mbufs come home by that. Frames not yet sent are dropped and their owners
+  // told, on this thread. The queues may not be used any more.
   void close();
   // Mbufs that are not at home, of all pools together. After close() it is what the stacks above still hold.
   PoolUse pool_use() const;
@@ -68,6 +72,7 @@ class DpdkPort {
   uint16_t port_;
   bool open_ = true;
   MbufPools pools_;
+  std::vector<rte_ring*> rx_rings_;  // a pair's
   std::vector<std::unique_ptr<DpdkNic>> queues_;
   std::string name_;
   std::string description_;

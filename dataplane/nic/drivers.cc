@@ -10,7 +10,7 @@ namespace {
 
 constexpr auto kDrivers = std::to_array<DriverTraits>({
     // Virtual devices. af_packet, tap, memif and vhost copy what they send inside tx_burst, from wherever it is.
-    {.name = "net_af_packet", .references = References::kAny},
+    {.name = "net_af_packet", .references = References::kAny, .takes_segments = true},
     {.name = "net_tap", .references = References::kAny, .rx_checksum = true, .shares_kernel_mac = true},
     {.name = "net_memif", .references = References::kAny},  // not with zero-copy, see below
     {.name = "net_vhost", .references = References::kAny},
@@ -18,7 +18,7 @@ constexpr auto kDrivers = std::to_array<DriverTraits>({
     {.name = "net_ring", .references = References::kNone},  // its mbufs are freed by another thread
     {.name = "net_af_xdp", .references = References::kNone},
     {.name = "net_pcap", .references = References::kAny},
-    {.name = "net_null", .references = References::kAny},
+    {.name = "net_null", .references = References::kAny, .takes_segments = true},
     // Cards. They read by I/O address, which the port checks per piece.
     {.name = "net_virtio", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
     {.name = "net_e1000_em", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},

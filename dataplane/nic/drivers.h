@@ -20,6 +20,7 @@ struct DriverTraits {
   References references;
   bool rx_checksum = false;        // a good mark on a received frame is a verified checksum
   bool tx_checksum = false;        // fills in checksums, if it offers to
+  bool takes_segments = false;     // frames of several mbufs, although it does not say so
   bool shares_kernel_mac = false;  // the kernel's end of the device bears the same MAC
 };
 

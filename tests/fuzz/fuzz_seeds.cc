@@ -1,5 +1,5 @@
 // fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records, DIR/views, DIR/connection,
-// DIR/compression, DIR/sidecar, DIR/segment, DIR/ring, DIR/tcp_parse and DIR/tcp_state, the same each time.
+// DIR/compression, DIR/sidecar, DIR/segment, DIR/ring, DIR/frames, DIR/tcp_parse and DIR/tcp_state, the same each time.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -16,6 +16,7 @@
 #include "storage/ring/state_slots.h"
 #include "storage/segment/sidecar.h"
 #include "tests/fuzz/conversations.h"
+#include "tests/fuzz/frame_seeds.h"
 #include "tests/fuzz/message_lists.h"
 #include "tests/protocol_random.h"
 #include "tests/segment_maker.h"
@@ -212,5 +213,8 @@ int main(int argc, char** argv) {
   for (size_t number = 0; number < 60; ++number) write(folder / "connection", number, conversation(number));
   write_ring(folder / "ring");
   write_tcp(folder / "tcp_parse", folder / "tcp_state");
+  std::filesystem::create_directories(folder / "frames");
+  size_t frames_number = 0;
+  for (const auto& seed : fuzz::frame_seeds()) write(folder / "frames", frames_number++, seed);
   return 0;
 }

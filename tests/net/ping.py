@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
-"""The kernel as a peer of our network layer over DPDK, in namespaces of its own: pings of all sizes, IPv4 and IPv6, with
-and without a VLAN; connections that are reset with data sent by reference; what veth's defaults do, and that it is
+"""The kernel as a peer of our network layer over DPDK, in namespaces of its own: pings of all sizes, IPv4 and IPv6,
+with and without a VLAN; connections that are reset with data sent by reference; what veth's defaults do, and that it is
 counted; every mbuf home at the end. Over net_af_packet on a veth (--veth) or over net_tap (--tap).
 
 Exit code 77: this machine does not let us make such a network; the reason is printed."""
@@ -157,8 +156,8 @@ def clean_run(lab, program):
     print(f'clean run: {answered} pings, 40 connections, {report["mbufs"]} mbufs home')
 
 
-# In the client's namespace: a tagged question (ARP) by hand, since not every kernel has VLAN devices; prints the answer's
-# tag and address.
+# In the client's namespace: a tagged question (ARP) by hand, since not every kernel has VLAN devices; prints the
+# answer's tag and address.
 TAGGED_ARP = '''
 import socket, struct, sys
 SOL_PACKET, PACKET_AUXDATA, ETH_P_ALL = 263, 8, 3
