@@ -68,11 +68,6 @@ class Buffer {
   }
   // What the pool has lent: more than size() where a little lies in much.
   size_t memory_bytes() const { return memory_.size(); }
-  // What is behind the first n bytes is room again (a frame's padding).
-  void keep_front(size_t n) {
-    CHECK(n <= size());
-    end_ = begin_ + n;
-  }
 
  private:
   BufferPool* pool_;

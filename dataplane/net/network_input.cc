@@ -64,7 +64,7 @@ std::optional<TcpPacket> Network::input_ip(RxFrame frame, const EthernetHeader& 
   if (payload.size() >= 20 && (payload[13] & kSyn) != std::byte{0} && on_link(ip->source)) {
     neighbours_.learn(ip->source, ethernet.source, How::kSeen, now_);
   }
-  frame.bytes.keep_front(ip->total_bytes);
+  frame.bytes.drop_back(frame.bytes.size() - ip->total_bytes);
   frame.bytes.drop_front(ip->header_bytes);
   return TcpPacket{.source = ip->source,
                    .destination = ip->destination,
