@@ -49,6 +49,18 @@ void TcpStream::consume(size_t n) {
   core_.owner.check();
   if (n == 0) return;
   tcb_.chain.consume(n);
+  consumed(n);
+}
+
+BufferChain TcpStream::take(size_t n) {
+  core_.owner.check();
+  BufferChain front = tcb_.chain.take_front(n);
+  if (n > 0) consumed(n);
+  return front;
+}
+
+// n bytes have left the chain: the window opens by as much.
+void TcpStream::consumed(size_t n) {
   tcb_.rcv_consumed += static_cast<uint32_t>(n);
   tcb_.want = 0;
   give_back_reservation(core_, tcb_);

@@ -27,6 +27,7 @@ class TcpStream {
   // ---- the Stream that the Kafka code sees
   BufferChain& received();
   void consume(size_t n);
+  BufferChain take(size_t n);
   void want(size_t n);
   void pause(bool on);
   size_t send(std::span<const std::span<const std::byte>> pieces) { return send(pieces, false); }
@@ -49,6 +50,7 @@ class TcpStream {
   size_t unacknowledged() const;  // bytes taken that the peer has not acknowledged
 
  private:
+  void consumed(size_t n);
   Core& core_;
   Tcb& tcb_;
 };
