@@ -178,6 +178,10 @@ std::optional<TcpEvent> Stack::next() {
       if (!t.chain.empty()) tell(core, t, EventKind::kReceived);
       if (t.rcv_fin && t.rcv_nxt > *t.rcv_fin) tell(core, t, EventKind::kEnded);
     }
+    if (t.events == 0) {
+      core.events.pop_front();
+      t.event_queued = false;
+    }
     return TcpEvent{.kind = kind, .stream = &t.stream, .listener = t.listener, .why = t.broken};
   }
   return std::nullopt;
