@@ -47,10 +47,13 @@ using Letter = std::variant<std::monostate, ParcelPtr, LogsMoved, RingMoved, New
 
 class Mesh {
  public:
-  static constexpr size_t kLetters = 1024;  // that one ring holds
+  static constexpr size_t kLetters = 256;  // that one ring holds
 
   explicit Mesh(uint16_t lcores, size_t letters = kLetters) : lcores_(lcores), bells_(lcores) {
-    for (size_t i = 0; i < size_t{lcores} * lcores; ++i) rings_.push_back(std::make_unique<SpscRing<Letter>>(letters));
+    for (uint16_t from = 0; from < lcores; ++from) {
+      for (uint16_t to = 0; to < lcores; ++to)
+        rings_.push_back(std::make_unique<SpscRing<Letter>>(from == to ? 1 : letters));
+    }
   }
 
   uint16_t lcores() const { return lcores_; }

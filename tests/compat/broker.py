@@ -17,7 +17,7 @@ EXIT_TIMEOUT_S = 60
 PAGE = os.sysconf('SC_PAGE_SIZE')
 TICKS = os.sysconf('SC_CLK_TCK')
 MIB = 1 << 20
-LCORES = int(os.environ.get('PENSTOCK_LCORES', '0'))  # of each broker that does not say; 0: what it chooses itself
+LCORES = int(os.environ.get('PENSTOCK_LCORES', '1'))  # of each broker whose test does not say, and its rings
 
 
 class Broker:
