@@ -1,0 +1,97 @@
+// Kernel, io_uring, limits, huge pages, CPUs (machine.h).
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <map>
+
+#include "base/units.h"
+#include "control/cli/machine/machine.h"
+
+namespace penstock::cli {
+namespace {
+
+constexpr uint64_t kOpenFilesEnough = 65'536;
+constexpr uint64_t kHugePage = 2 * kMiB;
+
+Finding kernel(const Machine& machine) {
+  const std::string release = machine.read("/proc/sys/kernel/osrelease").value_or("unknown");
+  int major = 0;
+  int minor = 0;
+  const bool read = std::sscanf(release.c_str(), "%d.%d", &major, &minor) == 2;
+  if (read && (major > 6 || (major == 6 && minor >= 1))) return {Level::kOk, "kernel", "Linux " + release, ""};
+  return {Level::kFail, "kernel", fmt::format("Linux {}; 6.1 or newer is needed", release), "boot a newer kernel"};
+}
+
+Finding io_uring(const Machine& machine) {
+  const auto disabled = machine.number("/proc/sys/kernel/io_uring_disabled");  // since Linux 6.6
+  if (disabled.value_or(0) == 0) return {Level::kOk, "io_uring", "allowed", ""};
+  const bool for_some = *disabled == 1;
+  return {for_some ? Level::kWarn : Level::kFail, "io_uring",
+          for_some ? "allowed only with CAP_SYS_ADMIN or in the group of kernel.io_uring_group" : "switched off",
+          "sysctl -w kernel.io_uring_disabled=0"};
+}
+
+std::string limit_text(uint64_t limit) {
+  return limit == UINT64_MAX ? std::string("unlimited") : fmt::format("{} MiB", limit / kMiB);
+}
+
+// Registered memory counts since Linux 5.12 only where the process has no CAP_IPC_LOCK, but then it counts whole.
+Finding locked_memory(const MachineWish& wish) {
+  if (wish.locked_memory >= wish.ring_bytes + 64 * kMiB)
+    return {Level::kOk, "locked memory", limit_text(wish.locked_memory), ""};
+  return {Level::kWarn, "locked memory",
+          fmt::format("{}; the ring of {} MiB cannot be registered with the kernel, each write then maps its pages",
+                      limit_text(wish.locked_memory), wish.ring_bytes / kMiB),
+          "ulimit -l unlimited; in a systemd unit: LimitMEMLOCK=infinity"};
+}
+
+Finding open_files(const MachineWish& wish) {
+  if (wish.open_files >= kOpenFilesEnough) return {Level::kOk, "open files", fmt::format("{}", wish.open_files), ""};
+  return {Level::kWarn, "open files", fmt::format("{}: as many connections and open segments at most", wish.open_files),
+          fmt::format("ulimit -n {0}; in a systemd unit: LimitNOFILE={0}", kOpenFilesEnough)};
+}
+
+Finding huge_pages(const Machine& machine, const MachineWish& wish) {
+  const auto free = machine.number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").value_or(0);
+  const uint64_t needed = (wish.ring_bytes + kHugePage - 1) / kHugePage;
+  if (static_cast<uint64_t>(free) >= needed)
+    return {Level::kOk, "huge pages", fmt::format("{} of 2 MiB are free, a ring takes {}", free, needed), ""};
+  const std::string thp = machine.read("/sys/kernel/mm/transparent_hugepage/enabled").value_or("");
+  const bool transparent = thp.find("[never]") == std::string::npos && !thp.empty();
+  const std::string what = fmt::format("{} of 2 MiB are free, a ring takes {}; ordinary memory is used{}", free, needed,
+                                       transparent ? ", with transparent huge pages" : "");
+  return {wish.appliance || !transparent ? Level::kWarn : Level::kOk, "huge pages", what,
+          fmt::format("sysctl -w vm.nr_hugepages={}", needed)};
+}
+
+Finding governor(const Machine& machine, const MachineWish& wish) {
+  std::map<std::string, int> counts;
+  for (const std::string& cpu : machine.names("/sys/devices/system/cpu")) {
+    const auto name = machine.read("/sys/devices/system/cpu/" + cpu + "/cpufreq/scaling_governor");
+    if (name) counts[*name] += 1;
+  }
+  if (counts.empty()) return {Level::kOk, "CPU governor", "none here (a virtual machine?)", ""};
+  std::string what;
+  for (const auto& [name, cpus] : counts) what += fmt::format("{}{} on {} CPUs", what.empty() ? "" : ", ", name, cpus);
+  const bool steady = counts.size() == 1 && counts.begin()->first == "performance";
+  if (steady) return {Level::kOk, "CPU governor", what, ""};
+  return {wish.appliance ? Level::kWarn : Level::kOk, "CPU governor", what + ": clocks rise after the work has come",
+          "cpupower frequency-set -g performance"};
+}
+
+Finding isolated_cpus(const Machine& machine, const MachineWish& wish) {
+  const std::string cpus = machine.read("/sys/devices/system/cpu/isolated").value_or("");
+  if (!cpus.empty()) return {Level::kOk, "isolated CPUs", cpus, ""};
+  return {wish.appliance ? Level::kWarn : Level::kOk, "isolated CPUs",
+          wish.appliance ? "none: other processes may run where an lcore spins" : "none; adaptive lcores need none",
+          wish.appliance ? "kernel parameter isolcpus=managed_irq,domain,2-5 (the CPUs of penstock.lcore.cpus)" : ""};
+}
+
+}  // namespace
+
+Findings look_at_host(const Machine& machine, const MachineWish& wish) {
+  return {kernel(machine),           io_uring(machine),       locked_memory(wish),         open_files(wish),
+          huge_pages(machine, wish), governor(machine, wish), isolated_cpus(machine, wish)};
+}
+
+}  // namespace penstock::cli

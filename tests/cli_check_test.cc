@@ -1,0 +1,169 @@
+// penstock check: what it makes of machines that a test invents, and that it looks at this one.
+#include <gtest/gtest.h>
+#include <linux/magic.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/units.h"
+#include "control/cli/machine/machine.h"
+#include "tests/cli_run.h"
+
+namespace penstock::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Check : public testing::Test {
+ protected:
+  Check() {
+    root_ = (fs::temp_directory_path() / "machine.XXXXXX").string();
+    EXPECT_NE(mkdtemp(root_.data()), nullptr);
+  }
+  ~Check() override { fs::remove_all(root_); }
+
+  void file(const std::string& path, const std::string& text) {
+    fs::create_directories(fs::path(root_ + path).parent_path());
+    std::ofstream(root_ + path) << text << "\n";
+  }
+  void link(const std::string& path, const std::string& to) {
+    fs::create_directories(fs::path(root_ + path).parent_path());
+    fs::create_directories(root_ + to);
+    fs::create_directory_symlink(root_ + to, root_ + path);
+  }
+  Machine machine() const { return Machine(root_); }
+  static std::map<std::string, Finding> by_name(const Findings& findings) {
+    std::map<std::string, Finding> out;
+    for (const Finding& finding : findings) out[finding.name] = finding;
+    return out;
+  }
+  std::map<std::string, Finding> host() const { return by_name(look_at_host(machine(), wish_)); }
+  std::map<std::string, Finding> network() const { return by_name(look_at_network(machine(), wish_)); }
+
+  MachineWish wish_{.appliance = false, .ring_bytes = 256 * kMiB, .locked_memory = UINT64_MAX, .open_files = 1 << 20};
+  std::string root_;
+};
+
+TEST_F(Check, AGoodMachineHasNothingToChange) {
+  wish_.appliance = true;
+  file("/proc/sys/kernel/osrelease", "6.1.0-18-amd64");
+  file("/proc/sys/kernel/io_uring_disabled", "0");
+  file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "128");
+  file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance");
+  file("/sys/devices/system/cpu/isolated", "2-5");
+  fs::create_directories(root_ + "/sys/kernel/iommu_groups/0");
+  fs::create_directories(root_ + "/sys/bus/pci/drivers/vfio-pci");
+  link("/sys/class/net/eth0/device/driver", "/sys/bus/pci/drivers/ice");
+  file("/sys/class/net/eth0/speed", "100000");
+  for (const auto& findings : {host(), network()}) {
+    for (const auto& [name, finding] : findings) {
+      EXPECT_EQ(finding.level, Level::kOk) << name << ": " << finding.what;
+      EXPECT_EQ(finding.change, "") << name;
+    }
+  }
+  EXPECT_EQ(network()["network eth0"].what, "driver ice, 100000 Mbit/s, DPDK has one too");
+}
+
+TEST_F(Check, KernelAndIoUring) {
+  for (const char* old : {"6.0.19", "5.15.0-91-generic", "nonsense"}) {
+    file("/proc/sys/kernel/osrelease", old);
+    EXPECT_EQ(host()["kernel"].level, Level::kFail) << old;
+  }
+  file("/proc/sys/kernel/osrelease", "7.0");
+  EXPECT_EQ(host()["kernel"].level, Level::kOk);
+  EXPECT_EQ(host()["io_uring"].level, Level::kOk);  // kernels before 6.6 have no switch
+  file("/proc/sys/kernel/io_uring_disabled", "1");
+  EXPECT_EQ(host()["io_uring"].level, Level::kWarn);
+  file("/proc/sys/kernel/io_uring_disabled", "2");
+  EXPECT_EQ(host()["io_uring"].level, Level::kFail);
+  EXPECT_EQ(host()["io_uring"].change, "sysctl -w kernel.io_uring_disabled=0");
+}
+
+TEST_F(Check, LimitsAndHugePages) {
+  wish_.locked_memory = 8 * kMiB;
+  wish_.open_files = 1024;
+  file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "127");
+  file("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never");
+  EXPECT_EQ(host()["locked memory"].level, Level::kWarn);
+  EXPECT_EQ(host()["open files"].level, Level::kWarn);
+  EXPECT_EQ(host()["huge pages"].level, Level::kOk);  // transparent ones do
+  EXPECT_EQ(host()["huge pages"].change, "sysctl -w vm.nr_hugepages=128");
+  file("/sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]");
+  EXPECT_EQ(host()["huge pages"].level, Level::kWarn);
+}
+
+TEST_F(Check, AnApplianceAsksMore) {
+  file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance");
+  file("/sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "powersave");
+  file("/sys/devices/system/cpu/isolated", "");
+  link("/sys/class/net/eth0/device/driver", "/sys/bus/usb/drivers/r8152");
+  fs::create_directories(root_ + "/sys/class/net/lo");
+  for (const bool appliance : {false, true}) {
+    wish_.appliance = appliance;
+    const Level level = appliance ? Level::kWarn : Level::kOk;
+    auto of_host = host();
+    auto of_network = network();
+    EXPECT_EQ(of_host["CPU governor"].level, level);
+    EXPECT_EQ(of_host["isolated CPUs"].level, level);
+    EXPECT_EQ(of_network["IOMMU"].level, level);
+    EXPECT_EQ(of_network["vfio"].level, level);
+    EXPECT_EQ(of_network["network eth0"].level, level);
+    EXPECT_EQ(of_network.count("network lo"), 0u);
+  }
+  EXPECT_EQ(host()["CPU governor"].what,
+            "performance on 1 CPUs, powersave on 1 CPUs: clocks rise after the work has come");
+}
+
+TEST_F(Check, DrivesAndTheirPartitions) {
+  file("/sys/block/sdx/queue/write_cache", "write back");
+  file("/sys/block/sdx/queue/fua", "0");
+  file("/sys/block/sdx/queue/rotational", "1");
+  file("/sys/block/sdx/queue/scheduler", "none mq-deadline [bfq]");
+  link("/sys/dev/block/8:1", "/sys/block/sdx/sdx1");
+  auto found = by_name(look_at_drive(machine(), "8:1"));
+  EXPECT_EQ(found["drive"].level, Level::kWarn);
+  EXPECT_EQ(found["drive"].what.find("sdx says"), 0u) << found["drive"].what;
+  EXPECT_NE(found["write cache"].what.find("without FUA"), std::string::npos);
+  EXPECT_EQ(found["I/O scheduler"].change, "echo none > /sys/block/sdx/queue/scheduler");
+  file("/sys/block/sdx/queue/fua", "1");
+  file("/sys/block/sdx/queue/rotational", "0");
+  file("/sys/block/sdx/queue/scheduler", "[none] mq-deadline");
+  found = by_name(look_at_drive(machine(), "8:1"));
+  EXPECT_NE(found["write cache"].what.find("with FUA"), std::string::npos);
+  for (const auto& [name, finding] : found) EXPECT_EQ(finding.level, Level::kOk) << name;
+  EXPECT_EQ(look_at_drive(machine(), "0:44").at(0).level, Level::kOk);  // btrfs, overlayfs: no device of its own
+}
+
+TEST_F(Check, FileSystems) {
+  EXPECT_EQ(look_at_file_system(EXT4_SUPER_MAGIC).level, Level::kOk);
+  EXPECT_EQ(look_at_file_system(0x58465342).level, Level::kOk);
+  EXPECT_EQ(look_at_file_system(BTRFS_SUPER_MAGIC).level, Level::kWarn);
+  EXPECT_EQ(look_at_file_system(NFS_SUPER_MAGIC).level, Level::kWarn);
+  EXPECT_EQ(look_at_file_system(TMPFS_MAGIC).level, Level::kFail);
+  EXPECT_EQ(look_at_file_system(0x1234).what, "type 0x1234 is not tested");
+}
+
+// Beside the test program: the build's file system has direct I/O, /tmp may not.
+TEST_F(Check, ThisMachine) {
+  std::string folder = fs::read_symlink("/proc/self/exe").string() + ".XXXXXX";
+  ASSERT_NE(mkdtemp(folder.data()), nullptr);
+  const auto good = run_command({"check", "--data", folder, "--writes", "3", "--json"});
+  EXPECT_EQ(good.exit_code, 0) << good.out;
+  std::map<std::string, std::string> levels;
+  for (const auto& finding : nlohmann::json::parse(good.out)) levels[finding["name"]] = finding["level"];
+  for (const char* name : {"kernel", "io_uring ring", "durable write, dsync", "durable write, flush", "data folder"})
+    EXPECT_EQ(levels[name], "ok") << name << good.out;
+  EXPECT_TRUE(fs::is_empty(folder));
+  fs::remove_all(folder);
+  const auto bad = run_command({"check", "--data", folder});
+  EXPECT_EQ(bad.exit_code, 1);
+  EXPECT_NE(bad.out.find("fail  data folder"), std::string::npos) << bad.out;
+  EXPECT_NE(bad.out.find("to change: mkdir -p " + folder), std::string::npos) << bad.out;
+}
+
+}  // namespace
+}  // namespace penstock::cli
