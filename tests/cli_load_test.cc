@@ -17,6 +17,7 @@
 #include "control/cli/load/fetch_answer.h"
 #include "control/cli/load/produce_frame.h"
 #include "control/cli/load/schedule.h"
+#include "protocol/compression/batches.h"
 #include "protocol/gen/fetch.h"
 #include "tests/cli_fake_broker.h"
 #include "tests/cli_run.h"
@@ -59,7 +60,7 @@ TEST(Schedule, DueByIsTheInverse) {
 TEST(BatchSource, EveryStampGivesAValidBatch) {
   Prng prng(1, 2);
   for (const auto& [records, bytes] : {std::pair<uint32_t, uint32_t>{1, 1}, {1, 1000}, {100, 128}, {7, 5000}}) {
-    const BatchSource source(records, bytes, prng);
+    const BatchSource source({.records = records, .record_bytes = bytes, .words = prng.one_in(2)}, prng);
     EXPECT_EQ(source.payload_bytes(), uint64_t{records} * bytes);
     for (int round = 0; round < 50; ++round) {
       BatchSource::Stamp stamp{static_cast<int64_t>(prng.below(1'000'000'000'000))};
@@ -84,6 +85,25 @@ TEST(BatchSource, EveryStampGivesAValidBatch) {
   }
 }
 
+TEST(BatchSource, CompressedBatchesHoldTheSameRecordsInLess) {
+  using protocol::Compression;
+  for (const Compression codec : {Compression::kGzip, Compression::kSnappy, Compression::kLz4, Compression::kZstd}) {
+    Prng prng(1, 4);
+    const BatchSource source(
+        {.records = 200, .record_bytes = 100, .words = true, .codec = codec, .level = protocol::levels_of(codec).usual},
+        prng);
+    EXPECT_LT(source.batch_bytes(), source.payload_bytes() * 3 / 4);
+    std::vector<std::byte> batch(source.whole().begin(), source.whole().end());
+    source.write_header(std::span(batch).first<protocol::kBatchHeaderBytes>(), {.timestamp_ms = 7});
+    EXPECT_TRUE(protocol::batch_crc_ok(batch));
+    EXPECT_EQ(protocol::view_of(batch).compression(), codec);
+    std::vector<std::byte> records;
+    ASSERT_TRUE(protocol::append_records(batch, 100'000, records));
+    const std::span<const std::byte> pieces[] = {records};
+    EXPECT_EQ(protocol::walk_records(pieces, 200).error, ErrorCode::kNone);
+  }
+}
+
 TEST(BatchSource, BatchesFillTheirSize) {
   Prng prng(1, 3);
   for (const uint32_t record_bytes : {1u, 100u, 1024u, 100'000u}) {
@@ -91,7 +111,7 @@ TEST(BatchSource, BatchesFillTheirSize) {
          {uint64_t{0}, uint64_t{61}, uint64_t{1000}, uint64_t{16384}, uint64_t{1'000'000}}) {
       const uint32_t records = BatchSource::records_for(batch_bytes, record_bytes);
       ASSERT_GE(records, 1u);
-      const BatchSource source(records, record_bytes, prng);
+      const BatchSource source({.records = records, .record_bytes = record_bytes}, prng);
       EXPECT_TRUE(records == 1 || source.batch_bytes() <= batch_bytes);
     }
   }
@@ -367,6 +387,48 @@ TEST(BenchDisk, FolderThatIsNotThere) {
   const auto run = run_command({"bench", "disk", "--data", "/no/such/folder"});
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_EQ(run.err, "penstock: /no/such/folder: no such folder\n");
+}
+
+TEST(BenchMatrix, OneRowForEachCombination) {
+  FakeBroker broker;
+  const std::vector<std::string> small{"matrix",  "--record-bytes", "50,100", "--batch-bytes", "2KiB",
+                                       "--codec", "none,snappy",    "--acks", "all,1",         "--partitions",
+                                       "1,3",     "--rounds",       "2",      "--block",       "20ms"};
+  const auto run = bench(broker, small);
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const auto rows = nlohmann::json::parse(run.out)["result"];
+  ASSERT_EQ(rows.size(), 16u);
+  std::set<std::string> combinations;
+  for (const auto& row : rows) {
+    EXPECT_EQ(row["rounds_ratio"].size(), 2u);
+    EXPECT_GT(row["megabytes_per_second"], 0);
+    EXPECT_LE(row["p50_us"], row["p99_9_us"]);
+    EXPECT_EQ(row["codec"] == "none", row["packed"] > 1) << row;
+    combinations.insert(nlohmann::json{row["partitions"], row["acks"], row["codec"], row["record_bytes"]}.dump());
+  }
+  EXPECT_EQ(combinations.size(), 16u);
+  EXPECT_EQ(rows[0]["ratio_to_first"], 1.0);
+  EXPECT_FALSE(broker.has_topic("penstock-bench-matrix"));
+}
+
+TEST(BenchMatrix, PrintsATable) {
+  FakeBroker broker;
+  const auto run =
+      run_command({"bench", "matrix", "--bootstrap", broker.address(), "--record-bytes", "100", "--batch-bytes", "1KiB",
+                   "--codec", "lz4", "--rounds", "1", "--block", "20ms", "--quiet"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.out.find("PARTITIONS  ACKS  CODEC  BATCH  RECORD  PACKED"), 0u) << run.out;
+  EXPECT_NE(run.out.find("\n1           all   lz4    1024   100 "), std::string::npos) << run.out;
+  EXPECT_EQ(run.err, "");
+  for (const auto& bad : std::vector<std::vector<std::string>>{{"--codec", "lz5"},
+                                                               {"--acks", "2"},
+                                                               {"--partitions", "0"},
+                                                               {"--record-bytes", "1,,2"},
+                                                               {"--record-bytes", "0"}}) {
+    std::vector<std::string> arguments{"bench", "matrix", "--bootstrap", broker.address()};
+    arguments.insert(arguments.end(), bad.begin(), bad.end());
+    EXPECT_GE(run_command(arguments).exit_code, 100) << bad[1];
+  }
 }
 
 TEST(Bench, ArgumentsThatMakeNoSense) {

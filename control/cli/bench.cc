@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/system_clock.h"
+#include "control/cli/bench_matrix.h"
 #include "control/cli/cluster.h"
 #include "control/cli/command.h"
 #include "control/cli/command_line.h"
@@ -19,6 +20,7 @@
 #include "control/cli/load/load_options.h"
 #include "control/cli/load/meter.h"
 #include "control/cli/load/produce_run.h"
+#include "control/cli/records/codec_option.h"
 
 namespace penstock::cli {
 namespace {
@@ -80,6 +82,7 @@ void check(bool good, const std::string& what) {
 }
 
 void run_produce(ProduceOptions options) {
+  check_level(options.codec, options.level);
   check(!options.idempotent || options.acks == -1, "--idempotent needs --acks all");
   check(!options.idempotent || options.in_flight <= 5, "--idempotent allows --in-flight 5 at most, as Kafka does");
   check(options.batch_bytes + options.record_bytes <= kRequestMost, "a batch of more than 100 MiB is no request");
@@ -100,6 +103,9 @@ void run_produce(ProduceOptions options) {
                  {"idempotent", options.idempotent},
                  {"record_bytes", options.record_bytes},
                  {"records_per_batch", run.records_per_batch()},
+                 {"codec", to_string(options.codec)},
+                 {"words", options.words},
+                 {"packed", run.packed()},
                  {"rate", options.rate.amount},
                  {"rate_unit", options.rate.unit == Rate::Unit::kBytes ? "bytes" : "records"},
                  {"warmup_seconds", static_cast<double>(options.warmup) / kSecond}});
@@ -233,6 +239,8 @@ void add_produce(Command& bench) {
   command.choice<int16_t>("--acks", options->acks, {{"all", -1}, {"0", 0}, {"1", 1}, {"-1", -1}},
                           "when the broker answers (default all)");
   command.flag("--idempotent", options->idempotent, "with producer ids and sequences");
+  add_codec_options(command, options->codec, options->level);
+  command.flag("--words", options->words, "values that compress, of words that come again; else random bytes");
   add_duration_option(command, "--warmup", options->warmup, "not counted at the beginning (default 0)");
   command.flag("--cleanup", options->cleanup, "delete the topic at the end if this run made it");
   command.action([options] { run_produce(*options); });
@@ -299,6 +307,7 @@ void add_bench_command(Command& root) {
   add_produce(bench);
   add_consume(bench);
   add_latency(bench);
+  add_bench_matrix_command(bench);
   add_disk(bench);
 }
 

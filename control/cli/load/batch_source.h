@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/prng.h"
+#include "protocol/compression/codec.h"
 #include "protocol/record_batch.h"
 
 namespace penstock::cli {
@@ -35,8 +36,15 @@ class BatchSource {
     int32_t base_sequence = protocol::kNoSequence;
   };
 
-  // records values of record_bytes random bytes each, without keys.
-  BatchSource(uint32_t records, uint32_t record_bytes, Prng& prng);
+  struct Shape {
+    uint32_t records = 1;
+    uint32_t record_bytes = 0;  // of each value; there are no keys
+    bool words = false;         // values that compress, of words that come again; else random bytes
+    protocol::Compression codec = protocol::Compression::kNone;
+    int level = 0;
+  };
+  // Throws CliError for what cannot be compressed (above 2 GiB).
+  BatchSource(const Shape& shape, Prng& prng);
 
   // As many records as fit into a batch of batch_bytes, at least one.
   static uint32_t records_for(uint64_t batch_bytes, uint32_t record_bytes);

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/units.h"
 #include "control/cli/command.h"
 #include "control/cli/quantity.h"
+#include "protocol/compression/codec.h"
 
 namespace penstock::cli {
 
@@ -31,6 +33,9 @@ struct ProduceOptions : LoadOptions {
   uint32_t batch_records = 0;  // 0: as many as fit into batch_bytes
   int16_t acks = -1;
   bool idempotent = false;
+  protocol::Compression codec = protocol::Compression::kNone;
+  std::optional<int> level;
+  bool words = false;  // values that compress, of words that come again; else random bytes
   Rate rate;
   Nanos warmup = 0;
   bool cleanup = false;  // delete the topic afterwards if this run made it

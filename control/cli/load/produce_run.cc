@@ -35,9 +35,14 @@ void ProduceRun::make_sources() {
   const auto record_bytes = static_cast<uint32_t>(options_.record_bytes);
   const uint32_t records = options_.batch_records > 0 ? options_.batch_records
                                                       : BatchSource::records_for(options_.batch_bytes, record_bytes);
-  sources_.push_back(std::make_unique<BatchSource>(records, record_bytes, prng_));
+  const BatchSource::Shape shape{.records = records,
+                                 .record_bytes = record_bytes,
+                                 .words = options_.words,
+                                 .codec = options_.codec,
+                                 .level = options_.level.value_or(protocol::levels_of(options_.codec).usual)};
+  sources_.push_back(std::make_unique<BatchSource>(shape, prng_));
   const uint64_t wanted = std::clamp<uint64_t>(kSourceBytesMost / sources_[0]->batch_bytes(), 1, kSourcesMost);
-  while (sources_.size() < wanted) sources_.push_back(std::make_unique<BatchSource>(records, record_bytes, prng_));
+  while (sources_.size() < wanted) sources_.push_back(std::make_unique<BatchSource>(shape, prng_));
 }
 
 void ProduceRun::connect(Cluster& cluster, const Topic& topic) {

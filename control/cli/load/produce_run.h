@@ -33,6 +33,11 @@ class ProduceRun {
   Meter run();
 
   uint32_t records_per_batch() const { return sources_.front()->records(); }
+  // What a batch takes on the wire by what its values took.
+  double packed() const {
+    return static_cast<double>(sources_.front()->batch_bytes()) /
+           static_cast<double>(sources_.front()->payload_bytes());
+  }
 
  private:
   struct Pending {
