@@ -1,7 +1,9 @@
 #include "control/cli/cli.h"
 
 #include "control/cli/bench.h"
+#include "control/cli/documents/documents.h"
 #include "control/cli/log.h"
+#include "control/cli/machine/check.h"
 #include "control/cli/records/consume.h"
 #include "control/cli/records/produce.h"
 #include "control/cli/topic.h"
@@ -14,6 +16,8 @@ void add_cli_commands(Command& root) {
   add_consume_command(root);
   add_bench_command(root);
   add_log_command(root);
+  add_check_command(root);
+  add_document_commands(root);
 }
 
 }  // namespace penstock::cli

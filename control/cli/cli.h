@@ -1,5 +1,6 @@
-// The subcommands of penstock that run beside a broker: its clients (topic, produce, consume, bench) and the tool for
-// its data folder (log), for the program that owns the command line (control/main.cc).
+// The subcommands of penstock that run beside a broker: its clients (topic, produce, consume, bench), the tools for its
+// data folder (log) and its machine (check), and what the command line says of itself (completion, man); for the
+// program that owns the command line (control/main.cc).
 #pragma once
 
 namespace penstock::cli {
