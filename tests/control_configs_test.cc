@@ -1,6 +1,8 @@
 // Configs as the controller keeps them: where values come from, what changes do, what lasts (control/controller).
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "control/controller/config_values.h"
 #include "control/slow_path/config_entries.h"
 #include "tests/control_fixture.h"

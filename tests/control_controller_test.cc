@@ -150,9 +150,11 @@ TEST_F(ControllerTest, settings_are_checked_and_max_message_bytes_reaches_the_lc
   EXPECT_EQ(image->find("usual")->max_message_bytes, 1'048'588);
 }
 
+constexpr int64_t kHourMs = 3'600'000;  // Kafka's bound of how far ahead a record's time may be
+
 TEST_F(ControllerTest, a_topics_settings_reach_its_logs) {
   const storage::LogConfig usual = opened_with({});
-  EXPECT_EQ(usual, storage::LogConfig{}) << "storage's defaults are Kafka's";
+  EXPECT_EQ(usual, storage::LogConfig{.timestamp_after_max_ms = kHourMs}) << "storage's other defaults are Kafka's";
   const storage::LogConfig own = opened_with({{"segment.bytes", "1048576"},
                                               {"segment.ms", "5000"},
                                               {"retention.ms", "60000"},
@@ -162,11 +164,17 @@ TEST_F(ControllerTest, a_topics_settings_reach_its_logs) {
                                      .segment_ms = 5000,
                                      .retention_ms = 60'000,
                                      .retention_bytes = 7,
-                                     .delete_old = false}));
+                                     .delete_old = false,
+                                     .timestamp_after_max_ms = kHourMs}));
   EXPECT_TRUE(opened_with({{"cleanup.policy", "compact, delete"}}).delete_old);
   EXPECT_FALSE(opened_with({{"cleanup.policy", ""}}).delete_old);
   EXPECT_EQ(opened_with({{"retention.ms", "-1"}, {"retention.bytes", "-5"}}),
-            (storage::LogConfig{.retention_ms = -1, .retention_bytes = -1}));
+            (storage::LogConfig{.retention_ms = -1, .retention_bytes = -1, .timestamp_after_max_ms = kHourMs}));
+  const auto stamped = opened_with({{"message.timestamp.type", "LogAppendTime"},
+                                    {"message.timestamp.before.max.ms", "5"},
+                                    {"message.timestamp.after.max.ms", "6"}});
+  EXPECT_EQ(stamped,
+            (storage::LogConfig{.append_time = true, .timestamp_before_max_ms = 5, .timestamp_after_max_ms = 6}));
 }
 
 TEST_F(ControllerTest, the_brokers_settings_are_its_topics_defaults) {
@@ -184,10 +192,12 @@ TEST_F(ControllerTest, the_brokers_settings_are_its_topics_defaults) {
   options.log_segment_bytes = 2 << 20;
   options.log_retention_bytes = 10;
   options.log_cleanup_policy = "compact";
-  EXPECT_EQ(
-      opened_with({}),
-      (storage::LogConfig{
-          .segment_bytes = 2 << 20, .segment_ms = 9, .retention_ms = -1, .retention_bytes = 10, .delete_old = false}));
+  EXPECT_EQ(opened_with({}), (storage::LogConfig{.segment_bytes = 2 << 20,
+                                                 .segment_ms = 9,
+                                                 .retention_ms = -1,
+                                                 .retention_bytes = 10,
+                                                 .delete_old = false,
+                                                 .timestamp_after_max_ms = kHourMs}));
   EXPECT_EQ(opened_with({{"retention.ms", "77"}}).retention_ms, 77) << "a topic's own setting wins";
 }
 

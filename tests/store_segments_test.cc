@@ -11,6 +11,7 @@ namespace penstock::sim {
 namespace {
 
 using storage::AppendStatus;
+using storage::Disk;
 using storage::LogId;
 using storage::Metric;
 
@@ -295,7 +296,13 @@ TEST_F(StoreSegments, AppendTimeDoesNotGoBack) {
   EXPECT_EQ(found.found->timestamp, noon + 1000);
   rig.stop();
   ASSERT_EQ(rig.open(), "");
-  EXPECT_EQ(rig.store->find_by_time(LogId{1}, noon + 1).found->offset, Offset{4}) << "from the drive";
+  storage::TimeFound cold{};
+  ASSERT_TRUE(rig.turn_until([&] {
+    cold = rig.store->find_by_time(LogId{1}, noon + 1);
+    return cold.status == storage::ReadStatus::kReady;
+  }));
+  ASSERT_TRUE(cold.found.has_value()) << "from the drive";
+  EXPECT_EQ(cold.found->offset, Offset{4});
   rig.store->set_config(LogId{1}, {});
   EXPECT_EQ(rig.append_batch(1, batch_at(5, 7)).append_time_ms, -1);
 }
@@ -348,6 +355,25 @@ TEST_F(StoreSegments, BytesAndProducersAreTold) {
   EXPECT_EQ(producers[0].last_sequence, 19);
   EXPECT_EQ(producers[0].last_timestamp, 1019);
   EXPECT_TRUE(rig.store->producers_of(LogId{2}).empty());
+}
+
+// A retention that drops hundreds of open segments at once asks the disk for no more than it takes.
+TEST_F(StoreSegments, HundredsOfOpenSegmentsGoAtOnce) {
+  StoreRig rig(1, {1, 2});
+  rig.config.segment_bytes = 9'000;
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 300; ++i) {
+    for (const uint64_t log : {1, 2})
+      while (!rig.append_to(log, 8'000)) rig.turn();
+  }
+  rig.settle();
+  const uint64_t open = rig.counters.get(Metric::segment_files_open);
+  ASSERT_GT(open, Disk::kFileOpsInFlightMax) << "for the test to be one";
+  const Offset end = rig.store->offsets(LogId{1})->durable;
+  EXPECT_EQ(rig.store->trim(LogId{1}, end).status, storage::TrimStatus::kTrimmed);
+  rig.store->drop_log(LogId{2});
+  EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::segment_files_open) < 5; }));
+  EXPECT_GT(rig.counters.get(Metric::segments_deleted), 100u);
 }
 
 }  // namespace

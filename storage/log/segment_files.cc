@@ -5,10 +5,16 @@
 #include "storage/segment/segment_path.h"
 
 namespace penstock::storage {
+namespace {
+
+constexpr size_t kClosesInFlightMax = 32;  // of Disk::kFileOpsInFlightMax, which all parts of a store share
+
+}  // namespace
 
 SegmentFiles::~SegmentFiles() {
   for (const auto& [key, entry] : entries_)
     if (entry->state == State::kOpen) shard_.disk.close(entry->file);
+  for (const Entry* entry : to_close_) shard_.disk.close(entry->file);
 }
 
 Result<FileHandle> SegmentFiles::acquire(LogId log, Offset base, Want want) {
@@ -115,13 +121,23 @@ void SegmentFiles::close(Entries::iterator it) {
   entry.on_done = closed;
   closing_.push_back(std::move(it->second));
   entries_.erase(it);
-  shard_.submit(static_cast<FileOp&>(entry));
+  to_close_.push_back(&entry);
+  submit_closes();
+}
+
+void SegmentFiles::submit_closes() {
+  for (; !to_close_.empty() && closes_in_flight_ < kClosesInFlightMax; to_close_.pop_front()) {
+    ++closes_in_flight_;
+    shard_.submit(static_cast<FileOp&>(*to_close_.front()));
+  }
 }
 
 void SegmentFiles::closed(FileOp& op) {
   auto& entry = static_cast<Entry&>(op);
   SegmentFiles& files = *entry.owner;
+  --files.closes_in_flight_;
   std::erase_if(files.closing_, [&](const auto& closing) { return closing.get() == &entry; });
+  files.submit_closes();
 }
 
 // True if there is room now; else some is on its way, if anybody can spare a file.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <map>
 #include <memory>
@@ -53,6 +54,7 @@ class SegmentFiles {
 
   void open(Entry& entry);
   void close(Entries::iterator it);
+  void submit_closes();
   bool make_room();
   static void opened(FileOp& op);
   static void closed(FileOp& op);
@@ -63,6 +65,8 @@ class SegmentFiles {
   Entries entries_;
   std::list<Entry*> unused_;                   // longest unused first
   std::list<std::unique_ptr<Entry>> closing_;  // on their way out
+  std::deque<Entry*> to_close_;  // of them: a retention that drops a thousand segments closes some at a time
+  size_t closes_in_flight_ = 0;
 };
 
 }  // namespace penstock::storage

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Configs at the bytes: what DescribeConfigs tells, what the two alterations do, and that it takes effect on logs at
-once (docs/compatibility.md, lines 34 to 36, 45, 49, 50, 106): ctest compat.configs."""
+once (docs/compatibility.md, lines 34 to 36, 45, 49, 50, 105, 106): ctest compat.configs."""
 import pathlib
 import time
 
@@ -8,7 +8,7 @@ import batches
 import check
 
 (NONE, UNKNOWN_TOPIC, TOO_LARGE, INVALID_TOPIC, INVALID_TIMESTAMP, INVALID_CONFIG, INVALID_REQUEST,
- UNSUPPORTED_VERSION) = 0, 3, 10, 17, 32, 40, 42, 35
+ POLICY_VIOLATION, UNSUPPORTED_VERSION) = 0, 3, 10, 17, 32, 40, 42, 44, 35
 TOPIC, BROKER, LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 FROM_TOPIC, FROM_BROKER, FROM_CLUSTER, FROM_SETTINGS, FROM_DEFAULT, FROM_LOGGER, FROM_METRICS, FROM_GROUP = range(1, 9)
 SET, DELETE, APPEND, SUBTRACT = range(4)
@@ -50,6 +50,14 @@ def replace(connection, topic, version=2, validate_only=False, **wanted):
     asked = [{'name': name.replace('_', '.'), 'value': text} for name, text in wanted.items()]
     body = {'resources': [{'type': TOPIC, 'name': topic, 'configs': asked}], 'validate_only': validate_only}
     return connection.call('AlterConfigs', version, body)['responses'][0]['error']
+
+
+def beginning(connection, topic, wanted):
+    """Waits until the log begins there."""
+    deadline = time.monotonic() + 60
+    while connection.offset(topic, -2)['offset'] != wanted:
+        check.expect(time.monotonic() < deadline, f'{topic} begins at {connection.offset(topic, -2)["offset"]}')
+        time.sleep(0.05)
 
 
 def listed(scope):
@@ -386,16 +394,59 @@ def test_line_106_retention_takes_effect_at_once(broker):
             check.equal(connection.produce('short-lived', batches.build(timestamp=old))['error'], NONE, 'produce')
         check.equal(connection.offset('short-lived', -2)['offset'], 0, 'the beginning')
         set_config(connection, TOPIC, 'short-lived', 'retention.ms', '60000')
-        deadline = time.monotonic() + 60
-        while connection.offset('short-lived', -2)['offset'] < 3:
-            check.expect(time.monotonic() < deadline, 'records an hour old are still there')
-            time.sleep(0.05)
+        beginning(connection, 'short-lived', 3)
         answer = connection.produce('short-lived', batches.build(timestamp=old + HOUR_MS))
         check.equal((answer['base_offset'], answer['log_start_offset']), (3, 3), 'the log goes on')
     broker.kill()
     broker.start()
     with broker.connect() as connection:
         check.equal(connection.offset('short-lived', -2)['offset'], 3, 'the beginning after kill -9')
+
+
+def test_line_106_size_and_segments_take_effect_at_once(broker):
+    """Batches of 400 KB: one segment until segment.bytes says otherwise, then retention.bytes has what to drop."""
+    with broker.connect() as connection:
+        connection.create('by-size')
+        batch = batches.build([bytes(400_000)], timestamp=int(time.time() * 1000))
+
+        def produce(count):
+            for _ in range(count):
+                check.equal(connection.produce('by-size', batch)['error'], NONE, 'produce')
+        produce(6)
+        set_config(connection, TOPIC, 'by-size', 'retention.bytes', '1000000')
+        time.sleep(0.3)
+        check.equal(connection.offset('by-size', -2)['offset'], 0, 'one segment, which is not over')
+        set_config(connection, TOPIC, 'by-size', 'segment.bytes', str(1 << 20))
+        set_config(connection, TOPIC, 'by-size', 'retention.bytes', '-1')
+        produce(6)  # segments of two batches, behind the first one
+        set_config(connection, TOPIC, 'by-size', 'retention.bytes', str(5 * len(batch)))
+        deadline = time.monotonic() + 60
+        bound = 5 * len(batch)
+        while connection.offset('by-size', -2)['offset'] == 0:  # what is not on the drive yet cannot be dropped
+            check.expect(time.monotonic() < deadline, 'the first segment is still there')
+            time.sleep(0.1)
+            bound += 1  # a change has it looked at now
+            set_config(connection, TOPIC, 'by-size', 'retention.bytes', str(bound))
+        check.expect(connection.offset('by-size', -2)['offset'] >= 6, 'the first segment went whole')
+
+
+def test_line_105_cleanup_policy_changes_live(broker):
+    with broker.connect() as connection:
+        connection.create('policy')
+        old = int(time.time() * 1000) - HOUR_MS
+        wanted = [connection.produce('policy', batches.build([b'%d' % n], timestamp=old))['error'] for n in range(3)]
+        check.equal(wanted, [NONE] * 3, 'produce')
+
+        def delete_records(offset):
+            partitions = [{'index': 0, 'offset': offset}]
+            answer = connection.call('DeleteRecords', 2, {'topics': [{'name': 'policy', 'partitions': partitions}]})
+            return answer['topics'][0]['partitions'][0]['error']
+        set_config(connection, TOPIC, 'policy', 'cleanup.policy', 'compact')
+        set_config(connection, TOPIC, 'policy', 'retention.ms', '1000')
+        check.equal(delete_records(1), POLICY_VIOLATION, 'records of a topic that is only compacted')
+        check.equal(len(batches.split(connection.fetch('policy', 0)['records'])), 3, 'what was there can be read')
+        set_config(connection, TOPIC, 'policy', 'cleanup.policy', 'compact,delete')
+        beginning(connection, 'policy', 3)
 
 
 def main():

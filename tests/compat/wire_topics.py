@@ -229,6 +229,18 @@ def test_line_32_deletion_wakes_and_recreation_heals_consumers(broker):
         check.equal(waiting.fetch('healed', 0)['high_watermark'], 1, 'after the topic came back')
 
 
+def test_line_37_internal_topics_are_flagged_and_not_for_clients_to_write(broker):
+    with broker.connect() as connection:
+        for name in ('__consumer_offsets', '__transaction_state'):
+            connection.create(name)
+            for version in (1, 9, 12):
+                topic = metadata(connection, [name], version)['topics'][0]
+                check.equal((topic['error'], topic['is_internal']), (NONE, True), f'{name}, Metadata v{version}')
+            check.equal(connection.produce(name, batches.build())['error'], INVALID_TOPIC, f'a produce to {name}')
+            check.equal(connection.fetch(name, 0)['high_watermark'], 0, 'nothing was written')
+        check.equal(metadata(connection, ['again'])['topics'][0]['is_internal'], False, 'an ordinary topic')
+
+
 def main():
     run = check.Run()
     tests = [function for name, function in globals().items() if name.startswith('test_')]
