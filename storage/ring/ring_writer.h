@@ -150,10 +150,11 @@ class RingWriter {
   Nanos next_deadline() const;
   const RingMemory& memory() const { return memory_; }
   // Memory mirrors the ring from here on, up to head(); below, the frame that is filling has overwritten it (whole
-  // chunks at a time), or it was never read. Moves with begin_entry, write, append_small and submit.
+  // chunks at a time, but nothing that the tail keeps: after a clean stop it stands inside a chunk), or it was never
+  // read. Moves with begin_entry, write, append_small, submit and advance_tail.
   Lsn memory_floor() const {
     const uint64_t end = std::max(scribbled_, RingMemory::chunk_end(filling_.start)).value();
-    return std::max(memory_from_, Lsn{end - std::min(end, memory_.bytes())});
+    return std::max(memory_from_, std::min(tail_, Lsn{end - std::min(end, memory_.bytes())}));
   }
 
  private:
