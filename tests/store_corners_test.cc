@@ -48,6 +48,39 @@ bool is_told(StoreRig& rig, uint64_t log, int turns = 3000) {
   return false;
 }
 
+// ---------------------------------------------------------------- readers are told
+
+TEST_F(StoreCorners, WhoeverWaitsForAnIndexIsToldAlsoWhenManyAreLoaded) {
+  StoreRig rig(1, {1, 2, 3, 4, 5, 6, 7});
+  ASSERT_NO_FATAL_FAILURE(with_segments(rig));
+  ASSERT_EQ(rig.open(), "");
+  std::vector<LogId> untold;
+  for (const auto& [id, model] : rig.logs) {
+    ASSERT_EQ(rig.store->plan_read(LogId{id}, Offset{0}, 100'000, true).status, ReadStatus::kPending);
+    untold.push_back(LogId{id});
+  }
+  EXPECT_TRUE(rig.turn_until([&] {
+    for (const LogId log : rig.store->readable_logs()) std::erase(untold, log);
+    return untold.empty();
+  })) << untold.size()
+      << " wait for ever";
+}
+
+TEST_F(StoreCorners, WhoeverReadsWhatIsDeletedMeanwhileIsTold) {
+  StoreRig rig(2, {1});
+  ASSERT_NO_FATAL_FAILURE(with_segments(rig));
+  ASSERT_EQ(rig.open(), "");
+  const auto pending = [&] {
+    return rig.store->plan_read(LogId{1}, Offset{0}, 100'000, true).status == ReadStatus::kPending;
+  };
+  ASSERT_TRUE(pending());  // its index
+  ASSERT_TRUE(is_told(rig, 1));
+  ASSERT_TRUE(pending());  // its block
+  ASSERT_EQ(rig.store->trim(LogId{1}, Offset{40}).status, storage::TrimStatus::kTrimmed);
+  EXPECT_TRUE(is_told(rig, 1)) << "nothing will come: it has to ask again";
+  EXPECT_EQ(rig.store->plan_read(LogId{1}, Offset{0}, 100'000, true).status, ReadStatus::kGone);
+}
+
 // ---------------------------------------------------------------- the ring goes on
 
 // The ring's tail stands inside a chunk after a clean stop; what is kept for small entries may reach into that chunk

@@ -159,8 +159,8 @@ void ColdCache::settle(Block& block) {
   files_.release(id, base);
   PartitionLog* log = shard_.find(id);
   const Segment* segment = log == nullptr ? nullptr : log->find_segment(base);
-  if (block.orphan || segment == nullptr) return drop(block);
   shard_.readable.push_back(id);
+  if (block.orphan || segment == nullptr) return drop(block);
   shard_.counters.add(Metric::cold_bytes_read, block.memory.size());
   block.used_at = shard_.clock.monotonic();
   if (block.result >= static_cast<int64_t>(block.bytes) && holds(block)) {
@@ -195,12 +195,15 @@ bool ColdCache::holds(const Block& block) {
 void ColdCache::forget(LogId log, Offset segment) {
   for (Block& block : blocks_) {
     if (block.state == State::kFree || std::get<0>(block.key) != log || std::get<1>(block.key) != segment) continue;
-    if (block.state == State::kWaiting) waiting_ -= 1;
     if (block.state == State::kReading) {
       block.orphan = true;
-    } else {
-      drop(block);
+      continue;
     }
+    if (block.state == State::kWaiting) {
+      waiting_ -= 1;
+      shard_.readable.push_back(log);  // whoever waits for it has to ask again
+    }
+    drop(block);
   }
 }
 

@@ -132,7 +132,11 @@ void IndexLoader::forget(LogId log) {
 Result<const SegmentIndex*> IndexLoader::start(PartitionLog& log, const Segment& segment, uint64_t bytes) {
   const Key key{log.id, segment.base};
   const bool there = std::ranges::any_of(tasks_, [&](const auto& task) { return task->key == key; });
-  if (there || tasks_.size() >= kTasksMax) return fail(Errc::kWouldBlock);
+  if (there) return fail(Errc::kWouldBlock);
+  if (tasks_.size() >= kTasksMax) {
+    waits_.insert(log.id);
+    return fail(Errc::kWouldBlock);
+  }
   auto task = std::make_unique<Task>();
   task->owner = this;
   task->key = key;
@@ -171,6 +175,9 @@ void IndexLoader::run() {
     shard_.readable.push_back(task.key.first);
     it = tasks_.erase(it);
   }
+  if (tasks_.size() >= kTasksMax || waits_.empty()) return;
+  shard_.readable.insert(shard_.readable.end(), waits_.begin(), waits_.end());
+  waits_.clear();
 }
 
 void IndexLoader::go_on(Task& task) {

@@ -70,6 +70,7 @@ class IndexLoader {
   std::set<Key> damaged_;     // segments whose scan failed
   std::set<Key> distrusted_;  // segments whose sidecars do not count
   std::list<std::unique_ptr<Task>> tasks_;
+  std::set<LogId> waits_;  // logs for which there was no task: told when there is one to have
 };
 
 }  // namespace penstock::storage
