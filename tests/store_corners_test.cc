@@ -111,5 +111,68 @@ TEST_F(StoreCorners, WhatTheTailKeepsIsReadThoughItsChunkIsBegunAgain) {
   }
 }
 
+// What is open of a log that goes is closed a few at a time, however many there are: a Disk takes only so many ops.
+TEST_F(StoreCorners, ThousandsOfFilesAreClosedAFewAtATime) {
+  for (const bool whole_log : {false, true}) {
+    StoreRig rig(7, {1, 2});
+    rig.config.segment_bytes = 1'000;
+    ASSERT_EQ(rig.open(), "");
+    for (int i = 0; i < 400; ++i) ASSERT_TRUE(rig.turn_until([&] { return rig.append_to(1, 900).has_value(); }));
+    rig.settle();
+    rig.stop();
+    ASSERT_EQ(rig.open(), "");
+    ASSERT_EQ(rig.check_acked(), "");  // all are open now
+    ASSERT_GT(rig.counters.get(Metric::segment_files_open), 300u);
+    if (whole_log) {
+      rig.store->drop_log(LogId{1});
+    } else {
+      ASSERT_EQ(rig.store->trim(LogId{1}, Offset{400}).status, storage::TrimStatus::kTrimmed);
+    }
+    rig.logs.erase(1);
+    EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::segment_files_open) == 0; }));
+    ASSERT_TRUE(rig.append_to(2, 100));
+    rig.stop();
+  }
+}
+
+// Many logs come to have a MiB to write in the same turn: their files are opened a few at a time.
+TEST_F(StoreCorners, ManyFilesAreOpenedAFewAtATime) {
+  std::vector<uint64_t> ids;
+  for (uint64_t id = 1; id <= 135; ++id) ids.push_back(id);
+  StoreRig rig(8, ids);
+  rig.options.ring_bytes = 280 * kMiB;
+  ASSERT_EQ(rig.open(), "");
+  const auto to_each = [&](size_t bytes) {
+    for (const uint64_t id : ids) ASSERT_TRUE(rig.turn_until([&] { return rig.append_to(id, bytes).has_value(); }));
+  };
+  ASSERT_NO_FATAL_FAILURE(to_each(900 * kKiB));
+  rig.settle();
+  ASSERT_EQ(rig.counters.get(Metric::segment_files_open), 0u);
+  ASSERT_NO_FATAL_FAILURE(to_each(130 * kKiB));
+  EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::segment_files_open) == ids.size(); }));
+  rig.settle();
+}
+
+// More blocks for cold reads than a Disk takes reads.
+TEST_F(StoreCorners, MoreColdReadsThanADiskTakesAreGivenOneAfterAnother) {
+  std::vector<uint64_t> ids;
+  for (uint64_t id = 1; id <= 700; ++id) ids.push_back(id);
+  StoreRig rig(9, ids);
+  rig.options.read_cache_bytes = 75 * kMiB;  // 300 blocks
+  rig.options.open_files_max = 2'000;
+  ASSERT_EQ(rig.open(), "");
+  for (const uint64_t id : ids) ASSERT_TRUE(rig.turn_until([&] { return rig.append_to(id, 900).has_value(); }));
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  ASSERT_EQ(rig.check_acked(), "");  // all indexes and files are there, and the blocks of the last 300 logs
+  EXPECT_TRUE(rig.turn_until([&] {
+    size_t ready = 0;
+    for (const uint64_t id : std::span(ids).first(300))
+      ready += rig.store->plan_read(LogId{id}, Offset{0}, 100'000, true).status == ReadStatus::kReady ? 1 : 0;
+    return ready == 300;
+  }));
+}
+
 }  // namespace
 }  // namespace penstock::sim

@@ -9,6 +9,8 @@ namespace {
 
 // So long a block that nobody has looked at since it was read is kept for whoever asked for it.
 constexpr Nanos kKeptForReader = kSecond;
+// At the drive at once, however many blocks there are (Disk::kOpsInFlightMax).
+constexpr size_t kReadsMax = 64;
 
 }  // namespace
 
@@ -121,6 +123,7 @@ void ColdCache::fail_block(Block& block, Errc error) {
 }
 
 Result<void> ColdCache::try_begin(Block& block, PartitionLog& log, const Segment& segment) {
+  if (reading_ >= kReadsMax) return fail(Errc::kWouldBlock);
   const uint64_t start = std::get<2>(block.key) * kBlockBytes;
   const SegmentIndex* index = TRY(indexes_.get(log, segment));
   uint64_t end = segment.bytes;

@@ -21,6 +21,7 @@ Result<FileHandle> SegmentFiles::acquire(LogId log, Offset base, Want want) {
   const Key key{log, base};
   const auto it = entries_.find(key);
   if (it == entries_.end()) {
+    if (opening_ >= kOpeningMax) return fail(Errc::kWouldBlock);
     if (entries_.size() + closing_.size() >= most_ && !make_room()) return fail(Errc::kWouldBlock);
     auto entry = std::make_unique<Entry>();
     entry->owner = this;
@@ -81,6 +82,7 @@ void SegmentFiles::forget(LogId log) {
 void SegmentFiles::open(Entry& entry) {
   const auto& [log, base] = entry.key;
   const bool create = entry.want == Want::kWrite;
+  opening_ += 1;
   if (create) {
     entry.make_dir.kind = FileOp::Kind::kMakeDir;
     entry.make_dir.path = log_path(shard_.folder, log);
@@ -99,6 +101,7 @@ void SegmentFiles::dir_made(FileOp&) {}
 void SegmentFiles::opened(FileOp& op) {
   auto& entry = static_cast<Entry&>(op);
   SegmentFiles& files = *entry.owner;
+  files.opening_ -= 1;
   entry.state = entry.error ? State::kFailed : State::kOpen;
   // A flush that began before now may have missed the new name.
   if (entry.want == Want::kWrite) files.shard_.names_changed = true;
@@ -122,22 +125,19 @@ void SegmentFiles::close(Entries::iterator it) {
   closing_.push_back(std::move(it->second));
   entries_.erase(it);
   to_close_.push_back(&entry);
-  submit_closes();
+  close_some();
 }
 
-void SegmentFiles::submit_closes() {
-  for (; !to_close_.empty() && closes_in_flight_ < kClosesInFlightMax; to_close_.pop_front()) {
-    ++closes_in_flight_;
+void SegmentFiles::close_some() {
+  for (; !to_close_.empty() && closing_.size() - to_close_.size() < kClosingMax; to_close_.pop_front())
     shard_.submit(static_cast<FileOp&>(*to_close_.front()));
-  }
 }
 
 void SegmentFiles::closed(FileOp& op) {
   auto& entry = static_cast<Entry&>(op);
   SegmentFiles& files = *entry.owner;
-  --files.closes_in_flight_;
   std::erase_if(files.closing_, [&](const auto& closing) { return closing.get() == &entry; });
-  files.submit_closes();
+  files.close_some();
 }
 
 // True if there is room now; else some is on its way, if anybody can spare a file.

@@ -52,9 +52,13 @@ class SegmentFiles {
   };
   using Entries = std::map<Key, std::unique_ptr<Entry>>;
 
+  // At the drive at once, so that thousands of files take no more FileOps than their share (Disk::kFileOpsInFlightMax).
+  static constexpr size_t kOpeningMax = 32;  // two ops each
+  static constexpr size_t kClosingMax = 32;
+
   void open(Entry& entry);
   void close(Entries::iterator it);
-  void submit_closes();
+  void close_some();
   bool make_room();
   static void opened(FileOp& op);
   static void closed(FileOp& op);
@@ -65,8 +69,8 @@ class SegmentFiles {
   Entries entries_;
   std::list<Entry*> unused_;                   // longest unused first
   std::list<std::unique_ptr<Entry>> closing_;  // on their way out
-  std::deque<Entry*> to_close_;  // of them: a retention that drops a thousand segments closes some at a time
-  size_t closes_in_flight_ = 0;
+  std::deque<Entry*> to_close_;                // of them, those that were not given to the drive yet
+  size_t opening_ = 0;
 };
 
 }  // namespace penstock::storage
