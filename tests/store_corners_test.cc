@@ -111,6 +111,47 @@ TEST_F(StoreCorners, WhatTheTailKeepsIsReadThoughItsChunkIsBegunAgain) {
   }
 }
 
+// Rot in the last block of a log's growing segment: that block can never be written again, but the log and all others
+// of the ring go on.
+TEST_F(StoreCorners, ARottenLastBlockHoldsNoRing) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    StoreRig rig(seed, {1, 2});
+    rig.config.segment_bytes = 10 * kMiB;
+    ASSERT_EQ(rig.open(), "");
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(rig.append_to(1, 1'000));
+    rig.settle();
+    rig.stop();
+    const std::string path = segment_file(1, 0);
+    const uint64_t bytes = rig.disk.contents(path).size();
+    ASSERT_NE(bytes % 4096, 0u);
+    const uint64_t block = align_down(bytes, 4096);
+    if (seed % 2 == 0) {
+      rig.disk.faults().fail_reads.push_back({.path = path, .at = block, .bytes = 4096});
+    } else {
+      rig.disk.flip_bit(path, block + rig.prng.below(bytes - block), 3);
+    }
+    ASSERT_EQ(rig.open(), "");
+    ASSERT_TRUE(rig.append_to(1, 1'000));
+    for (int i = 0; i < 1'000; ++i)
+      ASSERT_TRUE(rig.turn_until([&] { return rig.append_to(2, 20'000).has_value(); })) << seed << ": " << i;
+    rig.settle();
+    rig.crash();
+    ASSERT_EQ(rig.open(), "");
+    const auto of_1 = rig.logs.at(1);
+    rig.logs.erase(1);
+    EXPECT_EQ(rig.check_acked(), "") << seed;
+    rig.logs[1] = of_1;
+    const Offset new_one{10};
+    ASSERT_EQ(rig.store->offsets(LogId{1})->durable, Offset{11});
+    ReadStatus status{};
+    EXPECT_TRUE(rig.turn_until([&] {
+      status = rig.store->plan_read(LogId{1}, new_one, 100'000, true).status;
+      return status != ReadStatus::kPending;
+    }));
+    EXPECT_EQ(status, ReadStatus::kReady) << "its new end is not concerned";
+  }
+}
+
 // What is open of a log that goes is closed a few at a time, however many there are: a Disk takes only so many ops.
 TEST_F(StoreCorners, ThousandsOfFilesAreClosedAFewAtATime) {
   for (const bool whole_log : {false, true}) {

@@ -224,15 +224,34 @@ bool Destager::head_from_memory(const PartitionLog& log, std::span<std::byte> he
 void Destager::relog(DestageJob& job) {
   PartitionLog& log = *job.log;
   const std::span<const std::byte> head = job.buffer.first(job.head_bytes);
-  if (crc32c(0, head) != log.open->head_crc) {
-    LOG_ERROR("log %llu: the last block of segment %lld does not hold what was written to it: reading it back failed",
-              static_cast<unsigned long long>(log.id.value()), static_cast<long long>(job.segment.value()));
-    return failed(job);
-  }
+  if (crc32c(0, head) != log.open->head_crc) return leave_block(job);
   if (!shard_.ring->room_for_small(RelogLayout::end + head.size())) return take_back(job);  // again when there is
   job.relog_end = shard_.ring->append(log.id, RelogEntry{job.segment, job.at, head});
   shard_.counters.add(Metric::bytes_relogged, head.size());
   job.state = DestageJob::State::kRelogging;
+}
+
+// What the block held cannot be told any more, so it is never written again, and the ring is not held by it: what
+// follows begins a segment of its own. Whoever reads the old one's end learns what became of it.
+void Destager::leave_block(DestageJob& job) {
+  PartitionLog& log = *job.log;
+  const Offset base = job.segment;
+  LOG_ERROR(
+      "log %llu: the last block of segment %lld does not hold what was written to it (result %lld): a new "
+      "segment is begun; see penstock log verify",
+      static_cast<unsigned long long>(log.id.value()), static_cast<long long>(base.value()),
+      static_cast<long long>(job.result));
+  shard_.counters.add(Metric::destage_failures);
+  CHECK(log.jobs == 1 && !log.rewinding);
+  take_back(job);
+  if (log.dropped) return;
+  if (log.staged_skip > 0) {
+    // The batch that the segment's end cuts in two is in memory as a whole. Of the rest a scan makes the index.
+    log.staged_skip = log.written_skip = 0;
+    log.open = std::make_unique<OpenSegment>(base, log.segments.back().bytes, 0, 0);
+  }
+  if (log.open->written > 0) roll(log);
+  look_again(log);
 }
 
 // ---------------------------------------------------------------- the write
@@ -325,7 +344,7 @@ void Destager::done(DiskOp& op) {
   auto& job = static_cast<DestageJob&>(op);
   Destager& destager = *job.owner;
   if (job.state == DestageJob::State::kReadingHead) {
-    if (job.result < static_cast<int64_t>(job.head_bytes)) return destager.failed(job);
+    if (job.result < static_cast<int64_t>(job.head_bytes)) return destager.leave_block(job);
     return destager.relog(job);
   }
   if (job.result != static_cast<int64_t>(job.memory.size())) {

@@ -96,6 +96,7 @@ class Destager {
   void prepare_head(DestageJob& job);
   bool head_from_memory(const PartitionLog& log, std::span<std::byte> head) const;
   void relog(DestageJob& job);
+  void leave_block(DestageJob& job);
   void write(DestageJob& job);
   uint64_t plan_bytes(DestageJob& job) const;
   void copy_batches(DestageJob& job, uint64_t bytes);
