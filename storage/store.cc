@@ -281,9 +281,9 @@ StoreHealth Store::health() const {
 Nanos Store::next_deadline() const {
   const Impl& s = *impl_;
   if (s.shard.poisoned) return std::numeric_limits<Nanos>::max();
-  if (s.stopping || s.checkpointer->has_work() || !s.shard.readable.empty()) return 0;
+  if (s.stopping || !s.shard.readable.empty()) return 0;
   return std::min({s.shard.ring->next_deadline(), s.destager.next_deadline(), s.scrubber.next_deadline(),
-                   s.space.next_deadline(), s.trimmer.next_deadline()});
+                   s.space.next_deadline(), s.trimmer.next_deadline(), s.checkpointer->next_deadline()});
 }
 
 // ---------------------------------------------------------------- stop
@@ -316,6 +316,7 @@ void Store::Impl::go_on_stopping() {
   }
   if (!sealer.idle()) return;
   shard.ring->seal_now();
+  if (last_slot_wanted && shard.clock.monotonic() - stop_began_at > kStopPatience) checkpointer->give_up();
   if (!shard.ring->quiet() || last_slot_wanted) return;
   last_slot_wanted = true;
   if (destager.clean()) {

@@ -152,6 +152,41 @@ TEST_F(StoreCorners, ARottenLastBlockHoldsNoRing) {
   }
 }
 
+// The drive has no room for a larger state slot: that ends no stop, and what waits for a slot gets one later.
+TEST_F(StoreCorners, AStateThatCannotGrowEndsNoStop) {
+  std::vector<uint64_t> ids;
+  for (uint64_t id = 1; id <= 900; ++id) ids.push_back(id);
+  for (const bool room_again : {false, true}) {
+    StoreRig rig(3, ids);
+    rig.next_log = 3000;
+    ASSERT_EQ(rig.open(), "");
+    for (uint64_t id = 1001; id <= 1400; ++id) {
+      rig.store->open_log(LogId{id});
+      rig.logs[id] = {};
+    }
+    ASSERT_TRUE(rig.append_to(1001, 100));
+    rig.settle();
+    rig.disk.faults().capacity_bytes = rig.disk.allocated_bytes() + 16 * kKiB;
+    rig.store->drop_log(LogId{1400});  // wants a slot
+    rig.logs.erase(1400);
+    const uint64_t ops = rig.disk.ops_submitted();
+    rig.settle();
+    EXPECT_LT(rig.disk.ops_submitted() - ops, 30u) << "not tried without end";
+    const uint64_t writes = rig.counters.get(Metric::state_writes);
+    if (room_again) {
+      rig.disk.faults().capacity_bytes = 0;
+      EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::state_writes) > writes; }));
+      rig.disk.faults().capacity_bytes = rig.disk.allocated_bytes();
+    }
+    rig.store->begin_stop();
+    EXPECT_TRUE(rig.turn_until([&] { return rig.store->stopped(); }));
+    rig.crash();
+    rig.disk.faults().capacity_bytes = 0;
+    ASSERT_EQ(rig.open(), "");
+    EXPECT_EQ(rig.check_acked(), "");
+  }
+}
+
 // What is open of a log that goes is closed a few at a time, however many there are: a Disk takes only so many ops.
 TEST_F(StoreCorners, ThousandsOfFilesAreClosedAFewAtATime) {
   for (const bool whole_log : {false, true}) {

@@ -35,6 +35,7 @@ Checkpointer::~Checkpointer() {
 }
 
 bool Checkpointer::is_due() const {
+  if (retry_at_ > 0 && shard_.clock.monotonic() < retry_at_) return false;
   if (wanted_ || (clean_wanted_ && !clean_)) return true;
   const RingWriter& ring = *shard_.ring;
   const Lsn oldest{align_down(destager_.oldest_dirty(ring.durable()).value(), kChunkBytes)};
@@ -188,8 +189,10 @@ void Checkpointer::begin_slot() {
   file_op_.bytes = slot_.size() * 2;
   file_op_.on_done = [](FileOp& op) {
     Checkpointer& self = *static_cast<FileStep&>(op).owner;
-    if (op.error) {  // no room for the state: no ring space is freed until there is
+    if (op.error) {  // no room for the state: no ring space is freed until there is, and no file that waits for it
       self.step_ = Step::kIdle;
+      self.wanted_ = true;
+      self.retry_at_ = self.shard_.clock.monotonic() + kRetryAfter;
       self.shard_.counters.add(Metric::state_write_delays);
       return;
     }
@@ -216,6 +219,7 @@ bool Checkpointer::complete(DiskOp& op) {
 
 void Checkpointer::finish() {
   step_ = Step::kIdle;
+  retry_at_ = 0;
   last_ = next_;
   clean_ = next_.clean_stop;
   shard_.counters.add(Metric::state_writes);

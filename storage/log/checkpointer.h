@@ -45,12 +45,21 @@ class Checkpointer {
   bool is_writing() const { return writer_.busy(); }
   bool idle() const { return step_ == Step::kIdle; }
   bool wants() const { return wanted_ || (clean_wanted_ && !clean_); }
-  // It goes on in the next turn though nothing completes.
-  bool has_work() const { return step_ == Step::kDescribing || (step_ == Step::kIdle && wants()); }
+  // When to run again though nothing completes.
+  Nanos next_deadline() const {
+    if (step_ == Step::kDescribing) return 0;
+    return step_ == Step::kIdle && wants() ? retry_at_ : INT64_MAX;
+  }
+  // A stop waits no longer: if there is no room for a larger slot, none is wanted any more.
+  void give_up() {
+    if (step_ == Step::kIdle && retry_at_ > 0) wanted_ = clean_wanted_ = false;
+  }
   // Start-up only: writes a slot that describes every log, and waits until it is durable.
   Result<void> write_first();
 
  private:
+  static constexpr Nanos kRetryAfter = 200 * kMillisecond;
+
   enum class Step : uint8_t { kIdle, kDescribing, kFlushing, kGrowing, kWriting };
   struct Flush : DiskOp {
     Checkpointer* owner;
@@ -91,6 +100,7 @@ class Checkpointer {
   FileStep file_op_;
   uint64_t begun_ = 0;
   uint64_t last_slot_bytes_ = 0;
+  Nanos retry_at_ = 0;  // there was no room for a larger slot: not before this
   bool wanted_ = false;
   bool clean_wanted_ = false;
   bool clean_ = false;
