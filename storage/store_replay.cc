@@ -70,7 +70,8 @@ void Opener::replay_entry(const FoundEntry& found) {
   PartitionLog* log = log_of(found);
   if (log == nullptr) return;
   const auto from = replay_from_.find(found.log);
-  if (from != replay_from_.end() && found.at < from->second) return;
+  // The slot speaks of its own life: what a later one wrote to a place that this one had not come to is not in it.
+  if (from != replay_from_.end() && found.at < from->second && found.generation <= state_.generation) return;
   if (found.kind == EntryKind::kBatch) return replay_batch(*log, found);
   const std::span<const std::byte> payload = RingMemory(memory_).span(found.at, found.bytes);
   switch (found.kind) {

@@ -37,7 +37,8 @@ MUTANTS = {
         'storage/log/checkpointer.cc', 'if (result < 0) shard_.poison("flushing the segments", result);',
         'static_cast<void>(result);'),
     'replay takes entries that the slot has': (
-        'storage/store_replay.cc', 'found.at < from->second) return;', 'found.at < Lsn{0}) return;'),
+        'storage/store_replay.cc', 'found.at < from->second && found.generation <= state_.generation) return;',
+        'found.at < Lsn{0}) return;'),
     'a truncation is not replayed': (
         'storage/store_replay.cc', 'case EntryKind::kTruncate: return replay_truncate(*log, payload);',
         'case EntryKind::kTruncate: return;'),

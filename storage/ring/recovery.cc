@@ -159,7 +159,8 @@ class Scanner {
     if (payload <= kBatchUncoveredBytes) return false;
     at += kEntryHeaderBytes;
     Carry batch{.open = true,
-                .batch = {LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload, EntryKind::kBatch},
+                .batch = {LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload, EntryKind::kBatch,
+                          header_.generation},
                 .left = payload,
                 .expect = load_be<uint32_t>(covered.data() + kBatchCrcAt)};
     const auto n = std::min<uint64_t>(payload, end - at);
@@ -185,7 +186,7 @@ class Scanner {
       return false;
     }
     at += kEntryHeaderBytes;
-    found_.push_back({LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload, kind});
+    found_.push_back({LogId{load_le<uint64_t>(header + EntryLayout::log_id)}, at, payload, kind, header_.generation});
     at += payload;
     return true;
   }

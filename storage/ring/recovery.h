@@ -90,6 +90,7 @@ struct FoundEntry {
   Lsn at;
   uint32_t bytes;
   EntryKind kind;
+  uint64_t generation = 0;  // of the frame that it begins in
 };
 
 // What a state slot of version 2 knows of the ring's end when it was written (storage/ring/state_slots.h): all frames

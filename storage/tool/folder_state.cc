@@ -148,7 +148,7 @@ Result<void> ToolRing::read() {
   if (file_bytes_ != newest_->ring.ring_bytes) return fail(Errc::kInvalid);
   memory_ = AlignedMemory(file_bytes_);
   if (memory_.span().size() != file_bytes_) return fail(Errc::kFull);
-  replay_.emplace(memory(), newest_->logs, request_->lives, request_->next_log_id);
+  replay_.emplace(memory(), newest_->logs, newest_->ring.generation, request_->lives, request_->next_log_id);
   clean_ = stopped_cleanly(*file);
   if (clean_) return {};
   const size_t got = TRY(file->read(0, memory_.span()));

@@ -129,6 +129,9 @@ class Repair {
     if (log.broken || !log.in_slot)
       return refuse(ring.path(), what,
                     "what the ring has of the log does not fit to its state: see penstock log verify");
+    // The new slot says that all below the ring's head is in it; that counts for no later start than its own.
+    if (!ring.is_clean() && ring.found().generation > ring.newest()->ring.generation)
+      return refuse(ring.path(), what, "the newest start's state slot is lost: start the broker once, and stop it");
     const auto first = verifier_.check_log(ring, log);
     if (!first) return refuse(ring.path(), what, "nothing of the log is lost: see penstock log verify");
     if (first->offset != loss.offset)

@@ -10,9 +10,9 @@
 
 namespace penstock::storage {
 
-Replay::Replay(RingMemory memory, const std::vector<LogState>& logs, const std::function<bool(LogId)>& lives,
-               std::optional<LogId> next_log_id)
-    : memory_(memory), lives_(lives), next_log_id_(next_log_id) {
+Replay::Replay(RingMemory memory, const std::vector<LogState>& logs, uint64_t generation,
+               const std::function<bool(LogId)>& lives, std::optional<LogId> next_log_id)
+    : memory_(memory), generation_(generation), lives_(lives), next_log_id_(next_log_id) {
   for (const LogState& state : logs) {
     if (lives_ && !lives_(state.id)) continue;
     logs_.emplace(state.id, ReplayedLog{.state = state, .in_slot = true, .end = state.destaged});
@@ -31,7 +31,8 @@ void Replay::take(const FoundEntry& entry) {
   auto found = logs_.find(entry.log);
   if (found == logs_.end()) found = logs_.emplace(entry.log, ReplayedLog{.state = {.id = entry.log}}).first;
   ReplayedLog& log = found->second;
-  if (log.broken || (log.in_slot && entry.at < log.state.replay_from)) return;
+  const bool in_slot = log.in_slot && entry.at < log.state.replay_from && entry.generation <= generation_;
+  if (log.broken || in_slot) return;
   switch (entry.kind) {
     case EntryKind::kBatch: return take_batch(log, entry);
     case EntryKind::kTruncate: return take_truncate(log, entry);

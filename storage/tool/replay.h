@@ -37,8 +37,9 @@ struct ReplayedLog {
 class Replay {
  public:
   // memory: the ring, as it is given to scan_ring(). lives: what the metadata says, if it could be read.
-  Replay(RingMemory memory, const std::vector<LogState>& logs, const std::function<bool(LogId)>& lives,
-         std::optional<LogId> next_log_id);
+  // generation: of the slot that has logs.
+  Replay(RingMemory memory, const std::vector<LogState>& logs, uint64_t generation,
+         const std::function<bool(LogId)>& lives, std::optional<LogId> next_log_id);
 
   // The next entry, in ring order.
   void take(const FoundEntry& entry);
@@ -54,6 +55,7 @@ class Replay {
   void take_relog(ReplayedLog& log, const FoundEntry& entry);
 
   const RingMemory memory_;
+  const uint64_t generation_;
   const std::function<bool(LogId)>& lives_;
   const std::optional<LogId> next_log_id_;
   std::map<LogId, ReplayedLog> logs_;
