@@ -134,7 +134,8 @@ void Store::Impl::drop_segment(PartitionLog& log, Offset base) {
 }
 
 void Store::Impl::seal_segment(PartitionLog& log, const Segment& segment, std::unique_ptr<OpenSegment> open) {
-  if (segment.bytes % shard.disk.block_bytes() != 0) sealer.cut(log.id, segment.base, segment.bytes);
+  // Also where its last block is full: a truncation may have left longer what was written before it.
+  sealer.cut(log.id, segment.base, segment.bytes);
   if (open->index.known_from() > 0) {
     // Its beginning was written in an earlier life: a scan finds it, and makes the sidecar, when somebody reads it.
     indexes.forget(log.id, segment.base);
@@ -302,7 +303,6 @@ void Store::Impl::go_on_stopping() {
   if (!destager.clean() && !gives_up) return;
   if (!open_segments_cut) {
     open_segments_cut = true;
-    const uint32_t block = shard.disk.block_bytes();
     std::vector<LogId> order;
     for (const auto& [id, log] : shard.logs)
       if (log->open != nullptr && log->open->staged == log->open->written) order.push_back(id);
@@ -310,7 +310,7 @@ void Store::Impl::go_on_stopping() {
     for (const LogId id : order) {
       PartitionLog& log = *find(id);
       const Segment& segment = log.segments.back();
-      if (log.open->written % block != 0) sealer.cut(id, segment.base, log.open->written);
+      sealer.cut(id, segment.base, log.open->written);
       if (log.open->index.known_from() == 0 && segment.bytes >= kSidecarFrom) write_sidecar(id, log.open->index, false);
     }
   }

@@ -219,6 +219,43 @@ TEST_F(StoreCorners, AnOlderSlotHidesNothingOfALaterGeneration) {
   }
 }
 
+// ---------------------------------------------------------------- files
+
+// A batch whose bytes are exactly a block.
+size_t value_of_a_block() {
+  for (size_t bytes = 4'000;; ++bytes) {
+    protocol::BatchBuilder builder(protocol::BatchBuilder::Options{});
+    builder.add(SimClock().wall_ms(), std::nullopt, std::vector<std::byte>(bytes));
+    if (builder.finish().size() == 4096) return bytes;
+  }
+}
+
+TEST_F(StoreCorners, ASealedSegmentEndsWithItsLastBatchAlsoAfterATruncation) {
+  for (const bool by_stop : {false, true}) {
+    StoreRig rig(5, {1});
+    const size_t block = value_of_a_block();
+    rig.config.segment_bytes = 9 * 4096;
+    ASSERT_EQ(rig.open(), "");
+    for (int i = 0; i < 9; ++i) ASSERT_TRUE(rig.append_to(1, block));
+    rig.settle();
+    rig.stop();
+    ASSERT_EQ(rig.disk.contents(segment_file(1, 0)).size(), 9u * 4096);
+    rig.config.segment_bytes = 5 * 4096;
+    ASSERT_EQ(rig.open(), "");
+    ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{2}));
+    ASSERT_TRUE(rig.turn_until([&] { return !rig.store->truncating(LogId{1}); }));
+    LogModel& model = rig.logs.at(1);
+    model.batches.resize(2);
+    model.end_offset = 2;
+    for (int i = 0; i < (by_stop ? 2 : 6); ++i) ASSERT_TRUE(rig.append_to(1, block));
+    rig.settle();
+    rig.stop();
+    EXPECT_EQ(rig.disk.contents(segment_file(1, 0)).size(), (by_stop ? 4u : 5u) * 4096) << "what was cut off is there";
+    ASSERT_EQ(rig.open(), "");
+    EXPECT_EQ(rig.check_acked(), "");
+  }
+}
+
 // What is open of a log that goes is closed a few at a time, however many there are: a Disk takes only so many ops.
 TEST_F(StoreCorners, ThousandsOfFilesAreClosedAFewAtATime) {
   for (const bool whole_log : {false, true}) {
