@@ -14,7 +14,6 @@
 #include <optional>
 #include <span>
 #include <thread>
-#include <unordered_set>
 
 #include "base/log.h"
 #include "base/system_clock.h"
@@ -279,13 +278,8 @@ Step Broker::open_storage() {
 
 // Which logs' files a ring leaves alone. It is asked on the ring's lcore, while the others make new logs.
 std::function<bool(storage::LogId)> Broker::logs_of_others(uint16_t ring) const {
-  auto others = std::make_shared<std::unordered_set<storage::LogId>>();
-  for (const RingPlace& place : rings_) {
-    if (place.ring == ring) continue;
-    for (const storage::LogToOpen& log : controller_->logs_of(place.ring)) others->insert(log.id);
-  }
-  return [others = std::move(others), next = controller_->next_log_id()](storage::LogId log) {
-    return log >= next || others->contains(log);
+  return [others = controller_->logs_not_of(ring), next = controller_->next_log_id()](storage::LogId log) {
+    return log >= next || others.contains(log);
   };
 }
 

@@ -236,7 +236,10 @@ Opener::Step Opener::begin_life() {
   for (auto& [id, log] : shard.logs) s.trimmer.drop_below_start(*log);
   if (auto done = s.checkpointer->write_first(); !done)
     return io_failure(done.error(), "write", state_paths_[(state_.sequence + 1) % 2]);
-  s.janitor.sweep(request_.is_foreign ? request_.is_foreign : [](LogId) { return false; });
+  // What is issued from now on is another ring's, if it is not this one's: it may be there before the sweep is.
+  s.janitor.sweep([next = request_.next_log_id, is_foreign = request_.is_foreign](LogId log) {
+    return log >= next || (is_foreign && is_foreign(log));
+  });
   if (!shard.ring->room_to_open()) {
     shard.ring->open_by_state();
     return {};

@@ -268,6 +268,13 @@ TEST_F(ControllerTest, another_number_of_lcores_moves_nothing) {
   restart();
   EXPECT_EQ(owners(), (std::vector<uint16_t>{0, 0, 0}));
   EXPECT_EQ(controller->logs_of(2).size(), 1u);
+  // Between them the two lists have every log once: what a ring does not have is another's, and left alone.
+  const size_t all = controller->logs_of(0).size() + controller->logs_of(1).size() + controller->logs_of(2).size();
+  for (const uint16_t ring : {0, 1, 2}) {
+    const auto others = controller->logs_not_of(ring);
+    EXPECT_EQ(others.size() + controller->logs_of(ring).size(), all);
+    for (const storage::LogToOpen& log : controller->logs_of(ring)) EXPECT_FALSE(others.contains(log.id));
+  }
 }
 
 TEST_F(ControllerTest, a_ring_that_is_in_no_folder_is_refused_by_name) {

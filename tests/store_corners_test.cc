@@ -319,5 +319,23 @@ TEST_F(StoreCorners, MoreColdReadsThanADiskTakesAreGivenOneAfterAnother) {
   }));
 }
 
+// A start deletes folders of logs that nobody has. A log that was issued after it began is another ring's.
+TEST_F(StoreCorners, ASweepLeavesLogsThatWereIssuedLater) {
+  StoreRig rig(6, {1});
+  rig.next_log = 50;
+  ASSERT_EQ(rig.open(), "");
+  rig.stop();
+  for (const uint64_t log : {49, 50}) {
+    ASSERT_TRUE(rig.disk.make_dir(storage::log_path("data", LogId{log})));
+    const auto file = rig.disk.open(segment_file(log, 0), {.create = true});
+    ASSERT_TRUE(file.has_value());
+    rig.disk.close(*file);
+  }
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_TRUE(rig.turn_until([&] { return !rig.disk.exists(storage::log_path("data", LogId{49})); }));
+  rig.settle();
+  EXPECT_TRUE(rig.disk.exists(segment_file(50, 0)));
+}
+
 }  // namespace
 }  // namespace penstock::sim

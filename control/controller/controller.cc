@@ -38,6 +38,16 @@ std::vector<storage::LogToOpen> Controller::logs_of(uint16_t ring) const {
   return logs;
 }
 
+std::set<storage::LogId> Controller::logs_not_of(uint16_t ring) const {
+  std::set<storage::LogId> logs;
+  for (const auto& [name, topic] : image_.topics()) {
+    for (const PartitionRecord& partition : topic->record.partitions) {
+      if (partition.ring != ring) logs.insert(partition.log);
+    }
+  }
+  return logs;
+}
+
 void Controller::add(TopicPtr topic) {
   for (const PartitionRecord& partition : topic->record.partitions) {
     change_.opened.push_back({.place = place_of(partition), .config = topic->log_config});

@@ -127,6 +127,8 @@ class Controller {
   bool is_dynamic(const ConfigInfo& broker_config) const;
   storage::LogId next_log_id() const { return storage::LogId{next_log_id_}; }
   std::vector<storage::LogToOpen> logs_of(uint16_t ring) const;
+  // Those of all other rings: a ring's start leaves their files alone.
+  std::set<storage::LogId> logs_not_of(uint16_t ring) const;
   LogPlace place_of(const PartitionRecord& partition) const {
     return {partition.log, partition.ring, lcore_of(partition.ring, settings_.lcores)};
   }

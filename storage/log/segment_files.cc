@@ -5,12 +5,6 @@
 #include "storage/segment/segment_path.h"
 
 namespace penstock::storage {
-namespace {
-
-constexpr size_t kClosesInFlightMax = 32;  // of Disk::kFileOpsInFlightMax, which all parts of a store share
-
-}  // namespace
-
 SegmentFiles::~SegmentFiles() {
   for (const auto& [key, entry] : entries_)
     if (entry->state == State::kOpen) shard_.disk.close(entry->file);
