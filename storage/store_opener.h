@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -72,7 +73,8 @@ class Opener {
   bool clean_ = false;  // the last life stopped cleanly: the ring holds nothing that is needed
   ScanResult scan_{};
   std::vector<PartitionLog*>
-      to_mend_;  // the last block of their last segment may be torn, or its checksum is not known
+      to_mend_;               // the last block of their last segment may be torn, or its checksum is not known
+  std::set<LogId> unsummed_;  // of them, those with a new end whose checksums the slot does not have
   uint64_t batches_ = 0;
   uint64_t skipped_ = 0;
   uint64_t never_issued_ = 0;

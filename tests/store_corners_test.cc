@@ -319,6 +319,32 @@ TEST_F(StoreCorners, MoreColdReadsThanADiskTakesAreGivenOneAfterAnother) {
   }));
 }
 
+// What a start makes whole from the ring keeps the checksum that the slot has: it is not taken from rotten bytes.
+TEST_F(StoreCorners, AMendedSegmentIsStillChecked) {
+  StoreRig rig(10, {1, 2});
+  rig.config.segment_bytes = 10 * kMiB;
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(rig.append_to(1, 2'000));
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  ASSERT_TRUE(rig.append_to(1, 1'000));
+  const uint64_t relogged = rig.counters.get(Metric::bytes_relogged);
+  EXPECT_TRUE(rig.turn_until([&] {
+    (void)rig.append_to(2, 20'000);  // until the ring wants log 1's last block written again
+    return rig.counters.get(Metric::bytes_relogged) > relogged;
+  }));
+  rig.turn();
+  rig.crash();
+  const uint64_t state_of_1 = storage::decode_slot(rig.disk.contents(rig.newest_state()))->logs.at(0).position;
+  ASSERT_LT(state_of_1, rig.disk.contents(segment_file(1, 0)).size());  // the slot is older than that write
+  rig.disk.flip_bit(segment_file(1, 0), 15, 0);  // the first batch's leader epoch: Kafka's checksum does not cover it
+  ASSERT_EQ(rig.open(), "");
+  rig.turn_until(
+      [&] { return rig.store->plan_read(LogId{1}, Offset{0}, 1'000'000, true).status != ReadStatus::kPending; });
+  EXPECT_EQ(rig.store->plan_read(LogId{1}, Offset{0}, 1'000'000, true).status, ReadStatus::kDamaged);
+}
+
 // A start deletes folders of logs that nobody has. A log that was issued after it began is another ring's.
 TEST_F(StoreCorners, ASweepLeavesLogsThatWereIssuedLater) {
   StoreRig rig(6, {1});
