@@ -7,6 +7,7 @@
 //
 //   build/release/bench/tcp_bench
 #include <benchmark/benchmark.h>
+#include <time.h>
 #include <x86intrin.h>
 
 #include <array>
@@ -143,6 +144,29 @@ class Pair {
   std::span<const std::byte> message_ = request_;
 };
 
+// Cycles of the time stamp counter for each nanosecond.
+double cycles_per_ns() {
+  static const double ratio = [] {
+    timespec begin, now;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    const uint64_t first = __rdtsc();
+    int64_t ns = 0;
+    while (ns < 20'000'000) {
+      clock_gettime(CLOCK_MONOTONIC, &now);
+      ns = (now.tv_sec - begin.tv_sec) * 1'000'000'000 + now.tv_nsec - begin.tv_nsec;
+    }
+    return static_cast<double>(__rdtsc() - first) / static_cast<double>(ns);
+  }();
+  return ratio;
+}
+
+// What this thread has used: a machine that does something else meanwhile does not count.
+uint64_t cpu_cycles() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<uint64_t>(static_cast<double>(now.tv_sec * 1'000'000'000 + now.tv_nsec) * cycles_per_ns());
+}
+
 void report(benchmark::State& state, uint64_t cycles, uint64_t things, const char* name) {
   state.counters[name] = benchmark::Counter(static_cast<double>(cycles) / static_cast<double>(things));
   state.SetItemsProcessed(static_cast<int64_t>(things));
@@ -154,12 +178,12 @@ void bulk(benchmark::State& state) {
   std::vector<std::byte> block(64 * kKiB);
   const std::span<const std::byte> piece = block;
   const uint64_t before = pair.to_server_->segments();
-  const uint64_t begin = __rdtsc();
+  const uint64_t begin = cpu_cycles();
   for (auto _ : state) {
     if (pair.here_->unacknowledged() < kMiB) pair.here_->send(std::span(&piece, 1));
     pair.turn();
   }
-  report(state, __rdtsc() - begin, pair.to_server_->segments() - before, "cycles/segment");
+  report(state, cpu_cycles() - begin, pair.to_server_->segments() - before, "cycles/segment");
 }
 BENCHMARK(bulk);
 
@@ -173,12 +197,12 @@ void bulk_shared(benchmark::State& state) {
   std::vector<std::byte> block(64 * kKiB);
   const dataplane::SharedPiece piece{block, &lender, 0};
   const uint64_t before = pair.to_server_->segments();
-  const uint64_t begin = __rdtsc();
+  const uint64_t begin = cpu_cycles();
   for (auto _ : state) {
     if (pair.here_->unacknowledged() < kMiB) pair.here_->send_shared(std::span(&piece, 1));
     pair.turn();
   }
-  report(state, __rdtsc() - begin, pair.to_server_->segments() - before, "cycles/segment");
+  report(state, cpu_cycles() - begin, pair.to_server_->segments() - before, "cycles/segment");
   pair.here_->abort();
 }
 BENCHMARK(bulk_shared);
@@ -188,13 +212,13 @@ void request(benchmark::State& state) {
   pair.open();
   pair.echo_ = true;
   const uint64_t before = pair.answered_;
-  const uint64_t begin = __rdtsc();
+  const uint64_t begin = cpu_cycles();
   for (auto _ : state) {
     pair.here_->send(std::span(&pair.message_, 1));
     pair.client_->poll(pair.now_);
     pair.turn();
   }
-  report(state, __rdtsc() - begin, (pair.answered_ - before) / pair.message_.size(), "cycles/request");
+  report(state, cpu_cycles() - begin, (pair.answered_ - before) / pair.message_.size(), "cycles/request");
 }
 BENCHMARK(request);
 
@@ -209,11 +233,11 @@ void input(benchmark::State& state) {
     if (pair.here_->unacknowledged() < kMiB) pair.here_->send(std::span(&piece, 1));
     pair.tick();
     segments += pair.to_server_->waiting();
-    const uint64_t begin = __rdtsc();
+    const uint64_t begin = cpu_cycles();
     pair.to_server_->deliver(*pair.server_, pair.now_);
     pair.serve();
     pair.server_->poll(pair.now_);
-    cycles += __rdtsc() - begin;
+    cycles += cpu_cycles() - begin;
     pair.to_client_->deliver(*pair.client_, pair.now_);
     while (pair.client_->next()) {
     }
@@ -225,13 +249,13 @@ BENCHMARK(input);
 
 void handshake(benchmark::State& state) {
   Pair pair;
-  const uint64_t begin = __rdtsc();
+  const uint64_t begin = cpu_cycles();
   for (auto _ : state) {
     pair.open();
     if (pair.here_ != nullptr) pair.here_->close();
     for (int i = 0; i < 3; ++i) pair.turn();
   }
-  report(state, __rdtsc() - begin, static_cast<uint64_t>(state.iterations()), "cycles/connection");
+  report(state, cpu_cycles() - begin, static_cast<uint64_t>(state.iterations()), "cycles/connection");
 }
 BENCHMARK(handshake);
 

@@ -261,6 +261,7 @@ void give_back_reservation(Core& core, Tcb& t) {
 }
 
 void receive_pressure(Core& core, bool low) {
+  if (core.receive_memory_low == low) return;
   core.receive_memory_low = low;
   if (!low) return;
   for (const auto& t : core.tcbs) {

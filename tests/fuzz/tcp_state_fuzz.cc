@@ -125,6 +125,7 @@ class Fuzz {
     options.connections_max = 8;
     options.time_wait_max = 2;
     options.send_memory_bytes = 64 * kKiB;
+    options.shared_regions_max = options.frames_flying_max = 16;
     options.send_buffer_bytes = 32 * kKiB;
     options.secret = {7, 8};
     return options;
