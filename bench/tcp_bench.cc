@@ -88,6 +88,7 @@ class Pair {
   Pair() {
     options_.secret = {1, 2};
     options_.receive_buffer_bytes = kMiB;
+    options_.msl = kMicrosecond;  // or the ports would run out
     to_server_ = std::make_unique<Wire>();
     to_client_ = std::make_unique<Wire>();
     client_ = std::make_unique<Stack>(options_, *to_server_, client_counters_);
