@@ -14,7 +14,7 @@ KEYS = 50
 class Setting:
     def __init__(self, run):
         self.run = run
-        self.broker = run.broker(ring_bytes=256 << 20)
+        self.broker = run.broker(ring_bytes=64 << 20)
         self.text = real_text.slice_of(real_text.assemble(run.folder), run.folder)
         self.program = run.program
 
