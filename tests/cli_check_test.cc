@@ -135,6 +135,9 @@ TEST_F(Check, DrivesAndTheirPartitions) {
   found = by_name(look_at_drive(machine(), "8:1"));
   EXPECT_NE(found["write cache"].what.find("with FUA"), std::string::npos);
   for (const auto& [name, finding] : found) EXPECT_EQ(finding.level, Level::kOk) << name;
+  file("/sys/block/vda/queue/rotational", "1");  // a virtual drive knows nothing of it
+  link("/sys/dev/block/254:0", "/sys/block/vda");
+  EXPECT_EQ(by_name(look_at_drive(machine(), "254:0"))["drive"].level, Level::kOk);
   EXPECT_EQ(look_at_drive(machine(), "0:44").at(0).level, Level::kOk);  // btrfs, overlayfs: no device of its own
 }
 

@@ -45,7 +45,9 @@ Findings look_at_drive(const Machine& machine, const std::string& device) {
   const auto queue = queue_of(machine, device);
   if (!queue) return {{Level::kOk, "drive", fmt::format("device {} has no queue of its own", device), ""}};
   const std::string drive = machine.target(*queue + "/..").value_or(device);
-  const bool rotates = machine.number(*queue + "/rotational").value_or(0) == 1;
+  // A virtual drive says so whatever is behind it.
+  const bool is_virtual = drive.starts_with("vd") || drive.starts_with("xvd");
+  const bool rotates = !is_virtual && machine.number(*queue + "/rotational").value_or(0) == 1;
   Findings out;
   out.push_back({rotates ? Level::kWarn : Level::kOk, "drive",
                  fmt::format("{}{}", drive, rotates ? " says that it rotates: a durable write takes milliseconds" : ""),
