@@ -13,7 +13,7 @@ namespace penstock::dataplane::nic {
 // before), kNoPermission (no root, or no access to vfio), kInvalid (a device that does not exist or that no driver
 // takes).
 Result<void> start_eal(const EalOptions& options);
-// After the last port is closed.
+// After the last port is destroyed: its pools are EAL's memory.
 void stop_eal();
 
 // The calling thread becomes one that DPDK knows: its memory pools keep a cache for it, so that taking and returning

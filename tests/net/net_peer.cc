@@ -134,6 +134,7 @@ int run(const std::string& device_text, const net::NetworkConfig& config, bool h
   report["lent"] = lender.lent;
   report["lent_out"] = lender.out;
   std::printf("%s\n", report.dump().c_str());
+  port->reset();
   nic::unregister_thread();
   nic::stop_eal();
   return use.used == 0 && lender.out == 0 ? 0 : 1;
