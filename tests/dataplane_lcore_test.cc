@@ -307,7 +307,7 @@ TEST_P(Lcores, EverybodyReachesEveryPartition) {
         FetchRequest fetch = fetch_of(0, produced[0].base_offset, 1, 100);
         for (int p = 1; p < 4; ++p)
           fetch.topics[0].partitions.push_back(
-              {.partition = p, .fetch_offset = produced[static_cast<size_t>(p)].base_offset, .partition_max_bytes = 1});
+              {.partition = p, .fetch_offset = produced[static_cast<size_t>(p)].base_offset, .partition_max_bytes = 100'000});
         if (prng.one_in(10)) {  // asks and goes
           client->send(frame_of(fetch, 12, i));
           client->reset();

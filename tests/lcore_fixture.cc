@@ -51,7 +51,10 @@ void LcoreFixture::open_store(uint16_t index) {
                                 .prng = &prng_,
                                 .counters = &one.storage_counters,
                                 .live_logs = {},
-                                .next_log_id = storage::LogId{1}};
+                                .next_log_id = storage::LogId{1},
+                                .is_foreign = [index, lcores = setup_.lcores](storage::LogId log) {
+                                  return (log.value() - 1) % lcores != index;  // as publish() shares them out
+                                }};
   request.options.ring_bytes = 32 * kMiB;
   request.allocate = [&one](size_t bytes) {
     one.memory.resize(bytes + 4096);
