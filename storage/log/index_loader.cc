@@ -61,9 +61,10 @@ Result<const SegmentIndex*> IndexLoader::get(PartitionLog& log, const Segment& s
     if (index.known_from() == 0) return &index;
     const auto found = by_key_.find(key);
     if (found == by_key_.end()) return start(log, segment, index.known_from());
-    const bool joined = index.prepend(found->second->index);
-    forget(log.id, segment.base);
-    if (joined) return &index;
+    if (index.prepend(found->second->index)) {
+      forget(log.id, segment.base);
+      return &index;
+    }
     if (distrust(log.id, segment.base)) return start(log, segment, index.known_from());
     damaged_.insert(key);  // what is there now is not what this life's index was begun behind
     return fail(Errc::kCorrupt);
