@@ -3,8 +3,8 @@
 #include <benchmark/benchmark.h>
 
 #include <array>
-#include <string>
 #include <cstdlib>
+#include <string>
 #include <vector>
 
 #include "base/assert.h"

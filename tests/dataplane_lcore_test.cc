@@ -306,8 +306,9 @@ TEST_P(Lcores, EverybodyReachesEveryPartition) {
         const auto& produced = answer->message.responses[0].partition_responses;
         FetchRequest fetch = fetch_of(0, produced[0].base_offset, 1, 100);
         for (int p = 1; p < 4; ++p)
-          fetch.topics[0].partitions.push_back(
-              {.partition = p, .fetch_offset = produced[static_cast<size_t>(p)].base_offset, .partition_max_bytes = 100'000});
+          fetch.topics[0].partitions.push_back({.partition = p,
+                                                .fetch_offset = produced[static_cast<size_t>(p)].base_offset,
+                                                .partition_max_bytes = 100'000});
         if (prng.one_in(10)) {  // asks and goes
           client->send(frame_of(fetch, 12, i));
           client->reset();

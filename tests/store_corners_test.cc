@@ -38,8 +38,7 @@ void with_segments(StoreRig& rig) {
   rig.config.segment_bytes = 100'000;
   ASSERT_EQ(rig.open(), "");
   for (int i = 0; i < 40; ++i) {
-    for (const auto& [id, model] : rig.logs)
-      ASSERT_TRUE(append_in_time(rig, id, 9'000));
+    for (const auto& [id, model] : rig.logs) ASSERT_TRUE(append_in_time(rig, id, 9'000));
   }
   rig.settle();
   rig.stop();
@@ -141,8 +140,7 @@ TEST_F(StoreCorners, ARottenLastBlockHoldsNoRing) {
     }
     ASSERT_EQ(rig.open(), "");
     ASSERT_TRUE(rig.append_to(1, 1'000));
-    for (int i = 0; i < 1'000; ++i)
-      ASSERT_TRUE(append_in_time(rig, 2, 20'000)) << seed << ": " << i;
+    for (int i = 0; i < 1'000; ++i) ASSERT_TRUE(append_in_time(rig, 2, 20'000)) << seed << ": " << i;
     rig.settle();
     rig.crash();
     ASSERT_EQ(rig.open(), "");

@@ -104,7 +104,7 @@ def ping(lab, family, size, count=5, *options):
 
 
 def wait_for_answer(lab):
-    """A link that has just come up loses frames for a while, until the kernel believes in it. How many pings it took."""
+    """A link that has just come up loses frames until the kernel believes in it. How many pings it took."""
     deadline = time.monotonic() + 30
     asked = 1
     while ping(lab, 4, 56, 1) != 1:
