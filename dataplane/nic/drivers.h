@@ -1,6 +1,7 @@
 // What each of DPDK's drivers can be trusted with. Drivers say what they offer, but not where that ends: net_af_xdp
 // sends garbage for memory outside its own, net_ring hands mbufs to another thread, and net_ring's receive flags are
-// those that the sender set. Each line of the table was measured or read in DPDK 22.11 (docs/adr/0012-dpdk.md).
+// those that the sender set. Lines of virtual devices were measured or read in DPDK 22.11; those of cards follow its
+// documentation, and no card has run yet (docs/adr/0012-dpdk.md).
 #pragma once
 
 #include <cstdint>
