@@ -12,6 +12,9 @@ void Lcore::Impl::run() {
   sockets_->start(doorbell_);
   while (phase_ != Phase::kStopped) {
     begin_turn();
+    // Bytes are fetched before commands are obeyed, and read behind them: who was told by control that a topic is there
+    // may ask for it on any connection.
+    sockets_->enter();
     size_t did = obey_commands();
     did += take_arrivals();
     did += take_mail();
@@ -38,7 +41,6 @@ void Lcore::Impl::begin_turn() {
 }
 
 size_t Lcore::Impl::take_arrivals() {
-  sockets_->enter();
   size_t did = 0;
   while (const auto event = sockets_->next()) {
     take(*event);
