@@ -79,7 +79,7 @@ class Rounds:
         wait_until(lambda: all(producer.is_refused(0.2) for producer in producers), 'answers while the drive is gone')
         for producer in producers:
             check.equal(set(producer.errors) - durable_load.RETRIABLE, set(), f'errors of {producer}')
-        check.equal(self.broker.metrics()['ring_poisoned'], LCORES, 'ring_poisoned')
+        wait_until(lambda: self.broker.metrics()['ring_poisoned'] == LCORES, 'each ring is fenced')
 
     def tells_the_operator(self, before):
         """One line of the log says what has happened and what to do, and so does /readyz."""
