@@ -193,14 +193,6 @@ def test_producer_performance(tools):
     return text.splitlines()[-1]
 
 
-def test_consumer_performance(tools):
-    apis = tools.run('BrokerApiVersionsCommand')
-    if re.search(r'JoinGroup\(11\): UNSUPPORTED', apis):
-        raise check.Skipped('ConsumerPerformance subscribes as a group, and this broker has none yet')
-    text = tools.run('ConsumerPerformance', '--topic', 'performance', '--num-records', '200000')
-    has(text, r', 200\d{3}, ', 'records consumed')
-
-
 def test_kafka_leader_election_and_reassignment(tools):
     text = tools.run('LeaderElectionCommand', '--election-type', 'preferred', '--topic', 'lines-gzip', '--partition',
                      '0')
