@@ -126,7 +126,7 @@ TEST_P(Lcores, HostileConnectionsDisturbNobody) {
   EXPECT_GE(broker.count(Metric::connections_closed_bad_frame), 200u);
   EXPECT_GE(broker.count(Metric::connections_closed_bad_request), 200u);
   hostile.clear();
-  while (broker.count(Metric::connections_open) > 1) std::this_thread::yield();
+  broker.await_exactly(Metric::connections_open, 1);
   EXPECT_TRUE(good.call<ProduceResponse>(produce_of(1, batch_of(1, "g")), 9));
 }
 
@@ -168,8 +168,9 @@ TEST_P(Lcores, HalfClosedAndResetClients) {
   }
   WireClient poller(broker.port());
   ASSERT_TRUE(poller.send(frame_of(fetch_of(1, 0, 1, 600'000), 12, 1)));
+  broker.await(Metric::connections_accepted, 52);  // connected is not yet accepted
   broker.await(Metric::connections_closed, 51);
-  EXPECT_EQ(broker.count(Metric::connections_open), 1u);
+  broker.await_exactly(Metric::connections_open, 1);
 }
 
 TEST_P(Lcores, SlowRequestsGoToControlAndBack) {
@@ -212,9 +213,10 @@ TEST_P(Lcores, IdleClientsAreReapedWaitingOnesAreNot) {
   WireClient polling(broker.port());
   ASSERT_TRUE(polling.send(frame_of(fetch_of(0, 0, 1, 600'000), 12, 1)));
   EXPECT_TRUE(idle.sees_end());
+  broker.await(Metric::fetches_parked, 1);
   broker.await(Metric::connections_closed, 1);
   EXPECT_EQ(broker.count(Metric::connections_closed_idle), 1u);
-  EXPECT_EQ(broker.count(Metric::connections_open), 1u);
+  broker.await_exactly(Metric::connections_open, 1);
 }
 
 TEST_P(Lcores, ATrimIsAnsweredAlsoByAnLcoreThatSleeps) {

@@ -152,4 +152,8 @@ void LcoreFixture::await(dataplane::Metric metric, uint64_t n) const {
   while (count(metric) < n) std::this_thread::sleep_for(std::chrono::microseconds(200));
 }
 
+void LcoreFixture::await_exactly(dataplane::Metric metric, uint64_t n) const {
+  while (count(metric) != n) std::this_thread::sleep_for(std::chrono::microseconds(200));
+}
+
 }  // namespace penstock::testing

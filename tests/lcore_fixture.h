@@ -43,6 +43,8 @@ class LcoreFixture {
   uint64_t count_of(uint16_t lcore, dataplane::Metric metric) const { return lcores_[lcore].counters.get(metric); }
   // Waits until metric reaches n; the test's time limit is the only clock.
   void await(dataplane::Metric metric, uint64_t n) const;
+  // For a gauge: it also gets there from above. Other counters of the same event may have been seen before it.
+  void await_exactly(dataplane::Metric metric, uint64_t n) const;
   void tell(uint16_t lcore, dataplane::Command command);
   void publish(int partitions);
   // Ends the lcores; false if one never said Stopped.
