@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/crc32c.h"
+#include "base/saturating.h"
 
 namespace penstock::protocol {
 namespace {
@@ -147,7 +148,7 @@ void write_part(Writer& out, const BatchBuilder::Bytes& part) {
 void BatchBuilder::add(int64_t timestamp, Bytes key, Bytes value, std::span<const RecordHeader> headers) {
   if (count_ == 0) base_timestamp_ = timestamp;
   max_timestamp_ = count_ == 0 ? timestamp : std::max(max_timestamp_, timestamp);
-  const int64_t timestamp_delta = timestamp - base_timestamp_;
+  const int64_t timestamp_delta = wrapping_subtract(timestamp, base_timestamp_);
   size_t length = 1 + varlong_size(timestamp_delta) + varint_size(count_) + part_size(key) + part_size(value) +
                   varint_size(static_cast<int32_t>(headers.size()));
   for (const RecordHeader& header : headers) {

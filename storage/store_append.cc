@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/saturating.h"
 #include "protocol/record_batch.h"
 #include "storage/store_impl.h"
 
@@ -43,15 +44,12 @@ bool times_fit(const protocol::RecordBatchView& batch, const protocol::RecordsSu
                int64_t now_ms) {
   if (config.append_time) return true;
   const bool known = batch.compression() == protocol::Compression::kNone;
-  const auto plus = [](int64_t a, int64_t b) {
-    int64_t sum = 0;
-    return __builtin_add_overflow(a, b, &sum) ? (b < 0 ? INT64_MIN : INT64_MAX) : sum;
-  };
   const int64_t base = batch.base_timestamp();
-  const int64_t least = known ? plus(base, records.min_timestamp_delta) : base;
-  const int64_t greatest = known ? plus(base, records.max_timestamp_delta) : batch.max_timestamp();
-  const int64_t earliest = plus(now_ms, -config.timestamp_before_max_ms);
-  const int64_t latest = plus(now_ms, config.timestamp_after_max_ms);
+  const int64_t least = known ? saturating_add(base, records.min_timestamp_delta) : base;
+  const int64_t greatest = known ? saturating_add(base, records.max_timestamp_delta) : batch.max_timestamp();
+  const bool any_age = config.timestamp_before_max_ms == INT64_MAX;
+  const int64_t earliest = any_age ? INT64_MIN : saturating_subtract(now_ms, config.timestamp_before_max_ms);
+  const int64_t latest = saturating_add(now_ms, config.timestamp_after_max_ms);
   return (least >= earliest || least == protocol::kNoTimestamp) && greatest <= latest;
 }
 

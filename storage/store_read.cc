@@ -178,8 +178,9 @@ TimeFound Store::Impl::find_time(PartitionLog& log, int64_t t) {
     if (found) return {ReadStatus::kReady, *found};
     if (found.error().code != Errc::kNotFound) return {status_of(found.error().code), std::nullopt};
   }
-  for (size_t i = 0; i < log.batches.size() && log.batches[i].next_offset() <= log.durable; ++i) {
+  for (size_t i = log.first_with_time(t); i < log.batches.size(); ++i) {
     const BatchRef& ref = log.batches[i];
+    if (ref.next_offset() > log.durable) break;
     if (ref.max_timestamp < t || ref.next_offset() <= log.log_start_offset) continue;
     if (const auto found = first_at_or_after(bytes_of(ref), t, log.log_start_offset))
       return {ReadStatus::kReady, *found};

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
+#include "base/saturating.h"
 #include "storage/ring/state_slots.h"
 #include "storage/segment/segment_path.h"
 #include "tests/sim/store_rig.h"
@@ -355,6 +356,58 @@ TEST_F(StoreSegments, BytesAndProducersAreTold) {
   EXPECT_EQ(producers[0].last_sequence, 19);
   EXPECT_EQ(producers[0].last_timestamp, 1019);
   EXPECT_TRUE(rig.store->producers_of(LogId{2}).empty());
+}
+
+TEST_F(StoreSegments, TimesFromTheEndsOfTimeHarmNothing) {
+  StoreRig rig(1, {1});
+  rig.config = {.segment_bytes = kMiB, .segment_ms = 1000, .retention_ms = 1000};
+  rig.config.timestamp_after_max_ms = INT64_MAX;
+  rig.options.retention_check_ms = 10;
+  ASSERT_EQ(rig.open(), "");
+  const int64_t now = rig.clock.wall_ms();
+  // The youngest first: nothing behind it is deleted either.
+  for (const int64_t time : {now, INT64_MAX, INT64_MIN, int64_t{-1}, int64_t{-5}, INT64_MIN + 1, INT64_MAX - 1}) {
+    ASSERT_EQ(rig.append_batch(1, batch_at(time, time)).status, AppendStatus::kAppended);
+    ASSERT_EQ(rig.append_batch(1, batch_at(time, wrapping_add(time, 5))).status, AppendStatus::kAppended);
+    rig.settle();
+  }
+  const auto end = rig.store->offsets(LogId{1})->log_end_offset;
+  const auto ask_all = [&] {
+    for (const int64_t time : {INT64_MIN, int64_t{-1}, now, INT64_MAX}) {
+      ASSERT_TRUE(rig.turn_until(
+          [&] { return rig.store->find_by_time(LogId{1}, time).status == storage::ReadStatus::kReady; }));
+    }
+  };
+  ask_all();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  ask_all();
+  EXPECT_EQ(rig.store->offsets(LogId{1})->log_end_offset, end);
+  EXPECT_EQ(rig.store->offsets(LogId{1})->log_start_offset, Offset{0});
+  EXPECT_EQ(rig.check_acked(), "");
+}
+
+// Kafka's producer.id.expiration.ms: by the time of its newest record.
+TEST_F(StoreSegments, AProducerThatIsSilentForLongIsForgotten) {
+  StoreRig rig(1, {1});
+  rig.options.retention_check_ms = 10;
+  rig.options.producer_expiration_ms = 5'000;
+  ASSERT_EQ(rig.open(), "");
+  const auto produce = [&](int64_t id, int32_t sequence) {
+    protocol::BatchBuilder builder({.producer_id = ProducerId{id}, .producer_epoch = 0, .base_sequence = sequence});
+    builder.add(rig.clock.wall_ms(), std::nullopt, std::nullopt);
+    return rig.append_batch(1, builder.finish()).status;
+  };
+  ASSERT_EQ(produce(7, 0), AppendStatus::kAppended);
+  ASSERT_EQ(produce(8, 0), AppendStatus::kAppended);
+  rig.settle();
+  rig.clock.advance(4 * kSecond);
+  ASSERT_EQ(produce(8, 1), AppendStatus::kAppended);
+  rig.clock.advance(2 * kSecond);
+  ASSERT_TRUE(rig.turn_until([&] { return rig.store->producers_of(LogId{1}).size() == 1; }));
+  EXPECT_EQ(rig.store->producers_of(LogId{1})[0].id, ProducerId{8});
+  EXPECT_EQ(produce(8, 1), AppendStatus::kDuplicate);
+  EXPECT_EQ(produce(7, 0), AppendStatus::kAppended) << "as one that was never seen";
 }
 
 // A retention that drops hundreds of open segments at once asks the disk for no more than it takes.

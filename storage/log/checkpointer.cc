@@ -9,6 +9,7 @@ namespace {
 
 // Logs described in a turn: some 20 us of an lcore.
 constexpr size_t kLogsATurn = 64;
+constexpr size_t kProducersATurn = 2048;  // of those logs: each is copied
 // A slot costs its bytes and a flush: it frees at least this much of the ring for each byte of its own.
 constexpr uint64_t kGainFactor = 32;
 // Up to so many files are flushed one by one; more, and all the file system's at once.
@@ -73,9 +74,11 @@ void Checkpointer::begin() {
 
 void Checkpointer::describe_some() {
   const size_t end = std::min(described_ + kLogsATurn, to_describe_.size());
-  for (; described_ < end; ++described_) {
+  size_t producers = 0;
+  for (; described_ < end && producers < kProducersATurn; ++described_) {
     const PartitionLog* log = shard_.find(to_describe_[described_]);
     if (log == nullptr) continue;  // deleted since
+    producers += log->producers.size();
     const LogState state = describe(*log);
     least_ = std::min(least_, state.replay_from);
     encoder_.add(state);

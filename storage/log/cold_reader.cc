@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include "base/saturating.h"
+
 namespace penstock::storage {
 
 Result<void> ColdReader::copy(PartitionLog& log, const Segment& segment, uint64_t position, std::span<std::byte> out) {
@@ -111,7 +113,7 @@ int64_t greatest_time(std::span<const std::byte> bytes, Offset from) {
     const auto record = reader.next();
     if (!record) break;
     if (batch.base_offset() + record->offset_delta >= from)
-      greatest = std::max(greatest, batch.base_timestamp() + record->timestamp_delta);
+      greatest = std::max(greatest, wrapping_add(batch.base_timestamp(), record->timestamp_delta));
   }
   return greatest;
 }
@@ -123,7 +125,7 @@ std::optional<TimeAndOffset> first_at_or_after(std::span<const std::byte> bytes,
     while (!reader.at_end()) {
       const auto record = reader.next();
       if (!record) break;
-      const int64_t timestamp = batch.base_timestamp() + record->timestamp_delta;
+      const int64_t timestamp = wrapping_add(batch.base_timestamp(), record->timestamp_delta);
       const Offset offset = batch.base_offset() + record->offset_delta;
       if (timestamp >= t && offset >= from) return TimeAndOffset{offset, timestamp};
     }

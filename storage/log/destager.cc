@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/crc32c.h"
+#include "base/saturating.h"
 
 namespace penstock::storage {
 
@@ -180,7 +181,7 @@ bool Destager::ends_segment(const PartitionLog& log, const BatchRef& next, uint6
   const Offset last = next.base_offset + next.last_offset_delta;
   return position + next.bytes > log.config.segment_bytes || last - segment.base > SegmentIndex::kMostRelativeOffset ||
          (segment.first_timestamp != protocol::kNoTimestamp &&
-          next.max_timestamp - segment.first_timestamp > log.config.segment_ms);
+          saturating_subtract(next.max_timestamp, segment.first_timestamp) > log.config.segment_ms);
 }
 
 // ---------------------------------------------------------------- the head of a block

@@ -127,10 +127,11 @@ struct PartitionLog {
   }
   // First offset that memory has; log_end_offset if it has none.
   Offset memory_start() const { return batches.empty() ? log_end_offset : batches.front().base_offset; }
-  // The first durable batch in memory whose greatest timestamp is at least t; nullptr if there is none.
-  const BatchRef* first_with_time(int64_t t) const {
+  // Place in batches of the first that can have a timestamp of at least t: those before have none. (Those that memory
+  // has let go count in max_so_far too, so that one need not have.)
+  size_t first_with_time(int64_t t) const {
     const auto it = std::ranges::partition_point(batches, [&](const BatchRef& b) { return b.max_so_far < t; });
-    return it == batches.end() || it->next_offset() > durable ? nullptr : &*it;
+    return static_cast<size_t>(it - batches.begin());
   }
   // Place in batches of the one that holds offset; batches.size() if offset is at or behind the end.
   size_t find(Offset offset) const {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/saturating.h"
+
 namespace penstock::storage {
 namespace {
 
@@ -54,6 +56,7 @@ void Trimmer::run() {
     PartitionLog* log = shard_.find(to_check_.back());
     to_check_.pop_back();
     if (log == nullptr || log->truncate_to) continue;
+    log->producers.expire(saturating_subtract(now_ms, shard_.options.producer_expiration_ms));
     drop_below_start(*log);  // what was trimmed before it was in a segment may have come to one since
     const Offset start = start_by_retention(*log, now_ms);
     if (start <= log->log_start_offset) continue;
@@ -81,7 +84,8 @@ Offset Trimmer::start_by_retention(const PartitionLog& log, int64_t now_ms) cons
     const uint64_t bytes = (there ? log.segments[i].bytes : 0) + (last ? log.unstaged_bytes : 0);
     const int64_t time = std::max(there ? log.segments[i].max_timestamp : protocol::kNoTimestamp,
                                   last ? ring_time : protocol::kNoTimestamp);
-    const bool old = config.retention_ms >= 0 && time != protocol::kNoTimestamp && now_ms - time > config.retention_ms;
+    // Without a time that says something (KIP-32: -1 is none, and no producer lived before 1970) age is not known.
+    const bool old = config.retention_ms >= 0 && time >= 0 && saturating_subtract(now_ms, time) > config.retention_ms;
     const bool over =
         config.retention_bytes >= 0 && size - bytes >= static_cast<uint64_t>(config.retention_bytes) && bytes > 0;
     if (!old && !over) break;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/bytes.h"
+#include "base/saturating.h"
 
 namespace penstock::storage {
 namespace {
@@ -70,8 +71,7 @@ bool BatchItems::give_record(const protocol::RecordBatchView& batch, const proto
   if (!last || record.offset_delta < 0 || record.offset_delta > batch.last_offset_delta()) return true;
   const Offset offset = batch.base_offset() + int64_t{record.offset_delta};
   if (offset < options_.from) return true;
-  const auto ms = static_cast<int64_t>(static_cast<uint64_t>(batch.base_timestamp()) +
-                                       static_cast<uint64_t>(record.timestamp_delta));
+  const int64_t ms = wrapping_add(batch.base_timestamp(), record.timestamp_delta);
   LogItem item{"record", depth, {{"offset", offset.value()}, {"timestamp", ItemTime{ms}}}};
   if (record.key) item.fields.push_back({"key", text_of(*record.key)});
   if (record.value) item.fields.push_back({"value", text_of(*record.value)});

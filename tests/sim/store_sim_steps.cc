@@ -117,6 +117,8 @@ bool StoreSim::refusal_is_fine(AppendStatus status) {
     case AppendStatus::kDiskFull: seen_.disk_full += 1; return space_scarce_;
     case AppendStatus::kPoisoned: return store_->poisoned();
     case AppendStatus::kOutOfOrderSequence: return swarm_.few_producers;
+    // One that was forgotten for its age had a batch of old sequences taken as new; a replay remembers it all again.
+    case AppendStatus::kDuplicate: return swarm_.few_producers;
     default: return false;
   }
 }

@@ -76,6 +76,8 @@ storage::StorageOptions Swarm::draw_options(Prng& prng) const {
   options.scrub_bytes_per_second = scrub ? static_cast<int64_t>(prng.between(1, 64) * kMiB) : 0;
   options.retention_check_ms = static_cast<int64_t>(prng.between(1, 500));
   options.producers_max = few_producers ? 8 : 10'000;
+  options.producer_expiration_ms =
+      few_producers && prng.one_in(2) ? static_cast<int64_t>(prng.between(1, 2'000)) : 1'000'000'000;
   options.ring_seal_ms = static_cast<int64_t>(prng.between(1, 100));
   options.unflushed_max_bytes = static_cast<int64_t>(prng.between(2, 32) * kMiB);
   return options;
