@@ -34,6 +34,7 @@ std::expected<std::unique_ptr<Lcore>, storage::OpenFailure> Lcore::make(LcoreReq
   if (!sockets) return std::unexpected(storage::OpenFailure{{Errc::kUnsupported}, sockets.error()});
   auto impl = std::make_unique<Impl>(std::move(request), *std::move(sockets));
   if (auto listening = impl->listen(); !listening) return std::unexpected(listening.error());
+  impl->start_recompressor();
   return std::unique_ptr<Lcore>(new Lcore(std::move(impl)));
 }
 
@@ -59,6 +60,7 @@ Lcore::Impl::Impl(LcoreRequest request, std::unique_ptr<UringSockets> sockets)
       trims_(*request_.store),
       prng_(static_cast<uint64_t>(request_.clock->wall_ms()), request_.index),
       health_told_(request_.store->rings().size()) {
+  broker_.recompressor = &recompressor_;
   if (request_.mesh == nullptr || request_.mesh->lcores() == 1) return;
   CHECK(request_.mesh->lcores() <= Host::kLcoresMax);
   request_.mesh->set_doorbell(request_.index, doorbell_);
@@ -230,12 +232,14 @@ void Lcore::Impl::rest() {
   if (broker_.now - worked_at_ < request_.options.idle_spin_us * kMicrosecond) return;
   for (storage::Disk* disk : request_.disks) disk->arm_wakeup(doorbell_.fd(), true);
   if (mail_) mail_->bell().go_to_sleep();
-  if (settle() == 0 && commands_.empty() && (!mail_ || mail_->empty())) {
+  recompressor_.go_to_sleep();
+  if (settle() == 0 && commands_.empty() && (!mail_ || mail_->empty()) && recompressor_.empty()) {
     broker_.counters.add(Metric::loop_sleeps);
     sockets_->wait(next_deadline() - broker_.now);
     slept_ = true;
   }
   if (mail_) mail_->bell().wake_up();
+  recompressor_.wake_up();
   for (storage::Disk* disk : request_.disks) disk->arm_wakeup(doorbell_.fd(), false);
 }
 

@@ -25,6 +25,8 @@ class Lcore::Impl {
   Impl(LcoreRequest request, std::unique_ptr<UringSockets> sockets);
 
   std::expected<void, storage::OpenFailure> listen();
+  // Not by the lcore's thread.
+  void start_recompressor() { recompressor_.start(); }
   void run();
 
   static constexpr size_t kCommands = 4096;
@@ -62,6 +64,7 @@ class Lcore::Impl {
   void obey(std::monostate) {}
   size_t take_arrivals();
   size_t take_mail();
+  size_t take_recompressed();
   void take(uint16_t from, Letter letter);
   void arrived(int fd, uint16_t listener);
   void adopt(int fd, uint16_t listener);
@@ -81,6 +84,7 @@ class Lcore::Impl {
   std::unique_ptr<UringSockets> sockets_;
   Broker broker_;
   Clients<UringStream> clients_;
+  Recompressor recompressor_{doorbell_};
   std::optional<Mail> mail_;
   Host host_;
   Trims trims_;

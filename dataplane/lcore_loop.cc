@@ -18,6 +18,7 @@ void Lcore::Impl::run() {
     size_t did = obey_commands();
     did += take_arrivals();
     did += take_mail();
+    did += take_recompressed();
     request_.store->submit();
     did += settle();
     keep_house();
@@ -56,6 +57,13 @@ size_t Lcore::Impl::take_mail() {
   const size_t did =
       deliver(*mail_, host_, clients_, [this](uint16_t from, Letter letter) { take(from, std::move(letter)); });
   mail_->flush();
+  return did;
+}
+
+// Batches in their topics' codecs: their producers go on.
+size_t Lcore::Impl::take_recompressed() {
+  size_t did = 0;
+  for (; auto parcel = recompressor_.next(); ++did) clients_.home(std::move(parcel));
   return did;
 }
 

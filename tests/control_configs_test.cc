@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "control/controller/config_values.h"
+#include "control/controller/log_config.h"
 #include "control/slow_path/config_entries.h"
 #include "tests/control_fixture.h"
 
@@ -31,6 +32,21 @@ class ConfigsTest : public testing::Test, protected ControllerFixture {
     return found == entries.end() ? ConfigEntry{} : *found;
   }
 };
+
+TEST(StoredCodec, is_what_compression_type_and_level_say) {
+  const auto of = [](const ConfigMap& own, const ConfigMap& defaults = {}) {
+    const auto codec = stored_codec(own, defaults);
+    return codec ? std::pair(static_cast<int>(codec->codec), codec->level) : std::pair(-1, 0);
+  };
+  EXPECT_EQ(of({}), std::pair(-1, 0)) << "the producer's choice";
+  EXPECT_EQ(of({{"compression.type", "producer"}}, {{"compression.type", "gzip"}}), std::pair(-1, 0));
+  EXPECT_EQ(of({{"compression.type", "uncompressed"}}), std::pair(0, 0));
+  EXPECT_EQ(of({{"compression.type", "gzip"}}), std::pair(1, 6)) << "-1, the library's own";
+  EXPECT_EQ(of({{"compression.type", "gzip"}, {"compression.gzip.level", "9"}}), std::pair(1, 9));
+  EXPECT_EQ(of({{"compression.type", "snappy"}}), std::pair(2, 0));
+  EXPECT_EQ(of({}, {{"compression.type", "lz4"}, {"compression.lz4.level", "2"}}), std::pair(3, 2));
+  EXPECT_EQ(of({{"compression.type", "zstd"}, {"compression.zstd.level", "-5"}}), std::pair(4, -5));
+}
 
 TEST(BrokerConfigs, the_finest_unit_that_is_set_counts) {
   const ConfigInfo& retention = *find_config(ConfigScope::kTopic, "retention.ms");

@@ -1,6 +1,9 @@
 #include "control/controller/log_config.h"
 
 #include <algorithm>
+#include <string>
+
+#include "protocol/compression/codec.h"
 
 namespace penstock::control {
 namespace {
@@ -17,6 +20,19 @@ std::string_view topic_value(const ConfigMap& own, const ConfigMap& defaults, st
 
 int64_t long_value(const ConfigMap& own, const ConfigMap& defaults, std::string_view name) {
   return parse_long(topic_value(own, defaults, name)).value_or(0);
+}
+
+std::optional<dataplane::StoredCodec> stored_codec(const ConfigMap& own, const ConfigMap& defaults) {
+  const std::string_view type = topic_value(own, defaults, "compression.type");
+  if (type == "producer") return std::nullopt;
+  const auto codec = protocol::compression_named(type == "uncompressed" ? "none" : type);
+  if (!codec) return std::nullopt;
+  const std::string level = "compression." + std::string(type) + ".level";
+  const protocol::LevelRange range = protocol::levels_of(*codec);
+  const bool has_level = find_config(ConfigScope::kTopic, level) != nullptr;
+  const int64_t wanted = has_level ? long_value(own, defaults, level) : range.usual;
+  const bool fits = wanted >= range.least && wanted <= range.most;  // gzip's -1 is the library's own choice
+  return dataplane::StoredCodec{*codec, fits ? static_cast<int>(wanted) : range.usual};
 }
 
 storage::LogConfig log_config(const ConfigMap& own, const ConfigMap& defaults) {

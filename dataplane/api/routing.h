@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "protocol/record_batch.h"
 #include "protocol/types.h"
 #include "storage/api/types.h"
 
@@ -22,11 +24,18 @@ struct PartitionRoute {
   LeaderEpoch leader_epoch;  // stamped into each batch
 };
 
+// What a topic's compression.type asks for, if it is not the producer's choice.
+struct StoredCodec {
+  protocol::Compression codec{};
+  int level = 0;
+};
+
 struct TopicRoute {
   std::string name;
   Uuid id;
   bool is_internal = false;                // clients may not produce to it
   int64_t max_message_bytes = 1'048'588;   // topic config max.message.bytes
+  std::optional<StoredCodec> stored_as{};  // topic configs compression.type and compression.*.level
   std::vector<PartitionRoute> partitions;  // by partition index
 };
 

@@ -16,6 +16,7 @@
 #include "dataplane/kafka/fetch_sessions.h"
 #include "dataplane/kafka/foreign_rings.h"
 #include "dataplane/kafka/mail.h"
+#include "dataplane/kafka/recompressor.h"
 #include "dataplane/kafka/response.h"
 #include "dataplane/kafka/wakeups.h"
 #include "storage/api/store_set.h"
@@ -34,7 +35,8 @@ struct Broker {
   SpscRing<Event>& events;
   const Doorbell* control_doorbell;  // nullptr: control looks without being rung
   uint16_t lcore = 0;
-  Mail* mail = nullptr;  // to the other lcores; nullptr: there is no other
+  Mail* mail = nullptr;                  // to the other lcores; nullptr: there is no other
+  Recompressor* recompressor = nullptr;  // nullptr: batches stay as they came
 
   Nanos now = 0;                                        // of this turn
   std::shared_ptr<const RoutingImage> image = nullptr;  // null before the first
@@ -74,6 +76,18 @@ struct Broker {
     ++parts_out;
     counters.add(Metric::parts_sent);
     mail->send(to, make_parcel(lcore, who, number, image->revision, std::move(part)));
+  }
+
+  // batch goes to be recompressed and comes back to this connection. False: not now, batch is as it was.
+  bool send_batch(ConnectionId who, uint64_t number, RecompressPart& part) {
+    ParcelPtr parcel = make_parcel(lcore, who, number, image->revision, std::move(part));
+    if (!recompressor->try_send(parcel)) {
+      part = std::move(std::get<RecompressPart>(parcel->part));
+      return false;
+    }
+    ++parts_out;
+    counters.add(Metric::batches_recompressed);
+    return true;
   }
 
   // Who waits for room comes first.

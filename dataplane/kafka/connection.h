@@ -95,6 +95,7 @@ class Connection {
   bool work();
   bool begin_request();
   std::optional<protocol::RequestHeader> read_header(size_t frame_bytes);
+  Request front_request(const protocol::RequestHeader& header, size_t frame_bytes) const;
   bool may_begin(int16_t api_key) const;
   bool dispatch(const Request& request, size_t frame_bytes);
   bool go_on(Idle&) { return begin_request(); }
@@ -126,7 +127,7 @@ class Connection {
   void mark_sent(size_t n);
   bool refuse(Metric reason);
   bool try_again_next_turn();
-  bool wait_for_device();
+  bool not_now(ProduceHandler::State state);
   bool wait_for_room();
 
   Broker& broker_;
@@ -203,13 +204,17 @@ bool Connection<S>::begin_request() {
   if (!broker_.has_room_for_answers()) return wait_for_room();
   broker_.counters.add(Metric::requests);
   last_active_ = broker_.now;
-  return dispatch(Request{.chain = stream_.received(),
-                          .body_at = kFrameLengthBytes + header->size,
-                          .body_bytes = frame.size - kFrameLengthBytes - header->size,
-                          .api_key = header->api_key,
-                          .api_version = header->api_version,
-                          .correlation_id = header->correlation_id},
-                  frame.size);
+  return dispatch(front_request(*header, frame.size), frame.size);
+}
+
+template <Stream S>
+Request Connection<S>::front_request(const protocol::RequestHeader& header, size_t frame_bytes) const {
+  return {.chain = stream_.received(),
+          .body_at = kFrameLengthBytes + header.size,
+          .body_bytes = frame_bytes - kFrameLengthBytes - header.size,
+          .api_key = header.api_key,
+          .api_version = header.api_version,
+          .correlation_id = header.correlation_id};
 }
 
 // The header of the front request, if it is one that we serve. An ApiVersions of any version is, so that control can
@@ -268,28 +273,19 @@ bool Connection<S>::go_on(ProduceHandler& handler) {
   const Framing frame = front_frame(stream_.received(), static_cast<size_t>(broker_.options.request_max_bytes));
   const auto header = read_header(frame.size);
   CHECK(frame.state == Framing::State::kComplete && header);  // it was when the request began
-  return produce(handler,
-                 Request{.chain = stream_.received(),
-                         .body_at = kFrameLengthBytes + header->size,
-                         .body_bytes = frame.size - kFrameLengthBytes - header->size,
-                         .api_key = header->api_key,
-                         .api_version = header->api_version,
-                         .correlation_id = header->correlation_id},
-                 frame.size);
+  return produce(handler, front_request(*header, frame.size), frame.size);
 }
 
 // life: 5
 template <Stream S>
 bool Connection<S>::produce(ProduceHandler& handler, const Request& request, size_t frame_bytes) {
-  switch (handler.run(broker_, request, id_)) {
-    case ProduceHandler::State::kMalformed: return refuse(Metric::connections_closed_bad_request);
-    case ProduceHandler::State::kBusy: return wait_for_device();
-    case ProduceHandler::State::kElsewhere:
-      handler.split(request, stream_.take(frame_bytes));
-      job_bytes_ += frame_bytes;
-      return produce_on(handler);
-    case ProduceHandler::State::kDone: break;
+  const auto state = handler.run(broker_, request, id_);
+  if (state == ProduceHandler::State::kElsewhere) {
+    handler.split(request, stream_.take(frame_bytes));
+    job_bytes_ += frame_bytes;
+    return produce_on(handler);
   }
+  if (state != ProduceHandler::State::kDone) return not_now(state);
   stream_.consume(frame_bytes);
   Produced produced = handler.take();
   if (produced.wants_answer) {
@@ -306,12 +302,8 @@ bool Connection<S>::produce(ProduceHandler& handler, const Request& request, siz
 template <Stream S>
 bool Connection<S>::produce_on(ProduceHandler& handler) {
   const auto job = handler.job();
-  switch (handler.run(broker_, job->request(), id_)) {
-    case ProduceHandler::State::kMalformed: return refuse(Metric::connections_closed_bad_request);
-    case ProduceHandler::State::kBusy: return wait_for_device();
-    case ProduceHandler::State::kElsewhere:
-    case ProduceHandler::State::kDone: break;
-  }
+  const auto state = handler.run(broker_, job->request(), id_);
+  if (state != ProduceHandler::State::kDone) return not_now(state);
   last_active_ = broker_.now;
   answers_.push_back({.response = {}, .durable_mark = {}, .is_produce = true, .job = job});
   if (job->done()) settle_job(answers_.back());
@@ -347,6 +339,8 @@ void Connection<S>::on_parcel(ParcelPtr parcel) {
     job_home(*part);
   } else if (std::holds_alternative<ViewPart>(parcel->part)) {
     loans_home(std::move(parcel));
+  } else if (std::holds_alternative<RecompressPart>(parcel->part)) {
+    if (auto* produce = std::get_if<ProduceHandler>(&work_)) produce->home(std::move(parcel));
   } else if (auto* fetch = std::get_if<FetchHandler>(&work_)) {
     fetch->home(std::move(parcel));
   } else if (auto* list = std::get_if<ListOffsetsHandler>(&work_)) {
@@ -546,8 +540,11 @@ bool Connection<S>::try_again_next_turn() {
 }
 
 template <Stream S>
-bool Connection<S>::wait_for_device() {
-  if (!std::exchange(stands_in_wakeups_, true)) broker_.wakeups.when_device(id_);
+bool Connection<S>::not_now(ProduceHandler::State state) {
+  if (state == ProduceHandler::State::kMalformed) return refuse(Metric::connections_closed_bad_request);
+  if (state == ProduceHandler::State::kCrowded) return try_again_next_turn();
+  const bool device = state == ProduceHandler::State::kBusy;  // else its batch comes home
+  if (device && !std::exchange(stands_in_wakeups_, true)) broker_.wakeups.when_device(id_);
   return false;
 }
 

@@ -54,6 +54,7 @@ class Host {
   bool serve(Parcel& parcel, ListPart& part);
   bool serve(Parcel& parcel, EpochPart& part);
   bool serve(Parcel& parcel, ViewPart& part);
+  bool serve(Parcel&, RecompressPart&) { return true; }  // a recompressor's, never an lcore's
   bool serve(Parcel&, std::monostate) { return true; }
   void lend(ViewPart& part, ViewPart::Item& item, size_t& room);
   void hold(ParcelPtr parcel);

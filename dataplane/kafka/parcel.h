@@ -16,6 +16,7 @@
 #include "dataplane/api/mesh.h"
 #include "dataplane/api/types.h"
 #include "protocol/error_code.h"
+#include "protocol/record_batch.h"
 #include "protocol/types.h"
 #include "storage/api/store_set.h"
 
@@ -39,6 +40,7 @@ struct ProducePart {
     LeaderEpoch epoch;
     size_t at;  // in chain
     size_t bytes;
+    const BufferChain* own = nullptr;  // it is there, and not in the request's chain
     ProduceOutcome outcome{};
   };
   std::shared_ptr<struct ProduceJob> job;  // home's
@@ -136,12 +138,24 @@ struct ViewPart {
   bool failed = false;
 };
 
+// A batch that its topic stores in another codec than its producer chose: the recompressor's (recompressor.h).
+struct RecompressPart {
+  std::vector<std::byte> batch;  // as it came; then in codec
+  protocol::Compression codec{};
+  int level = 0;
+  size_t records_max = 0;  // bytes of its records, uncompressed
+  size_t sent_bytes = 0;   // the recompressor's
+  // ---- found
+  ErrorCode error = ErrorCode::kNone;
+  std::string_view message{};  // of a literal
+};
+
 struct Parcel {
   uint16_t home = 0;  // lcore of the connection
   ConnectionId connection;
   uint64_t number = 0;    // of the request, on that lcore
   uint64_t revision = 0;  // of the image that it was made by: the owner does it when it has that one
-  std::variant<std::monostate, ProducePart, LookPart, ListPart, EpochPart, ViewPart> part{};
+  std::variant<std::monostate, ProducePart, LookPart, ListPart, EpochPart, ViewPart, RecompressPart> part{};
 };
 
 template <class Part>

@@ -110,10 +110,11 @@ ProduceHandler::State ProduceHandler::run(Broker& broker, const Request& request
         --done;
         continue;
       }
-      if (place(broker, request, view, *topic, *partition)) continue;
+      if (place(broker, request, view, *topic, *partition, who)) continue;
       if (std::exchange(elsewhere_, false)) return State::kElsewhere;
       send_parts(broker, who);
-      return State::kBusy;
+      if (!recompression_ || recompression_->done) return State::kBusy;
+      return recompression_->sent ? State::kLater : State::kCrowded;
     }
   }
   if (job_ != nullptr) {
@@ -136,8 +137,10 @@ void ProduceHandler::split(const Request& request, BufferChain frame) {
 }
 
 bool ProduceHandler::place(Broker& broker, const Request& request, const protocol::ProduceRequestView& view,
-                           const protocol::ProduceTopic& topic, const protocol::ProducePartition& partition) {
+                           const protocol::ProduceTopic& topic, const protocol::ProducePartition& partition,
+                           ConnectionId who) {
   const auto settle = [&](ProduceOutcome outcome) {
+    recompression_.reset();
     outcome.partition = partition.index;
     outcomes().push_back(outcome);
     return true;
@@ -151,21 +154,65 @@ bool ProduceHandler::place(Broker& broker, const Request& request, const protoco
   if (const ErrorCode error = check_batch(request, partition, *to.topic); error != ErrorCode::kNone) {
     return settle({.error = error});
   }
+  const auto batch = in_stored_codec(broker, request, partition, *to.topic, who);
+  if (!batch) return false;
+  if (!*batch) return settle(batch->error());
+  const Placed placed = **batch;
   if (to.partition->lcore == broker.lcore) {
-    const auto outcome = append_batch(broker, to.partition->log, to.partition->leader_epoch, request.chain,
-                                      partition.records_at, partition.records_bytes);
+    const auto outcome =
+        append_batch(broker, to.partition->log, to.partition->leader_epoch, *placed.chain, placed.at, placed.bytes);
     return outcome && settle(*outcome);
   }
   elsewhere_ = job_ == nullptr;
   if (elsewhere_) return false;
+  const BufferChain* own = nullptr;
+  if (recompression_) own = &job_->recompressed.emplace_back(std::move(recompression_->chain));
   part_for(to.partition->lcore)
       .items.push_back({.place = outcomes().size(),
                         .log = to.partition->log,
                         .epoch = to.partition->leader_epoch,
-                        .at = partition.records_at,
-                        .bytes = partition.records_bytes,
+                        .at = placed.at,
+                        .bytes = placed.bytes,
+                        .own = own,
                         .outcome = {.partition = partition.index}});
   return settle({});
+}
+
+auto ProduceHandler::in_stored_codec(Broker& broker, const Request& request,
+                                     const protocol::ProducePartition& partition, const TopicRoute& topic,
+                                     ConnectionId who) -> std::optional<std::expected<Placed, ProduceOutcome>> {
+  const Placed as_it_came{&request.chain, partition.records_at, partition.records_bytes};
+  if (!recompression_) {
+    if (!topic.stored_as || broker.recompressor == nullptr) return as_it_came;
+    std::array<std::byte, protocol::kBatchHeaderBytes> header{};
+    request.chain.copy_out(partition.records_at, header);
+    if (protocol::RecordBatchView(header).compression() == topic.stored_as->codec) return as_it_came;
+    recompression_.emplace(
+        Recompression{.number = broker.next_number(),
+                      .part = {.batch = std::vector<std::byte>(partition.records_bytes),
+                               .codec = topic.stored_as->codec,
+                               .level = topic.stored_as->level,
+                               .records_max = static_cast<size_t>(broker.options.request_max_bytes)}});
+    request.chain.copy_out(partition.records_at, recompression_->part.batch);
+  }
+  if (!recompression_->sent)
+    recompression_->sent = broker.send_batch(who, recompression_->number, recompression_->part);
+  if (!recompression_->done) return std::nullopt;
+  const RecompressPart& made = recompression_->part;
+  const auto refused = [](ErrorCode error, std::string_view message = {}) {
+    return std::unexpected(ProduceOutcome{.error = error, .message = message});
+  };
+  if (made.error != ErrorCode::kNone) return refused(made.error, made.message);
+  const size_t bytes = recompression_->chain.size();
+  if (static_cast<int64_t>(bytes) > topic.max_message_bytes) return refused(ErrorCode::kMessageTooLarge);
+  return Placed{&recompression_->chain, 0, bytes};
+}
+
+void ProduceHandler::home(ParcelPtr parcel) {
+  if (!recompression_ || recompression_->number != parcel->number) return;
+  recompression_->done = true;
+  recompression_->part = std::move(std::get<RecompressPart>(parcel->part));
+  recompression_->chain.append(buffer_of(std::move(recompression_->part.batch)));
 }
 
 ProducePart& ProduceHandler::part_for(uint16_t lcore) {

@@ -10,6 +10,8 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <expected>
 #include <memory>
 #include <optional>
 #include <span>
@@ -34,6 +36,7 @@ struct ProduceJob {
   CorrelationId correlation_id;
   std::vector<ProduceOutcome> outcomes{};  // by the partition's place in the request
   size_t away = 0;                         // parcels
+  std::deque<BufferChain> recompressed{};  // batches that parcels point to
   bool complete = false;                   // each partition has its outcome, or is away
 
   bool done() const { return complete && away == 0; }
@@ -68,11 +71,15 @@ class ProduceHandler {
   enum class State : uint8_t {
     kDone,       // the request's bytes are of no more use to it: job(), or take()
     kBusy,       // call again after a poll of the store that completed something, with the same request
+    kLater,      // a batch is being recompressed: call home() with it, then this again with the same request
+    kCrowded,    // too many are: call again next turn, with the same request
     kElsewhere,  // other lcores are needed: give it the frame (split), then call again with job()->request()
     kMalformed,  // close the connection; nothing was appended
   };
   State run(Broker& broker, const Request& request, ConnectionId who);
   void split(const Request& request, BufferChain frame);
+  // A batch has come back; one that was not this request's is dropped.
+  void home(ParcelPtr parcel);
 
   // After split(): what is shared with the other lcores. After kDone it is done when all parcels are home.
   const std::shared_ptr<ProduceJob>& job() const { return job_; }
@@ -81,9 +88,27 @@ class ProduceHandler {
   static Produced finish(Broker& broker, const ProduceJob& job);
 
  private:
+  // A batch that its topic wants in another codec, until its partition has its outcome.
+  struct Recompression {
+    uint64_t number = 0;  // of its parcel
+    bool sent = false;
+    bool done = false;
+    RecompressPart part;
+    BufferChain chain{};  // what came back
+  };
+  // Where a batch lies that may be appended.
+  struct Placed {
+    const BufferChain* chain;
+    size_t at;
+    size_t bytes;
+  };
+  // The partition's batch in its topic's codec. Nothing: not now; or an error, which its outcome is.
+  std::optional<std::expected<Placed, ProduceOutcome>> in_stored_codec(Broker& broker, const Request& request,
+                                                                       const protocol::ProducePartition& partition,
+                                                                       const TopicRoute& topic, ConnectionId who);
   // Appended, refused or given to another lcore. False: not now.
   bool place(Broker& broker, const Request& request, const protocol::ProduceRequestView& view,
-             const protocol::ProduceTopic& topic, const protocol::ProducePartition& partition);
+             const protocol::ProduceTopic& topic, const protocol::ProducePartition& partition, ConnectionId who);
   ProducePart& part_for(uint16_t lcore);
   void send_parts(Broker& broker, ConnectionId who);
   static Produced finish(Broker& broker, const Request& request, protocol::ProduceRequestView& view,
@@ -94,7 +119,8 @@ class ProduceHandler {
   std::shared_ptr<ProduceJob> job_;
   std::vector<std::pair<uint16_t, ProducePart>> parts_;  // to be sent, by lcore
   Produced produced_;
-  bool elsewhere_ = false;  // the next partition is another lcore's
+  std::optional<Recompression> recompression_;  // of the next partition
+  bool elsewhere_ = false;                      // the next partition is another lcore's
 };
 
 }  // namespace penstock::dataplane

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Configs at the bytes: what DescribeConfigs tells, what the two alterations do, and that it takes effect on logs at
-once (docs/compatibility.md, lines 34 to 36, 45, 49, 50, 105, 106): ctest compat.configs."""
+once (docs/compatibility.md, lines 34 to 36, 45, 46, 49, 50, 105, 106): ctest compat.configs."""
+import gzip
 import pathlib
 import time
 
@@ -8,7 +9,7 @@ import batches
 import check
 
 (NONE, UNKNOWN_TOPIC, TOO_LARGE, INVALID_TOPIC, INVALID_TIMESTAMP, INVALID_CONFIG, INVALID_REQUEST,
- POLICY_VIOLATION, UNSUPPORTED_VERSION) = 0, 3, 10, 17, 32, 40, 42, 44, 35
+ POLICY_VIOLATION, UNSUPPORTED_VERSION, INVALID_RECORD) = 0, 3, 10, 17, 32, 40, 42, 44, 35, 87
 TOPIC, BROKER, LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 FROM_TOPIC, FROM_BROKER, FROM_CLUSTER, FROM_SETTINGS, FROM_DEFAULT, FROM_LOGGER, FROM_METRICS, FROM_GROUP = range(1, 9)
 SET, DELETE, APPEND, SUBTRACT = range(4)
@@ -334,6 +335,33 @@ def test_line_45_max_message_bytes_takes_effect_at_once(broker):
         check.equal(connection.produce('live-size', big)['error'], TOO_LARGE, '5000 bytes after')
         check.equal(alter(connection, TOPIC, 'live-size', ('max.message.bytes', DELETE, None)), NONE, 'DELETE')
         check.equal(connection.produce('live-size', big)['error'], NONE, '5000 bytes again')
+
+
+def test_line_46_compression_type_takes_effect_at_once(broker):
+    values = [b'a' * 5000, b'b' * 5000]
+    with broker.connect() as connection:
+        connection.create('stored-as', compression_type='gzip')
+
+        def stored(sent):
+            answer = connection.produce('stored-as', batches.build(values, codec=sent))
+            check.equal(answer['error'], NONE, f'a batch in {sent}')
+            got = batches.split(connection.fetch('stored-as', answer['base_offset'])['records'])[0]
+            check.equal(got.crc, batches.crc32c(got.bytes[batches.CRC_FROM:]), 'checksum')
+            return batches.codec_of(got), got.bytes[batches.RECORDS_AT:]
+        plain = batches.build(values)[batches.RECORDS_AT:]
+        codec, records = stored('none')
+        check.equal((codec, gzip.decompress(records)), ('gzip', plain), 'none becomes gzip')
+        set_config(connection, TOPIC, 'stored-as', 'compression.type', 'uncompressed')
+        check.equal(stored('gzip'), ('none', plain), 'gzip becomes none')
+        for codec in ('zstd', 'lz4', 'snappy'):
+            set_config(connection, TOPIC, 'stored-as', 'compression.type', codec)
+            check.equal(stored('gzip')[0], codec, f'gzip becomes {codec}')
+        set_config(connection, TOPIC, 'stored-as', 'compression.type', 'producer')
+        check.equal(stored('none')[0], 'none', 'the choice is the producer\'s again')
+        broken = batches.build(values, codec='gzip', stream=b'no gzip at all')
+        check.equal(connection.produce('stored-as', broken)['error'], NONE, 'a batch that nobody looks into')
+        set_config(connection, TOPIC, 'stored-as', 'compression.type', 'lz4')
+        check.equal(connection.produce('stored-as', broken)['error'], INVALID_RECORD, 'records that are none')
 
 
 def test_line_49_log_append_time(broker):

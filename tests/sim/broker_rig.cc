@@ -20,6 +20,7 @@ BrokerRig::BrokerRig(uint64_t seed, size_t event_slots, uint16_t rings)
                                            .events = events,
                                            .control_doorbell = nullptr,
                                            .now = clock.monotonic()});
+  broker->recompressor = &recompressor;
   clients = std::make_unique<Clients<SimStream>>(*broker);
 }
 
@@ -56,6 +57,7 @@ void BrokerRig::publish(int partitions) {
   auto topic = std::make_shared<dataplane::TopicRoute>();
   topic->name = "t";
   topic->id.bytes[0] = 9;
+  topic->stored_as = stored_as;
   for (int i = 0; i < partitions; ++i) {
     const LogId log{static_cast<uint64_t>(i) + 1};
     store->open_log(store->rings()[static_cast<size_t>(i) % store->rings().size()], log);
@@ -95,6 +97,8 @@ void BrokerRig::turn() {
       case SimStream::Event::kEnded: clients->ended(client); break;
     }
   }
+  if (recompressor_works) recompressor.work();
+  while (auto parcel = recompressor.next()) clients->home(std::move(parcel));
   store->submit();
   woken = clients->wake(store->poll());
   clock.advance(turn_time);

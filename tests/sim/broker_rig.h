@@ -58,6 +58,10 @@ class BrokerRig {
   storage::StorageCounters storage_counters;
   SpscRing<dataplane::Event> events;
   std::unique_ptr<storage::StoreSet> store;
+  Doorbell doorbell;
+  dataplane::Recompressor recompressor{doorbell};  // works in the turn
+  bool recompressor_works = true;
+  std::optional<dataplane::StoredCodec> stored_as;  // of topic "t", from the next publish() on
   std::unique_ptr<dataplane::Broker> broker;
   std::unique_ptr<dataplane::Clients<SimStream>> clients;
 

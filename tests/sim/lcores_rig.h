@@ -47,6 +47,7 @@ class LcoresRig {
     auto topic = std::make_shared<dataplane::TopicRoute>();
     topic->name = "t";
     topic->id.bytes[0] = 9;
+    topic->stored_as = stored_as;
     for (int i = 0; i < partitions; ++i) {
       topic->partitions.push_back({.log = log_of(i), .lcore = owner_of(i), .leader_epoch = LeaderEpoch{3}});
     }
@@ -104,7 +105,8 @@ class LcoresRig {
   std::deque<SimDisk> disks;  // by lcore
   dataplane::DataplaneOptions options;
   storage::StorageCounters storage_counters;
-  std::set<uint16_t> stuck;  // lcores that take no turn
+  std::set<uint16_t> stuck;                         // lcores that take no turn
+  std::optional<dataplane::StoredCodec> stored_as;  // of the topic, from the next publish() on
 
  private:
   std::unique_ptr<storage::StoreSet> open_ring(uint16_t ring) {

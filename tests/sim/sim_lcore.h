@@ -31,6 +31,7 @@ class SimLcore {
         host(broker),
         clock_(clock),
         seed_(seed) {
+    broker.recompressor = &recompressor;
     if (mesh == nullptr || mesh->lcores() == 1) return;
     mesh->set_doorbell(index, doorbell_);
     mail.emplace(std::move(mesh), index, counters);
@@ -60,6 +61,8 @@ class SimLcore {
       deliver(*mail, host, clients, [](uint16_t, const dataplane::Letter&) {});
       mail->flush();
     }
+    if (recompressor_works) recompressor.work();
+    while (auto parcel = recompressor.next()) clients.home(std::move(parcel));
     store->submit();
     const size_t completed = store->poll();
     host.settle(completed);
@@ -76,7 +79,14 @@ class SimLcore {
   uint64_t count(dataplane::Metric metric) const { return counters.get(metric); }
 
   dataplane::DataplaneCounters counters;
+
+ private:
+  Doorbell doorbell_;
+
+ public:
   SpscRing<dataplane::Event> events{64};
+  dataplane::Recompressor recompressor{doorbell_};  // works in the turn
+  bool recompressor_works = true;
   std::unique_ptr<storage::StoreSet> store;
   std::deque<SimStream> streams;  // by slot; none is used twice
   dataplane::Broker broker;
@@ -86,7 +96,6 @@ class SimLcore {
 
  private:
   SimClock& clock_;
-  Doorbell doorbell_;
   const uint64_t seed_;
 };
 

@@ -1,0 +1,110 @@
+#include "dataplane/kafka/recompressor.h"
+
+#include <poll.h>
+
+#include <utility>
+
+#include "base/assert.h"
+#include "protocol/compression/batches.h"
+
+namespace penstock::dataplane {
+namespace {
+
+// Heap memory that goes when its Buffer goes.
+class OwnedBytes final : public BufferPool {
+ public:
+  explicit OwnedBytes(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
+  std::span<std::byte> all() { return bytes_; }
+  void release(std::span<std::byte>) override { delete this; }
+
+ private:
+  ~OwnedBytes() = default;
+  std::vector<std::byte> bytes_;
+};
+
+}  // namespace
+
+Buffer buffer_of(std::vector<std::byte> bytes) {
+  const size_t used = bytes.size();
+  auto* owner = new OwnedBytes(std::move(bytes));
+  return {*owner, owner->all(), used};
+}
+
+// The checksum is looked at first: the new batch gets a good one whatever its records are.
+void recompress(RecompressPart& part) {
+  if (!protocol::batch_crc_ok(part.batch)) {
+    part.error = ErrorCode::kCorruptMessage;
+    return;
+  }
+  auto made = protocol::recompressed(part.batch, part.codec, part.level, part.records_max);
+  if (made) {
+    part.batch = std::move(*made);
+  } else if (made.error().code == Errc::kTooLarge) {
+    part.error = ErrorCode::kMessageTooLarge;
+    part.message = "the batch's records are too large to be compressed as its topic asks";
+  } else {
+    part.error = ErrorCode::kInvalidRecord;
+    part.message = "the batch's records cannot be decompressed";
+  }
+}
+
+void Recompressor::start() {
+  CHECK(!thread_.joinable());
+  thread_ = std::thread([this] { run(); });
+}
+
+void Recompressor::stop() {
+  if (!thread_.joinable()) return;
+  ParcelPtr end;
+  CHECK(asked_.try_push(end));
+  work_bell_.ring();
+  thread_.join();
+}
+
+bool Recompressor::try_send(ParcelPtr& parcel) {
+  RecompressPart& part = std::get<RecompressPart>(parcel->part);
+  if (out_ > 0 && bytes_ + part.batch.size() > kBytesMax) return false;
+  if (out_ == kParcels) return false;
+  part.sent_bytes = part.batch.size();
+  bytes_ += part.sent_bytes;
+  ++out_;
+  CHECK(asked_.try_push(parcel));
+  work_bell_.ring();
+  return true;
+}
+
+ParcelPtr Recompressor::next() {
+  auto parcel = done_.try_pop();
+  if (!parcel) return nullptr;
+  bytes_ -= std::get<RecompressPart>((*parcel)->part).sent_bytes;
+  --out_;
+  return std::move(*parcel);
+}
+
+size_t Recompressor::work() {
+  size_t did = 0;
+  while (auto parcel = asked_.try_pop()) {
+    ended_ = *parcel == nullptr;
+    if (ended_) break;
+    recompress(std::get<RecompressPart>((*parcel)->part));
+    CHECK(done_.try_push(*parcel));  // out_ leaves room for all
+    done_bell_.ring();
+    ++did;
+  }
+  return did;
+}
+
+void Recompressor::run() {
+  while (!ended_) {
+    if (work() > 0) continue;
+    work_bell_.go_to_sleep();
+    if (!ended_ && asked_.empty()) {
+      pollfd wait{.fd = work_doorbell_.fd(), .events = POLLIN, .revents = 0};
+      poll(&wait, 1, -1);
+      work_doorbell_.clear();
+    }
+    work_bell_.wake_up();
+  }
+}
+
+}  // namespace penstock::dataplane
