@@ -1,0 +1,72 @@
+"""What the measuring scripts here share: a folder that goes away, brokers in it, figures as medians with their spread."""
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / 'tests' / 'compat'))
+
+import broker as broker_module  # noqa: E402
+
+MIB = 1 << 20
+LOAD_TIMEOUT_S = 900
+
+
+def parser_for(about):
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--build', type=pathlib.Path, default=ROOT / 'build' / 'release')
+    parser.add_argument('--json', type=pathlib.Path)
+    return parser
+
+
+class Figures:
+    """Rows as they come: name, values of the rounds, unit."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, name, values, unit, digits=2):
+        row = {'name': name, 'median': statistics.median(values), 'least': min(values), 'most': max(values),
+               'rounds': len(values), 'unit': unit}
+        self.rows.append(row)
+        spread = f' ({row["least"]:.{digits}f} to {row["most"]:.{digits}f}, {len(values)} rounds)'
+        print(f'{name}: {row["median"]:.{digits}f} {unit}{spread if len(values) > 1 else ""}', flush=True)
+
+
+class Machine:
+    def __init__(self, args, folder):
+        self.args, self.folder, self.count = args, folder, 0
+        self.build = args.build.resolve()
+        self.figures = Figures()
+
+    def broker(self, ring_mib=512, **settings):
+        """Not started. settings: their dots are underscores."""
+        self.count += 1
+        folder = self.folder / f'broker-{self.count}'
+        folder.mkdir()
+        wanted = {name.replace('_', '.'): value for name, value in settings.items()}
+        return broker_module.Broker(self.build / 'penstock', folder, wanted, ring_bytes=ring_mib * MIB)
+
+    def bench(self, broker, *words):
+        """The JSON of `penstock bench`; what was refused and sent anew is in it."""
+        result = broker.folder / 'bench.json'
+        command = [broker.program, 'bench', *words, '--bootstrap', broker.bootstrap, '--quiet', '--json', result]
+        subprocess.run([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       timeout=LOAD_TIMEOUT_S, check=False)
+        return json.loads(result.read_text())['result']
+
+
+def run(args, measures):
+    """Those of measures (name: function of a Machine) that --only names, in its order."""
+    with tempfile.TemporaryDirectory(dir=args.build, prefix='measure.') as folder:
+        machine = Machine(args, pathlib.Path(folder))
+        for name in args.only.split(','):
+            if name not in measures:
+                sys.exit(f'--only {name}: there are {", ".join(measures)}')
+            measures[name](machine)
+        if args.json:
+            args.json.write_text(json.dumps(machine.figures.rows, indent=2) + '\n')
