@@ -1,4 +1,4 @@
-"""What the measuring scripts here share: a folder that goes away, brokers in it, figures as medians with their spread."""
+"""What the measuring scripts here share: a folder that goes away, brokers in it, figures as medians with spread."""
 import argparse
 import json
 import pathlib
