@@ -10,6 +10,7 @@
 
 #include "base/system_clock.h"
 #include "bench/memory_disk.h"
+#include "dataplane/kafka/clients.h"
 #include "dataplane/kafka/postman.h"
 #include "tests/kafka_requests.h"
 

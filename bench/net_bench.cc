@@ -39,6 +39,7 @@ class StillNic final : public net::Nic, public BufferPool {
   net::MacAddress mac() const override { return kMac; }
   size_t mtu() const override { return 1500; }
   bool link_up() override { return true; }
+  bool receive_memory_low() override { return false; }
   net::NicStatistics statistics() override { return {}; }
   void release(std::span<std::byte>) override {}
 
@@ -68,7 +69,8 @@ std::vector<std::byte> tcp_frame(size_t data_bytes) {
 
 void receive(benchmark::State& state) {
   StillNic nic(tcp_frame(static_cast<size_t>(state.range(0))), state.range(1) != 0);
-  net::Network network(nic, config());
+  net::NetCounters counters;
+  net::Network network(nic, config(), counters);
   Sink sink;
   Nanos now = kSecond;
   for (auto _ : state) network.poll(++now, sink);
@@ -79,7 +81,8 @@ BENCHMARK(receive)->ArgNames({"bytes", "device_sums"})->ArgsProduct({{128, 1448}
 
 void send(benchmark::State& state) {
   StillNic nic(tcp_frame(0), state.range(1) != 0);
-  net::Network network(nic, config());
+  net::NetCounters counters;
+  net::Network network(nic, config(), counters);
   Sink sink;
   network.poll(kSecond, sink);
   const std::vector<std::byte> data(static_cast<size_t>(state.range(0)));

@@ -71,9 +71,18 @@ void EventLoop::take(dataplane::Event event, Lcore& lcore, uint16_t index) {
                  [&](const dataplane::RingHealth& told) {
                    if (rings_.take(told)) parts_.controller->ring_failed(told.ring);
                  },
+                 [&](const dataplane::DeviceLink& told) { take(told); },
                  [&](const dataplane::Stopped&) { lcore.stopped = true; },
              },
              std::move(event));
+}
+
+void EventLoop::take(const dataplane::DeviceLink& told) {
+  const std::string& name = parts_.devices[told.device];
+  const std::string line =
+      "device " + name + ": it has no link, or is gone; its clients are not served. Look after the cable or interface.";
+  parts_.health->set_problem("device " + name, told.up ? "" : line);
+  told.up ? LOG_INFO("device %s: it has a link again", name.c_str()) : LOG_ERROR("%s", line.c_str());
 }
 
 void EventLoop::add_answer(Lcore& lcore, dataplane::Answer answer) {

@@ -44,6 +44,7 @@ struct EventLoopParts {
   Registration* registration;
   Health* health;
   std::vector<RingFolder> rings;
+  std::vector<std::string> devices;  // names, in the order of their numbers
   Clock* clock;
   ControlCounters* counters;
   Doorbell* doorbell;  // lcores and signal handlers ring it
@@ -77,6 +78,7 @@ class EventLoop {
 
   bool take_events(Lcore& lcore, uint16_t index);
   void take(dataplane::Event event, Lcore& lcore, uint16_t index);
+  void take(const dataplane::DeviceLink& told);
   void add_answer(Lcore& lcore, dataplane::Answer answer);
   void publish_changes();
   void pass_on_questions();

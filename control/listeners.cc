@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <map>
 #include <memory>
@@ -31,6 +32,101 @@ std::vector<std::string> split_list(std::string_view text) {
   return parts;
 }
 
+constexpr std::string_view kDevicePrefix = "dpdk:";
+constexpr uint16_t kKafkaPort = 9092;
+
+// key=value of a device, as its list goes on behind a comma; nothing if it is a listener of its own.
+std::optional<std::pair<std::string_view, std::string_view>> key_value(std::string_view text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string_view::npos || equals == 0) return std::nullopt;
+  const std::string_view key = text.substr(0, equals);
+  const bool word = std::ranges::all_of(key, [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-'; });
+  if (!word) return std::nullopt;
+  return std::pair(key, text.substr(equals + 1));
+}
+
+bool names_device(std::string_view listener) {
+  const size_t at = listener.find("://");
+  return (at == std::string_view::npos ? listener : listener.substr(at + 3)).starts_with(kDevicePrefix);
+}
+
+// The list with what belongs to one device in one part.
+std::vector<std::string> split_listeners(std::string_view text) {
+  std::vector<std::string> listeners;
+  for (std::string& part : split_list(text)) {
+    if (!listeners.empty() && names_device(listeners.back()) && key_value(part)) {
+      listeners.back() += "," + part;
+    } else {
+      listeners.push_back(std::move(part));
+    }
+  }
+  return listeners;
+}
+
+bool parse_number(std::string_view text, uint16_t& number) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
+// text: behind "dpdk:".
+std::expected<void, std::string> parse_device(std::string_view text, Listener& listener) {
+  dataplane::DeviceSettings& settings = listener.device_settings;
+  listener.bind.port = kKafkaPort;
+  for (const std::string& part : split_list(text)) {
+    const auto pair = key_value(part);
+    const std::string_view key = settings.device.empty() || !pair ? std::string_view() : pair->first;
+    if (key == "address") {
+      settings.addresses.emplace_back(pair->second);
+    } else if (key == "gateway") {
+      settings.gateways.emplace_back(pair->second);
+    } else if (key == "vlan" || key == "mtu" || key == "port") {
+      uint16_t& number = key == "vlan" ? settings.vlan : key == "mtu" ? settings.mtu : listener.bind.port;
+      if (!parse_number(pair->second, number) || number == 0) {
+        return Failure(part + " is no number from 1 to 65535");
+      }
+    } else {
+      settings.device += (settings.device.empty() ? "" : ",") + part;
+    }
+  }
+  if (settings.device.empty()) return Failure("the device is missing: dpdk:net_af_packet,iface=NAME,address=...");
+  return {};
+}
+
+// Who names a device that stands before has its settings, and says none of its own that differ.
+std::expected<void, std::string> join_devices(std::string_view setting, std::vector<Listener>& listeners) {
+  std::vector<const Listener*> firsts;
+  const auto refuse = [&](const Listener& listener, const std::string& what) {
+    return Failure(std::string(setting) + ": " + listener.name + ": device " + listener.device_settings.device + what);
+  };
+  for (size_t i = 0; i < listeners.size(); ++i) {
+    Listener& listener = listeners[i];
+    dataplane::DeviceSettings& settings = listener.device_settings;
+    if (settings.device.empty()) continue;
+    const auto found = std::ranges::find_if(
+        firsts, [&](const Listener* first) { return first->device_settings.device == settings.device; });
+    listener.device = static_cast<uint16_t>(found - firsts.begin());
+    if (found == firsts.end()) {
+      firsts.push_back(&listener);
+    } else {
+      const dataplane::DeviceSettings bare{.device = settings.device, .addresses = {}, .gateways = {}};
+      if (settings != bare && settings != (*found)->device_settings) {
+        return refuse(listener, " has other settings in " + (*found)->name + "; say them once");
+      }
+      settings = (*found)->device_settings;
+    }
+    for (size_t before = 0; before < i; ++before) {
+      if (listeners[before].device == listener.device && listeners[before].bind.port == listener.bind.port) {
+        return refuse(listener, ": port " + std::to_string(listener.bind.port) + " is " + listeners[before].name +
+                                    "'s already; add port=");
+      }
+    }
+    if (!settings.addresses.empty()) {
+      listener.bind.host = settings.addresses.front().substr(0, settings.addresses.front().find('/'));
+    }
+  }
+  return {};
+}
+
 std::expected<Listener, std::string> parse_listener(std::string_view setting, const std::string& text) {
   Listener listener{.name = "PLAINTEXT", .bind = {}};
   std::string_view rest = text;
@@ -47,6 +143,12 @@ std::expected<Listener, std::string> parse_listener(std::string_view setting, co
   if (listener.name == "SSL" || listener.name.starts_with("SASL_")) {
     return Failure(std::string(setting) + ": '" + text + "': this version has no TLS and no login; use PLAINTEXT");
   }
+  if (rest.starts_with(kDevicePrefix)) {
+    if (auto done = parse_device(rest.substr(kDevicePrefix.size()), listener); !done) {
+      return Failure(std::string(setting) + ": '" + text + "': " + done.error());
+    }
+    return listener;
+  }
   const auto address = parse_host_port(rest);
   if (!address) return Failure(std::string(setting) + ": '" + text + "': " + address.error());
   listener.bind = *address;
@@ -55,7 +157,7 @@ std::expected<Listener, std::string> parse_listener(std::string_view setting, co
 
 std::expected<std::vector<Listener>, std::string> parse_list(std::string_view setting, std::string_view text) {
   std::vector<Listener> listeners;
-  for (const std::string& part : split_list(text)) {
+  for (const std::string& part : split_listeners(text)) {
     auto listener = parse_listener(setting, part);
     if (!listener) return Failure(listener.error());
     if (std::ranges::find(listeners, listener->name, &Listener::name) != listeners.end()) {
@@ -63,6 +165,7 @@ std::expected<std::vector<Listener>, std::string> parse_list(std::string_view se
     }
     listeners.push_back(*std::move(listener));
   }
+  if (auto done = join_devices(setting, listeners); !done) return Failure(done.error());
   return listeners;
 }
 
@@ -114,7 +217,19 @@ std::expected<std::vector<Listener>, std::string> parse_listeners(const BrokerOp
   return listeners;
 }
 
+std::vector<dataplane::DeviceSettings> devices_of(const std::vector<Listener>& listeners) {
+  std::vector<dataplane::DeviceSettings> devices;
+  for (const Listener& listener : listeners) {
+    if (listener.device == devices.size()) devices.push_back(listener.device_settings);
+  }
+  return devices;
+}
+
 std::expected<dataplane::ListenerAddress, std::string> resolve(const Listener& listener) {
+  if (listener.device) {
+    return dataplane::ListenerAddress{
+        .host = listener.bind.host, .port = listener.bind.port, .device = listener.device};
+  }
   if (listener.bind.host.empty()) return dataplane::ListenerAddress{.host = "0.0.0.0", .port = listener.bind.port};
   const AddressList list = look_up(listener.bind.host);
   if (list == nullptr) {
@@ -133,6 +248,7 @@ std::expected<std::vector<AdvertisedAddress>, std::string> advertise(const Broke
   const auto told = parse_list("advertised.listeners", options.advertised_listeners);
   if (!told) return Failure(told.error());
   for (const Listener& one : *told) {
+    if (one.device) return Failure("advertised.listeners: " + one.name + ": clients connect to HOST:PORT");
     if (is_every_address(one.bind.host)) {
       return Failure("advertised.listeners: clients cannot connect to '" + one.bind.host +
                      "'; name a host or an address");

@@ -1,15 +1,23 @@
-// Listener settings: where to bind, and what clients are told. NAME://HOST:PORT, parted by commas; an IPv6 address
-// stands in brackets.
+// Listener settings: where to bind, and what clients are told. Parted by commas, each is one of
+//
+//   NAME://HOST:PORT                                    a socket of the kernel; an IPv6 address stands in brackets
+//   NAME://dpdk:DEVICE,address=ADDRESS/PREFIX,...       a device that this process drives itself
+//
+// DEVICE is DPDK's name of it (dataplane/nic/device.h); what follows as key=value belongs to it as well, but for
+// address and gateway (one of each family), vlan, mtu and port, which are ours. Listeners that name the same device
+// share it: they have different ports, and the first one says the rest.
 #pragma once
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "control/slow_path/slow_path.h"
 #include "control/types.h"
+#include "dataplane/api/devices.h"
 #include "dataplane/api/lcore.h"
 
 namespace penstock::control {
@@ -23,12 +31,17 @@ struct HostPort {
 std::expected<HostPort, std::string> parse_host_port(std::string_view text);
 
 struct Listener {
-  std::string name;  // PLAINTEXT if the setting does not say
-  HostPort bind;
+  std::string name;                               // PLAINTEXT if the setting does not say
+  HostPort bind;                                  // of a device: its first address
+  std::optional<uint16_t> device = std::nullopt;  // its index in devices_of()
+  dataplane::DeviceSettings device_settings = {};
 };
 
 // What is wrong is one line that names the setting.
 std::expected<std::vector<Listener>, std::string> parse_listeners(const BrokerOptions& options);
+
+// The devices that listeners name, each once.
+std::vector<dataplane::DeviceSettings> devices_of(const std::vector<Listener>& listeners);
 
 // The address to bind: a name is looked up.
 std::expected<dataplane::ListenerAddress, std::string> resolve(const Listener& listener);

@@ -61,7 +61,9 @@ void add_serve(cli::Command& root, ServeFlags& flags) {
   serve.option("--data", flags.data, "Data folder (log.dirs); one a drive: may be given many times")
       .value("DIR")
       .complete(cli::Completes::kFolders);
-  serve.option("--listen", flags.listen, "Address for Kafka clients (listeners)").value("HOST:PORT").last_counts();
+  serve.option("--listen", flags.listen, "Address for Kafka clients (listeners), or dpdk:DEVICE,address=...")
+      .value("HOST:PORT")
+      .last_counts();
   serve.option("--http", flags.http, "Address of /metrics, /healthz and /readyz").value("HOST:PORT").last_counts();
   serve.flag("--no-http", flags.no_http, "No HTTP port");
   serve

@@ -46,7 +46,8 @@ std::string exported_name(const MetricInfo& metric) {
 
 // One family a metric: its head, then a line a ring or lcore.
 std::string prometheus_text(const ControlCounters& control, std::span<const RingCounters> rings,
-                            std::span<const dataplane::DataplaneCounters> lcores) {
+                            std::span<const dataplane::DataplaneCounters> lcores,
+                            std::span<const ShownDevice> devices) {
   std::string text;
   for (size_t i = 0; i < control_metrics().size(); ++i) {
     head(text, kControl[i]);
@@ -63,6 +64,13 @@ std::string prometheus_text(const ControlCounters& control, std::span<const Ring
     head(text, kDataplane[i]);
     for (size_t lcore = 0; lcore < lcores.size(); ++lcore)
       line(text, kDataplane[i], label("lcore", lcore), lcores[lcore].get(static_cast<dataplane::Metric>(i)));
+  }
+  for (size_t i = 0; i < std::size(dataplane::kDeviceMetrics) && !devices.empty(); ++i) {
+    head(text, dataplane::kDeviceMetrics[i]);
+    for (const ShownDevice& device : devices) {
+      line(text, dataplane::kDeviceMetrics[i], label("lcore", device.lcore) + ",device=\"" + device.name + "\"",
+           dataplane::device_metric(*device.counters, i));
+    }
   }
   return text;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "control/types.h"
+#include "dataplane/api/device_counters.h"
 #include "dataplane/api/types.h"
 #include "storage/api/types.h"
 
@@ -18,6 +19,13 @@ struct RingCounters {
   storage::StorageCounters storage;
 };
 
+// By device and lcore, which are their labels.
+struct ShownDevice {
+  std::string name;
+  uint16_t lcore = 0;
+  const dataplane::DeviceCounters* counters = nullptr;
+};
+
 // Each layer's list, in the order of its metrics.def.
 std::span<const MetricInfo> control_metrics();
 std::span<const MetricInfo> storage_metrics();
@@ -28,6 +36,7 @@ std::string exported_name(const MetricInfo& metric);
 
 // lcores: by index, which is their label.
 std::string prometheus_text(const ControlCounters& control, std::span<const RingCounters> rings,
-                            std::span<const dataplane::DataplaneCounters> lcores);
+                            std::span<const dataplane::DataplaneCounters> lcores,
+                            std::span<const ShownDevice> devices = {});
 
 }  // namespace penstock::control

@@ -28,6 +28,7 @@
 #include "control/ring_memory.h"
 #include "control/signals.h"
 #include "control/startup_checks.h"
+#include "dataplane/api/devices.h"
 #include "storage/api/folder.h"
 #include "storage/api/uring_disk.h"
 
@@ -72,6 +73,7 @@ class Broker {
  private:
   Step check_all_settings();
   Step check_machine();
+  Step open_devices();
   Step start_http();
   Step open_folders();
   Step open_metadata();
@@ -91,6 +93,7 @@ class Broker {
       // control plane: what there is
       {"checking the settings", &Broker::check_all_settings},
       {"checking the machine", &Broker::check_machine},
+      {"opening the network devices", &Broker::open_devices},
       {"starting HTTP", &Broker::start_http},
       {"opening the data folder", &Broker::open_folders},
       {"opening the metadata", &Broker::open_metadata},
@@ -126,6 +129,8 @@ class Broker {
   std::vector<Listener> listeners_;
   std::vector<AdvertisedAddress> advertised_;
   std::vector<int> cpus_;
+  std::unique_ptr<dataplane::Devices> devices_;
+  std::vector<ShownDevice> shown_devices_;
   std::unique_ptr<HttpServer> http_;
   RingMemoryPool memory_;
   std::optional<DataFolders> folders_;
@@ -158,6 +163,9 @@ Step Broker::check_all_settings() {
   auto listeners = parse_listeners(settings_.broker);
   if (!listeners) return Failure(listeners.error());
   listeners_ = *std::move(listeners);
+  for (const dataplane::DeviceSettings& device : devices_of(listeners_)) {
+    if (auto done = dataplane::check_device(device); !done) return Failure("listeners: " + done.error());
+  }
   // Once more when the ports are known; here so that a bad setting shows before anything is made.
   std::vector<uint16_t> ports;
   for (const Listener& listener : listeners_) {
@@ -181,13 +189,33 @@ Step Broker::check_machine() {
   return {};
 }
 
+Step Broker::open_devices() {
+  const SignalsBlocked blocked;
+  const std::vector<dataplane::DeviceSettings> wanted = devices_of(listeners_);
+  auto devices =
+      dataplane::Devices::open({.devices = wanted,
+                                .lcores = lcores_wanted_,
+                                .huge_pages = settings_.broker.huge_pages == "auto",
+                                .options = settings_.dataplane,
+                                .fill_random = [](std::span<std::byte> out) {
+                                  CHECK(getrandom(out.data(), out.size(), 0) == static_cast<ssize_t>(out.size()));
+                                }});
+  if (!devices) return Failure(devices.error());
+  devices_ = *std::move(devices);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    for (uint16_t lcore = 0; lcore < lcores_wanted_; ++lcore)
+      shown_devices_.push_back({devices_->name(i), lcore, &devices_->counters(i, lcore)});
+  }
+  return {};
+}
+
 Step Broker::start_http() {
   if (settings_.broker.http_listener.empty()) return {};
   const auto address = parse_host_port(settings_.broker.http_listener);
   if (!address) return Failure("penstock.http.listener: " + address.error());
   const SignalsBlocked blocked;
-  auto http = HttpServer::start(*address, health_,
-                                [this] { return prometheus_text(counters_, shown_rings(), lcore_counters_); });
+  auto http = HttpServer::start(
+      *address, health_, [this] { return prometheus_text(counters_, shown_rings(), lcore_counters_, shown_devices_); });
   if (!http) return Failure(http.error());
   http_ = *std::move(http);
   return {};
@@ -313,6 +341,7 @@ Step Broker::make_lcores() {
     dataplane::LcoreRequest request{.index = i,
                                     .options = settings_.dataplane,
                                     .listeners = {},
+                                    .devices = {devices_->all().begin(), devices_->all().end()},
                                     .disks = {},
                                     .store = std::move(stores_[i]),
                                     .clock = &clock_,
@@ -322,9 +351,8 @@ Step Broker::make_lcores() {
     for (size_t ring = 0; ring < rings_.size(); ++ring) {
       if (lcore_of(rings_[ring].ring, lcores_wanted_) == i) request.disks.push_back(disks_[ring].get());
     }
-    // The first has the listeners and shares out what it accepts.
-    for (size_t l = 0; i == 0 && l < listeners_.size(); ++l) {
-      auto address = resolve(listeners_[l]);
+    for (const Listener& listener : listeners_) {
+      auto address = resolve(listener);
       if (!address) return Failure(address.error());
       request.listeners.push_back(*std::move(address));
     }
@@ -358,6 +386,8 @@ Step Broker::make_event_loop() {
   }
   std::vector<RingFolder> rings;
   for (const RingPlace& place : rings_) rings.push_back({.ring = place.ring, .folder = folders_->path(place.folder)});
+  std::vector<std::string> devices;
+  for (size_t i = 0; i < devices_->all().size(); ++i) devices.push_back(devices_->name(i));
   std::vector<LcoreLink> lcores;
   for (size_t i = 0; i < lcores_.size(); ++i) {
     lcores.push_back({.commands = &lcores_[i]->commands(),
@@ -372,6 +402,7 @@ Step Broker::make_event_loop() {
                                                            .registration = registration_.get(),
                                                            .health = &health_,
                                                            .rings = std::move(rings),
+                                                           .devices = std::move(devices),
                                                            .clock = &clock_,
                                                            .counters = &counters_,
                                                            .doorbell = &doorbell_,
@@ -386,7 +417,9 @@ Step Broker::run_lcores() {
     lcore_threads_.emplace_back([this, i] {
       if (!cpus_.empty()) pin_this_thread(cpus_[i]);
       set_thread_log_ring(log_rings_[i].get());
+      devices_->enter_lcore();
       lcores_[i]->run();
+      devices_->leave_lcore();
       set_thread_log_ring(nullptr);
     });
   }

@@ -15,6 +15,8 @@ namespace {
 constexpr Nanos kHousekeepingMax = kSecond;
 // How long a stopping broker waits for the device and for clients that take their answers.
 constexpr Nanos kAnsweringMax = 5 * kSecond;
+// How long peers have to acknowledge what they were sent, behind that; the kernel does this for its sockets.
+constexpr Nanos kDrainingMax = 2 * kSecond;
 // How long answers may stand unread while others wait for their room.
 constexpr Nanos kUnreadMax = 10 * kSecond;
 // Sleep while something is tried again each turn for which nobody rings.
@@ -61,6 +63,9 @@ Lcore::Impl::Impl(LcoreRequest request, std::unique_ptr<UringSockets> sockets)
       prng_(static_cast<uint64_t>(request_.clock->wall_ms()), request_.index),
       health_told_(request_.store->rings().size()) {
   broker_.recompressor = &recompressor_;
+  for (SharedDevice* device : request_.devices) {
+    links_.emplace_back(*device, request_.index, request_.mesh.get(), clients_.add_own());
+  }
   if (request_.mesh == nullptr || request_.mesh->lcores() == 1) return;
   CHECK(request_.mesh->lcores() <= Host::kLcoresMax);
   request_.mesh->set_doorbell(request_.index, doorbell_);
@@ -70,10 +75,17 @@ Lcore::Impl::Impl(LcoreRequest request, std::unique_ptr<UringSockets> sockets)
 }
 
 std::expected<void, storage::OpenFailure> Lcore::Impl::listen() {
-  for (const ListenerAddress& address : request_.listeners) {
-    const auto port = sockets_->listen(address.host, address.port);
-    if (!port) return std::unexpected(storage::OpenFailure{{Errc::kInvalid}, port.error()});
-    ports_.push_back(*port);
+  for (uint16_t number = 0; number < request_.listeners.size(); ++number) {
+    const ListenerAddress& address = request_.listeners[number];
+    ports_.push_back(address.port);
+    if (address.device) {
+      links_[*address.device].ports.push_back({.port = address.port, .listener = number});
+    } else if (request_.index == 0) {
+      const auto port = sockets_->listen(address.host, address.port);
+      if (!port) return std::unexpected(storage::OpenFailure{{Errc::kInvalid}, port.error()});
+      ports_.back() = *port;
+      kernel_listeners_.push_back(number);
+    }
   }
   return {};
 }
@@ -106,6 +118,7 @@ void Lcore::Impl::obey(Stop) {
   phase_ = Phase::kAnswering;
   stop_answering_at_ = broker_.now + kAnsweringMax;
   sockets_->stop_listening();
+  for (LinkClients& of : links_) of.link.stop_listening();
   clients_.stop();
 }
 
@@ -113,6 +126,7 @@ void Lcore::Impl::go_on_stopping() {
   if (phase_ == Phase::kAnswering && (clients_.count() == 0 || broker_.now >= stop_answering_at_)) {
     clients_.close_all();
     phase_ = Phase::kParting;
+    stop_draining_at_ = broker_.now + kDrainingMax;
   }
   if (phase_ == Phase::kParting && broker_.now >= stop_answering_at_) host_.give_up();
   // What was asked of others comes back first: it points to memory of this lcore, and theirs may be lent to it.
@@ -131,7 +145,7 @@ void Lcore::Impl::go_on_stopping() {
     phase_ = Phase::kSaying;
   }
   const bool sent = !mail_ || !mail_->retrying();
-  if (phase_ == Phase::kSaying && untold_.empty() && sent) phase_ = Phase::kStopped;
+  if (phase_ == Phase::kSaying && untold_.empty() && sent && links_drained()) phase_ = Phase::kStopped;
 }
 
 // ---- connections, shared out among the lcores by the one that accepts them
@@ -150,7 +164,7 @@ void Lcore::Impl::arrived(int fd, uint16_t listener) {
 void Lcore::Impl::adopt(int fd, uint16_t listener) {
   ++adopted_;
   UringStream* stream = sockets_->adopt(fd, listener);
-  if (stream != nullptr) clients_.add(stream->slot(), *stream, listener);
+  if (stream != nullptr) clients_.kernel().add(stream->slot(), *stream, listener);
 }
 
 // Among several by chance: clients open connections in patterns, as one to ask for metadata and then one to work on.
@@ -163,7 +177,7 @@ uint16_t Lcore::Impl::emptiest_lcore() {
 }
 
 void Lcore::Impl::count_departed() {
-  const size_t gone = adopted_ - clients_.count();
+  const size_t gone = adopted_ - clients_.kernel().count();
   if (!mail_ || gone == 0) return;
   adopted_ -= gone;
   if (request_.index == 0) {
@@ -210,6 +224,7 @@ void Lcore::Impl::keep_house() {
   if (broker_.now - house_kept_at_ < std::min(kHousekeepingMax, idle_max / 4)) return;
   house_kept_at_ = broker_.now;
   sockets_->tick(broker_.now);
+  watch_links();
   clients_.reap_idle(broker_.now - idle_max);
   clients_.close_unread(broker_.now - kUnreadMax);
 }
@@ -219,9 +234,13 @@ Nanos Lcore::Impl::next_deadline() const {
       broker_.wakeups.retrying() || trims_.retrying() || !untold_.empty() || (mail_ && mail_->retrying());
   if (retrying || phase_ != Phase::kServing) return broker_.now + kRetrySleep;
   const Nanos idle_max = request_.options.connections_max_idle_ms * kMillisecond;
-  const Nanos house = clients_.count() == 0 ? std::numeric_limits<Nanos>::max()
-                                            : house_kept_at_ + std::min(kHousekeepingMax, idle_max / 4);
-  return std::min({request_.store->next_deadline(), broker_.wakeups.next_deadline(), sockets_->next_deadline(), house});
+  const Nanos house = clients_.count() == 0 && links_.empty()
+                          ? std::numeric_limits<Nanos>::max()
+                          : house_kept_at_ + std::min(kHousekeepingMax, idle_max / 4);
+  Nanos next =
+      std::min({request_.store->next_deadline(), broker_.wakeups.next_deadline(), sockets_->next_deadline(), house});
+  for (const LinkClients& of : links_) next = std::min(next, of.link.next_deadline());
+  return next;
 }
 
 // Without work: spins for a while, or for ever if told to; then sleeps until a client, the device, control or a
@@ -230,12 +249,16 @@ Nanos Lcore::Impl::next_deadline() const {
 void Lcore::Impl::rest() {
   if (request_.options.idle_strategy == "spin") return;
   if (broker_.now - worked_at_ < request_.options.idle_spin_us * kMicrosecond) return;
+  const Nanos longest = nap();
+  if (longest == 0) return;
   for (storage::Disk* disk : request_.disks) disk->arm_wakeup(doorbell_.fd(), true);
   if (mail_) mail_->bell().go_to_sleep();
   recompressor_.go_to_sleep();
-  if (settle() == 0 && commands_.empty() && (!mail_ || mail_->empty()) && recompressor_.empty()) {
+  const bool handed = std::ranges::any_of(links_, [](const LinkClients& of) { return of.link.has_mail(); });
+  const bool idle = settle() == 0 && commands_.empty() && (!mail_ || mail_->empty()) && recompressor_.empty();
+  if (idle && !handed) {
     broker_.counters.add(Metric::loop_sleeps);
-    sockets_->wait(next_deadline() - broker_.now);
+    sockets_->wait(std::min(next_deadline() - broker_.now, longest));
     slept_ = true;
   }
   if (mail_) mail_->bell().wake_up();

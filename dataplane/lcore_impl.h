@@ -10,11 +10,12 @@
 #include "base/on_lcore.h"
 #include "base/prng.h"
 #include "base/ring.h"
+#include "dataplane/all_clients.h"
 #include "dataplane/api/lcore.h"
 #include "dataplane/kafka/broker.h"
-#include "dataplane/kafka/clients.h"
 #include "dataplane/kafka/host.h"
 #include "dataplane/kafka/mail.h"
+#include "dataplane/link/link.h"
 #include "dataplane/sockets/uring_sockets.h"
 #include "dataplane/trims.h"
 
@@ -48,6 +49,17 @@ class Lcore::Impl {
     kStopped,
   };
 
+  // A device, and who is connected by it.
+  struct LinkClients {
+    LinkClients(SharedDevice& device, uint16_t lcore, Mesh* mesh, AllClients::Own& those)
+        : link(device, lcore, mesh), clients(those) {}
+    Link link;
+    AllClients::Own& clients;
+    std::vector<Link::Port> ports;
+    size_t counted = 0;  // of clients: what the metrics say
+    bool up_told = true;
+  };
+
   void begin_turn();
   size_t obey_commands();
   void obey(const OpenLog& command) { request_.store->open_log(command.ring, command.log, command.config); }
@@ -71,6 +83,15 @@ class Lcore::Impl {
   uint16_t emptiest_lcore();
   void count_departed();
   void take(const SocketEvent& event);
+  void start_links();
+  size_t receive_frames();
+  void finish_links();
+  void stop_links();
+  void take(LinkClients& of, const tcp::TcpEvent& event);
+  void welcome(LinkClients& of, const tcp::TcpEvent& event);
+  void watch_links();
+  bool links_drained() const;
+  Nanos nap() const;
   size_t settle();
   size_t settle_trims();
   void tell_health();
@@ -83,7 +104,9 @@ class Lcore::Impl {
   OnLcore owner_;
   std::unique_ptr<UringSockets> sockets_;
   Broker broker_;
-  Clients<UringStream> clients_;
+  AllClients clients_;
+  std::deque<LinkClients> links_;           // by device
+  std::vector<uint16_t> kernel_listeners_;  // the broker's number of each
   Recompressor recompressor_{doorbell_};
   std::optional<Mail> mail_;
   Host host_;
@@ -100,7 +123,8 @@ class Lcore::Impl {
   Nanos turn_longest_ = 0;
   Nanos worked_at_ = 0;  // the last turn that had something to do
   Nanos stop_answering_at_ = 0;
-  bool slept_ = true;  // the time since the last turn's beginning was not work
+  Nanos stop_draining_at_ = 0;  // how long peers have to acknowledge their answers
+  bool slept_ = true;           // the time since the last turn's beginning was not work
 };
 
 }  // namespace penstock::dataplane

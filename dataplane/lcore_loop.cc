@@ -10,6 +10,8 @@ namespace penstock::dataplane {
 void Lcore::Impl::run() {
   owner_.check();
   sockets_->start(doorbell_);
+  broker_.now = request_.clock->monotonic();
+  start_links();
   while (phase_ != Phase::kStopped) {
     begin_turn();
     // Bytes are fetched before commands are obeyed, and read behind them: who was told by control that a topic is there
@@ -17,10 +19,12 @@ void Lcore::Impl::run() {
     sockets_->enter();
     size_t did = obey_commands();
     did += take_arrivals();
+    did += receive_frames();
     did += take_mail();
     did += take_recompressed();
     request_.store->submit();
     did += settle();
+    finish_links();
     keep_house();
     if (did > 0) {
       worked_at_ = broker_.now;
@@ -28,6 +32,7 @@ void Lcore::Impl::run() {
       rest();
     }
   }
+  stop_links();
 }
 
 void Lcore::Impl::begin_turn() {
@@ -76,14 +81,15 @@ size_t Lcore::Impl::settle() {
 }
 
 void Lcore::Impl::take(const SocketEvent& event) {
-  if (event.kind == SocketEvent::Kind::kArrived) return arrived(event.fd, event.listener);
+  if (event.kind == SocketEvent::Kind::kArrived) return arrived(event.fd, kernel_listeners_[event.listener]);
+  AllClients::Kernel& clients = clients_.kernel();
   const uint32_t slot = event.stream->slot();
   switch (event.kind) {
     case SocketEvent::Kind::kArrived: break;
-    case SocketEvent::Kind::kReceived: clients_.received(slot); break;
-    case SocketEvent::Kind::kWritable: clients_.writable(slot); break;
-    case SocketEvent::Kind::kEnded: clients_.ended(slot); break;
-    case SocketEvent::Kind::kBroken: clients_.broken(slot); break;
+    case SocketEvent::Kind::kReceived: clients.received(slot); break;
+    case SocketEvent::Kind::kWritable: clients.writable(slot); break;
+    case SocketEvent::Kind::kEnded: clients.ended(slot); break;
+    case SocketEvent::Kind::kBroken: clients.broken(slot); break;
   }
 }
 

@@ -3,6 +3,7 @@
 (options.def, metrics.def, kafka_configs.tsv). --check: changes nothing, and fails if a page is not what the lists say
 (ctest: tidy.source)."""
 import ast
+import itertools
 import operator
 import pathlib
 import re
@@ -19,6 +20,8 @@ IN_FORCE = {'cleanup.policy', 'max.message.bytes', 'message.timestamp.after.max.
             'message.timestamp.type', 'min.insync.replicas', 'retention.bytes', 'retention.ms', 'segment.bytes',
             'segment.ms'}
 LAYERS = (('Broker', 'control'), ('Network and requests', 'dataplane/api'), ('Storage', 'storage/api'))
+METRICS = tuple((title, (f'{folder}/metrics.def',)) for title, folder in LAYERS) + (
+    ('Devices', ('dataplane/net/metrics.def', 'dataplane/net/nic_metrics.def', 'dataplane/tcp/metrics.def')),)
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.LShift: operator.lshift}
 
 # One C++ token of a list: a string, a word or number, or a mark.
@@ -166,11 +169,12 @@ def metrics_page():
 Made by `scripts/gen_docs.py` from the metrics.def of each layer; do not edit.
 
 `GET /metrics` on the HTTP port (`--http`) gives them as Prometheus text. Those of an lcore carry its number as label
-`lcore`, those of storage also the label `ring`. Counters count from the start of the process."""
-    for title, folder in LAYERS:
+`lcore`, those of storage also the label `ring`, those of a network device also the label `device`. Counters count from
+the start of the process."""
+    for title, files in METRICS:
         yield f'\n## {title}\n'
         rows = []
-        for _, (name, kind, text) in entries(ROOT / folder / 'metrics.def'):
+        for _, (name, kind, text) in itertools.chain(*(entries(ROOT / file) for file in files)):
             counter = kind == 'kCounter'
             rows.append((f'`penstock_{name}{"_total" if counter else ""}`', 'counter' if counter else 'gauge', text))
         yield table(('Metric', 'Kind', 'Meaning'), rows)

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "base/doorbell.h"
 #include "base/ring.h"
+#include "dataplane/api/devices.h"
 #include "dataplane/api/mesh.h"
 #include "dataplane/api/messages.h"
 #include "storage/api/disk.h"
@@ -22,19 +24,24 @@ namespace penstock::dataplane {
 struct ListenerAddress {
   std::string host;   // numeric IPv4 or IPv6 to bind
   uint16_t port = 0;  // 0: the kernel chooses; bound_ports() tells
+  // The index of a device of ours, on whose addresses every lcore listens; host does not matter then, and no two
+  // listeners of a device have the same port. Nothing: a socket of the kernel.
+  std::optional<uint16_t> device = std::nullopt;
 };
 
 struct LcoreRequest {
   uint16_t index = 0;
   DataplaneOptions options;
-  std::vector<ListenerAddress> listeners;
+  std::vector<ListenerAddress> listeners;  // all of the broker's, in the order of their numbers
+  std::vector<SharedDevice*> devices = {};
   std::vector<storage::Disk*> disks;  // of the stores: polled through them; armed by the loop before it sleeps
   std::unique_ptr<storage::StoreSet> store;
   Clock* clock = nullptr;
   DataplaneCounters* counters = nullptr;
   Doorbell* control_doorbell = nullptr;  // rung after an event was pushed
-  // The way to the other lcores; nullptr: there is none. Lcore 0 has the listeners and shares out what it accepts
-  // (docs/adr/0011-accept-and-share-out.md).
+  // The way to the other lcores; nullptr: there is none. Lcore 0 has the kernel's listeners and shares out what it
+  // accepts (docs/adr/0011-accept-and-share-out.md); what comes by a device is its 4-tuple's lcore's from the first
+  // segment on.
   std::shared_ptr<Mesh> mesh = nullptr;
 };
 

@@ -79,7 +79,12 @@ struct RingHealth {  // it has changed
   uint16_t ring = 0;
   storage::StoreHealth health;
 };
+struct DeviceLink {  // a device has lost its link, or has one again; said by lcore 0
+  uint16_t device = 0;
+  bool up = false;
+};
 struct Stopped {};
-using Event = std::variant<std::monostate, SlowRequest, RetiredImage, LogTrimmed, LogTold, RingHealth, Stopped>;
+using Event =
+    std::variant<std::monostate, SlowRequest, RetiredImage, LogTrimmed, LogTold, RingHealth, DeviceLink, Stopped>;
 
 }  // namespace penstock::dataplane

@@ -41,6 +41,7 @@ struct Broker {
   Nanos now = 0;                                        // of this turn
   std::shared_ptr<const RoutingImage> image = nullptr;  // null before the first
   Wakeups wakeups{};
+  uint64_t wakes = 0;  // times that who waited was woken
   Outgoing outgoing{};
   std::unordered_map<ConnectionId, size_t> slow_frames{};  // bytes that control holds, until it answers
   size_t slow_bytes = 0;                                   // their sum

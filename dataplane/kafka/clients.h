@@ -1,5 +1,6 @@
 // Clients: the connections of one lcore over one transport, by the transport's slot: hands them the transport's events
-// and wakes those whose wait is over. A template over the stream, like Connection.
+// and wakes those whose wait is over. A template over the stream, like Connection. An lcore with several transports has
+// one for each; a ConnectionId says which (dataplane/all_clients.h).
 #pragma once
 
 #include <cstdint>
@@ -13,16 +14,31 @@
 
 namespace penstock::dataplane {
 
+// Once a turn, behind store.poll(), with what that returned: whose wait is over, of all transports.
+inline void collect_woken(Broker& broker, size_t completed, std::vector<ConnectionId>& woken) {
+  woken.clear();
+  ++broker.wakes;
+  if (completed > 0 || broker.store.any_poisoned()) broker.wakeups.device_moved();
+  if (broker.answer_bytes < Broker::kAnswerBytesMax) broker.wakeups.room_made();
+  broker.wakeups.collect(broker.store, broker.foreign, broker.now, woken);
+}
+
 template <Stream S>
 class Clients {
  public:
-  explicit Clients(Broker& broker) : broker_(broker) {}
+  static constexpr uint64_t kTransports = 1 << 6;
+
+  explicit Clients(Broker& broker, uint64_t transport = 0) : broker_(broker), transport_(transport) {
+    CHECK(transport < kTransports);
+  }
+
+  static uint64_t transport_of(ConnectionId id) { return id.value() / kSlots % kTransports; }
 
   // The stream of slot has a new peer. It must live until its connection is closed.
   ConnectionId add(uint32_t slot, S& stream, uint16_t listener) {
     if (slot >= by_slot_.size()) by_slot_.resize(slot + 1);
     CHECK(by_slot_[slot] == nullptr && slot < kSlots);
-    const ConnectionId id{++serial_ * kSlots + slot};
+    const ConnectionId id{(++serial_ * kTransports + transport_) * kSlots + slot};
     by_slot_[slot] = std::make_unique<Connection<S>>(broker_, stream, id, listener);
     ++count_;
     return id;
@@ -74,17 +90,14 @@ class Clients {
     return image;
   }
 
-  // Once a turn, behind store.poll(), with what that returned. Returns how many it woke.
+  // For an lcore with one transport: wakes whose wait is over. Returns how many.
   size_t wake(size_t completed) {
-    woken_.clear();
-    ++wake_;
-    if (completed > 0 || broker_.store.any_poisoned()) broker_.wakeups.device_moved();
-    if (broker_.answer_bytes < Broker::kAnswerBytesMax) broker_.wakeups.room_made();
-    broker_.wakeups.collect(broker_.store, broker_.foreign, broker_.now, woken_);
-    for (const ConnectionId id : woken_) {
-      if (is_there(id)) with(slot_of(id), [this](auto& c) { c.resume(wake_); });
-    }
+    collect_woken(broker_, completed, woken_);
+    for (const ConnectionId id : woken_) resume(id);
     return woken_.size();
+  }
+  void resume(ConnectionId id) {
+    if (is_there(id)) with(slot_of(id), [this](auto& c) { c.resume(broker_.wakes); });
   }
 
   // Closes connections that did nothing since before; looks at some of them in each call.
@@ -100,10 +113,12 @@ class Clients {
   }
 
   // While requests wait for room: closes those that hold more than an equal share of it in answers that nobody has read
-  // since before. There is always one, or all of it waits for the device: so the waiting ends.
-  void close_unread(Nanos before) {
-    if (!broker_.wakeups.any_waits_for_room()) return;
-    const size_t share = Broker::kAnswerBytesMax / count_;
+  // since before. There is always one, or all of it waits for the device: so the waiting ends. all: the connections of
+  // the lcore, on every transport.
+  void close_unread(Nanos before) { close_unread(before, count_); }
+  void close_unread(Nanos before, size_t all) {
+    if (!broker_.wakeups.any_waits_for_room() || all == 0) return;
+    const size_t share = Broker::kAnswerBytesMax / all;
     for (uint32_t slot = 0; slot < by_slot_.size(); ++slot) {
       with(slot, [&](auto& c) { c.close_if_unread(before, share); });
     }
@@ -136,10 +151,10 @@ class Clients {
   }
 
   Broker& broker_;
+  const uint64_t transport_;
   std::vector<std::unique_ptr<Connection<S>>> by_slot_;
   std::vector<ConnectionId> woken_;
   uint64_t serial_ = 0;
-  uint64_t wake_ = 0;  // number of the last wake()
   size_t count_ = 0;
   size_t reap_at_ = 0;
 };

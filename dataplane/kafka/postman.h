@@ -6,15 +6,15 @@
 #include <utility>
 #include <variant>
 
-#include "dataplane/kafka/clients.h"
 #include "dataplane/kafka/host.h"
 #include "dataplane/kafka/mail.h"
 
 namespace penstock::dataplane {
 
 // other(from, letter) gets what is not about requests. Returns how many letters there were.
-template <Stream S, class Other>
-size_t deliver(Mail& mail, Host& host, Clients<S>& clients, Other&& other) {
+// clients: Clients, or those of several transports together.
+template <class SomeClients, class Other>
+size_t deliver(Mail& mail, Host& host, SomeClients& clients, Other&& other) {
   size_t taken = 0;
   for (uint16_t from = 0; from < mail.lcores(); ++from) {
     for (size_t n = 0; n < Mail::kAtOnce; ++n, ++taken) {

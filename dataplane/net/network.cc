@@ -9,12 +9,13 @@
 
 namespace penstock::dataplane::net {
 
-Network::Network(Nic& nic, const NetworkConfig& config)
+Network::Network(Nic& nic, const NetworkConfig& config, NetCounters& counters)
     : nic_(nic),
       config_(config),
       mac_(nic.mac()),
       mtu_(nic.mtu()),
       link_local_(link_local_of(mac_)),
+      counters_(counters),
       neighbours_(config.neighbours, config.frames_held, config.hash_seed, counters_) {
   CHECK(!config_.v4 || config_.v4->address.is_v4());
   CHECK(!config_.v6 || !config_.v6->address.is_v4());

@@ -44,8 +44,8 @@ struct NeighbourNews {
 
 class Network final : public IpOutput {
  public:
-  // Gateways, if any, are on the link. The Nic outlives this.
-  Network(Nic& nic, const NetworkConfig& config);
+  // Gateways, if any, are on the link. The Nic and the counters outlive this.
+  Network(Nic& nic, const NetworkConfig& config, NetCounters& counters);
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
   ~Network() = default;
@@ -126,7 +126,7 @@ class Network final : public IpOutput {
   const MacAddress mac_;
   const size_t mtu_;
   const IpAddress link_local_;
-  NetCounters counters_;
+  NetCounters& counters_;
   Neighbours neighbours_;
   Nanos now_ = 0;
   TxFrame scratch_;

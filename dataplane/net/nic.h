@@ -100,6 +100,8 @@ class Nic {
   virtual size_t mtu() const = 0;
   // Off the data path: they may ask the device.
   virtual bool link_up() = 0;
+  // Few receive buffers are left: who holds some should copy out of them. A few times a millisecond at most.
+  virtual bool receive_memory_low() = 0;
   virtual NicStatistics statistics() = 0;
 
  protected:

@@ -5,6 +5,7 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_memory.h>
+#include <rte_mempool.h>
 
 #include <algorithm>
 #include <cstring>
@@ -245,6 +246,8 @@ bool DpdkNic::link_up() {
   rte_eth_link link = {};
   return rte_eth_link_get_nowait(setup_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
+
+bool DpdkNic::receive_memory_low() { return rte_mempool_avail_count(setup_.pools.rx) < setup_.receive_memory_low; }
 
 net::NicStatistics DpdkNic::statistics() {
   net::NicStatistics all = counted_;

@@ -32,6 +32,7 @@ struct QueueSetup {
   net::NicCapabilities capabilities;
   net::MacAddress mac;
   size_t mtu = 0;
+  unsigned receive_memory_low = 0;  // mbufs left in the pool, below which that is so
 };
 
 class DpdkNic final : public net::Nic {
@@ -48,6 +49,7 @@ class DpdkNic final : public net::Nic {
   net::MacAddress mac() const override { return setup_.mac; }
   size_t mtu() const override { return setup_.mtu; }
   bool link_up() override;
+  bool receive_memory_low() override;
   net::NicStatistics statistics() override;
 
   // Frees what waits to be given to the device. Before the port is closed.

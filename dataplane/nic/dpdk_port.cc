@@ -27,6 +27,12 @@ constexpr size_t kFrameOverhead = 18 + 4;       // Ethernet with a tag, and the 
 constexpr size_t kOrdinaryRoom = 2048;          // what drivers expect a frame of ordinary size to find
 constexpr size_t kReferencesPerDescriptor = 2;  // pieces a frame has on average, when all is sent by reference
 
+// What an object of a pool takes in pages of the smallest size, whose borders it may not cross if it fits in one.
+size_t bytes_in_pages(size_t object) {
+  constexpr size_t kPage = 4096;
+  return object <= kPage ? kPage / (kPage / object) : align_up(object, kPage);
+}
+
 size_t mbuf_room(size_t mtu) {
   return RTE_PKTMBUF_HEADROOM + std::max(kOrdinaryRoom, align_up(mtu + kFrameOverhead, 64));
 }
@@ -96,9 +102,8 @@ size_t port_memory_bytes(const PortOptions& options) {
   const size_t mtu = options.mtu == 0 ? 1500 : options.mtu;
   const size_t object = sizeof(rte_mbuf) + mbuf_room(mtu) + RTE_CACHE_LINE_SIZE;
   const size_t small = sizeof(rte_mbuf) + RTE_CACHE_LINE_SIZE;
-  // Pools are cut at pages, and the drivers have rings of their own.
-  const size_t pools = (sizes.rx + sizes.tx) * object + sizes.references * small;
-  return pools + pools / 4 + 16 * kMiB;
+  const size_t pools = (sizes.rx + sizes.tx) * bytes_in_pages(object) + sizes.references * bytes_in_pages(small);
+  return pools + pools / 8 + 16 * kMiB;  // and the drivers have rings of their own
 }
 
 DpdkPort::DpdkPort(uint16_t port) : port_(port) {
@@ -209,7 +214,8 @@ Result<void> DpdkPort::set_up(std::string_view arguments, const PortOptions& opt
                    .pools = pools_,
                    .traits = traits,
                    .mac = mac_of(port_, traits),
-                   .mtu = mtu};
+                   .mtu = mtu,
+                   .receive_memory_low = static_cast<unsigned>(options.frames_held / 4)};
   if (info.tx_desc_lim.nb_seg_max > 0) setup.segments_max = std::min(setup.segments_max, info.tx_desc_lim.nb_seg_max);
   setup.capabilities = {.tx_ip_checksum = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0,
                         .tx_tcp_checksum = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0,

@@ -231,7 +231,8 @@ UringStream* UringSockets::adopt(int fd, uint16_t listener) {
   UringStream& stream = take_slot();
   stream.start(fd, listener);
   counters_.add(Metric::connections_accepted);
-  counters_.set(Metric::connections_open, ++open_);
+  counters_.add(Metric::connections_open);
+  ++open_;
   return &stream;
 }
 
@@ -305,7 +306,8 @@ void UringSockets::free_slot(UringStream& stream) {
   ++stream.generation_;
   free_slots_.push_back(stream.slot_);
   counters_.add(Metric::connections_closed);
-  counters_.set(Metric::connections_open, --open_);
+  counters_.add(Metric::connections_open, uint64_t{0} - 1);  // a gauge: other transports count theirs into it
+  --open_;
 }
 
 // ---- memory for requests, first come first served

@@ -150,6 +150,12 @@ void Stack::poll(Nanos now) {
   core.dirty.clear();
 }
 
+bool Stack::drained() const {
+  return std::ranges::none_of(core_->tcbs, [](const auto& t) {
+    return t->in_use && t->state != State::kClosed && (t->queue.bytes() > 0 || (t->snd_fin && !t->fin_acked()));
+  });
+}
+
 Nanos Stack::next_deadline() const {
   if (!core_->dirty.empty() || !core_->events.empty()) return core_->now;
   if (!core_->memory_waiters.empty() && core_->send_memory.blocks_free() >= 4) return core_->now;

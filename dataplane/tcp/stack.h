@@ -60,6 +60,9 @@ class Stack {
   // What happened; nothing is said of a stream after its close().
   std::optional<TcpEvent> next();
 
+  // Nothing is sent and not acknowledged, FINs included. Looks at each connection.
+  bool drained() const;
+
   // The device's receive buffers are short (or are so no more): out-of-order data goes, and payload is copied out of
   // them at once.
   void receive_pressure(bool low);

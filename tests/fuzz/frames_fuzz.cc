@@ -71,7 +71,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   sim::SimWire wire(1, {});
   sim::SimNic nic(wire, {}, 2);
   {
-    net::Network network(nic, config());
+    net::NetCounters counters;
+    net::Network network(nic, config(), counters);
     Sink sink{&network};
     network.announce(wire.now());
     std::span<const std::byte> input(reinterpret_cast<const std::byte*>(data), size);

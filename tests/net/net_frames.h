@@ -116,7 +116,7 @@ inline net::NetworkConfig ordinary_config() {
 class NetRig {
  public:
   explicit NetRig(const net::NetworkConfig& config = ordinary_config(), const sim::SimNicOptions& options = {})
-      : wire(1, {}), nic(wire, options, 2), network(nic, config) {
+      : wire(1, {}), nic(wire, options, 2), network(nic, config, counters) {
     wire.record(true);
   }
 
@@ -151,6 +151,7 @@ class NetRig {
   sim::SimWire wire;
   sim::SimNic nic;
   Sink sink;  // before the network: its packets are buffers of the nic
+  net::NetCounters counters;
   net::Network network;
 };
 

@@ -100,7 +100,8 @@ int run(const std::string& device_text, const net::NetworkConfig& config, bool h
   Prng(1).fill(lender.bytes);
   nlohmann::json report;
   {
-    net::Network network((*port)->queue(0), config);
+    net::NetCounters counters;
+    net::Network network((*port)->queue(0), config, counters);
     network.announce(clock.monotonic());
     network.flush();
     std::printf("ready %s\n", (*port)->description().c_str());

@@ -27,7 +27,7 @@ class Lender final : public net::TxOwner {
 
 struct Station {
   Station(sim::SimWire& wire, const sim::SimNicOptions& options, const net::NetworkConfig& config, uint64_t seed)
-      : nic(wire, options, seed), network(nic, config) {}
+      : nic(wire, options, seed), network(nic, config, counters) {}
 
   std::set<Bytes>* sent_by_peer = nullptr;
   uint64_t good = 0;
@@ -55,6 +55,7 @@ struct Station {
   void on_neighbour(const net::NeighbourNews&) {}
 
   sim::SimNic nic;
+  net::NetCounters counters;
   net::Network network;
   Lender lender;
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/doorbell.h"
+#include "dataplane/kafka/clients.h"
 #include "dataplane/kafka/postman.h"
 #include "tests/sim/sim_clock.h"
 #include "tests/sim/sim_stream.h"

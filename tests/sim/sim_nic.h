@@ -117,6 +117,7 @@ class SimNic final : public net::Nic {
   net::MacAddress mac() const override { return options_.mac; }
   size_t mtu() const override { return options_.mtu; }
   bool link_up() override { return true; }
+  bool receive_memory_low() override { return home_.out * 4 >= options_.buffers * 3; }
   net::NicStatistics statistics() override { return statistics_; }
 
   size_t buffers_out() const { return home_.out; }

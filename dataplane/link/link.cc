@@ -1,0 +1,113 @@
+// A turn of one lcore's share of a device, and its housekeeping.
+#include "dataplane/link/link.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace penstock::dataplane {
+namespace {
+
+// Full bursts that one turn takes, before connections have their turn.
+constexpr int kBurstsMax = 4;
+// Items that other lcores have handed over, of each.
+constexpr size_t kHandedMax = 128;
+// How often the device is asked how many receive buffers are left.
+constexpr Nanos kMemoryLook = kMillisecond;
+
+tcp::StackOptions stack_options(const DataplaneOptions& options, SharedDevice& device, uint16_t lcore, uint64_t seed) {
+  tcp::StackOptions out{.secret = device.secrets().tcp, .seed = seed};
+  out.connections_max = static_cast<size_t>(options.connections_max);
+  out.accept_queue_max = static_cast<size_t>(options.listen_backlog);
+  out.half_open_max = static_cast<size_t>(options.tcp_half_open_max);
+  out.request_bytes_max = static_cast<size_t>(options.request_max_bytes) + 4;  // and the length before it
+  out.receive_pool_bytes = std::max(static_cast<size_t>(options.receive_pool_bytes), out.request_bytes_max);
+  out.receive_buffer_bytes = static_cast<size_t>(options.tcp_receive_buffer_bytes);
+  out.send_buffer_bytes = static_cast<size_t>(options.tcp_send_buffer_bytes);
+  out.send_memory_bytes = static_cast<size_t>(options.tcp_send_memory_bytes);
+  out.send_arena = device.queue(lcore).send_memory;
+  return out;
+}
+
+}  // namespace
+
+Link::Parts::Parts(SharedDevice& device, uint16_t lcore, Mesh* mesh, const tcp::StackOptions& options)
+    : network(*device.queue(lcore).nic, device.config(), device.counters(lcore).net),
+      stack(options, network, device.counters(lcore).tcp),
+      sink{stack},
+      steering(lcore, device.steering(), device.hand_over(), network, sink, Wake{mesh}) {}
+
+void Link::start(const DataplaneOptions& options, const std::vector<Port>& ports, uint64_t seed, Nanos now) {
+  parts_.emplace(device_, lcore_, mesh_, stack_options(options, device_, lcore_, seed));
+  for (const Port& port : ports) {
+    const auto number = parts_->stack.listen(net::IpAddress{}, port.port);
+    CHECK(number.has_value() && *number == listeners_.size());  // ports of a device differ: control has seen to it
+    listeners_.push_back(port.listener);
+  }
+  parts_->stack.poll(now);
+  if (lcore_ == 0) parts_->network.announce(now);
+  keep_house();
+}
+
+size_t Link::receive(Nanos now) {
+  size_t received = parts_->steering.take_handed(kHandedMax);
+  for (int burst = 0; burst < kBurstsMax; ++burst) {
+    const size_t n = parts_->network.poll(now, parts_->steering);
+    received += n;
+    if (n < net::kBurstMax) break;
+  }
+  if (now - memory_looked_at_ >= kMemoryLook) {
+    memory_looked_at_ = now;
+    const bool low = device_.queue(lcore_).nic->receive_memory_low();
+    device_.counters(lcore_).nic.set(NicMetric::nic_receive_memory_low, low ? 1 : 0);
+    parts_->stack.receive_pressure(low);
+  }
+  return received;
+}
+
+std::optional<tcp::TcpEvent> Link::next() {
+  auto event = parts_->stack.next();
+  if (event && event->kind == tcp::EventKind::kAccepted) event->listener = listeners_[event->listener];
+  return event;
+}
+
+void Link::finish(Nanos now) {
+  parts_->stack.poll(now);
+  parts_->network.flush();
+}
+
+Nanos Link::next_deadline() const { return std::min(parts_->stack.next_deadline(), parts_->network.next_deadline()); }
+
+void Link::stop_listening() { parts_->stack.stop_listening(); }
+
+bool Link::drained() const { return parts_->stack.drained(); }
+
+Link::Moved Link::moved() {
+  const tcp::TcpCounters& tcp = device_.counters(lcore_).tcp;
+  const Moved all{tcp.get(tcp::Metric::tcp_bytes_received), tcp.get(tcp::Metric::tcp_bytes_sent)};
+  const Moved before = std::exchange(moved_, all);
+  return {all.received - before.received, all.sent - before.sent};
+}
+
+void Link::keep_house() {
+  net::Nic& nic = *device_.queue(lcore_).nic;
+  up_ = nic.link_up();
+  auto& counters = device_.counters(lcore_).nic;
+  const net::NicStatistics all = nic.statistics();
+  counters.set(NicMetric::nic_link_up, up_ ? 1 : 0);
+  counters.set(NicMetric::nic_rx_frames, all.rx_frames);
+  counters.set(NicMetric::nic_rx_bytes, all.rx_bytes);
+  counters.set(NicMetric::nic_rx_missed, all.rx_missed);
+  counters.set(NicMetric::nic_rx_errors, all.rx_errors);
+  counters.set(NicMetric::nic_rx_no_buffer, all.rx_no_buffer);
+  counters.set(NicMetric::nic_rx_copied_bytes, all.rx_copied_bytes);
+  counters.set(NicMetric::nic_tx_frames, all.tx_frames);
+  counters.set(NicMetric::nic_tx_bytes, all.tx_bytes);
+  counters.set(NicMetric::nic_tx_errors, all.tx_errors);
+  counters.set(NicMetric::nic_tx_no_buffer, all.tx_no_buffer);
+  counters.set(NicMetric::nic_tx_copied_bytes, all.tx_copied_bytes);
+  counters.set(NicMetric::nic_tx_referred_bytes, all.tx_referred_bytes);
+}
+
+}  // namespace penstock::dataplane
