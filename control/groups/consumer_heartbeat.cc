@@ -35,6 +35,13 @@ std::optional<Assignment> owned_of(const ConsumerGroup::Request& request) {
   return to_assignment(*request.topic_partitions);
 }
 
+// It was told long ago, and still has not said that it owns what it may; or this coordinator has not heard yet.
+bool must_hear_again(const ConsumerMember& member, const GroupContext& context) {
+  if (!member.reported) return true;
+  return *member.reported != fingerprint(member.progress.assigned) &&
+         context.now >= member.told_at + context.settings.heartbeat_interval_ms * kMillisecond;
+}
+
 // A member that says everything again wants to hear everything again: its last answer may have been lost.
 bool is_full(const ConsumerGroup::Request& request) {
   return request.member_epoch == kJoinEpoch || (request.rebalance_timeout_ms != -1 && request.topic_partitions &&
@@ -75,9 +82,15 @@ Outcome<Response> ConsumerGroup::heartbeat(const Request& request, const Heartbe
   }
   if (begins_anew || target_is_due(context)) make_target(context, records);
   reconcile_member(id, owned_of(request), changed || other_topics, context, records);
-  const ConsumerMember& member = members_.find(id)->second;
+  ConsumerMember& member = members_.find(id)->second;
   keep_session(member, context);
-  outcome.response = respond(member, is_full(request) || member.progress.assigned != had, context);
+  if (request.topic_partitions) member.reported = fingerprint(to_assignment(*request.topic_partitions));
+  const bool tells = is_full(request) || member.progress.assigned != had || must_hear_again(member, context);
+  if (tells) {
+    member.told_at = context.now;
+    if (!member.reported) member.reported = fingerprint(member.progress.assigned);
+  }
+  outcome.response = respond(member, tells, context);
   return outcome;
 }
 

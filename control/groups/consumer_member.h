@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/units.h"
 #include "control/groups/partitions.h"
 
 namespace penstock::control::groups {
@@ -64,6 +65,10 @@ struct ConsumerMember {
   bool described = false;  // its subscription was read; without it the member is only half in the log so far
   Subscription subscription;
   Progress progress;
+  // Not of the log: a fingerprint of what it said last that it owns, and when it was last told what it may own. An
+  // answer can be lost to it, or go to a request that it gave up; then it is told again.
+  std::optional<uint64_t> reported{};
+  Nanos told_at = 0;
 
   bool is_classic() const { return subscription.classic.has_value(); }
 };

@@ -29,6 +29,24 @@ size_t count_partitions(const Map& map) {
   return count;
 }
 
+// The same for the same partitions, in either form; others give another one, but for chance.
+template <class Map>
+uint64_t fingerprint(const Map& map) {
+  uint64_t hash = 0xcbf29ce484222325ULL;
+  const auto add = [&](uint64_t word) { hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL; };
+  for (const auto& [topic, partitions] : map) {
+    for (const uint8_t byte : topic.bytes) add(byte);
+    for (const auto& partition : partitions) {
+      if constexpr (requires { partition.first; }) {
+        add(static_cast<uint32_t>(partition.first));
+      } else {
+        add(static_cast<uint32_t>(partition));
+      }
+    }
+  }
+  return hash;
+}
+
 // A message's list of {topic_id, partitions}.
 template <class Entry, class Map>
 std::vector<Entry> to_entries(const Map& map) {

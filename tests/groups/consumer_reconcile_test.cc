@@ -43,7 +43,7 @@ TEST(ConsumerReconcile, WhoDoesNotLetGoInTimeIsThrownOut) {
   rig.join("b", {"t"});
   EXPECT_EQ(rig.beat("a", 1), "a epoch=1 t:0");
   rig.pass(6'000);
-  EXPECT_EQ(rig.beat("a", 1), "a epoch=1");  // alive, but it does not help
+  EXPECT_EQ(rig.beat("a", 1), "a epoch=1 t:0");  // alive and told again, but it does not help
   rig.pass(4'001);
   EXPECT_EQ(rig.beat("a", 1), "UNKNOWN_MEMBER_ID");
   EXPECT_EQ(rig.beat("b", 2), "b epoch=3 t:0,1");
@@ -61,6 +61,20 @@ TEST(ConsumerReconcile, WhoLetsGoInTimeStays) {
   EXPECT_EQ(rig.beat("a", 1, "t:0"), "a epoch=2");
   rig.pass(30'000);
   EXPECT_EQ(rig.beat("a", 2), "a epoch=2");
+}
+
+TEST(ConsumerReconcile, WhoDoesNotSayThatItHasWhatItWasGivenIsToldAgain) {
+  ConsumerRig rig;
+  rig.topic("t", 2);
+  rig.join("a", {"t"});
+  rig.pass(4'999);
+  EXPECT_EQ(rig.beat("a", 1), "a epoch=1");
+  rig.pass(1);
+  EXPECT_EQ(rig.beat("a", 1), "a epoch=1 t:0,1");
+  EXPECT_EQ(rig.beat("a", 1, "t:0,1"), "a epoch=1");
+  rig.pass(40'000);
+  EXPECT_EQ(rig.beat("a", 1), "a epoch=1");
+  EXPECT_EQ(rig.last_records, 0U);
 }
 
 TEST(ConsumerReconcile, ANewTargetWhileOneIsRevoking) {
