@@ -34,6 +34,7 @@ bool EventLoop::turn() {
   }
   publish_changes();
   pass_on_questions();
+  pass_on_groups();
   for (PendingAnswer& pending : std::exchange(answers_, {})) {
     pending.lcore->waiting.emplace_back(std::move(pending.answer));
   }
@@ -46,7 +47,8 @@ bool EventLoop::take_events(Lcore& lcore, uint16_t index) {
   size_t taken = 0;
   const auto waiting = [&] {
     return lcore.waiting.size() + parts_.controller->changes_waiting() +
-           parts_.slow_path->delete_records().trims_waiting() + parts_.slow_path->log_questions().questions_waiting();
+           parts_.slow_path->delete_records().trims_waiting() + parts_.slow_path->log_questions().questions_waiting() +
+           parts_.slow_path->groups().runtime().commands_waiting();
   };
   while (taken < kEventsPerTurn && answer_bytes_ < kAnswerBytesMax && waiting() < kCommandsWaitingMax) {
     auto event = lcore.link.events->try_pop();
@@ -61,13 +63,15 @@ void EventLoop::take(dataplane::Event event, Lcore& lcore, uint16_t index) {
   std::visit(Match{
                  [](std::monostate) {},
                  [&](const dataplane::SlowRequest& request) {
-                   auto response = parts_.slow_path->handle(request, index, parts_.clock->monotonic());
+                   auto response = parts_.slow_path->handle(request, index, now());
                    if (response)
                      add_answer(lcore, {.connection = request.connection, .response = *std::move(response)});
                  },
                  [](const dataplane::RetiredImage&) {},  // freed here, not on the lcore
                  [&](const dataplane::LogTrimmed& over) { parts_.slow_path->delete_records().trimmed(over); },
                  [&](dataplane::LogTold&& told) { parts_.slow_path->log_questions().told(std::move(told)); },
+                 [&](const dataplane::RecordsAppended& over) { groups().appended(over, now()); },
+                 [&](dataplane::LogRead&& what) { groups().read(std::move(what), now()); },
                  [&](const dataplane::RingHealth& told) {
                    if (rings_.take(told)) parts_.controller->ring_failed(told.ring);
                  },
@@ -101,6 +105,14 @@ void EventLoop::pass_on_questions() {
   for (auto& [lcore, answer] : questions.take_answers()) add_answer(lcores_[lcore], std::move(answer));
 }
 
+void EventLoop::pass_on_groups() {
+  groups().refresh(now());
+  groups().expire(now());
+  for (auto& [lcore, command] : groups().take_commands()) lcores_[lcore].waiting.emplace_back(std::move(command));
+  for (auto& [lcore, parked] : parts_.slow_path->groups().take_parked()) lcores_[lcore].waiting.emplace_back(parked);
+  for (auto& [lcore, answer] : parts_.slow_path->groups().take_answers()) add_answer(lcores_[lcore], std::move(answer));
+}
+
 void EventLoop::publish_changes() {
   ImageChange change = parts_.controller->take_changes();
   for (const auto& [place, config] : change.opened) {
@@ -117,6 +129,7 @@ void EventLoop::publish_changes() {
   for (const LogPlace& place : change.dropped) {
     lcores_[place.lcore].waiting.emplace_back(dataplane::DropLog{.log = place.log});
   }
+  if (!change.deleted.empty()) groups().topics_deleted(change.deleted, now());
 }
 
 bool EventLoop::push_commands(Lcore& lcore) {
@@ -150,7 +163,8 @@ void EventLoop::do_timed_work() {
 
 void EventLoop::sleep() {
   const bool full = std::ranges::find_if(lcores_, [](const Lcore& l) { return !l.waiting.empty(); }) != lcores_.end();
-  const Nanos due = (parts_.slow_path->delete_records().next_deadline() - parts_.clock->monotonic()) / kMillisecond + 1;
+  const Nanos next = std::min(parts_.slow_path->delete_records().next_deadline(), groups().next_deadline());
+  const Nanos due = (next - parts_.clock->monotonic()) / kMillisecond + 1;
   pollfd bell{.fd = parts_.doorbell->fd(), .events = POLLIN, .revents = 0};
   poll(&bell, 1, full ? kRingFullSleepMs : static_cast<int>(std::clamp<Nanos>(due, 0, kSleepMs)));
 }

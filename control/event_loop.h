@@ -77,11 +77,14 @@ class EventLoop {
   };
 
   bool take_events(Lcore& lcore, uint16_t index);
+  groups::GroupRuntime& groups() { return parts_.slow_path->groups().runtime(); }
+  groups::Now now() { return {parts_.clock->monotonic(), parts_.clock->wall_ms()}; }
   void take(dataplane::Event event, Lcore& lcore, uint16_t index);
   void take(const dataplane::DeviceLink& told);
   void add_answer(Lcore& lcore, dataplane::Answer answer);
   void publish_changes();
   void pass_on_questions();
+  void pass_on_groups();
   bool push_commands(Lcore& lcore);
   void do_timed_work();
 

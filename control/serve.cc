@@ -374,7 +374,7 @@ Step Broker::make_slow_path() {
     dirs.push_back({.path = std::filesystem::absolute(folders_->path(i)).lexically_normal().string(), .rings = {}});
   }
   for (const RingPlace& place : rings_) dirs[place.folder].rings.push_back(place.ring);
-  slow_path_ = std::make_unique<SlowPath>(*controller_, advertised_, counters_, std::move(dirs));
+  slow_path_ = std::make_unique<SlowPath>(*controller_, advertised_, counters_, std::move(dirs), os_entropy());
   return {};
 }
 

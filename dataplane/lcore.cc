@@ -60,6 +60,7 @@ Lcore::Impl::Impl(LcoreRequest request, std::unique_ptr<UringSockets> sockets)
       clients_(broker_),
       host_(broker_),
       trims_(*request_.store),
+      control_io_(*request_.store),
       prng_(static_cast<uint64_t>(request_.clock->wall_ms()), request_.index),
       health_told_(request_.store->rings().size()) {
   broker_.recompressor = &recompressor_;
@@ -207,6 +208,13 @@ size_t Lcore::Impl::settle_trims() {
   return trims_.settle([this](const LogTrimmed& over) { tell_control(over); });
 }
 
+size_t Lcore::Impl::settle_control_io() {
+  std::vector<Event> over = control_io_.settle(broker_.now);
+  const size_t count = over.size();
+  for (Event& event : over) tell_control(std::move(event));
+  return count;
+}
+
 void Lcore::Impl::tell_health() {
   const auto rings = request_.store->rings();
   for (size_t i = 0; i < rings.size(); ++i) {
@@ -230,8 +238,8 @@ void Lcore::Impl::keep_house() {
 }
 
 Nanos Lcore::Impl::next_deadline() const {
-  const bool retrying =
-      broker_.wakeups.retrying() || trims_.retrying() || !untold_.empty() || (mail_ && mail_->retrying());
+  const bool retrying = broker_.wakeups.retrying() || trims_.retrying() || control_io_.retrying() || !untold_.empty() ||
+                        (mail_ && mail_->retrying());
   if (retrying || phase_ != Phase::kServing) return broker_.now + kRetrySleep;
   const Nanos idle_max = request_.options.connections_max_idle_ms * kMillisecond;
   const Nanos house = clients_.count() == 0 && links_.empty()

@@ -12,6 +12,7 @@
 #include "base/ring.h"
 #include "dataplane/all_clients.h"
 #include "dataplane/api/lcore.h"
+#include "dataplane/control_io.h"
 #include "dataplane/kafka/broker.h"
 #include "dataplane/kafka/host.h"
 #include "dataplane/kafka/mail.h"
@@ -70,8 +71,11 @@ class Lcore::Impl {
   }
   void obey(const TrimLog& command) { trims_.begin(command); }
   void obey(AskLog command);
+  void obey(AppendRecords&& command) { control_io_.begin(std::move(command), broker_.now); }
+  void obey(const ReadLog& command) { control_io_.begin(command); }
   void obey(PublishImage command);
   void obey(const Answer& command) { clients_.answer(command); }
+  void obey(Parked command) { broker_.slow_answered(command.connection); }
   void obey(Stop);
   void obey(std::monostate) {}
   size_t take_arrivals();
@@ -94,6 +98,7 @@ class Lcore::Impl {
   Nanos nap() const;
   size_t settle();
   size_t settle_trims();
+  size_t settle_control_io();
   void tell_health();
   void keep_house();
   void go_on_stopping();
@@ -111,6 +116,7 @@ class Lcore::Impl {
   std::optional<Mail> mail_;
   Host host_;
   Trims trims_;
+  ControlIo control_io_;
   Prng prng_;                           // which of several lcores that have equally many connections gets the next
   std::vector<size_t> connections_of_;  // by lcore, on the one that shares out
   size_t adopted_ = 0;                  // connections that this lcore was given, or took, and has not said gone

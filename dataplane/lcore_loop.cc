@@ -75,7 +75,7 @@ size_t Lcore::Impl::take_recompressed() {
 // What the drives have done, and who waited for it, here or on another lcore.
 size_t Lcore::Impl::settle() {
   const size_t completed = request_.store->poll();
-  size_t did = completed + host_.settle(completed) + clients_.wake(completed) + settle_trims();
+  size_t did = completed + host_.settle(completed) + clients_.wake(completed) + settle_trims() + settle_control_io();
   if (mail_) mail_->flush();
   return did;
 }

@@ -37,7 +37,7 @@ class SlowPathTest : public testing::Test, protected ControllerFixture {
                                        .api_key = key,
                                        .api_version = version,
                                        .frame = std::move(frame)},
-                                      0, 0);
+                                      0, {});
     EXPECT_TRUE(answer.has_value());
     return answer.value_or(std::vector<std::byte>());
   }
@@ -441,23 +441,41 @@ TEST_F(SlowPathTest, idempotent_producers_get_ids_and_transactional_ones_are_tol
   EXPECT_EQ(ask<InitProducerIdResponse>(request, 3).error_code, ErrorCode::kInvalidRequest);
 }
 
-TEST_F(SlowPathTest, there_are_no_coordinators_yet) {
+TEST_F(SlowPathTest, this_broker_coordinates_every_group_and_makes_the_topic_for_it) {
   for (int16_t version = 0; version <= 6; ++version) {
     FindCoordinatorRequest request;
-    if (version < 4)
-      request.key = "group";
-    else
-      request.coordinator_keys = {"group", "other"};
-    const auto response = ask<FindCoordinatorResponse>(request, version);
+    request.key = version < 4 ? "group" : "";
+    if (version >= 4) request.coordinator_keys = {"group", "other"};
+    const auto response = ask<FindCoordinatorResponse>(request, version, 1);
     if (version < 4) {
-      EXPECT_EQ(response.error_code, ErrorCode::kCoordinatorNotAvailable);
-      EXPECT_EQ(response.node_id, -1);
-    } else {
-      ASSERT_EQ(response.coordinators.size(), 2u);
-      EXPECT_EQ(response.coordinators[1].key, "other");
-      EXPECT_EQ(response.coordinators[1].error_code, ErrorCode::kCoordinatorNotAvailable);
+      EXPECT_EQ(response.error_code, ErrorCode::kNone);
+      EXPECT_EQ(response.node_id, controller->node().value());
+      EXPECT_EQ(response.port, 19092) << "of the listener that the client used";
+      continue;
     }
+    ASSERT_EQ(response.coordinators.size(), 2u);
+    EXPECT_EQ(response.coordinators[1].key, "other");
+    EXPECT_EQ(response.coordinators[1].host, "::1");
   }
+  const auto topic = controller->image().find("__consumer_offsets");
+  ASSERT_NE(topic, nullptr);
+  EXPECT_TRUE(topic->route->is_internal);
+  EXPECT_EQ(topic->record.partitions.size(), 50u);
+  EXPECT_FALSE(topic->log_config.delete_old) << "compacted";
+}
+
+TEST_F(SlowPathTest, without_its_topic_groups_have_no_coordinator) {
+  options.offsets_topic_replication_factor = 3;
+  restart_all();
+  EXPECT_EQ(ask<FindCoordinatorResponse>(FindCoordinatorRequest{.key = "g"}, 3).error_code,
+            ErrorCode::kCoordinatorNotAvailable);
+}
+
+TEST_F(SlowPathTest, transactions_and_share_groups_have_no_coordinators_yet) {
+  FindCoordinatorRequest transaction;
+  transaction.key = "t";
+  transaction.key_type = 1;
+  EXPECT_EQ(ask<FindCoordinatorResponse>(transaction, 3).error_code, ErrorCode::kCoordinatorNotAvailable);
   FindCoordinatorRequest share;
   share.key_type = 2;
   share.coordinator_keys = {"s"};

@@ -63,6 +63,7 @@ void Controller::remove(const TopicPtr& topic) {
     change_.dropped.push_back(place_of(partition));
     if (const auto ring = ring_logs_.find(partition.ring); ring != ring_logs_.end()) --ring->second;
   }
+  change_.deleted.push_back(topic->name);
   claims_.erase(keys::topic_claim(topic->name));
   image_.erase(topic->name);
   image_changed_ = true;

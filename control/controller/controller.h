@@ -98,6 +98,7 @@ struct ImageChange {
   std::vector<PlacedConfig> configured;  // logs that were there; their topics' settings may have changed
   std::shared_ptr<const dataplane::RoutingImage> image;  // nullptr: as it was
   std::vector<LogPlace> dropped;
+  std::vector<std::string> deleted;  // names of topics
 };
 
 struct ControllerSettings {

@@ -85,7 +85,12 @@ Result<void> Controller::read_topics() {
     added.push_back(make_topic(name, std::move(record), entry.changed, defaults_));
   }
   for (const auto& [name, topic] : there) remove(topic);
-  for (TopicPtr& topic : added) add(std::move(topic));
+  for (TopicPtr& topic : added) {
+    const auto before = there.find(topic->name);
+    const bool only_changed = before != there.end() && before->second->record.id == topic->record.id;
+    if (only_changed) std::erase(change_.deleted, topic->name);
+    add(std::move(topic));
+  }
   // A topic that was changed, not made anew, kept its logs.
   std::erase_if(change_.dropped, [&](const LogPlace& dropped) {
     const auto kept =

@@ -23,6 +23,17 @@ std::string to_text(const Uuid& id) {
   return text;
 }
 
+std::string to_hyphenated_text(const Uuid& id) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string text;
+  for (size_t i = 0; i < id.bytes.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += kHex[id.bytes[i] >> 4];
+    text += kHex[id.bytes[i] & 15];
+  }
+  return text;
+}
+
 std::optional<Uuid> parse_uuid(std::string_view text) {
   if (text.size() != kTextLength) return std::nullopt;
   Uuid id;

@@ -11,6 +11,8 @@
 namespace penstock::control {
 
 std::string to_text(const Uuid& id);
+// In hexadecimal, 8-4-4-4-12 (RFC 9562 section 4): as in the ids of members.
+std::string to_hyphenated_text(const Uuid& id);
 std::optional<Uuid> parse_uuid(std::string_view text);
 
 // A version 4 (random) UUID, RFC 9562 section 5.4. Never begins with a dash: it would look like an option to a shell.

@@ -1,4 +1,4 @@
-// DescribeCluster, InitProducerId and FindCoordinator: what a client asks about the cluster as a whole.
+// DescribeCluster and InitProducerId: what a client asks about the cluster as a whole.
 #include "base/log.h"
 #include "control/controller/uuid_text.h"
 #include "control/slow_path/handlers.h"
@@ -8,21 +8,6 @@ namespace {
 
 constexpr int8_t kBrokers = 1;  // DescribeCluster's endpoint types (KIP-919)
 constexpr int8_t kControllers = 2;
-
-constexpr int8_t kGroup = 0;  // FindCoordinator's key types
-constexpr int8_t kTransaction = 1;
-constexpr int8_t kShare = 2;  // from version 6 (KIP-932)
-
-// One coordinator's answer: there are none yet, and clients ask again.
-struct NoCoordinator {
-  ErrorCode error;
-  const char* message;
-};
-NoCoordinator no_coordinator(int8_t key_type, int16_t version) {
-  const bool known = key_type == kGroup || key_type == kTransaction || (key_type == kShare && version >= 6);
-  if (!known) return {ErrorCode::kInvalidRequest, "Unknown coordinator key type."};
-  return {ErrorCode::kCoordinatorNotAvailable, "This broker has no coordinators for groups and transactions yet."};
-}
 
 }  // namespace
 
@@ -69,27 +54,6 @@ protocol::InitProducerIdResponse answer(const protocol::InitProducerIdRequest& r
   }
   response.producer_id = id->value();
   response.producer_epoch = 0;
-  return response;
-}
-
-protocol::FindCoordinatorResponse answer(const protocol::FindCoordinatorRequest& request, Call& call) {
-  const NoCoordinator none = no_coordinator(request.key_type, call.version);
-  protocol::FindCoordinatorResponse response;
-  if (call.version < 4) {
-    response.error_code = none.error;
-    response.error_message = none.message;
-    response.node_id = -1;
-    response.port = -1;
-    return response;
-  }
-  for (const std::string& key : request.coordinator_keys) {
-    auto& coordinator = response.coordinators.emplace_back();
-    coordinator.key = key;
-    coordinator.node_id = -1;
-    coordinator.port = -1;
-    coordinator.error_code = none.error;
-    coordinator.error_message = none.message;
-  }
   return response;
 }
 

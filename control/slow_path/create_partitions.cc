@@ -30,6 +30,11 @@ protocol::CreatePartitionsResponse answer(const protocol::CreatePartitionsReques
       response.results.push_back(result(asked.name, refused(ErrorCode::kInvalidRequest, "Duplicate topic name.")));
       continue;
     }
+    if (asked.name == groups::kOffsetsTopic) {  // a group's partition follows from their number
+      response.results.push_back(result(
+          asked.name, refused(ErrorCode::kInvalidRequest, "The number of partitions of this topic cannot change.")));
+      continue;
+    }
     PartitionGrowth& growth = wanted.emplace_back(PartitionGrowth{.topic = asked.name, .count = asked.count});
     if (!asked.assignments) continue;
     growth.brokers.emplace();

@@ -17,7 +17,6 @@
 #include "protocol/gen/describe_transactions.h"
 #include "protocol/gen/describe_user_scram_credentials.h"
 #include "protocol/gen/elect_leaders.h"
-#include "protocol/gen/find_coordinator.h"
 #include "protocol/gen/incremental_alter_configs.h"
 #include "protocol/gen/init_producer_id.h"
 #include "protocol/gen/list_config_resources.h"
@@ -33,7 +32,6 @@ protocol::CreateTopicsResponse answer(const protocol::CreateTopicsRequest& reque
 protocol::DeleteTopicsResponse answer(const protocol::DeleteTopicsRequest& request, Call& call);
 protocol::DescribeClusterResponse answer(const protocol::DescribeClusterRequest& request, Call& call);
 protocol::InitProducerIdResponse answer(const protocol::InitProducerIdRequest& request, Call& call);
-protocol::FindCoordinatorResponse answer(const protocol::FindCoordinatorRequest& request, Call& call);
 protocol::DescribeConfigsResponse answer(const protocol::DescribeConfigsRequest& request, Call& call);
 protocol::ListConfigResourcesResponse answer(const protocol::ListConfigResourcesRequest& request, Call& call);
 protocol::IncrementalAlterConfigsResponse answer(const protocol::IncrementalAlterConfigsRequest& request, Call& call);

@@ -18,9 +18,15 @@ constexpr ApiKey kServed[] = {
     ApiKey::kOffsetForLeaderEpoch,
     // answered here
     ApiKey::kMetadata,
-    // Always COORDINATOR_NOT_AVAILABLE so far. Not offering it would make librdkafka 2.0.2 drop lz4 silently: its
-    // feature table asks for it (rdkafka_feature.c, LZ4).
+    ApiKey::kOffsetCommit,
+    ApiKey::kOffsetFetch,
     ApiKey::kFindCoordinator,
+    ApiKey::kJoinGroup,
+    ApiKey::kHeartbeat,
+    ApiKey::kLeaveGroup,
+    ApiKey::kSyncGroup,
+    ApiKey::kDescribeGroups,
+    ApiKey::kListGroups,
     ApiKey::kApiVersions,
     ApiKey::kCreateTopics,
     ApiKey::kDeleteTopics,
@@ -32,10 +38,12 @@ constexpr ApiKey kServed[] = {
     ApiKey::kDescribeLogDirs,
     ApiKey::kCreatePartitions,
     ApiKey::kDescribeDelegationToken,
+    ApiKey::kDeleteGroups,
     ApiKey::kElectLeaders,
     ApiKey::kIncrementalAlterConfigs,
     ApiKey::kAlterPartitionReassignments,
     ApiKey::kListPartitionReassignments,
+    ApiKey::kOffsetDelete,
     ApiKey::kDescribeClientQuotas,
     ApiKey::kDescribeUserScramCredentials,
     ApiKey::kDescribeCluster,
@@ -90,7 +98,7 @@ std::vector<std::byte> serve_admin(const protocol::Api& api, const protocol::Req
 std::span<const ApiKey> served_apis() { return kServed; }
 
 std::optional<std::vector<std::byte>> SlowPath::handle(const dataplane::SlowRequest& request, uint16_t lcore,
-                                                       Nanos now) {
+                                                       groups::Now now) {
   counters_.add(Metric::slow_requests);
   std::optional<std::vector<std::byte>> response(std::in_place);
   try {
@@ -103,7 +111,7 @@ std::optional<std::vector<std::byte>> SlowPath::handle(const dataplane::SlowRequ
 }
 
 std::optional<std::vector<std::byte>> SlowPath::dispatch(const dataplane::SlowRequest& request, uint16_t lcore,
-                                                         Nanos now) {
+                                                         groups::Now now) {
   const std::span<const std::byte> frame = request.frame;
   const protocol::Api* api = protocol::find_api(request.api_key);
   if (api == nullptr || frame.size() < protocol::kRequestHeaderFixed) return kClose;
@@ -129,14 +137,36 @@ std::optional<std::vector<std::byte>> SlowPath::dispatch(const dataplane::SlowRe
     case ApiKey::kDescribeProducers: return begin_late(request, *header, lcore, now);
     case ApiKey::kDescribeCluster: return serve<protocol::DescribeClusterRequest>(*api, *header, frame, call);
     case ApiKey::kInitProducerId: return serve<protocol::InitProducerIdRequest>(*api, *header, frame, call);
-    case ApiKey::kFindCoordinator: return serve<protocol::FindCoordinatorRequest>(*api, *header, frame, call);
-    default: return serve_admin(*api, *header, frame, call);
+    default: break;
   }
+  const bool of_group = api->key == ApiKey::kFindCoordinator || GroupRequests::serves(api->key);
+  return of_group ? begin_of_group(request, *header, lcore, now) : serve_admin(*api, *header, frame, call);
+}
+
+std::optional<std::vector<std::byte>> SlowPath::begin_of_group(const dataplane::SlowRequest& request,
+                                                               const protocol::RequestHeader& header, uint16_t lcore,
+                                                               groups::Now now) {
+  const auto body = std::span<const std::byte>(request.frame).subspan(header.size);
+  const protocol::Api& api = *protocol::find_api(request.api_key);
+  if (api.key == ApiKey::kFindCoordinator) {
+    protocol::FindCoordinatorRequest asked;
+    if (!protocol::decode(body, header.api_version, asked)) return kClose;
+    return respond(api, header.api_version, header.correlation_id,
+                   groups_.find_coordinator(asked, header.api_version, advertised_[request.listener]));
+  }
+  return groups_.begin(body, {.api = api,
+                              .asker = {.lcore = lcore,
+                                        .connection = request.connection,
+                                        .version = header.api_version,
+                                        .correlation = header.correlation_id},
+                              .client_id = std::string(header.client_id),
+                              .client_host = request.client_host,
+                              .now = now});
 }
 
 std::optional<std::vector<std::byte>> SlowPath::begin_late(const dataplane::SlowRequest& request,
                                                            const protocol::RequestHeader& header, uint16_t lcore,
-                                                           Nanos now) {
+                                                           groups::Now now) {
   const auto body = std::span<const std::byte>(request.frame).subspan(header.size);
   const LateAsker asker{.lcore = lcore,
                         .connection = request.connection,
@@ -157,7 +187,7 @@ std::optional<std::vector<std::byte>> SlowPath::begin_late(const dataplane::Slow
 
 std::optional<std::vector<std::byte>> SlowPath::begin_delete_records(const dataplane::SlowRequest& request,
                                                                      const protocol::RequestHeader& header,
-                                                                     uint16_t lcore, Nanos now) {
+                                                                     uint16_t lcore, groups::Now now) {
   protocol::DeleteRecordsRequest asked;
   const std::span<const std::byte> frame = request.frame;
   if (!protocol::decode(frame.subspan(header.size), header.api_version, asked)) return kClose;
@@ -165,7 +195,7 @@ std::optional<std::vector<std::byte>> SlowPath::begin_delete_records(const datap
                                        .connection = request.connection,
                                        .version = header.api_version,
                                        .correlation = header.correlation_id,
-                                       .now = now});
+                                       .now = now.monotonic});
 }
 
 }  // namespace penstock::control

@@ -12,6 +12,7 @@
 #include "control/controller/controller.h"
 #include "control/slow_path/delete_records.h"
 #include "control/slow_path/describe_logs.h"
+#include "control/slow_path/group_requests.h"
 #include "control/types.h"
 #include "dataplane/api/messages.h"
 #include "protocol/api.h"
@@ -37,32 +38,39 @@ struct Call {
 
 class SlowPath {
  public:
-  // advertised: by listener index.
+  // advertised: by listener index. seed: of what is told apart by chance, as members' ids.
   SlowPath(Controller& controller, std::vector<AdvertisedAddress> advertised, ControlCounters& counters,
-           std::vector<LogDir> log_dirs = {})
+           std::vector<LogDir> log_dirs = {}, uint64_t seed = 0)
       : controller_(controller),
         advertised_(std::move(advertised)),
         log_dirs_(std::move(log_dirs)),
         counters_(counters),
-        delete_records_(controller, counters) {}
+        delete_records_(controller, counters),
+        groups_(controller, counters, seed) {}
 
   // The whole response, header included, without its length. Empty: close the connection (and it was counted). Nothing:
   // lcores must act first, and the answer comes from whoever waits for them. lcore: that has the connection. Never
   // throws.
-  std::optional<std::vector<std::byte>> handle(const dataplane::SlowRequest& request, uint16_t lcore, Nanos now);
+  std::optional<std::vector<std::byte>> handle(const dataplane::SlowRequest& request, uint16_t lcore, groups::Now now);
 
   DeleteRecords& delete_records() { return delete_records_; }
   LogQuestions& log_questions() { return log_questions_; }
+  GroupRequests& groups() { return groups_; }
 
  private:
-  std::optional<std::vector<std::byte>> dispatch(const dataplane::SlowRequest& request, uint16_t lcore, Nanos now);
+  std::optional<std::vector<std::byte>> dispatch(const dataplane::SlowRequest& request, uint16_t lcore,
+                                                 groups::Now now);
   std::optional<std::vector<std::byte>> begin_delete_records(const dataplane::SlowRequest& request,
                                                              const protocol::RequestHeader& header, uint16_t lcore,
-                                                             Nanos now);
+                                                             groups::Now now);
 
+  std::optional<std::vector<std::byte>> begin_of_group(const dataplane::SlowRequest& request,
+                                                       const protocol::RequestHeader& header, uint16_t lcore,
+                                                       groups::Now now);
   // Those that lcores are asked about.
   std::optional<std::vector<std::byte>> begin_late(const dataplane::SlowRequest& request,
-                                                   const protocol::RequestHeader& header, uint16_t lcore, Nanos now);
+                                                   const protocol::RequestHeader& header, uint16_t lcore,
+                                                   groups::Now now);
 
   Controller& controller_;
   const std::vector<AdvertisedAddress> advertised_;
@@ -70,6 +78,7 @@ class SlowPath {
   ControlCounters& counters_;
   DeleteRecords delete_records_;
   LogQuestions log_questions_;
+  GroupRequests groups_;
 };
 
 }  // namespace penstock::control

@@ -6,9 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <variant>
 #include <vector>
 
+#include "base/units.h"
 #include "dataplane/api/routing.h"
 #include "dataplane/api/types.h"
 #include "storage/api/store.h"
@@ -41,6 +43,22 @@ struct AskLog {
   bool producers = false;  // them too
   uint64_t token = 0;      // control's
 };
+// A batch of control's own for an internal topic, checked and complete. Answered by RecordsAppended when it is durable.
+// A store that is behind or full is tried for patience.
+struct AppendRecords {
+  storage::LogId log;
+  LeaderEpoch leader_epoch;
+  std::vector<std::byte> batch;
+  Nanos patience = 0;
+  uint64_t token = 0;  // control's
+};
+// Whole batches of a log from offset from on, and perhaps the beginning of one; answered by LogRead.
+struct ReadLog {
+  storage::LogId log;
+  Offset from;
+  uint64_t max_bytes = 0;  // but one batch at least
+  uint64_t token = 0;      // control's
+};
 struct PublishImage {
   std::shared_ptr<const RoutingImage> image;
 };
@@ -49,9 +67,14 @@ struct Answer {
   ConnectionId connection;
   std::vector<std::byte> response;
 };
+// Control has all it needs of this connection's request and answers it when others have come: it holds its bytes no
+// longer.
+struct Parked {
+  ConnectionId connection;
+};
 struct Stop {};  // close listeners and connections, write and seal what was taken, then say Stopped
-using Command =
-    std::variant<std::monostate, OpenLog, ConfigureLog, DropLog, TrimLog, AskLog, PublishImage, Answer, Stop>;
+using Command = std::variant<std::monostate, OpenLog, ConfigureLog, DropLog, TrimLog, AskLog, AppendRecords, ReadLog,
+                             PublishImage, Answer, Parked, Stop>;
 
 // ---- events
 // A request that control answers. The connection is parked until its Answer; it has at most one.
@@ -61,6 +84,7 @@ struct SlowRequest {
   int16_t api_key = 0;
   int16_t api_version = 0;
   std::vector<std::byte> frame;  // the whole request, header included, without the 4-byte length
+  std::string client_host{};     // as Kafka writes it, with requests that join a group: a slash and the address
 };
 struct RetiredImage {  // freed by control, not by the lcore
   std::shared_ptr<const RoutingImage> image;
@@ -75,6 +99,18 @@ struct LogTold {  // of a log that is not here: nothing
   uint64_t bytes = 0;
   std::vector<storage::ProducerFacts> producers;  // by id
 };
+struct RecordsAppended {
+  uint64_t token = 0;
+  storage::AppendStatus status;
+  Offset base_offset;  // of kAppended: durable
+};
+// kReady without bytes: nothing is there yet.
+struct LogRead {
+  uint64_t token = 0;
+  storage::ReadStatus status;
+  std::vector<std::byte> bytes;
+  storage::LogOffsets offsets;
+};
 struct RingHealth {  // it has changed
   uint16_t ring = 0;
   storage::StoreHealth health;
@@ -84,7 +120,7 @@ struct DeviceLink {  // a device has lost its link, or has one again; said by lc
   bool up = false;
 };
 struct Stopped {};
-using Event =
-    std::variant<std::monostate, SlowRequest, RetiredImage, LogTrimmed, LogTold, RingHealth, DeviceLink, Stopped>;
+using Event = std::variant<std::monostate, SlowRequest, RetiredImage, LogTrimmed, LogTold, RecordsAppended, LogRead,
+                           RingHealth, DeviceLink, Stopped>;
 
 }  // namespace penstock::dataplane

@@ -32,6 +32,7 @@
 #include "dataplane/kafka/produce.h"
 #include "dataplane/kafka/request.h"
 #include "dataplane/kafka/response.h"
+#include "dataplane/kafka/slow_request.h"
 #include "dataplane/stream.h"
 #include "protocol/header.h"
 
@@ -395,14 +396,8 @@ bool Connection<S>::hand_to_control(const Request& request, size_t frame_bytes) 
   if (n > kSlowFrameMax) return refuse(Metric::connections_closed_bad_request);
   if (!broker_.admit_slow(id_, n)) return try_again_next_turn();
   broker_.counters.add(Metric::requests_slow_path);
-  std::vector<std::byte> frame(n);
-  stream_.received().copy_out(kFrameLengthBytes, frame);
   auto& slow = work_.template emplace<WithControl>();
-  slow.untold.emplace(SlowRequest{.connection = id_,
-                                  .listener = listener_,
-                                  .api_key = request.api_key,
-                                  .api_version = request.api_version,
-                                  .frame = std::move(frame)});
+  slow.untold.emplace(make_slow_request(stream_, id_, listener_, request, n));
   stream_.consume(frame_bytes);
   return go_on(slow);
 }

@@ -2,6 +2,7 @@
 // calls have set: so a request that is consumed and a next one that is begun do not cost a cancel and an arm each.
 #include "dataplane/sockets/uring_stream.h"
 
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -27,6 +28,17 @@ constexpr int kReadsInARow = 8;
 constexpr size_t kPiecesMax = 256;
 
 }  // namespace
+
+std::string UringStream::peer_host() const {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (getpeername(fd_, reinterpret_cast<sockaddr*>(&address), &size) != 0) return "/";
+  const void* at = address.ss_family == AF_INET
+                       ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in&>(address).sin_addr)
+                       : static_cast<const void*>(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
+  return inet_ntop(address.ss_family, at, text.data(), text.size()) == nullptr ? "/" : "/" + std::string(text.data());
+}
 
 void UringStream::start(int fd, uint16_t listener) {
   CHECK(fd_ < 0 && operations_ == 0 && chain_.empty());

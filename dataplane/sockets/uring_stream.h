@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "base/buffer.h"
 #include "base/units.h"
@@ -36,6 +37,9 @@ class UringStream {
   void pause(bool on);
   size_t send(std::span<const std::span<const std::byte>> pieces);
   void close();
+
+  // The peer's address as Kafka writes it: a slash and the numeric address. A system call.
+  std::string peer_host() const;
 
   uint32_t slot() const { return slot_; }
 

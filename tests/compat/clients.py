@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 
+import check
 import processes
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -74,6 +75,22 @@ def install_kafkajs(build):
                 shutil.copy(HERE / 'kafkajs' / name, place / name)
             processes.run(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], cwd=place)
     return module
+
+
+def install_python(build, requirement):
+    """A library of the package registry with what it needs, in a folder of its own; no version but the pinned one."""
+    place = build / 'python' / requirement
+    place.parent.mkdir(exist_ok=True)
+    with (place.parent / 'lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / 'complete').exists():
+            shutil.rmtree(place, ignore_errors=True)
+            try:
+                processes.run([PYTHON, '-m', 'pip', 'install', '--quiet', '--target', place, requirement])
+            except processes.ProcessFailed as problem:
+                raise check.Skipped(f'{requirement} cannot be had: {problem}') from problem
+            (place / 'complete').touch()
+    return place
 
 
 def all_clients(build):

@@ -5,6 +5,7 @@ are in wire_admin_messages.py.
 One line a field: NAME TYPE [VERSIONS] [tag=N] [=DEFAULT]; a struct's fields stand indented below it. TYPE: int8..int64,
 bool, uuid, string, records, []T, [] (of the struct below); ? before it: may be null. VERSIONS: 3+, 0-12; none: all."""
 import wire_admin_messages
+import wire_group_messages
 
 TEXT = '''
 request 0 Produce flexible=9
@@ -331,7 +332,7 @@ class Message:
 
 def parse():
     requests, responses, stack = {}, {}, []
-    for line in (TEXT + wire_admin_messages.TEXT).splitlines():
+    for line in (TEXT + wire_admin_messages.TEXT + wire_group_messages.TEXT).splitlines():
         words = line.split()
         if not words:
             continue

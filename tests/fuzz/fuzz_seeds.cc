@@ -1,5 +1,6 @@
 // fuzz_seeds DIR: writes the seed corpora DIR/requests, DIR/responses, DIR/records, DIR/views, DIR/connection,
-// DIR/compression, DIR/sidecar, DIR/segment, DIR/ring, DIR/frames, DIR/tcp_parse and DIR/tcp_state, the same each time.
+// DIR/compression, DIR/sidecar, DIR/segment, DIR/ring, DIR/group_records, DIR/frames, DIR/tcp_parse
+// and DIR/tcp_state, the same each time.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +18,7 @@
 #include "storage/segment/sidecar.h"
 #include "tests/fuzz/conversations.h"
 #include "tests/fuzz/frame_seeds.h"
+#include "tests/fuzz/group_seeds.h"
 #include "tests/fuzz/message_lists.h"
 #include "tests/protocol_random.h"
 #include "tests/segment_maker.h"
@@ -212,6 +214,9 @@ int main(int argc, char** argv) {
   std::filesystem::create_directories(folder / "connection");
   for (size_t number = 0; number < 60; ++number) write(folder / "connection", number, conversation(number));
   write_ring(folder / "ring");
+  std::filesystem::create_directories(folder / "group_records");
+  size_t records_number = 0;
+  for (const auto& seed : testing::group_record_seeds()) write(folder / "group_records", records_number++, seed);
   write_tcp(folder / "tcp_parse", folder / "tcp_state");
   std::filesystem::create_directories(folder / "frames");
   size_t frames_number = 0;

@@ -1,0 +1,235 @@
+#!/usr/bin/python3
+"""Real clients as members of groups (docs/compatibility.md, lines 82 to 90): ctest compat.groups. Members come, are
+killed and leave in the middle, the broker is killed with -9. Each record is processed, the committed position never
+goes back."""
+import collections
+import os
+import signal
+import sys
+import threading
+import time
+
+import check
+import clients
+import groups_members as members
+import processes
+
+PARTITIONS = 6
+RECORDS = 3000      # a phase
+SETTLE_S = 120      # until all of a phase has been processed
+SETTINGS = {'group.initial.rebalance.delay.ms': 500, 'offsets.topic.num.partitions': 8}
+
+
+class Member:
+    """A client process; what it said, record by record."""
+
+    def __init__(self, command, env, log):
+        self.errors = open(log, 'ab')  # pylint: disable=consider-using-with
+        self.process = processes.start(command, stdout=processes.subprocess.PIPE, stderr=self.errors,
+                                       stdin=processes.subprocess.DEVNULL, env=env)
+        self.records, self.events, self.log = [], [], log
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            words = line.decode().split(' ', 2)
+            if words[0].isdigit() and len(words) == 3 and line.endswith(b'\n'):
+                self.records.append((int(words[0]), int(words[1]), words[2].rstrip('\n')))
+            else:
+                self.events.append(line.decode().strip())
+
+    def assigned(self):
+        """How often the group has assigned."""
+        return sum(event.startswith('assigned') for event in self.events)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.end()
+
+    def leave(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.end()
+
+    def end(self):
+        processes.wait(self.process, 60)
+        self.reader.join()
+        self.errors.close()
+
+
+class Scene:
+    """A broker, a topic, and a group of one kind of client."""
+
+    def __init__(self, run, kind):
+        self.run, self.kind = run, kind
+        self.broker = run.broker(SETTINGS | {'penstock.lcores': 2})
+        self.listen = '{}:{}'.format(*self.broker.address)
+        self.topic, self.group = 'work', f'group-{kind.name}'
+        self.broker.create_topic(self.topic, PARTITIONS)
+        self.members, self.produced, self.positions = [], 0, {}
+
+    def join(self, instance='-'):
+        command, env = self.kind.command(self.broker.bootstrap, self.topic, self.group, instance)
+        log = self.run.folder / f'{self.kind.name}-{len(self.members)}.log'
+        self.members.append(Member(command, os.environ | env, log))
+        return self.members[-1]
+
+    def produce(self, count=RECORDS):
+        lines = ''.join(f'r{self.produced + i}\n' for i in range(count)).encode()
+        processes.run(['kcat', '-P', '-b', self.broker.bootstrap, '-t', self.topic, '-p', '-1', '-X',
+                       'partitioner=random', '-X', 'sticky.partitioning.linger.ms=0'], stdin=None, input=lines)
+        self.produced += count
+
+    def processed(self):
+        return [record for member in self.members for record in member.records]
+
+    def wait(self, condition, what, seconds=SETTLE_S):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                said = {number: member.events[-5:] for number, member in enumerate(self.members)}
+                raise AssertionError(f'{what}: not after {seconds} s; {said}; {self.state()}')
+            self.look_at_positions()
+            time.sleep(0.2)
+        self.look_at_positions()
+
+    def state(self):
+        try:
+            with self.broker.connect() as connection:
+                return connection.call('DescribeGroups', 5, {'groups': [self.group]})
+        except (OSError, AssertionError) as problem:
+            return problem
+
+    def wait_processed(self, what):
+        self.wait(lambda: len({value for _, _, value in self.processed()}) == self.produced, what)
+
+    def wait_assigned(self, member, what):
+        self.wait(member.assigned, what, 60)
+
+    def committed(self):
+        with self.broker.connect() as connection:
+            answer = connection.call('OffsetFetch', 7, {'group': self.group, 'topics': None})
+        check.equal(answer['error'], 0, 'OffsetFetch')
+        return {(topic['name'], partition['index']): partition['offset']
+                for topic in answer['topics'] for partition in topic['partitions']}
+
+    def look_at_positions(self):
+        """The committed position never goes back."""
+        if self.broker.process is None:
+            return
+        now = self.committed()
+        for place, before in self.positions.items():
+            check.expect(now.get(place, -1) >= before, f'{place} went back from {before} to {now.get(place)}')
+        self.positions = now
+
+    def restart_broker(self):
+        self.broker.kill()
+        self.broker.start(listen=self.listen)
+        deadline = time.monotonic() + 60
+        while True:  # groups are read from their log
+            try:
+                self.look_at_positions()
+                return
+            except AssertionError as problem:
+                if 'went back' in str(problem) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def check_offsets(self):
+        """The same place always held the same record, and what was processed twice is told."""
+        held = {}
+        for partition, offset, value in self.processed():
+            check.equal(held.setdefault((partition, offset), value), value, f'{partition}/{offset}')
+        count = collections.Counter(value for _, _, value in self.processed())
+        return sum(count.values()) - len(count)
+
+    def close(self):
+        for member in self.members:
+            if member.process.poll() is None:
+                member.kill()
+        self.broker.remove()
+
+
+def play(run, kind):
+    scene = Scene(run, kind)
+    try:
+        said = kind.play(scene) if hasattr(kind, 'play') else play_all(scene)
+    finally:
+        scene.close()
+    return said
+
+
+def play_all(scene):
+    scene.produce()
+    first = scene.join()
+    scene.wait_processed('one member alone')
+    alone = scene.check_offsets()
+    check.equal(alone, 0, 'records processed twice without a reason')
+
+    second = scene.join()
+    scene.wait_assigned(second, 'the second member')
+    scene.produce()
+    scene.wait_processed('two members')
+    check.expect(second.records, 'the second member got nothing')
+
+    scene.restart_broker()
+    scene.produce()
+    scene.wait_processed('after kill -9 of the broker')
+
+    first.kill()
+    third = scene.join()
+    scene.produce()
+    scene.wait_processed('after kill -9 of a member')
+    scene.wait_assigned(third, 'the third member')
+
+    scene.produce(RECORDS // 2)
+    scene.restart_broker()
+    scene.produce(RECORDS // 2)
+    scene.wait_processed('after kill -9 of the broker in the middle')
+    second.leave()
+    scene.produce()
+    scene.wait_processed('after one has left')
+    third.leave()
+    ends = scene.committed()
+    twice = scene.check_offsets()
+    check.equal(sum(ends.values()), scene.produced, 'committed in the end')
+    # At most what was polled and not committed when somebody was killed or the group rebalanced.
+    check.expect(twice <= scene.produced, f'{twice} records were processed twice')
+    if scene.kind.has_static_members:
+        play_static(scene)
+    return f'{scene.produced} records, {twice} twice'
+
+
+def play_static(scene):
+    """A static member that is restarted inside its session keeps what it has, and the others are not disturbed."""
+    stays, goes = scene.join('stays'), scene.join('goes')
+    scene.wait(lambda: stays.assigned() and goes.assigned(), 'two static members', 60)
+    scene.wait(lambda: generation_is_stable(scene), 'stable', 60)
+    before = stays.assigned()
+    goes.kill()
+    back = scene.join('goes')
+    scene.wait_assigned(back, 'the static member that came back')
+    scene.produce()
+    scene.wait_processed('static members')
+    check.equal(stays.assigned(), before, 'assignments of the member that stayed')
+    check.equal(back.events[0], [e for e in goes.events if e.startswith('assigned')][-1], 'what it got back')
+    stays.kill()
+    back.kill()
+
+
+def generation_is_stable(scene):
+    with scene.broker.connect() as connection:
+        group = connection.call('DescribeGroups', 5, {'groups': [scene.group]})['groups'][0]
+    return group['state'] == 'Stable' and len(group['members']) == 2
+
+
+def main():
+    run = check.Run()
+    for kind in members.all_kinds(run.build):
+        if run.only in kind.name:
+            run.test(kind.name, play, run, kind)
+    run.finish()
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,245 @@
+#!/usr/bin/python3
+"""The APIs of groups at every version that is served, over the wire (docs/compatibility.md, lines 37, 82, 83, 89, 90,
+93, 95, 96): ctest compat.wire_groups. What each error is in each state stands in tests/groups; here it is the forms of
+the versions, topics by name and id, what survives kill -9, and the rules of the internal topic."""
+import time
+
+import batches
+import check
+from wire import NO_UUID
+
+COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR = 14, 15, 16
+UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, UNKNOWN_MEMBER_ID, INVALID_REQUEST = 3, 17, 25, 42
+NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND, MEMBER_ID_REQUIRED, UNKNOWN_TOPIC_ID = 68, 69, 79, 100
+OFFSETS = '__consumer_offsets'
+
+
+def until_loaded(call, error_of):
+    """The first use makes the topic, and a start reads it: clients try again, so do we."""
+    deadline = time.monotonic() + 60
+    while True:
+        answer = call()
+        if error_of(answer) not in (COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR):
+            return answer
+        check.expect(time.monotonic() < deadline, f'groups are not there after 60 s: {answer}')
+        time.sleep(0.02)
+
+
+def find(connection, version=3, key='g', **more):
+    return connection.call('FindCoordinator', version, {'key': key} | more)
+
+
+def ready(connection, group):
+    find(connection)
+    until_loaded(lambda: connection.call('DescribeGroups', 5, {'groups': [group]}), lambda a: a['groups'][0]['error'])
+
+
+def join(connection, group, version, member='', **more):
+    body = {'group': group, 'member': member, 'protocols': [{'name': 'range', 'metadata': b'm'}]}
+    answer = connection.call('JoinGroup', version, body | more)
+    if answer['error'] == MEMBER_ID_REQUIRED:
+        check.expect(version >= 4, f'JoinGroup v{version} does not know MEMBER_ID_REQUIRED')
+        return join(connection, group, version, answer['member'], **more)
+    return answer
+
+
+def commit(connection, group, offsets, version=7, **more):
+    """offsets: {(topic, partition): offset}"""
+    topics = [{'name': topic, 'partitions': [{'index': index, 'offset': offset, 'metadata': 'meta'}]}
+              for (topic, index), offset in offsets.items()]
+    answer = connection.call('OffsetCommit', version, {'group': group, 'topics': topics} | more)
+    return [partition['error'] for topic in answer['topics'] for partition in topic['partitions']]
+
+
+def fetch(connection, group, version=7, topics=None):
+    answer = connection.call('OffsetFetch', version, {'group': group, 'topics': topics})
+    return {(topic['name'], partition['index']): (partition['offset'], partition['metadata'], partition['error'])
+            for topic in answer['topics'] for partition in topic['partitions']}
+
+
+def test_find_coordinator_in_every_version(broker):
+    with broker.connect() as connection:
+        for version in range(7):
+            if version < 4:
+                found = [find(connection, version, f'g{version}')]
+            else:
+                found = connection.call('FindCoordinator', version, {'keys': ['a', 'b', '']})['coordinators']
+                check.equal([c['key'] for c in found], ['a', 'b', ''], 'keys')
+            for coordinator in found:
+                check.equal((coordinator['error'], coordinator['port']), (0, broker.address[1]), f'v{version}')
+        # Transactions are not served yet; a key type that nobody knows.
+        check.equal(find(connection, 3, 't', key_type=1)['error'], COORDINATOR_NOT_AVAILABLE, 'transaction')
+        check.equal(find(connection, 3, 't', key_type=7)['error'], INVALID_REQUEST, 'key type 7')
+
+
+def test_the_offsets_topic_is_internal(broker):
+    with broker.connect() as connection:
+        ready(connection, 'g')
+        topics = connection.call('Metadata', 9, {'topics': None})['topics']
+        offsets = [topic for topic in topics if topic['name'] == OFFSETS][0]
+        check.equal((offsets['is_internal'], len(offsets['partitions'])), (True, 50), 'internal, partitions')
+        check.equal(connection.produce(OFFSETS, batches.build([b'x']))['error'], INVALID_TOPIC, 'a client produces')
+
+
+def test_a_group_in_every_version(broker):
+    with broker.connect() as connection:
+        connection.create('t', 2)
+        for version in range(10):
+            group = f'group-{version}'
+            ready(connection, group)
+            joined = join(connection, group, version)
+            check.equal((joined['error'], joined['generation'], joined['leader']), (0, 1, joined['member']), 'join')
+            check.equal([m['metadata'] for m in joined['members']], [b'm'], 'members')
+            check.equal(joined['protocol'], 'range', 'protocol')
+            me = {'group': group, 'member': joined['member'], 'generation': 1}
+            sync = connection.call('SyncGroup', min(version, 5),
+                                   me | {'assignments': [{'member': joined['member'], 'assignment': b'mine'}]})
+            check.equal((sync['error'], sync['assignment']), (0, b'mine'), f'SyncGroup v{min(version, 5)}')
+            check.equal(connection.call('Heartbeat', min(version, 4), me)['error'], 0, 'heartbeat')
+            for commits in range(2, 10):
+                check.equal(commit(connection, group, {('t', 0): commits}, commits, member=joined['member'],
+                                   generation=1), [0], f'OffsetCommit v{commits}')
+            check.equal(commit(connection, group, {('t', 0): 1}), [UNKNOWN_MEMBER_ID], 'a commit from outside')
+            described = connection.call('DescribeGroups', min(version, 6), {'groups': [group]})['groups'][0]
+            check.equal((described['error'], described['state'], described['protocol']), (0, 'Stable', 'range'),
+                        'state')
+            member = described['members'][0]
+            check.equal((member['client_id'], member['client_host'], member['assignment'], member['metadata']),
+                        ('tests', '/127.0.0.1', b'mine', b'm'), 'member')
+            deleted = connection.call('DeleteGroups', min(version, 2), {'groups': [group, 'nosuch']})['results']
+            check.equal([r['error'] for r in deleted], [NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND], 'delete')
+            leave = {'group': group, 'member': joined['member']} if version < 3 else \
+                {'group': group, 'members': [{'member': joined['member']}]}
+            check.equal(connection.call('LeaveGroup', min(version, 5), leave)['error'], 0, 'leave')
+            check.equal(connection.call('Heartbeat', min(version, 4), me)['error'], UNKNOWN_MEMBER_ID, 'after it')
+            deleted = connection.call('DeleteGroups', min(version, 2), {'groups': [group]})['results']
+            check.equal(deleted[0]['error'], 0, 'delete')
+            check.equal(fetch(connection, group), {}, 'offsets of a group that is gone')
+
+
+def test_offset_fetch_in_every_version(broker):
+    with broker.connect() as connection:
+        ready(connection, 'fetches')
+        topic_id = connection.create('f', 2)['topic_id']
+        check.equal(commit(connection, 'fetches', {('f', 0): 5}), [0], 'commit')
+        asked = [{'name': 'f', 'partitions': [0, 1]}]
+        for version in range(1, 8):
+            check.equal(fetch(connection, 'fetches', version, asked),
+                        {('f', 0): (5, 'meta', 0), ('f', 1): (-1, '', 0)}, f'OffsetFetch v{version}')
+        for version in (8, 9):
+            groups = [{'group': 'fetches', 'topics': asked}, {'group': 'nosuch', 'topics': None},
+                      {'group': 'fetches', 'topics': None}]
+            answer = connection.call('OffsetFetch', version, {'groups': groups, 'require_stable': True})['groups']
+            check.equal([(g['group'], g['error'], sum(len(t['partitions']) for t in g['topics'])) for g in answer],
+                        [('fetches', 0, 2), ('nosuch', 0, 0), ('fetches', 0, 1)], f'OffsetFetch v{version}')
+        unknown = bytes(range(16))
+        groups = [{'group': 'fetches', 'topics': [{'topic_id': topic_id, 'partitions': [0]},
+                                                  {'topic_id': unknown, 'partitions': [3]}]},
+                  {'group': 'fetches', 'topics': None}]
+        answer = connection.call('OffsetFetch', 10, {'groups': groups})['groups']
+        told = [(t['topic_id'], p['index'], p['offset'], p['error']) for g in answer for t in g['topics']
+                for p in t['partitions']]
+        check.equal(told, [(topic_id, 0, 5, 0), (unknown, 3, -1, UNKNOWN_TOPIC_ID), (topic_id, 0, 5, 0)], 'v10')
+        answer = connection.call('OffsetCommit', 10, {'group': 'fetches', 'topics': [
+            {'topic_id': topic_id, 'partitions': [{'index': 1, 'offset': 8, 'metadata': None}]},
+            {'topic_id': NO_UUID, 'partitions': [{'index': 0, 'offset': 8, 'metadata': None}]}]})
+        check.equal([p['error'] for t in answer['topics'] for p in t['partitions']], [0, UNKNOWN_TOPIC_ID], 'by id')
+        check.equal(fetch(connection, 'fetches', 5)[('f', 1)], (8, '', 0), 'committed by id')
+
+
+def test_commits_to_what_does_not_exist(broker):
+    with broker.connect() as connection:
+        ready(connection, 'c')
+        connection.create('c')
+        check.equal(commit(connection, 'c', {('c', 0): 1, ('c', 1): 1, ('nosuch', 0): 1}),
+                    [0, UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_OR_PARTITION], 'errors')
+        check.equal(fetch(connection, 'c'), {('c', 0): (1, 'meta', 0)}, 'what was committed')
+        answer = connection.call('OffsetDelete', 0, {'group': 'c', 'topics': [
+            {'name': 'c', 'partitions': [{'index': 0}]}, {'name': 'nosuch', 'partitions': [{'index': 0}]}]})
+        check.equal([p['error'] for t in answer['topics'] for p in t['partitions']],
+                    [0, UNKNOWN_TOPIC_OR_PARTITION], 'OffsetDelete')
+        check.equal(fetch(connection, 'c'), {}, 'after it')
+
+
+def test_list_groups_and_its_filters(broker):
+    with broker.connect() as connection:
+        ready(connection, 'l')
+        connection.create('l')
+        commit(connection, 'list-simple', {('l', 0): 1})
+        with broker.connect() as other:
+            joined = join(other, 'list-member', 3)
+            other.call('SyncGroup', 3, {'group': 'list-member', 'member': joined['member'], 'generation': 1,
+                                        'assignments': []})
+
+            def listed(version, **filters):
+                answer = connection.call('ListGroups', version, filters)
+                check.equal(answer['error'], 0, 'error')
+                return sorted(g['group'] for g in answer['groups'] if g['group'].startswith('list-'))
+
+            for version in range(6):
+                check.equal(listed(version), ['list-member', 'list-simple'], f'v{version}')
+            check.equal(listed(4, states=['stable']), ['list-member'], 'states')
+            check.equal(listed(5, states=['Empty', 'Stable']), ['list-member', 'list-simple'], 'two states')
+            check.equal(listed(5, types=['Classic'], states=['Empty']), ['list-simple'], 'types')
+            check.equal(listed(5, types=['share']), [], 'another type')
+            check.equal(connection.call('DescribeGroups', 6, {'groups': ['nosuch']})['groups'][0]['error'],
+                        GROUP_ID_NOT_FOUND, 'v6 of an unknown group')
+            old = connection.call('DescribeGroups', 5, {'groups': ['nosuch'], 'authorized_operations': True})
+            check.equal((old['groups'][0]['error'], old['groups'][0]['state']), (0, 'Dead'), 'v5')
+            check.equal(old['groups'][0]['authorized_operations'], 0b110101001000, 'operations')
+
+
+def test_deleting_a_topic_deletes_its_offsets(broker):
+    with broker.connect() as connection:
+        ready(connection, 'd')
+        connection.create('d1')
+        connection.create('d2')
+        commit(connection, 'd', {('d1', 0): 1, ('d2', 0): 2})
+        connection.call('DeleteTopics', 4, {'names': ['d1']})
+        check.equal(fetch(connection, 'd'), {('d2', 0): (2, 'meta', 0)}, 'offsets')
+
+
+def test_groups_and_offsets_survive_kill_9(broker):
+    with broker.connect() as connection:
+        ready(connection, 'k')
+        connection.create('k', 3)
+        joined = join(connection, 'killed', 5, instance='i')
+        me = {'group': 'killed', 'member': joined['member'], 'generation': 1, 'instance': 'i'}
+        connection.call('SyncGroup', 3, me | {'assignments': [{'member': joined['member'], 'assignment': b'a'}]})
+        for offset in range(200):
+            check.equal(commit(connection, 'killed', {('k', offset % 3): offset}, member=joined['member'],
+                               generation=1, instance='i'), [0], 'commit')
+    broker.kill()
+    broker.start()
+    with broker.connect() as connection:
+        until_loaded(lambda: connection.call('DescribeGroups', 5, {'groups': ['killed']}),
+                     lambda a: a['groups'][0]['error'])
+        check.equal(fetch(connection, 'killed'), {('k', 198 % 3): (198, 'meta', 0), ('k', 199 % 3): (199, 'meta', 0),
+                                                  ('k', 197 % 3): (197, 'meta', 0)}, 'offsets')
+        check.equal(connection.call('Heartbeat', 4, me)['error'], 0, 'the member goes on')
+        sync = connection.call('SyncGroup', 3, me)
+        check.equal((sync['error'], sync['assignment']), (0, b'a'), 'its assignment')
+
+
+def test_deleting_the_offsets_topic_forgets_all_groups(broker):
+    with broker.connect() as connection:
+        ready(connection, 'x')
+        connection.create('x')
+        commit(connection, 'x', {('x', 0): 1})
+        connection.call('DeleteTopics', 4, {'names': [OFFSETS]})
+        ready(connection, 'x')
+        check.equal(fetch(connection, 'x'), {}, 'offsets')
+        check.equal(commit(connection, 'x', {('x', 0): 2}), [0], 'a commit to the new topic')
+
+
+def main():
+    run = check.Run()
+    broker = run.broker({'group.initial.rebalance.delay.ms': 0})
+    run.tests(broker, test_find_coordinator_in_every_version, test_the_offsets_topic_is_internal,
+              test_a_group_in_every_version, test_offset_fetch_in_every_version, test_commits_to_what_does_not_exist,
+              test_list_groups_and_its_filters, test_deleting_a_topic_deletes_its_offsets,
+              test_groups_and_offsets_survive_kill_9, test_deleting_the_offsets_topic_forgets_all_groups)
+    run.finish()
+
+
+main()
