@@ -1,6 +1,5 @@
 // OffsetCommit, OffsetFetch, OffsetDelete and FindCoordinator: topics by name or id, in the form of each version.
 #include "control/slow_path/group_requests.h"
-#include "control/slow_path/respond.h"
 #include "control/slow_path/slow_path.h"
 
 namespace penstock::control {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cctype>
 
-#include "control/slow_path/respond.h"
 #include "control/slow_path/slow_path.h"
 #include "protocol/gen/delete_groups.h"
 #include "protocol/gen/heartbeat.h"
@@ -67,11 +66,6 @@ std::optional<GroupRequests::Bytes> GroupRequests::begin(std::span<const std::by
     case ApiKey::kOffsetDelete: return decode_and_answer<protocol::OffsetDeleteRequest>(body, asked);
     default: return Bytes();
   }
-}
-
-template <class Response>
-GroupRequests::Bytes GroupRequests::encode(const Response& response, const Asked& asked) {
-  return respond(asked.api, asked.asker.version, asked.asker.correlation, response);
 }
 
 // ---- waiting

@@ -18,6 +18,7 @@
 
 #include "control/groups/group_runtime.h"
 #include "control/slow_path/late_answer.h"
+#include "control/slow_path/respond.h"
 #include "protocol/api.h"
 #include "protocol/gen/find_coordinator.h"
 #include "protocol/header.h"
@@ -66,7 +67,9 @@ class GroupRequests {
   template <class Request>
   std::optional<Bytes> decode_and_answer(std::span<const std::byte> body, const Asked& asked);
   template <class Response>
-  static Bytes encode(const Response& response, const Asked& asked);
+  static Bytes encode(const Response& response, const Asked& asked) {
+    return respond(asked.api, asked.asker.version, asked.asker.correlation, response);
+  }
   template <class Request>
   std::optional<Bytes> wait_for_members(const Request& request, const Asked& asked, Open open,
                                         void (groups::Coordinator::*work)(const Request&, const groups::Caller&,
