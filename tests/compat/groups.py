@@ -16,6 +16,7 @@ import processes
 
 PARTITIONS = 6
 RECORDS = 3000      # a phase
+NOT_NOW = (14, 15, 16)  # COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR
 SETTLE_S = 120      # until all of a phase has been processed
 SETTINGS = {'group.initial.rebalance.delay.ms': 500, 'offsets.topic.num.partitions': 8}
 
@@ -94,21 +95,27 @@ class Scene:
         self.look_at_positions()
 
     def state(self):
-        try:
-            with self.broker.connect() as connection:
-                return connection.call('DescribeGroups', 5, {'groups': [self.group]})
-        except (OSError, AssertionError) as problem:
-            return problem
+        with self.broker.connect() as connection:
+            return connection.call('DescribeGroups', 5, {'groups': [self.group]})
 
     def wait_processed(self, what):
         self.wait(lambda: len({value for _, _, value in self.processed()}) == self.produced, what)
+
+    def wait_members(self, count, what):
+        def there():
+            group = self.state()['groups'][0]
+            return group['state'] == 'Stable' and len(group['members']) == count
+        self.wait(there, what, 60)
 
     def wait_assigned(self, member, what):
         self.wait(member.assigned, what, 60)
 
     def committed(self):
+        """None: the groups are not there yet, or being read from their log."""
         with self.broker.connect() as connection:
             answer = connection.call('OffsetFetch', 7, {'group': self.group, 'topics': None})
+        if answer['error'] in NOT_NOW:
+            return None
         check.equal(answer['error'], 0, 'OffsetFetch')
         return {(topic['name'], partition['index']): partition['offset']
                 for topic in answer['topics'] for partition in topic['partitions']}
@@ -118,6 +125,8 @@ class Scene:
         if self.broker.process is None:
             return
         now = self.committed()
+        if now is None:
+            return
         for place, before in self.positions.items():
             check.expect(now.get(place, -1) >= before, f'{place} went back from {before} to {now.get(place)}')
         self.positions = now
@@ -125,15 +134,7 @@ class Scene:
     def restart_broker(self):
         self.broker.kill()
         self.broker.start(listen=self.listen)
-        deadline = time.monotonic() + 60
-        while True:  # groups are read from their log
-            try:
-                self.look_at_positions()
-                return
-            except AssertionError as problem:
-                if 'went back' in str(problem) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+        self.wait(lambda: self.committed() is not None, 'groups after a start', 60)
 
     def check_offsets(self):
         """The same place always held the same record, and what was processed twice is told."""
@@ -167,7 +168,7 @@ def play_all(scene):
     check.equal(alone, 0, 'records processed twice without a reason')
 
     second = scene.join()
-    scene.wait_assigned(second, 'the second member')
+    scene.wait_members(2, 'the second member')
     scene.produce()
     scene.wait_processed('two members')
     check.expect(second.records, 'the second member got nothing')
@@ -180,7 +181,7 @@ def play_all(scene):
     third = scene.join()
     scene.produce()
     scene.wait_processed('after kill -9 of a member')
-    scene.wait_assigned(third, 'the third member')
+    scene.wait_members(2, 'the third member for the first')
 
     scene.produce(RECORDS // 2)
     scene.restart_broker()
@@ -204,7 +205,7 @@ def play_static(scene):
     """A static member that is restarted inside its session keeps what it has, and the others are not disturbed."""
     stays, goes = scene.join('stays'), scene.join('goes')
     scene.wait(lambda: stays.assigned() and goes.assigned(), 'two static members', 60)
-    scene.wait(lambda: generation_is_stable(scene), 'stable', 60)
+    scene.wait_members(2, 'both of them')
     before = stays.assigned()
     goes.kill()
     back = scene.join('goes')
@@ -215,12 +216,6 @@ def play_static(scene):
     check.equal(back.events[0], [e for e in goes.events if e.startswith('assigned')][-1], 'what it got back')
     stays.kill()
     back.kill()
-
-
-def generation_is_stable(scene):
-    with scene.broker.connect() as connection:
-        group = connection.call('DescribeGroups', 5, {'groups': [scene.group]})['groups'][0]
-    return group['state'] == 'Stable' and len(group['members']) == 2
 
 
 def main():

@@ -12,7 +12,7 @@ class Kcat:
         self.name = 'kcat'
 
     def command(self, brokers, topic, group, _instance):
-        return (['kcat', '-b', brokers, '-G', group, '-u', '-q', '-f', '%p %o %s\\n',
+        return (['kcat', '-b', brokers, '-G', group, '-E', '-u', '-q', '-f', '%p %o %s\\n',
                  '-X', 'auto.offset.reset=earliest', '-X', 'auto.commit.interval.ms=100',
                  '-X', 'session.timeout.ms=10000', '-X', 'heartbeat.interval.ms=500', topic], {})
 
