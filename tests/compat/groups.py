@@ -40,9 +40,12 @@ class Member:
             else:
                 self.events.append(line.decode().strip())
 
+    def assignments(self):
+        return [event for event in self.events if event.startswith('assigned')]
+
     def assigned(self):
         """How often the group has assigned."""
-        return sum(event.startswith('assigned') for event in self.events)
+        return len(self.assignments())
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
@@ -213,7 +216,7 @@ def play_static(scene):
     scene.produce()
     scene.wait_processed('static members')
     check.equal(stays.assigned(), before, 'assignments of the member that stayed')
-    check.equal(back.events[0], [e for e in goes.events if e.startswith('assigned')][-1], 'what it got back')
+    check.equal(back.assignments()[0], goes.assignments()[-1], 'what it got back')
     stays.kill()
     back.kill()
 
