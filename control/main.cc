@@ -7,6 +7,7 @@
 #include "control/cli/cli.h"
 #include "control/cli/command_line.h"
 #include "control/serve.h"
+#include "control/tcp_command.h"
 
 namespace penstock {
 namespace {
@@ -84,6 +85,7 @@ int main(int argc, char** argv) {
   root.command_optional();
   ServeFlags flags;
   add_serve(root, flags);
+  control::add_tcp_command(root);
   cli::add_cli_commands(root);
   return cli::run_command_line(root, "penstock " PENSTOCK_VERSION, {argv + 1, argv + argc});
 }

@@ -188,6 +188,52 @@ TEST(Listeners, a_list_with_names_or_without) {
   EXPECT_TRUE(says(listeners_of("small://h:1").error(), "capitals"));
 }
 
+TEST(Listeners, devices_stand_among_sockets_of_the_kernel) {
+  const auto all = listeners_of(
+      "127.0.0.1:1, WIRE://dpdk:net_af_packet,iface=w0,address=10.9.0.2/24,address=fd00::2/64,gateway=10.9.0.1,"
+      "vlan=7,mtu=9000,qpairs=2, NEXT://dpdk:net_af_packet,iface=w0,qpairs=2,port=9093, CARD://dpdk:0000:03:00.0,"
+      "address=192.0.2.1/24, LAST://[::1]:2");
+  ASSERT_TRUE(all.has_value()) << all.error();
+  ASSERT_EQ(all->size(), 5u);
+  EXPECT_FALSE((*all)[0].device.has_value());
+  EXPECT_EQ((*all)[1].device, 0);
+  EXPECT_EQ((*all)[2].device, 0);
+  EXPECT_EQ((*all)[3].device, 1);
+  EXPECT_FALSE((*all)[4].device.has_value());
+  EXPECT_EQ((*all)[1].bind.host, "10.9.0.2");
+  EXPECT_EQ((*all)[1].bind.port, 9092);
+  EXPECT_EQ((*all)[2].bind.host, "10.9.0.2");
+  EXPECT_EQ((*all)[2].bind.port, 9093);
+  const auto devices = devices_of(*all);
+  ASSERT_EQ(devices.size(), 2u);
+  EXPECT_EQ(devices[0].device, "net_af_packet,iface=w0,qpairs=2");
+  EXPECT_EQ(devices[0].addresses, (std::vector<std::string>{"10.9.0.2/24", "fd00::2/64"}));
+  EXPECT_EQ(devices[0].gateways, (std::vector<std::string>{"10.9.0.1"}));
+  EXPECT_EQ(devices[0].vlan, 7);
+  EXPECT_EQ(devices[0].mtu, 9000);
+  EXPECT_EQ(devices[1].device, "0000:03:00.0");
+  const auto address = resolve((*all)[2]);
+  ASSERT_TRUE(address.has_value());
+  EXPECT_EQ(address->device, 0);
+  EXPECT_EQ(address->port, 9093);
+}
+
+TEST(Listeners, what_is_wrong_with_a_device_is_said) {
+  const auto said = [](const char* text) {
+    const auto listeners = listeners_of(text);
+    return listeners ? std::string() : listeners.error();
+  };
+  EXPECT_TRUE(says(said("dpdk:"), "the device is missing"));
+  EXPECT_TRUE(says(said("dpdk:net_tap,port=0"), "port=0"));
+  EXPECT_TRUE(says(said("dpdk:net_tap,vlan=x"), "vlan=x"));
+  EXPECT_TRUE(says(said("A://dpdk:net_tap,B://dpdk:net_tap"), "9092 is A's already"));
+  EXPECT_TRUE(says(said("A://dpdk:net_tap,mtu=1400,B://dpdk:net_tap,mtu=1500,port=1"), "say them once"));
+  BrokerOptions options;
+  options.listeners = "A://dpdk:net_tap,address=10.0.0.1/8";
+  options.advertised_listeners = options.listeners;
+  EXPECT_TRUE(says(advertise(options, parse_listeners(options).value(), {1}).error(), "HOST:PORT"));
+}
+
 TEST(Listeners, clients_are_told_where_to_connect) {
   BrokerOptions options;
   const auto told = [&](std::string listeners, std::string advertised) {

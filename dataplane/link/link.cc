@@ -75,6 +75,10 @@ std::optional<tcp::TcpEvent> Link::next() {
 void Link::finish(Nanos now) {
   parts_->stack.poll(now);
   parts_->network.flush();
+  if (must_be_polled()) return;
+  // Lcore 0 sends it, if it does not sleep.
+  const uint64_t sent = device_.counters(lcore_).net.get(net::NetMetric::net_tx_packets);
+  if (std::exchange(sent_, sent) != sent) mesh_->bell(0).ring();
 }
 
 Nanos Link::next_deadline() const { return std::min(parts_->stack.next_deadline(), parts_->network.next_deadline()); }

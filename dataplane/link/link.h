@@ -56,6 +56,8 @@ class Link {
   void keep_house();
   bool up() const { return up_; }
   const SharedDevice& device() const { return device_; }
+  // For who opens connections; between start() and stop().
+  tcp::Stack& stack() { return parts_->stack; }
   // Payload bytes since the last call, received and sent.
   struct Moved {
     uint64_t received;
@@ -88,6 +90,7 @@ class Link {
   std::vector<uint16_t> listeners_;  // by the stack's number
   std::optional<Parts> parts_;
   Moved moved_{};
+  uint64_t sent_ = 0;  // packets, as far as whoever sends them was woken
   Nanos memory_looked_at_ = 0;
   bool up_ = true;
 };

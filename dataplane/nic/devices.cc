@@ -119,7 +119,8 @@ std::expected<void, std::string> Devices::Impl::open_one(const nic::Device& devi
   for (uint16_t lcore = 0; lcore < request_.lcores; ++lcore) {
     one.send_memory.push_back(nic::allocate_device_memory(static_cast<size_t>(request_.options.tcp_send_memory_bytes)));
     if (one.send_memory.back().empty()) return wrong(settings, in_words({Errc::kNoSpace}));
-    queues.push_back({.nic = &one.port->queue(lcore), .receives = true, .send_memory = one.send_memory.back()});
+    queues.push_back(
+        {.nic = &one.port->queue(lcore), .receives = one.port->receives(lcore), .send_memory = one.send_memory.back()});
   }
   one.shared = std::make_unique<SharedDevice>(device.name, *config, std::move(queues), secrets);
   LOG_INFO("device %s", one.port->description().c_str());

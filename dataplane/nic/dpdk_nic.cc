@@ -1,11 +1,16 @@
 // Bursts, and mbufs to Buffers and back.
 #include "dataplane/nic/dpdk_nic.h"
 
+#include <net/if.h>
 #include <rte_ethdev.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_memory.h>
 #include <rte_mempool.h>
+#include <rte_ring.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -49,6 +54,18 @@ rte_iova_t device_address(std::span<const std::byte> bytes) {
   if (segment == nullptr || segment->iova == RTE_BAD_IOVA) return RTE_BAD_IOVA;
   const auto at = static_cast<size_t>(bytes.data() - static_cast<const std::byte*>(segment->addr));
   return at + bytes.size() <= segment->len ? segment->iova + at : RTE_BAD_IOVA;
+}
+
+bool interface_is_up(const std::string& name) {
+  ifreq request = {};
+  if (name.size() >= sizeof request.ifr_name) return false;
+  std::memcpy(request.ifr_name, name.c_str(), name.size() + 1);
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return true;  // out of descriptors: nothing is known
+  const bool up = ioctl(fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) != 0 &&
+                  (request.ifr_flags & IFF_RUNNING) != 0;
+  ::close(fd);
+  return up;
 }
 
 }  // namespace
@@ -101,6 +118,7 @@ rte_mbuf* DpdkNic::gathered(rte_mbuf* mbuf) {
 }
 
 size_t DpdkNic::rx_burst(std::span<net::RxSlot> slots, Nanos now) {
+  if (setup_.relay != nullptr) return 0;
   std::array<rte_mbuf*, net::kBurstMax> mbufs;
   const auto wanted = static_cast<uint16_t>(std::min(slots.size(), mbufs.size()));
   const uint16_t n = rte_eth_rx_burst(setup_.port, setup_.queue, mbufs.data(), wanted);
@@ -213,6 +231,13 @@ size_t DpdkNic::tx_burst(std::span<const net::TxFrame> frames) {
 }
 
 void DpdkNic::give_to_device() {
+  if (setup_.relay != nullptr) {
+    const auto taken = static_cast<uint16_t>(
+        rte_ring_sp_enqueue_burst(setup_.relay, reinterpret_cast<void**>(waiting_.data()), waiting_count_, nullptr));
+    std::copy(waiting_.begin() + taken, waiting_.begin() + waiting_count_, waiting_.begin());
+    waiting_count_ = static_cast<uint16_t>(waiting_count_ - taken);
+    return;
+  }
   uint16_t ready = waiting_count_;
   if (setup_.capabilities.tx_ip_checksum || setup_.capabilities.tx_tcp_checksum) {
     ready = rte_eth_tx_prepare(setup_.port, setup_.queue, waiting_.data(), waiting_count_);
@@ -228,9 +253,33 @@ void DpdkNic::give_to_device() {
   waiting_count_ = static_cast<uint16_t>(waiting_count_ - sent);
 }
 
+// What lcores without a queue have sent: a burst of each.
+void DpdkNic::send_relayed() {
+  for (rte_ring* ring : setup_.relayed) {
+    if (relayed_count_ == 0) {
+      relayed_count_ = static_cast<uint16_t>(rte_ring_sc_dequeue_burst(
+          ring, reinterpret_cast<void**>(relayed_.data()), static_cast<unsigned>(relayed_.size()), nullptr));
+    }
+    if (relayed_count_ == 0) continue;
+    uint16_t ready = relayed_count_;
+    if (setup_.capabilities.tx_ip_checksum || setup_.capabilities.tx_tcp_checksum) {
+      ready = rte_eth_tx_prepare(setup_.port, setup_.queue, relayed_.data(), relayed_count_);
+    }
+    const uint16_t sent = rte_eth_tx_burst(setup_.port, setup_.queue, relayed_.data(), ready);
+    if (ready == 0) {  // the first one breaks a rule of the driver
+      rte_pktmbuf_free(relayed_[0]);
+      ++counted_.tx_errors;
+    }
+    const auto gone = std::max<uint16_t>(sent, ready == 0 ? 1 : 0);
+    std::copy(relayed_.begin() + gone, relayed_.begin() + relayed_count_, relayed_.begin());
+    relayed_count_ = static_cast<uint16_t>(relayed_count_ - gone);
+  }
+}
+
 void DpdkNic::flush() {
+  send_relayed();
   if (waiting_count_ > 0) return give_to_device();
-  if (free_lent_.size() == lent_.size()) return;
+  if (free_lent_.size() == lent_.size() || setup_.relay != nullptr) return;
   // Drivers look at what has been sent only when they are given more. Some say how to ask; an empty burst does for the
   // rest.
   if (rte_eth_tx_done_cleanup(setup_.port, setup_.queue, 0) < 0) {
@@ -240,9 +289,12 @@ void DpdkNic::flush() {
 
 void DpdkNic::drop_waiting() {
   while (waiting_count_ > 0) rte_pktmbuf_free(waiting_[--waiting_count_]);
+  while (relayed_count_ > 0) rte_pktmbuf_free(relayed_[--relayed_count_]);
 }
 
 bool DpdkNic::link_up() {
+  // Such drivers say that they have a link whatever becomes of the interface.
+  if (!setup_.interface.empty()) return interface_is_up(setup_.interface);
   rte_eth_link link = {};
   return rte_eth_link_get_nowait(setup_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "dataplane/net/nic.h"
@@ -12,6 +13,7 @@
 
 struct rte_mbuf;
 struct rte_mempool;
+struct rte_ring;
 
 namespace penstock::dataplane::nic {
 
@@ -33,6 +35,11 @@ struct QueueSetup {
   net::MacAddress mac;
   size_t mtu = 0;
   unsigned receive_memory_low = 0;  // mbufs left in the pool, below which that is so
+  std::string interface;            // the kernel's name of it, if the driver stands on one of its interfaces
+  // For a device with fewer queues than there are lcores: a queue without receive side, whose frames go by this ring to
+  // the one that owns a queue of the device; there, the rings of those whose frames it sends.
+  rte_ring* relay = nullptr;
+  std::vector<rte_ring*> relayed = {};
 };
 
 class DpdkNic final : public net::Nic {
@@ -64,11 +71,14 @@ class DpdkNic final : public net::Nic {
   bool attach_pieces(const net::TxFrame& frame, rte_mbuf* first);
   void set_offloads(const net::TxFrame& frame, rte_mbuf* mbuf) const;
   void give_to_device();
+  void send_relayed();
   rte_mbuf* gathered(rte_mbuf* mbuf);
 
   const QueueSetup setup_;
   std::array<rte_mbuf*, net::kBurstMax> waiting_{};
   uint16_t waiting_count_ = 0;
+  std::array<rte_mbuf*, net::kBurstMax> relayed_{};  // of others, that the device has not taken yet
+  uint16_t relayed_count_ = 0;
   std::vector<Lent> lent_;
   std::vector<uint32_t> free_lent_;
   net::NicStatistics counted_;  // what only we see

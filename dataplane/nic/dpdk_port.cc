@@ -115,6 +115,7 @@ DpdkPort::DpdkPort(uint16_t port) : port_(port) {
 DpdkPort::~DpdkPort() {
   close();
   for (rte_ring* ring : rx_rings_) rte_ring_free(ring);
+  for (rte_ring* ring : relays_) rte_ring_free(ring);
   if (pool_use().used > 0) return;
   for (rte_mempool* pool : {pools_.rx, pools_.tx, pools_.references}) rte_mempool_free(pool);
 }
@@ -125,9 +126,11 @@ void DpdkPort::close() {
   for (auto& nic : queues_) nic->drop_waiting();
   rte_eth_dev_stop(port_);
   rte_eth_dev_close(port_);
-  for (rte_ring* ring : rx_rings_) {
-    void* mbuf = nullptr;
-    while (rte_ring_dequeue(ring, &mbuf) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(mbuf));
+  for (const auto* rings : {&rx_rings_, &relays_}) {
+    for (rte_ring* ring : *rings) {
+      void* mbuf = nullptr;
+      while (rte_ring_dequeue(ring, &mbuf) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(mbuf));
+    }
   }
   queues_.clear();
   const PoolUse use = pool_use();
@@ -164,18 +167,38 @@ void DpdkPort::describe(const DriverTraits& traits, const QueueSetup& setup) {
                                                                     : "sends by reference";
   description_ =
       name_ + " (" + std::string(traits.name) + "), " + net::to_text(setup.mac) + ", MTU " + std::to_string(setup.mtu) +
-      ", " + std::to_string(queues_.size()) + (queues_.size() == 1 ? " queue" : " queues") +
+      ", " + std::to_string(device_queues_) + (device_queues_ == 1 ? " queue" : " queues") +
       (setup.capabilities.tx_tcp_checksum ? ", checksums by the device, " : ", checksums in software, ") + memory;
 }
 
-Result<void> DpdkPort::set_up(std::string_view arguments, const PortOptions& options) {
+Result<void> DpdkPort::make_queues(QueueSetup setup, uint16_t wanted) {
+  const unsigned room = std::max<unsigned>(setup.tx_descriptors, net::kBurstMax * 2);
+  for (uint16_t q = device_queues_; q < wanted; ++q) {
+    const std::string name = "penstock-relay-" + std::to_string(port_) + "-" + std::to_string(q);
+    rte_ring* ring = rte_ring_create(name.c_str(), rte_align32pow2(room), SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+    if (ring == nullptr) return std::unexpected(refuse(name_, "there is not enough memory for its rings", rte_errno));
+    relays_.push_back(ring);
+  }
+  for (uint16_t q = 0; q < wanted; ++q) {
+    setup.queue = q < device_queues_ ? q : uint16_t{0};
+    setup.relay = q < device_queues_ ? nullptr : relays_[q - device_queues_];
+    setup.relayed = q == 0 ? relays_ : std::vector<rte_ring*>();
+    // Another thread gives these to the device, so what they refer to would be told free there.
+    if (setup.relay != nullptr) setup.capabilities.takes_references = false;
+    queues_.push_back(std::make_unique<DpdkNic>(setup));
+  }
+  return {};
+}
+
+Result<void> DpdkPort::set_up(const Device& device, const PortOptions& wanted) {
   const auto failed = [&](const char* what, int code) { return std::unexpected(refuse(name_, what, -code)); };
   rte_eth_dev_info info = {};
   if (const int r = rte_eth_dev_info_get(port_, &info); r != 0) return failed("it does not say what it is", r);
-  if (options.queues > info.max_rx_queues || options.queues > info.max_tx_queues) {
-    return failed("it has fewer queues than there are lcores", -EINVAL);
-  }
-  const DriverTraits traits = traits_of(info.driver_name, arguments);
+  PortOptions options = wanted;
+  options.queues = std::min({wanted.queues, info.max_rx_queues, info.max_tx_queues});
+  if (options.queues == 0) return failed("it has no queues", -EINVAL);
+  device_queues_ = options.queues;
+  const DriverTraits traits = traits_of(info.driver_name, device.arguments);
   uint16_t device_mtu = 0;
   if (const int r = rte_eth_dev_get_mtu(port_, &device_mtu); r != 0) return failed("it has no MTU", r);
   const size_t mtu = options.mtu == 0 ? device_mtu : options.mtu;
@@ -189,7 +212,7 @@ Result<void> DpdkPort::set_up(std::string_view arguments, const PortOptions& opt
     return failed("it refuses rings of any size", r);
   }
   const int socket = rte_eth_dev_socket_id(port_);
-  TRY_VOID(make_pools(options, mtu, rx_descriptors, tx_descriptors, socket));
+  TRY_VOID(make_pools(wanted, mtu, rx_descriptors, tx_descriptors, socket));
   for (uint16_t q = 0; q < options.queues; ++q) {
     const auto node = static_cast<unsigned>(socket);
     if (const int r = rte_eth_rx_queue_setup(port_, q, rx_descriptors, node, nullptr, pools_.rx); r != 0) {
@@ -220,10 +243,8 @@ Result<void> DpdkPort::set_up(std::string_view arguments, const PortOptions& opt
   setup.capabilities = {.tx_ip_checksum = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0,
                         .tx_tcp_checksum = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0,
                         .takes_references = traits.references != References::kNone && setup.segments_max > 1};
-  for (uint16_t q = 0; q < options.queues; ++q) {
-    setup.queue = q;
-    queues_.push_back(std::make_unique<DpdkNic>(setup));
-  }
+  if (device.is_virtual) setup.interface = argument(device, "iface").value_or("");
+  TRY_VOID(make_queues(setup, wanted.queues));
   describe(traits, setup);
   return {};
 }
@@ -237,7 +258,7 @@ Result<std::unique_ptr<DpdkPort>> DpdkPort::open(const Device& device, const Por
                                   -r));
   }
   std::unique_ptr<DpdkPort> opened(new DpdkPort(port));
-  TRY_VOID(opened->set_up(device.arguments, options));
+  TRY_VOID(opened->set_up(device, options));
   return opened;
 }
 
@@ -262,7 +283,7 @@ Result<std::pair<std::unique_ptr<DpdkPort>, std::unique_ptr<DpdkPort>>> DpdkPort
     if (port < 0) return std::unexpected(refuse(name, "no port of rings", rte_errno));
     std::unique_ptr<DpdkPort> opened(new DpdkPort(static_cast<uint16_t>(port)));
     opened->rx_rings_ = rx;
-    TRY_VOID(opened->set_up({}, options));
+    TRY_VOID(opened->set_up(Device{}, options));
     return opened;
   };
   auto left = TRY(open_one("-left", back, there));

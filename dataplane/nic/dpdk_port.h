@@ -20,6 +20,8 @@ struct rte_ring;
 namespace penstock::dataplane::nic {
 
 struct PortOptions {
+  // Queue pairs, one an lcore. If the device has fewer, those behind its last one send by the first one's, and receive
+  // nothing: receives() says so. Each is used by one thread.
   uint16_t queues = 1;
   uint16_t descriptors = 1024;  // a ring; the device may want fewer
   size_t mtu = 0;               // 0: what the device has
@@ -53,6 +55,7 @@ class DpdkPort {
 
   size_t queue_count() const { return queues_.size(); }
   DpdkNic& queue(size_t index) { return *queues_[index]; }
+  bool receives(size_t index) const { return index < device_queues_; }
   // "net_af_packet0 (net_af_packet), 02:00:00:00:00:01, MTU 1500, 1 queue, checksums in software, sends by reference".
   const std::string& description() const { return description_; }
 
@@ -64,15 +67,18 @@ class DpdkPort {
 
  private:
   explicit DpdkPort(uint16_t port);
-  Result<void> set_up(std::string_view arguments, const PortOptions& options);
+  Result<void> set_up(const Device& device, const PortOptions& wanted);
   Result<void> make_pools(const PortOptions& options, size_t mtu, uint16_t rx_descriptors, uint16_t tx_descriptors,
                           int socket);
+  Result<void> make_queues(QueueSetup setup, uint16_t wanted);
   void describe(const DriverTraits& traits, const QueueSetup& setup);
 
   uint16_t port_;
   bool open_ = true;
   MbufPools pools_;
+  uint16_t device_queues_ = 0;
   std::vector<rte_ring*> rx_rings_;  // a pair's
+  std::vector<rte_ring*> relays_;    // of the queues that the device does not have
   std::vector<std::unique_ptr<DpdkNic>> queues_;
   std::string name_;
   std::string description_;

@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.request
 
+import lab
 import processes
 import wire
 
@@ -32,9 +33,12 @@ class Broker:
         self.process = None
         self.address = self.http = None
 
-    def command(self, *arguments, listen='127.0.0.1:0', http='127.0.0.1:0'):
+    def command(self, *arguments, listen=None, http='127.0.0.1:0'):
+        listen = listen or (lab.listener() if lab.NAME else '127.0.0.1:0')
         settings = [word for name, value in self.settings.items() for word in ('--set', f'{name}={value}')]
-        return [self.program, 'serve', '--data', self.data, '--listen', listen, '--http', http, *settings, *arguments]
+        serve = [self.program, 'serve']
+        return [*(lab.in_broker(*serve) if lab.NAME else serve), '--data', self.data, '--listen', listen,
+                '--http', http, *settings, *arguments]
 
     def launch(self, *arguments, prefix=(), **addresses):
         assert self.process is None
@@ -113,6 +117,9 @@ class Broker:
         return wire.Connection(self.address, **options)
 
     def get(self, path):
+        if lab.NAME:  # HTTP is the kernel's, in the broker's namespace
+            return processes.run(lab.in_broker('curl', '-sS', '--fail-with-body', '--max-time', 60,
+                                               f'http://{self.http[0]}:{self.http[1]}{path}')).decode()
         with urllib.request.urlopen(f'http://{self.http[0]}:{self.http[1]}{path}', timeout=60) as answer:
             return answer.read().decode()
 

@@ -1,0 +1,157 @@
+#include "control/tcp_command.h"
+
+#include <sys/random.h>
+
+#include <cstdio>
+#include <memory>
+#include <span>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/system_clock.h"
+#include "control/cli/command_line.h"
+#include "control/listeners.h"
+#include "control/log_sink.h"
+#include "control/signals.h"
+#include "dataplane/api/device_counters.h"
+#include "dataplane/api/devices.h"
+#include "dataplane/api/station.h"
+
+namespace penstock::control {
+namespace {
+
+using dataplane::StationRequest;
+
+struct TcpFlags {
+  std::string device;
+  std::string connect;
+  uint64_t seconds = 5;
+  bool no_huge_pages = false;
+  StationRequest request;
+};
+
+[[noreturn]] void refuse(const std::string& why) {
+  std::fprintf(stderr, "penstock: %s\n", why.c_str());
+  throw cli::Exit{1};
+}
+
+// As of a listener: the device, its addresses, and the port.
+Listener parse_device(const std::string& text) {
+  BrokerOptions options;
+  options.listeners = "dpdk:" + text;
+  auto listeners = parse_listeners(options);
+  if (!listeners) refuse(listeners.error());
+  if (listeners->size() != 1) refuse("--device: one device is expected");
+  if (auto fit = dataplane::check_device(listeners->front().device_settings); !fit) refuse(fit.error());
+  return std::move(listeners->front());
+}
+
+void print(const dataplane::StationReport& report, const dataplane::DeviceCounters& counters) {
+  const auto tcp = [&](dataplane::tcp::Metric metric) {
+    return static_cast<unsigned long long>(counters.tcp.get(metric));
+  };
+  const auto number = [](uint64_t n) { return static_cast<unsigned long long>(n); };
+  const double seconds = static_cast<double>(report.took) / 1e9;
+  std::printf(
+      "{\"connections\": %llu, \"closed\": %llu, \"broken\": %llu, \"received\": %llu, \"sent\": %llu, \"wrong\": "
+      "%llu, "
+      "\"seconds\": %.6f, \"requests\": %llu, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, "
+      "\"retransmissions\": %llu, \"timeouts\": %llu, \"drops_checksum\": %llu, \"cookies_sent\": %llu, "
+      "\"segments_received\": %llu, \"segments_sent\": %llu}\n",
+      number(report.connections), number(report.closed), number(report.broken), number(report.received),
+      number(report.sent), number(report.wrong), seconds, number(report.round_trips.count()),
+      static_cast<double>(report.round_trips.percentile(50)) / 1e3,
+      static_cast<double>(report.round_trips.percentile(99)) / 1e3,
+      static_cast<double>(report.round_trips.percentile(99.9)) / 1e3, tcp(dataplane::tcp::Metric::tcp_retransmissions),
+      tcp(dataplane::tcp::Metric::tcp_timeouts), tcp(dataplane::tcp::Metric::tcp_drops_checksum),
+      tcp(dataplane::tcp::Metric::tcp_cookies_sent), tcp(dataplane::tcp::Metric::tcp_segments_received),
+      tcp(dataplane::tcp::Metric::tcp_segments_sent));
+}
+
+void run(TcpFlags& flags) {
+  set_up_log("warn");
+  static Doorbell doorbell;  // a signal may come until the process has ended
+  handle_stop_signals(doorbell);
+  const Listener listener = parse_device(flags.device);
+  flags.request.port = listener.bind.port;
+  if (!flags.connect.empty()) {
+    const auto peer = parse_host_port(flags.connect);
+    if (!peer) refuse("--connect: " + peer.error());
+    flags.request.peer = peer->host;
+    flags.request.port = peer->port;
+  }
+  flags.request.duration = static_cast<Nanos>(flags.seconds) * kSecond;
+  auto devices =
+      dataplane::Devices::open({.devices = {listener.device_settings},
+                                .lcores = 1,
+                                .huge_pages = !flags.no_huge_pages,
+                                .options = {},
+                                .fill_random = [](std::span<std::byte> out) {
+                                  CHECK(getrandom(out.data(), out.size(), 0) == static_cast<ssize_t>(out.size()));
+                                }});
+  if (!devices) refuse(devices.error());
+  (*devices)->enter_lcore();
+  SystemClock clock;
+  const auto ready = [&] {
+    std::printf("ready %s\n", (*devices)->description(0).c_str());
+    std::fflush(stdout);
+  };
+  const auto report = dataplane::run_station(*(*devices)->all()[0], {}, flags.request, clock, stop_was_asked, ready);
+  (*devices)->leave_lcore();
+  if (!report) refuse(report.error());
+  print(*report, (*devices)->counters(0, 0));
+  devices->reset();
+  if (report->wrong > 0) throw cli::Exit{1};
+}
+
+cli::Command& add(cli::Command& tcp, TcpFlags& flags, const char* name, StationRequest::Role role,
+                  const char* summary) {
+  cli::Command& command = tcp.command(name, summary);
+  command.option("--device", flags.device, "DPDK's name of it, and what a listener takes: address=, port=, vlan=, mtu=")
+      .value("DEVICE")
+      .required();
+  command.flag("--no-huge-pages", flags.no_huge_pages, "Ordinary memory, whatever there is");
+  command.action([&flags, role] {
+    flags.request.role = role;
+    run(flags);
+  });
+  return command;
+}
+
+}  // namespace
+
+void add_tcp_command(cli::Command& root) {
+  static TcpFlags flags;  // outlives the command line
+  using Role = StationRequest::Role;
+  cli::Command& tcp = root.command("tcp", "Our TCP over a DPDK device, without a broker: to measure it, or to try it.");
+  tcp.describe(
+      "Each command prints a line that begins with ready once it polls, and at its end, or when it is told to stop, "
+      "one "
+      "line of JSON with what it counted. For example, in the two namespaces of scripts/netlab:\n\n"
+      "  penstock tcp echo --device net_af_packet,iface=wire0,address=10.77.0.2/24,port=7");
+  for (const auto& [name, role, summary] :
+       {std::tuple("echo", Role::kEcho, "Send back what each client sends."),
+        std::tuple("sink", Role::kSink, "Read what clients send, and forget it."),
+        std::tuple("source", Role::kSource, "Send each client so many bytes, and close.")}) {
+    cli::Command& command = add(tcp, flags, name, role, summary);
+    command.option("--connections", flags.request.closed_max, "End when so many have come and gone; 0: never");
+    if (role == Role::kSource) command.option("--bytes", flags.request.bytes, "How many").required();
+  }
+  for (const auto& [name, role, summary] :
+       {std::tuple("stream", Role::kStream, "Send bytes to an echo, and check what comes back."),
+        std::tuple("ask", Role::kAsk, "Send small messages to an echo, one after the other, and measure.")}) {
+    cli::Command& command = add(tcp, flags, name, role, summary);
+    command.option("--connect", flags.connect, "Where the echo is").value("ADDRESS:PORT").required();
+    command.option("--connections", flags.request.connections, "Connections at once").between(1, 10'000);
+    if (role == Role::kStream) {
+      command.option("--bytes", flags.request.bytes, "How many on each connection").required();
+    } else {
+      command.option("--message", flags.request.message, "Bytes of a message").between(1, 1 << 20);
+      command.option("--seconds", flags.seconds, "How long").between(1, 86'400);
+    }
+  }
+}
+
+}  // namespace penstock::control
