@@ -6,6 +6,7 @@
 //   consumer_records.cc    records: applying, making
 //   consumer_heartbeat.cc  ConsumerGroupHeartbeat: join, rejoin, go on
 //   consumer_leave.cc      leaving, being thrown out, deadlines
+//   consumer_classic.cc    JoinGroup and the like, of members that speak the classic protocol still
 //   consumer_target.cc     subscriptions, patterns, topics, the target assignment
 //   consumer_describe.cc   ConsumerGroupDescribe, and what offsets ask
 #pragma once
@@ -27,6 +28,9 @@
 #include "protocol/error_code.h"
 #include "protocol/gen/consumer_group_describe.h"
 #include "protocol/gen/consumer_group_heartbeat.h"
+#include "protocol/gen/heartbeat.h"
+#include "protocol/gen/join_group.h"
+#include "protocol/gen/sync_group.h"
 
 namespace penstock::control::groups {
 
@@ -79,6 +83,17 @@ class ConsumerGroup {
   void loaded(const GroupContext& context);
 
   Outcome<Response> heartbeat(const Request& request, const HeartbeatCaller& caller, const GroupContext& context);
+
+  // Members that speak the classic protocol still, while the others have moved on or come one by one (KIP-848,
+  // "Upgrade"). They have no leader: each gets its own assignment with SyncGroup.
+  Outcome<protocol::JoinGroupResponse> classic_join(const protocol::JoinGroupRequest& request,
+                                                    const HeartbeatCaller& caller, const GroupContext& context);
+  protocol::SyncGroupResponse classic_sync(const protocol::SyncGroupRequest& request, const GroupContext& context);
+  ErrorCode classic_heartbeat(const protocol::HeartbeatRequest& request, const GroupContext& context);
+  Outcome<ErrorCode> classic_leave(const std::string& member_id, const std::optional<std::string>& instance_id,
+                                   const GroupContext& context);
+  // Whether members are there, and all of them speak the classic protocol.
+  bool is_all_classic() const;
 
   // When on_deadline() has something to do; the largest number if there is nothing.
   Nanos next_deadline() const { return timers_.next(); }
@@ -148,6 +163,18 @@ class ConsumerGroup {
   void reconcile_member(const std::string& member_id, const std::optional<Assignment>& owned, bool changed,
                         const GroupContext& context, Records& records);
   Response respond(const ConsumerMember& member, bool with_assignment, const GroupContext& context) const;
+
+  // consumer_classic.cc
+  ErrorCode check_classic_join(const protocol::JoinGroupRequest& request, const GroupContext& context) const;
+  std::expected<Found, ErrorCode> find_joining(const protocol::JoinGroupRequest& request,
+                                               const HeartbeatCaller& caller) const;
+  std::expected<const ConsumerMember*, ErrorCode> find_classic(const std::string& member_id,
+                                                               const std::optional<std::string>& instance_id) const;
+  std::string common_protocol(const std::vector<std::string>& also) const;
+  bool must_rejoin(const ConsumerMember& member) const;
+  bool waits_for_others(const ConsumerMember& member) const;
+  bool is_held_by_another(const std::string& member_id, const Uuid& topic, int32_t partition) const;
+  void expect(char what, const ConsumerMember& member, const GroupContext& context);
 
   // consumer_leave.cc
   Outcome<Response> leave(const Request& request, const GroupContext& context);

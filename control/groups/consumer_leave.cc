@@ -1,3 +1,6 @@
+// Timers are named by what they wait for and the member: s a sign of life, r that it lets go, j and y JoinGroup and
+// SyncGroup of a classic one; t is the group's next target.
+//
 // Members that go: of their own will, or because they were silent or would not let go.
 #include "control/groups/consumer_group.h"
 
@@ -47,8 +50,7 @@ void ConsumerGroup::emit_member_tombstones(const std::string& member_id, Records
   emit(make_tombstone(protocol::ConsumerGroupCurrentMemberAssignmentKey{.group_id = id_, .member_id = id}), records);
   emit(make_tombstone(protocol::ConsumerGroupTargetAssignmentMemberKey{.group_id = id_, .member_id = id}), records);
   emit(make_tombstone(protocol::ConsumerGroupMemberMetadataKey{.group_id = id_, .member_id = id}), records);
-  timers_.cancel("s" + id);
-  timers_.cancel("r" + id);
+  for (const char kind : {'s', 'r', 'j', 'y'}) timers_.cancel(kind + id);
 }
 
 void ConsumerGroup::remove_member(const std::string& member_id, const GroupContext& context, Records& records) {

@@ -68,7 +68,9 @@ void GroupSim::turn() {
   if (faulty_ && prng_.below(1000) < mishap_) mishaps();
   deliver();
   for (auto& [id, member] : members_) {
+    const size_t owned = count_partitions(member.owned());
     if (const auto request = member.turn(now_, prng_)) send(member, *request);
+    changed_ = changed_ || count_partitions(member.owned()) != owned;
   }
   if (group_->next_deadline() <= now_ + leapt_) {
     const size_t before = group_->members().size();
@@ -76,7 +78,8 @@ void GroupSim::turn() {
     counts_.expired += before - group_->members().size();
   }
   make_durable();
-  check_owners();
+  if (changed_) check_owners();
+  changed_ = false;
   if (prng_.one_in(100)) check_replay();
 }
 
@@ -176,12 +179,14 @@ void GroupSim::deliver() {
   std::erase_if(answers_, [&](const Answer& answer) {
     if (answer.at > now_) return false;
     const auto member = members_.find(answer.member);
+    changed_ = true;
     if (member != members_.end()) member->second.answered(answer.number, answer.response, now_);
     return true;
   });
 }
 
 void GroupSim::serve(const Message& message) {
+  changed_ = true;
   auto outcome =
       group_->heartbeat(message.request, {.client_id = "c", .client_host = "/h", .api_version = 1}, context());
   if (outcome.response.error_code == ErrorCode::kFencedMemberEpoch) ++counts_.fenced;
@@ -213,10 +218,17 @@ void GroupSim::make_durable() {
   }
 }
 
-// What was not durable is gone, and nobody was told of it.
+// What was not durable is gone, and nobody was told of it. Or a part of it is there: batches have a bound, so that a
+// step may be cut in two.
 void GroupSim::crash() {
   ++counts_.crashes;
+  changed_ = true;
+  std::vector<Record> lost;
+  for (const Step& step : steps_) lost.insert(lost.end(), step.records.begin(), step.records.end());
   steps_.clear();
+  if (!lost.empty() && prng_.one_in(2)) {
+    log_.insert(log_.end(), lost.begin(), lost.begin() + static_cast<ptrdiff_t>(prng_.below(lost.size() + 1)));
+  }
   if (prng_.one_in(2)) log_ = compacted();
   group_ = std::make_unique<Group>(read(log_));
   group_->loaded(context());

@@ -83,9 +83,10 @@ class GroupSim {
   mutable Prng prng_;
   control::groups::ConsumerGroupSettings settings_;
   bool faulty_ = true;
-  unsigned loss_;    // percent
-  unsigned late_;    // percent
-  unsigned mishap_;  // in 1000 turns
+  bool changed_ = true;  // owners are to be checked
+  unsigned loss_;        // percent
+  unsigned late_;        // percent
+  unsigned mishap_;      // in 1000 turns
   Nanos now_ = kSecond;
   Nanos leapt_ = 0;  // of the coordinator's clock
   std::map<std::string, int32_t> topics_;
