@@ -16,6 +16,7 @@
 #include "control/cli/json.h"
 #include "control/cli/load/consume_run.h"
 #include "control/cli/load/disk_writer.h"
+#include "control/cli/load/group_run.h"
 #include "control/cli/load/latency_run.h"
 #include "control/cli/load/load_options.h"
 #include "control/cli/load/meter.h"
@@ -280,6 +281,48 @@ void add_latency(Command& bench) {
   command.action([options] { run_latency(*options); });
 }
 
+void run_groups(const GroupRunOptions& options) {
+  SystemClock clock;
+  Cluster cluster(clock, options.broker);
+  const int32_t partitions = options.partitions > 0 ? options.partitions : static_cast<int32_t>(2 * options.members);
+  const bool made = !cluster.topic_exists(options.topic);
+  if (made) cluster.create({options.topic, partitions, -1, {}});
+  const size_t are = cluster.topic(options.topic).partitions.size();
+  check(are == static_cast<size_t>(partitions),
+        fmt::format("topic {} has {} partitions and not {}; name another topic", options.topic, are, partitions));
+  const GroupReport result = GroupRun(clock, cluster, options).run();
+  if (options.cleanup && made) cluster.remove(options.topic);
+  const Json config{{"bootstrap", options.broker.bootstrap.text()},
+                    {"groups", options.groups},
+                    {"members", options.members},
+                    {"partitions", partitions},
+                    {"connections", options.connections},
+                    {"duration_seconds", static_cast<double>(options.duration) / kSecond}};
+  report(options.json, document("groups", config, group_report_json(result)), group_report_text(result));
+  if (!result.stable || result.errors > 0) throw Exit{kExitFailed};
+}
+
+void add_groups(Command& bench) {
+  Command& command =
+      bench.command("groups", "next-generation consumer groups: until they are stable, and their heartbeats");
+  const auto options = std::make_shared<GroupRunOptions>();
+  add_broker_options(command, options->broker);
+  command.option("--topic", options->topic, "that they consume (default penstock-bench-groups)")
+      .complete(Completes::kTopics);
+  command.option("--groups", options->groups, "how many (default 100)").between(1, 100'000);
+  command.option("--members", options->members, "of each (default 5)").between(1, 10'000);
+  command.option("--partitions", options->partitions, "of the topic (default: two for each member)").at_least(1);
+  command.option("--connections", options->connections, "that all members share (default 50)").between(1, 10'000);
+  add_duration_option(command, "--duration", options->duration, "of counting heartbeats (default 20s)");
+  add_duration_option(command, "--patience", options->patience, "for the groups to become stable (default 60s)");
+  command.option("--broker-pid", options->broker_pid, "a broker on this machine, to tell its CPU time").at_least(1);
+  command.option("--json", options->json, "write the result as JSON to a file, or - for standard output")
+      .value("FILE")
+      .complete(Completes::kFiles);
+  command.flag("--cleanup", options->cleanup, "delete the topic at the end if this run made it");
+  command.action([options] { run_groups(*options); });
+}
+
 void add_disk(Command& bench) {
   Command& command = bench.command("disk", "durable writes as the broker's ring does them, and nothing else");
   const auto options = std::make_shared<DiskOptions>();
@@ -308,6 +351,7 @@ void add_bench_command(Command& root) {
   add_consume(bench);
   add_latency(bench);
   add_bench_matrix_command(bench);
+  add_groups(bench);
   add_disk(bench);
 }
 

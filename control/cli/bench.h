@@ -1,4 +1,4 @@
-// penstock bench produce | consume | latency | disk: measures a broker from outside, and the drive beneath it.
+// penstock bench produce | consume | latency | groups | disk: measures a broker from outside, and the drive beneath it.
 // docs/BENCHMARKING.md tells how to use it.
 #pragma once
 

@@ -2,6 +2,7 @@
 
 #include "control/cli/bench.h"
 #include "control/cli/documents/documents.h"
+#include "control/cli/group.h"
 #include "control/cli/log.h"
 #include "control/cli/machine/check.h"
 #include "control/cli/records/consume.h"
@@ -12,6 +13,7 @@ namespace penstock::cli {
 
 void add_cli_commands(Command& root) {
   add_topic_command(root);
+  add_group_command(root);
   add_produce_command(root);
   add_consume_command(root);
   add_bench_command(root);
