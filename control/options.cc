@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "control/data_folders.h"
+#include "control/groups/group_runtime.h"
 
 namespace penstock::control {
 namespace {
@@ -232,6 +233,9 @@ std::expected<void, std::string> check_settings(const Settings& settings) {
   }
   if (auto wrong = check_config(*find_config(ConfigScope::kTopic, "cleanup.policy"), broker.log_cleanup_policy)) {
     return Failure("log.cleanup.policy: " + *wrong);
+  }
+  if (auto wrong = groups::problem_with_assignors(broker.group_consumer_assignors); !wrong.empty()) {
+    return Failure(wrong);
   }
   return {};
 }

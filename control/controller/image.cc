@@ -38,6 +38,7 @@ TopicPtr MetadataImage::find(const Uuid& id) const {
 }
 
 void MetadataImage::insert(TopicPtr topic) {
+  ++version_;
   partition_count_ += topic->record.partitions.size();
   by_id_.emplace(topic->record.id, topic);
   const bool inserted = topics_.emplace(topic->name, topic).second;
@@ -45,6 +46,7 @@ void MetadataImage::insert(TopicPtr topic) {
 }
 
 void MetadataImage::erase(std::string_view name) {
+  ++version_;
   const auto found = topics_.find(name);
   CHECK(found != topics_.end());
   partition_count_ -= found->second->record.partitions.size();

@@ -40,6 +40,8 @@ class MetadataImage {
 
   const Topics& topics() const { return topics_; }
   size_t partition_count() const { return partition_count_; }
+  // Another one after each change.
+  uint64_t version() const { return version_; }
   TopicPtr find(std::string_view name) const;
   TopicPtr find(const Uuid& id) const;
 
@@ -54,6 +56,7 @@ class MetadataImage {
   Topics topics_;
   std::map<Uuid, TopicPtr> by_id_;
   size_t partition_count_ = 0;
+  uint64_t version_ = 0;
 };
 
 }  // namespace penstock::control

@@ -97,6 +97,8 @@ class ClassicGroup {
   void replay(const protocol::GroupMetadataValue& value);
   // After a replay: members have their whole session from now on.
   void loaded(Step& step);
+  // It has members that another kind of group had: they are to come together anew.
+  void rebalance(Step& step) { prepare_rebalance(step); }
   // The group ends here: who waits is told.
   void fail_waiting(ErrorCode error, Step& step);
 

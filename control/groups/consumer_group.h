@@ -7,6 +7,7 @@
 //   consumer_heartbeat.cc  ConsumerGroupHeartbeat: join, rejoin, go on
 //   consumer_leave.cc      leaving, being thrown out, deadlines
 //   consumer_classic.cc    JoinGroup and the like, of members that speak the classic protocol still
+//   consumer_migration.cc  from a classic group, and back
 //   consumer_target.cc     subscriptions, patterns, topics, the target assignment
 //   consumer_describe.cc   ConsumerGroupDescribe, and what offsets ask
 #pragma once
@@ -58,6 +59,13 @@ struct Refusal {
   std::string message;
 };
 
+// A member of a classic group that becomes a next-generation one.
+struct AdoptedMember {
+  std::string id;
+  Subscription subscription;
+  Assignment assigned;
+};
+
 class ConsumerGroup {
  public:
   using Request = protocol::ConsumerGroupHeartbeatRequest;
@@ -94,6 +102,11 @@ class ConsumerGroup {
                                    const GroupContext& context);
   // Whether members are there, and all of them speak the classic protocol.
   bool is_all_classic() const;
+
+  // Of a group that has nothing yet: it takes a classic group's members over, with what they have.
+  std::vector<GroupRecord> adopt(const std::vector<AdoptedMember>& members, int32_t epoch, const GroupContext& context);
+  // The other way; is_all_classic().
+  protocol::GroupMetadataValue as_classic(const GroupContext& context) const;
 
   // When on_deadline() has something to do; the largest number if there is nothing.
   Nanos next_deadline() const { return timers_.next(); }

@@ -14,6 +14,8 @@ struct ConsumerGroupSettings {
   int32_t heartbeat_interval_ms = 5'000;   // group.consumer.heartbeat.interval.ms, consumer.heartbeat.interval.ms
   int32_t assignment_interval_ms = 1'000;  // group.consumer.assignment.interval.ms, consumer.assignment.interval.ms
   int32_t max_size = INT32_MAX;            // group.consumer.max.size
+  bool may_upgrade = true;    // group.consumer.migration.policy: a classic group becomes one while it has members
+  bool may_downgrade = true;  // and back
   std::vector<std::string> assignors = {"uniform", "range"};  // group.consumer.assignors; the first is the default
 };
 

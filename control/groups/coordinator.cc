@@ -48,6 +48,11 @@ ErrorCode check_join(const protocol::JoinGroupRequest& request, const Caller& ca
   return ErrorCode::kNone;
 }
 
+bool is_deletable(const Group& group) {
+  const ConsumerGroup* consumer = consumer_of(&group);
+  return consumer != nullptr ? consumer->members().empty() : std::get<ClassicGroup>(group.body).is_deletable();
+}
+
 }  // namespace
 
 Coordinator::~Coordinator() {
@@ -94,8 +99,7 @@ void Coordinator::erase_if_nothing(const std::string& id) {
   const auto found = groups_.find(id);
   if (found == groups_.end()) return;
   Group& group = found->second;
-  const auto& classic = std::get<ClassicGroup>(group.body);
-  if (group.recorded || !group.offsets.empty() || !classic.is_deletable()) return;
+  if (group.recorded || !group.offsets.empty() || !is_deletable(group)) return;
   if (group.timer != kNever) timers_.erase({group.timer, id});
   memory_.bytes -= group.counted;
   memory_.members -= group.members;
@@ -112,6 +116,10 @@ void Coordinator::join(const protocol::JoinGroupRequest& request, const Caller& 
   if (group == nullptr && !request.member_id.empty())
     return refuse_join(ErrorCode::kUnknownMemberId, request, caller, effects);
   if (full()) return refuse_join(ErrorCode::kCoordinatorNotAvailable, request, caller, effects);
+  if (const ConsumerGroup* consumer = consumer_of(group)) {
+    if (!consumer->members().empty()) return consumer_join(request, caller, now, effects);
+    empty_to_classic(request.group_id, *group, now, effects);
+  }
   if (group == nullptr) {
     // Kafka makes the group also for a member that it then refuses; ours goes again with erase_if_nothing().
     group = &make(request.group_id, now.wall_ms);
@@ -136,6 +144,7 @@ void Coordinator::sync(const protocol::SyncGroupRequest& request, const Caller& 
   if (request.group_id.empty()) return refuse(ErrorCode::kInvalidGroupId);
   Group* group = find(request.group_id);
   if (group == nullptr) return refuse(ErrorCode::kUnknownMemberId);
+  if (consumer_of(group) != nullptr) return consumer_sync(request, caller, now, effects);
   Step the_step = step(now, effects);
   std::get<ClassicGroup>(group->body).sync(request, caller, the_step);
   touched(request.group_id);
@@ -145,6 +154,7 @@ ErrorCode Coordinator::heartbeat(const protocol::HeartbeatRequest& request, Now 
   if (request.group_id.empty()) return ErrorCode::kInvalidGroupId;
   Group* group = find(request.group_id);
   if (group == nullptr) return ErrorCode::kUnknownMemberId;
+  if (consumer_of(group) != nullptr) return consumer_classic_beat(request, now, effects);
   Step the_step = step(now, effects);
   const ErrorCode error = std::get<ClassicGroup>(group->body).heartbeat(request, the_step);
   touched(request.group_id);
@@ -160,6 +170,7 @@ protocol::LeaveGroupResponse Coordinator::leave(const protocol::LeaveGroupReques
     response.error_code = request.group_id.empty() ? ErrorCode::kInvalidGroupId : ErrorCode::kUnknownMemberId;
     return response;
   }
+  if (consumer_of(group) != nullptr) return consumer_leave(request, version, now, effects);
   Step the_step = step(now, effects);
   auto& classic = std::get<ClassicGroup>(group->body);
   if (version < kSeveral) {
@@ -180,7 +191,7 @@ protocol::LeaveGroupResponse Coordinator::leave(const protocol::LeaveGroupReques
 ErrorCode Coordinator::delete_group(const std::string& id, Now, Effects& effects) {
   Group* group = find(id);
   if (group == nullptr) return ErrorCode::kGroupIdNotFound;
-  if (!std::get<ClassicGroup>(group->body).is_deletable()) return ErrorCode::kNonEmptyGroup;
+  if (!is_deletable(*group)) return ErrorCode::kNonEmptyGroup;
   remove_offsets(group->offsets.select(id, [](const auto&, const auto&) { return true; }), effects);
   erase_group(id, effects);
   return ErrorCode::kNone;
@@ -190,6 +201,13 @@ ErrorCode Coordinator::delete_group(const std::string& id, Now, Effects& effects
 void Coordinator::erase_group(const std::string& id, Effects& effects) {
   Group* group = find(id);
   if (group == nullptr) return;
+  if (ConsumerGroup* consumer = consumer_of(group)) {
+    for (GroupRecord& record : consumer->tombstones()) {
+      consumer->apply(record);
+      effects.records.push_back(std::move(record));
+    }
+    group->recorded = false;
+  }
   if (std::exchange(group->recorded, false))
     effects.records.push_back(make_tombstone(protocol::GroupMetadataKey{.group = id}));
   erase_if_nothing(id);
@@ -197,13 +215,20 @@ void Coordinator::erase_group(const std::string& id, Effects& effects) {
 
 std::optional<protocol::DescribeGroupsResponse::DescribedGroup> Coordinator::describe(const std::string& id) const {
   const auto found = groups_.find(id);
-  if (found == groups_.end()) return std::nullopt;
+  if (found == groups_.end() || consumer_of(&found->second) != nullptr) return std::nullopt;
   return std::get<ClassicGroup>(found->second.body).describe();
 }
 
 std::vector<protocol::ListGroupsResponse::ListedGroup> Coordinator::list() const {
   std::vector<protocol::ListGroupsResponse::ListedGroup> listed;
   for (const auto& [id, group] : groups_) {
+    if (const ConsumerGroup* consumer = consumer_of(&group)) {
+      listed.push_back({.group_id = id,
+                        .protocol_type = "consumer",
+                        .group_state = std::string(to_string(consumer->state())),
+                        .group_type = "consumer"});
+      continue;
+    }
     const auto& classic = std::get<ClassicGroup>(group.body);
     listed.push_back({.group_id = id,
                       .protocol_type = classic.protocol_type().value_or(""),
@@ -222,7 +247,11 @@ void Coordinator::expire(Now now, Effects& effects) {
     Group& group = groups_.find(id)->second;
     timers_.erase(timers_.begin());
     group.timer = kNever;
-    std::visit([&](auto& body) { body.expire(the_step); }, group.body);
+    if (consumer_of(&group) != nullptr) {
+      consumer_expire(id, now, effects);
+      continue;
+    }
+    std::get<ClassicGroup>(group.body).expire(the_step);
     touched(id);
     erase_if_nothing(id);
   }
@@ -249,12 +278,15 @@ void Coordinator::replay(const GroupRecord& record) {
     }
   } else if (std::holds_alternative<protocol::GroupMetadataKey>(record.key)) {
     Group* group = find(id);
-    if (group == nullptr && !record.value) return;
+    if (!record.value && (group == nullptr || consumer_of(group) != nullptr)) return;
     if (group == nullptr) group = &make(id, -1);
+    if (consumer_of(group) != nullptr) group->body = ClassicGroup(id, -1);
     group->recorded = record.value.has_value();
     auto& classic = std::get<ClassicGroup>(group->body);
     classic.replay(record.value ? std::get<protocol::GroupMetadataValue>(*record.value)
                                 : protocol::GroupMetadataValue{});
+  } else {
+    replay_consumer(id, record);
   }
   touched(id);
   erase_if_nothing(id);
@@ -264,7 +296,11 @@ void Coordinator::loaded(Now now, Effects& effects) {
   loaded_ = true;
   Step the_step = step(now, effects);
   for (auto& [id, group] : groups_) {
-    std::visit([&](auto& body) { body.loaded(the_step); }, group.body);
+    if (consumer_of(&group) != nullptr) {
+      consumer_loaded(id, now);
+    } else {
+      std::get<ClassicGroup>(group.body).loaded(the_step);
+    }
     touched(id);
   }
   check_offsets_at_ = now.monotonic + settings_.offsets_check_interval_ms * kMillisecond;
@@ -272,7 +308,9 @@ void Coordinator::loaded(Now now, Effects& effects) {
 
 void Coordinator::fail_waiting(ErrorCode error, Now now, Effects& effects) {
   Step the_step = step(now, effects);
-  for (auto& [id, group] : groups_) std::visit([&](auto& body) { body.fail_waiting(error, the_step); }, group.body);
+  for (auto& [id, group] : groups_) {
+    if (auto* classic = std::get_if<ClassicGroup>(&group.body)) classic->fail_waiting(error, the_step);
+  }
 }
 
 }  // namespace penstock::control::groups

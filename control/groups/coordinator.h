@@ -19,10 +19,13 @@
 #include <vector>
 
 #include "control/groups/classic_group.h"
+#include "control/groups/consumer_group.h"
+#include "control/groups/consumer_world.h"
 #include "control/groups/offsets.h"
 #include "control/groups/types.h"
 #include "protocol/gen/delete_groups.h"
 #include "protocol/gen/describe_groups.h"
+#include "protocol/gen/leave_group.h"
 #include "protocol/gen/list_groups.h"
 #include "protocol/gen/offset_commit.h"
 #include "protocol/gen/offset_delete.h"
@@ -40,7 +43,7 @@ struct GroupMemory {
 struct Group {
   explicit Group(ClassicGroup classic) : body(std::move(classic)) {}
 
-  std::variant<ClassicGroup> body;
+  std::variant<ClassicGroup, ConsumerGroup> body;
   OffsetTable offsets;
   bool recorded = false;   // a record of the group itself is in the log
   Nanos timer = kNever;    // its place among the coordinator's timers
@@ -49,10 +52,16 @@ struct Group {
   int32_t generation = 0;  // likewise
 };
 
+// nullptr if it is none, or a group of the other kind.
+const ConsumerGroup* consumer_of(const Group* group);
+ConsumerGroup* consumer_of(Group* group);
+
+inline const ConsumerWorld kEmptyWorld;
+
 class Coordinator {
  public:
-  Coordinator(const GroupSettings& settings, Prng& prng, GroupMemory& memory)
-      : settings_(settings), prng_(prng), memory_(memory) {}
+  Coordinator(const GroupSettings& settings, Prng& prng, GroupMemory& memory, const ConsumerWorld& world = kEmptyWorld)
+      : settings_(settings), prng_(prng), memory_(memory), world_(world) {}
   ~Coordinator();
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
@@ -63,7 +72,10 @@ class Coordinator {
   ErrorCode heartbeat(const protocol::HeartbeatRequest& request, Now now, Effects& effects);
   protocol::LeaveGroupResponse leave(const protocol::LeaveGroupRequest& request, int16_t version, Now now,
                                      Effects& effects);
-  // Topics have their names. response has the request's topics and partitions; those with an error are left alone.
+  ConsumerGroup::Response consumer_heartbeat(const ConsumerGroup::Request& request, const Caller& caller, Now now,
+                                             Effects& effects);
+  // Topics have their names and ids. response has the request's topics and partitions; those with an error are left
+  // alone.
   void commit(const protocol::OffsetCommitRequest& request, int16_t version, Now now, Effects& effects,
               protocol::OffsetCommitResponse& response);
   // Topics have their names, in request and response.
@@ -74,6 +86,8 @@ class Coordinator {
   ErrorCode delete_group(const std::string& id, Now now, Effects& effects);
   // Nothing: there is no such group.
   std::optional<protocol::DescribeGroupsResponse::DescribedGroup> describe(const std::string& id) const;
+  // Nothing: there is no such next-generation group.
+  std::optional<ConsumerGroup::Described> describe_consumer(const std::string& id, Now now) const;
   std::vector<protocol::ListGroupsResponse::ListedGroup> list() const;
 
   // ---- what happens
@@ -99,16 +113,34 @@ class Coordinator {
   void touched(const std::string& id);
   void erase_if_nothing(const std::string& id);
   bool full() const { return memory_.bytes >= settings_.memory_max; }
-  ErrorCode commit_to(Group& group, const protocol::OffsetCommitRequest& request, Now now, Effects& effects,
-                      protocol::OffsetCommitResponse& response);
+  ErrorCode commit_to(Group& group, const protocol::OffsetCommitRequest& request, int16_t version, Now now,
+                      Effects& effects, protocol::OffsetCommitResponse& response);
   void remove_offsets(std::vector<protocol::OffsetCommitKey> keys, Effects& effects);
   void expire_offsets(Now now, Effects& effects);
   void expire_offsets_of(const std::string& id, Group& group, Now now, Effects& effects);
   void erase_group(const std::string& id, Effects& effects);
 
+  // ---- coordinator_consumer.cc
+  HeartbeatCaller heartbeat_caller(const Caller& caller);
+  template <class Work>
+  auto with_context(const std::string& id, Now now, Work work) const;
+  void consumer_join(const protocol::JoinGroupRequest& request, const Caller& caller, Now now, Effects& effects);
+  void consumer_sync(const protocol::SyncGroupRequest& request, const Caller& caller, Now now, Effects& effects);
+  ErrorCode consumer_classic_beat(const protocol::HeartbeatRequest& request, Now now, Effects& effects);
+  protocol::LeaveGroupResponse consumer_leave(const protocol::LeaveGroupRequest& request, int16_t version, Now now,
+                                              Effects& effects);
+  void consumer_expire(const std::string& id, Now now, Effects& effects);
+  void consumer_loaded(const std::string& id, Now now);
+  void after_consumer_step(const std::string& id, Now now, Effects& effects);
+  bool to_consumer(const std::string& id, Group& group, Now now, Effects& effects);
+  void empty_to_classic(const std::string& id, Group& group, Now now, Effects& effects);
+  void maybe_to_classic(const std::string& id, Group& group, Now now, Effects& effects);
+  void replay_consumer(const std::string& id, const GroupRecord& record);
+
   const GroupSettings& settings_;
   Prng& prng_;
   GroupMemory& memory_;
+  const ConsumerWorld& world_;
   Groups groups_;
   std::set<std::pair<Nanos, std::string>> timers_;
   Nanos check_offsets_at_ = kNever;

@@ -45,20 +45,23 @@ void Coordinator::commit(const protocol::OffsetCommitRequest& request, int16_t v
                       version >= kCommitTellsGone ? ErrorCode::kGroupIdNotFound : ErrorCode::kIllegalGeneration);
   }
   if (group == nullptr) group = &make(request.group_id, -1);
-  if (const ErrorCode error = commit_to(*group, request, now, effects, response); error != ErrorCode::kNone)
+  if (const ErrorCode error = commit_to(*group, request, version, now, effects, response); error != ErrorCode::kNone)
     refuse_all(response, error);
   touched(request.group_id);
   erase_if_nothing(request.group_id);
 }
 
-ErrorCode Coordinator::commit_to(Group& group, const protocol::OffsetCommitRequest& request, Now now, Effects& effects,
-                                 protocol::OffsetCommitResponse& response) {
-  auto& classic = std::get<ClassicGroup>(group.body);
-  const ErrorCode error =
-      classic.check_commit(request.member_id, request.group_instance_id, request.generation_id_or_member_epoch);
-  if (error != ErrorCode::kNone) return error;
-  Step the_step = step(now, effects);
-  classic.committed(request.member_id, the_step);
+ErrorCode Coordinator::commit_to(Group& group, const protocol::OffsetCommitRequest& request, int16_t version, Now now,
+                                 Effects& effects, protocol::OffsetCommitResponse& response) {
+  const ConsumerGroup* consumer = consumer_of(&group);
+  if (consumer == nullptr) {
+    auto& classic = std::get<ClassicGroup>(group.body);
+    const ErrorCode error =
+        classic.check_commit(request.member_id, request.group_instance_id, request.generation_id_or_member_epoch);
+    if (error != ErrorCode::kNone) return error;
+    Step the_step = step(now, effects);
+    classic.committed(request.member_id, the_step);
+  }
   std::vector<GroupRecord> records;
   size_t bytes = 0;
   for (size_t t = 0; t < request.topics.size(); ++t) {
@@ -67,6 +70,15 @@ ErrorCode Coordinator::commit_to(Group& group, const protocol::OffsetCommitReque
       const auto& asked = topic.partitions[p];
       ErrorCode& told = response.topics[t].partitions[p].error_code;
       if (told != ErrorCode::kNone) continue;
+      if (consumer != nullptr) {
+        const auto refusal =
+            consumer->check_commit(request.member_id, request.group_instance_id, request.generation_id_or_member_epoch,
+                                   version, topic.topic_id, asked.partition_index);
+        if (refusal) {
+          told = refusal->error;
+          continue;
+        }
+      }
       const auto metadata = asked.committed_metadata.value_or("");
       if (metadata.size() > static_cast<size_t>(settings_.offset_metadata_max_bytes) || metadata.size() > kTextMax) {
         told = ErrorCode::kOffsetMetadataTooLarge;
@@ -97,6 +109,12 @@ protocol::OffsetFetchResponse::Group Coordinator::fetch(const protocol::OffsetFe
   protocol::OffsetFetchResponse::Group response;
   response.group_id = request.group_id;
   const auto found = groups_.find(request.group_id);
+  if (const ConsumerGroup* consumer = found == groups_.end() ? nullptr : consumer_of(&found->second)) {
+    if (const auto refusal = consumer->check_fetch(request.member_id, request.member_epoch)) {
+      response.error_code = refusal->error;
+      return response;
+    }
+  }
   const OffsetTable nothing;
   const OffsetTable& offsets = found == groups_.end() ? nothing : found->second.offsets;
   const auto tell = [](auto& topic, int32_t partition, const OffsetTable::Value* value) {
@@ -133,8 +151,10 @@ void Coordinator::delete_offsets(const protocol::OffsetDeleteRequest& request, N
     response.topics.clear();
     return;
   }
-  const auto& classic = std::get<ClassicGroup>(group->body);
-  if (classic.state() != ClassicState::kEmpty && classic.protocol_type() != "consumer") {
+  const ConsumerGroup* consumer = consumer_of(group);
+  const auto* classic = std::get_if<ClassicGroup>(&group->body);
+  const bool has_members = consumer == nullptr && classic->state() != ClassicState::kEmpty;
+  if (has_members && classic->protocol_type() != "consumer") {
     response.error_code = ErrorCode::kNonEmptyGroup;
     response.topics.clear();
     return;
@@ -142,7 +162,8 @@ void Coordinator::delete_offsets(const protocol::OffsetDeleteRequest& request, N
   std::vector<protocol::OffsetCommitKey> keys;
   for (size_t t = 0; t < request.topics.size(); ++t) {
     const auto& topic = request.topics[t];
-    const bool subscribed = classic.state() != ClassicState::kEmpty && classic.is_subscribed(topic.name);
+    const bool subscribed = consumer != nullptr ? consumer->is_subscribed_to(topic.name)
+                                                : has_members && classic->is_subscribed(topic.name);
     for (size_t p = 0; p < topic.partitions.size(); ++p) {
       ErrorCode& told = response.topics[t].partitions[p].error_code;
       if (told != ErrorCode::kNone) continue;
@@ -203,11 +224,17 @@ void Coordinator::expire_offsets(Now now, Effects& effects) {
 }
 
 void Coordinator::expire_offsets_of(const std::string& id, Group& group, Now now, Effects& effects) {
-  const auto& classic = std::get<ClassicGroup>(group.body);
-  if (const auto rule = classic.expiry()) {
+  const ConsumerGroup* consumer = consumer_of(&group);
+  const auto* classic = std::get_if<ClassicGroup>(&group.body);
+  const auto is_subscribed = [&](const std::string& topic) {
+    return consumer != nullptr ? consumer->is_subscribed_to(topic) : classic->is_subscribed(topic);
+  };
+  // Kafka: those of a next-generation group count from each commit, and never for a topic that a member wants.
+  const ClassicGroup::Expiry of_consumer{.by_commit = true, .since_ms = 0, .spares_subscribed = true};
+  if (const auto rule = consumer != nullptr ? std::optional(of_consumer) : classic->expiry()) {
     remove_offsets(group.offsets.select(id,
                                         [&](const std::string& topic, const OffsetTable::Value& value) {
-                                          if (rule->spares_subscribed && classic.is_subscribed(topic)) return false;
+                                          if (rule->spares_subscribed && is_subscribed(topic)) return false;
                                           if (value.expire_timestamp >= 0) return now.wall_ms >= value.expire_timestamp;
                                           const int64_t since =
                                               rule->by_commit ? value.commit_timestamp : rule->since_ms;
@@ -215,7 +242,8 @@ void Coordinator::expire_offsets_of(const std::string& id, Group& group, Now now
                                         }),
                    effects);
   }
-  if (group.offsets.empty() && classic.is_deletable()) erase_group(id, effects);
+  const bool is_deletable = consumer != nullptr ? consumer->members().empty() : classic->is_deletable();
+  if (group.offsets.empty() && is_deletable) erase_group(id, effects);
 }
 
 }  // namespace penstock::control::groups

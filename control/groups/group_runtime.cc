@@ -58,7 +58,9 @@ int32_t partition_for(std::string_view group_id, size_t partitions) {
 }
 
 GroupRuntime::GroupRuntime(Controller& controller, ControlCounters& counters, uint64_t seed)
-    : controller_(controller), counters_(counters), settings_(group_settings(controller.options())), prng_(seed) {}
+    : controller_(controller), counters_(counters), settings_(group_settings(controller.options())), prng_(seed) {
+  world_.settings_of = [this](const std::string& group) { return consumer_settings(group); };
+}
 
 // ---- the topic
 
@@ -115,6 +117,7 @@ bool GroupRuntime::is_led(const std::string& group_id) const {
 ErrorCode GroupRuntime::step(const std::string& group_id, Ticket ticket, bool late, Now now,
                              const std::function<void(Coordinator& coordinator, Effects& effects)>& work) {
   refresh(now);
+  refresh_world(now);
   if (partitions_.empty()) return ErrorCode::kCoordinatorNotAvailable;
   const auto index = static_cast<size_t>(partition_for(group_id, partitions_.size()));
   Partition& partition = partitions_[index];
@@ -245,7 +248,7 @@ void GroupRuntime::begin_loads() {
     to_load_.pop_front();
     Partition& partition = partitions_[index];
     if (partition.coordinator == nullptr)
-      partition.coordinator = std::make_unique<Coordinator>(settings_, prng_, memory_);
+      partition.coordinator = std::make_unique<Coordinator>(settings_, prng_, memory_, world_);
     partition.token = ++last_token_;
     tokens_[partition.token] = index;
     ++loading_;
@@ -319,6 +322,7 @@ void GroupRuntime::replay_batch(Partition& partition, std::span<const std::byte>
 }
 
 void GroupRuntime::finish_load(size_t index, Now now) {
+  refresh_world(now);
   Partition& partition = partitions_[index];
   partition.state = State::kActive;
   Effects effects;
@@ -350,6 +354,7 @@ void GroupRuntime::topics_deleted(std::span<const std::string> topics, Now now) 
 }
 
 void GroupRuntime::expire(Now now) {
+  refresh_world(now);
   for (size_t i = 0; i < partitions_.size(); ++i) {
     if (partitions_[i].state != State::kActive || partitions_[i].coordinator->next_deadline() > now.monotonic) continue;
     Effects effects;

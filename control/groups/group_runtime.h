@@ -32,6 +32,8 @@ namespace penstock::control::groups {
 inline constexpr std::string_view kOffsetsTopic = "__consumer_offsets";
 
 GroupSettings group_settings(const BrokerOptions& options);
+// Empty, or why group.consumer.assignors cannot be that.
+std::string problem_with_assignors(const std::string& setting);
 
 // Kafka's choice: the id's Java hash code, made positive, modulo the partitions.
 int32_t partition_for(std::string_view group_id, size_t partitions);
@@ -102,6 +104,8 @@ class GroupRuntime {
     std::deque<Waiting> waiting;
   };
 
+  void refresh_world(Now now);
+  ConsumerGroupSettings consumer_settings(const std::string& group) const;
   void unbind(Now now);
   void begin_loads();
   void send_batch(size_t index, int64_t now_ms);
@@ -122,6 +126,8 @@ class GroupRuntime {
   const GroupSettings settings_;
   Prng prng_;
   GroupMemory memory_;
+  ConsumerWorld world_;
+  Nanos world_made_at_ = 0;
   TopicPtr topic_;
   std::vector<Partition> partitions_;
   std::deque<size_t> to_load_;

@@ -14,7 +14,6 @@ namespace penstock::control::groups {
 struct TopicFacts {
   Uuid id;
   int32_t partitions = 0;
-  bool internal = false;
 };
 
 class TopicTable {

@@ -14,8 +14,6 @@ namespace {
 using groups::Coordinator;
 using groups::Effects;
 
-// Bits of the operations that a client may do with a group, by Kafka's operation codes: without an authorizer, all.
-constexpr int32_t kAllGroupOperations = 0b1101'0100'1000;
 constexpr int16_t kDescribeTellsUnknown = 6;  // KIP-1043
 
 bool is_any_of(const std::vector<std::string>& filter, std::string_view word) {
@@ -39,7 +37,9 @@ bool GroupRequests::serves(ApiKey key) {
     case ApiKey::kDescribeGroups:
     case ApiKey::kListGroups:
     case ApiKey::kDeleteGroups:
-    case ApiKey::kOffsetDelete: return true;
+    case ApiKey::kOffsetDelete:
+    case ApiKey::kConsumerGroupHeartbeat:
+    case ApiKey::kConsumerGroupDescribe: return true;
     default: return false;
   }
 }
@@ -64,6 +64,9 @@ std::optional<GroupRequests::Bytes> GroupRequests::begin(std::span<const std::by
     case ApiKey::kListGroups: return decode_and_answer<protocol::ListGroupsRequest>(body, asked);
     case ApiKey::kDeleteGroups: return decode_and_answer<protocol::DeleteGroupsRequest>(body, asked);
     case ApiKey::kOffsetDelete: return decode_and_answer<protocol::OffsetDeleteRequest>(body, asked);
+    case ApiKey::kConsumerGroupHeartbeat:
+      return decode_and_answer<protocol::ConsumerGroupHeartbeatRequest>(body, asked);
+    case ApiKey::kConsumerGroupDescribe: return decode_and_answer<protocol::ConsumerGroupDescribeRequest>(body, asked);
     default: return Bytes();
   }
 }

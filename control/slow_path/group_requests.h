@@ -27,6 +27,9 @@ namespace penstock::control {
 
 struct AdvertisedAddress;
 
+// Bits of the operations that a client may do with a group, by Kafka's operation codes: without an authorizer, all.
+inline constexpr int32_t kAllGroupOperations = 0b1101'0100'1000;
+
 class GroupRequests {
  public:
   using Bytes = std::vector<std::byte>;
@@ -89,6 +92,8 @@ class GroupRequests {
   std::optional<Bytes> answer(const protocol::DescribeGroupsRequest& request, const Asked& asked);
   std::optional<Bytes> answer(const protocol::ListGroupsRequest& request, const Asked& asked);
   std::optional<Bytes> answer(const protocol::DeleteGroupsRequest& request, const Asked& asked);
+  std::optional<Bytes> answer(const protocol::ConsumerGroupHeartbeatRequest& request, const Asked& asked);
+  std::optional<Bytes> answer(const protocol::ConsumerGroupDescribeRequest& request, const Asked& asked);
 
   protocol::OffsetFetchResponse::Group fetch(protocol::OffsetFetchRequest::Group& request, groups::Ticket ticket,
                                              const Asked& asked, Open& open);

@@ -50,6 +50,8 @@ constexpr ApiKey kServed[] = {
     ApiKey::kDescribeProducers,
     ApiKey::kDescribeTransactions,
     ApiKey::kListTransactions,
+    ApiKey::kConsumerGroupHeartbeat,
+    ApiKey::kConsumerGroupDescribe,
     ApiKey::kListConfigResources,
     ApiKey::kDescribeTopicPartitions,
 };
