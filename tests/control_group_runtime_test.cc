@@ -261,7 +261,9 @@ TEST_F(GroupRuntimeTest, a_log_that_cannot_be_read_takes_its_groups_offline) {
   load();
   EXPECT_EQ(commit("g", 1, 1), ErrorCode::kNotCoordinator);
   read_status_ = storage::ReadStatus::kReady;
-  store(std::vector<std::byte>(protocol::BatchBuilder().finish()));
+  protocol::BatchBuilder builder;
+  builder.add(1, std::vector<std::byte>(4), std::nullopt);
+  store(builder.finish());
   log_.back().back() ^= std::byte{1};
   make_runtime();
   load();
