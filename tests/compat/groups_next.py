@@ -2,8 +2,10 @@
 """Real clients with group.protocol=consumer (docs/compatibility.md, line 97): ctest compat.groups_next. As groups.py:
 what they are asked to get through, and that each record is processed. And Kafka's own tools for groups, and ours."""
 import json
+import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -35,6 +37,28 @@ class Next(members.FromRegistry):
         if not self.topic:
             play_static(scene)
         return said
+
+
+class Franz:
+    """franz-go, with a toolchain of Go that is here already."""
+    has_static_members = False
+
+    def __init__(self, build, assignor):
+        self.name, self.build, self.assignor = f'franz-go-{assignor}', build, assignor
+
+    def program(self):
+        if not shutil.which('go'):
+            raise check.Skipped('go is not installed, so there is no franz-go')
+        program = self.build / 'franz_member'
+        try:
+            processes.run(['go', 'build', '-o', program, '.'], cwd=clients.HERE / 'franz', timeout=600,
+                          env=os.environ | {'GOTOOLCHAIN': 'local'})
+        except processes.ProcessFailed as problem:
+            raise check.Skipped(f'franz-go cannot be had: {problem}') from problem
+        return program
+
+    def command(self, brokers, topic, group, instance):
+        return [self.program(), brokers, topic, group, instance, self.assignor], {}
 
 
 class Java:
@@ -153,7 +177,8 @@ def refusals(run):
 
 def main():
     run = check.Run()
-    kinds = [Next(run.build, 'uniform'), Next(run.build, 'range'), Next(run.build, 'uniform', '^wor[k]')]
+    kinds = [Next(run.build, 'uniform'), Next(run.build, 'range'), Next(run.build, 'uniform', '^wor[k]'),
+             Franz(run.build, 'uniform'), Franz(run.build, 'range')]
     for kind in kinds:
         if run.only in kind.name:
             run.test(kind.name, groups.play, run, kind)
