@@ -26,12 +26,12 @@ class ClassicRig : public ConsumerRig {
         request, {.client_id = "c", .client_host = "/h", .api_version = join_version, .new_member_id = made},
         context());
     log_records(outcome.records);
-    const auto& response = outcome.response;
-    if (response.error_code != ErrorCode::kNone) return std::string(to_string(response.error_code));
-    EXPECT_EQ(response.leader, "");
-    EXPECT_TRUE(response.members.empty());
-    return response.member_id + " generation=" + std::to_string(response.generation_id) + " " +
-           response.protocol_name.value_or("-");
+    const auto& answer = outcome.response;
+    if (answer.error_code != ErrorCode::kNone) return std::string(to_string(answer.error_code));
+    EXPECT_EQ(answer.leader, "");
+    EXPECT_TRUE(answer.members.empty());
+    return answer.member_id + " generation=" + std::to_string(answer.generation_id) + " " +
+           answer.protocol_name.value_or("-");
   }
   std::string classic_sync(const std::string& member, int32_t generation) {
     protocol::SyncGroupRequest request;
@@ -39,10 +39,10 @@ class ClassicRig : public ConsumerRig {
     request.member_id = member;
     request.generation_id = generation;
     request.protocol_name = assignor;
-    const auto response = group.classic_sync(request, context());
-    if (response.error_code != ErrorCode::kNone) return std::string(to_string(response.error_code));
-    const GroupContext now = context();
-    const auto assigned = read_assignment(response.assignment, now.topics);
+    const auto answer = group.classic_sync(request, context());
+    if (answer.error_code != ErrorCode::kNone) return std::string(to_string(answer.error_code));
+    const GroupContext moment = context();
+    const auto assigned = read_assignment(answer.assignment, moment.topics);
     if (!assigned) return "no assignment";
     ConsumerGroup::Response as;
     as.member_id = member;
