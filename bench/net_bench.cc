@@ -38,6 +38,7 @@ class StillNic final : public net::Nic, public BufferPool {
   const net::NicCapabilities& capabilities() const override { return capabilities_; }
   net::MacAddress mac() const override { return kMac; }
   size_t mtu() const override { return 1500; }
+  void abandon() override {}
   bool link_up() override { return true; }
   bool receive_memory_low() override { return false; }
   net::NicStatistics statistics() override { return {}; }

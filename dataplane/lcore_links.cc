@@ -76,7 +76,7 @@ void Lcore::Impl::welcome(LinkClients& of, const tcp::TcpEvent& event) {
 void Lcore::Impl::watch_links() {
   for (size_t i = 0; i < links_.size(); ++i) {
     LinkClients& of = links_[i];
-    of.link.keep_house();
+    of.link.keep_house(broker_.now);
     if (request_.index != 0 || of.link.up() == of.up_told) continue;
     of.up_told = of.link.up();
     tell_control(DeviceLink{.device = static_cast<uint16_t>(i), .up = of.up_told});

@@ -13,12 +13,6 @@ Failure wrong(const DeviceSettings& settings, const std::string& what) {
   return Failure("device " + settings.device + ": " + what);
 }
 
-// A host's address: no group's, and not what stands for a whole network.
-bool is_host_address(const net::IpAddress& address) {
-  return !address.is_unspecified() && !net::is_multicast(address) && !net::is_limited_broadcast(address) &&
-         !net::is_loopback(address);
-}
-
 }  // namespace
 
 std::expected<net::NetworkConfig, std::string> network_config(const DeviceSettings& settings) {
@@ -26,8 +20,9 @@ std::expected<net::NetworkConfig, std::string> network_config(const DeviceSettin
   if (settings.addresses.empty()) return wrong(settings, "address= is missing: it has no address of the kernel's");
   for (const std::string& text : settings.addresses) {
     const auto address = net::parse_interface_address(text);
-    if (!address) return wrong(settings, "address=" + text + " is no address with a prefix, as 192.0.2.1/24");
-    if (!is_host_address(address->address)) return wrong(settings, "address=" + text + " cannot be a host's");
+    if (!address || net::is_limited_broadcast(address->address)) {
+      return wrong(settings, "address=" + text + " is no host's address with a prefix, as 192.0.2.1/24");
+    }
     auto& place = address->address.is_v4() ? config.v4 : config.v6;
     if (place) return wrong(settings, "address= stands there twice for one family; a device has one of each");
     place = address;

@@ -13,14 +13,18 @@ namespace {
 constexpr int kBurstsMax = 4;
 // Items that other lcores have handed over, of each.
 constexpr size_t kHandedMax = 128;
+// We say who we are when there is a link, and again: a link that has just come up loses frames (RFC 5227 2.3).
+constexpr int kAnnouncements = 3;
+constexpr Nanos kAnnounceInterval = kSecond;
 // How often the device is asked how many receive buffers are left.
 constexpr Nanos kMemoryLook = kMillisecond;
 
 tcp::StackOptions stack_options(const DataplaneOptions& options, SharedDevice& device, uint16_t lcore, uint64_t seed) {
   tcp::StackOptions out{.secret = device.secrets().tcp, .seed = seed};
   out.connections_max = static_cast<size_t>(options.connections_max);
-  out.accept_queue_max = static_cast<size_t>(options.listen_backlog);
   out.half_open_max = static_cast<size_t>(options.tcp_half_open_max);
+  // Half-open ones have a place in that queue too, and must not fill it: who comes by a cookie needs one.
+  out.accept_queue_max = static_cast<size_t>(options.listen_backlog) + out.half_open_max;
   out.request_bytes_max = static_cast<size_t>(options.request_max_bytes) + 4;  // and the length before it
   out.receive_pool_bytes = std::max(static_cast<size_t>(options.receive_pool_bytes), out.request_bytes_max);
   out.receive_buffer_bytes = static_cast<size_t>(options.tcp_receive_buffer_bytes);
@@ -33,10 +37,16 @@ tcp::StackOptions stack_options(const DataplaneOptions& options, SharedDevice& d
 }  // namespace
 
 Link::Parts::Parts(SharedDevice& device, uint16_t lcore, Mesh* mesh, const tcp::StackOptions& options)
-    : network(*device.queue(lcore).nic, device.config(), device.counters(lcore).net),
-      stack(options, network, device.counters(lcore).tcp),
+    : nic(*device.queue(lcore).nic),
+      network(std::in_place, nic, device.config(), device.counters(lcore).net),
+      stack(options, *network, device.counters(lcore).tcp),
       sink{stack},
-      steering(lcore, device.steering(), device.hand_over(), network, sink, Wake{mesh}) {}
+      steering(lcore, device.steering(), device.hand_over(), *network, sink, Wake{mesh}) {}
+
+Link::Parts::~Parts() {
+  network.reset();
+  nic.abandon();
+}
 
 void Link::start(const DataplaneOptions& options, const std::vector<Port>& ports, uint64_t seed, Nanos now) {
   parts_.emplace(device_, lcore_, mesh_, stack_options(options, device_, lcore_, seed));
@@ -46,14 +56,15 @@ void Link::start(const DataplaneOptions& options, const std::vector<Port>& ports
     listeners_.push_back(port.listener);
   }
   parts_->stack.poll(now);
-  if (lcore_ == 0) parts_->network.announce(now);
-  keep_house();
+  announcements_ = kAnnouncements;
+  announced_at_ = now - kAnnounceInterval;
+  keep_house(now);
 }
 
 size_t Link::receive(Nanos now) {
   size_t received = parts_->steering.take_handed(kHandedMax);
   for (int burst = 0; burst < kBurstsMax; ++burst) {
-    const size_t n = parts_->network.poll(now, parts_->steering);
+    const size_t n = parts_->network->poll(now, parts_->steering);
     received += n;
     if (n < net::kBurstMax) break;
   }
@@ -74,14 +85,14 @@ std::optional<tcp::TcpEvent> Link::next() {
 
 void Link::finish(Nanos now) {
   parts_->stack.poll(now);
-  parts_->network.flush();
+  parts_->network->flush();
   if (must_be_polled()) return;
   // Lcore 0 sends it, if it does not sleep.
   const uint64_t sent = device_.counters(lcore_).net.get(net::NetMetric::net_tx_packets);
   if (std::exchange(sent_, sent) != sent) mesh_->bell(0).ring();
 }
 
-Nanos Link::next_deadline() const { return std::min(parts_->stack.next_deadline(), parts_->network.next_deadline()); }
+Nanos Link::next_deadline() const { return std::min(parts_->stack.next_deadline(), parts_->network->next_deadline()); }
 
 void Link::stop_listening() { parts_->stack.stop_listening(); }
 
@@ -94,9 +105,14 @@ Link::Moved Link::moved() {
   return {all.received - before.received, all.sent - before.sent};
 }
 
-void Link::keep_house() {
+void Link::keep_house(Nanos now) {
   net::Nic& nic = *device_.queue(lcore_).nic;
-  up_ = nic.link_up();
+  if (const bool up = nic.link_up(); std::exchange(up_, up) != up && up) announcements_ = kAnnouncements;
+  if (lcore_ == 0 && up_ && announcements_ > 0 && now - announced_at_ >= kAnnounceInterval) {
+    announced_at_ = now;
+    --announcements_;
+    parts_->network->announce(now);
+  }
   auto& counters = device_.counters(lcore_).nic;
   const net::NicStatistics all = nic.statistics();
   counters.set(NicMetric::nic_link_up, up_ ? 1 : 0);

@@ -53,7 +53,7 @@ class Link {
   // Peers have acknowledged everything.
   bool drained() const;
   // A few times a second: what the device counts, and whether it is there.
-  void keep_house();
+  void keep_house(Nanos now);
   bool up() const { return up_; }
   const SharedDevice& device() const { return device_; }
   // For who opens connections; between start() and stop().
@@ -78,7 +78,12 @@ class Link {
   };
   struct Parts {
     Parts(SharedDevice& device, uint16_t lcore, Mesh* mesh, const tcp::StackOptions& options);
-    net::Network network;
+    Parts(const Parts&) = delete;
+    Parts& operator=(const Parts&) = delete;
+    // The stack is told of what the network held of it, and then of nothing any more.
+    ~Parts();
+    net::Nic& nic;
+    std::optional<net::Network> network;
     tcp::Stack stack;
     Sink sink;
     net::SteeringSink<Sink, Wake> steering;
@@ -92,6 +97,8 @@ class Link {
   Moved moved_{};
   uint64_t sent_ = 0;  // packets, as far as whoever sends them was woken
   Nanos memory_looked_at_ = 0;
+  Nanos announced_at_ = 0;
+  int announcements_ = 0;  // still to be made
   bool up_ = true;
 };
 

@@ -94,6 +94,10 @@ class Nic {
   // owners and pools do not wait for traffic.
   virtual void flush() = 0;
 
+  // The senders go: owners are told of nothing any more. What they have lent stays where it is until the device is
+  // closed, since that may still read it.
+  virtual void abandon() = 0;
+
   virtual const NicCapabilities& capabilities() const = 0;
   virtual MacAddress mac() const = 0;
   // Bytes of the largest IP packet.

@@ -129,6 +129,10 @@ void complete_arguments(Device& device, unsigned queues) {
     add_argument(device, "framecnt", kFrames);
     add_argument(device, "qpairs", queues);
   }
+  // Or it is another one at each start, and the kernel sends to the one before for a while.
+  if (device.driver() == "net_tap" && !argument(device, "mac") && !argument(device, "remote")) {
+    device.arguments += std::string(device.arguments.empty() ? "" : ",") + "mac=fixed";
+  }
   if (device.driver() == "net_virtio_user" || device.driver() == "net_vhost") add_argument(device, "queues", queues);
 }
 

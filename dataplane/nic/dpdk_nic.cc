@@ -82,7 +82,7 @@ void on_pieces_free(void*, void* opaque) {
   auto* lent = static_cast<DpdkNic::Lent*>(opaque);
   DpdkNic* nic = lent->nic;
   nic->free_lent_.push_back(static_cast<uint32_t>(lent - nic->lent_.data()));
-  lent->owner->release(lent->token);
+  if (lent->owner != nullptr) lent->owner->release(lent->token);
 }
 
 DpdkNic::DpdkNic(const QueueSetup& setup) : setup_(setup), lent_(setup.tx_descriptors + net::kBurstMax) {
@@ -285,6 +285,10 @@ void DpdkNic::flush() {
   if (rte_eth_tx_done_cleanup(setup_.port, setup_.queue, 0) < 0) {
     rte_eth_tx_burst(setup_.port, setup_.queue, waiting_.data(), 0);
   }
+}
+
+void DpdkNic::abandon() {
+  for (Lent& lent : lent_) lent.owner = nullptr;
 }
 
 void DpdkNic::drop_waiting() {

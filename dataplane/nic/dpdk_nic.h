@@ -52,6 +52,7 @@ class DpdkNic final : public net::Nic {
   size_t rx_burst(std::span<net::RxSlot> slots, Nanos now) override;
   size_t tx_burst(std::span<const net::TxFrame> frames) override;
   void flush() override;
+  void abandon() override;
   const net::NicCapabilities& capabilities() const override { return setup_.capabilities; }
   net::MacAddress mac() const override { return setup_.mac; }
   size_t mtu() const override { return setup_.mtu; }

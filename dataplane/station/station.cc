@@ -84,7 +84,7 @@ bool Station::turn(Nanos now) {
   link_.finish(now);
   if (now - house_kept_at_ >= kHousekeeping) {
     house_kept_at_ = now;
-    link_.keep_house();
+    link_.keep_house(now);
   }
   report_.took = now - started_at_;
   return did > 0;

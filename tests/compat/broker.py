@@ -51,7 +51,8 @@ class Broker:
         line = self.read_ready_line()
         addresses = re.findall(r'([\w.]+|\[[\da-f:]+\]):(\d+)', line)
         assert len(addresses) >= 2, f'the ready line names no two addresses: {line!r}'
-        self.address, self.http = [(host, int(port)) for host, port in addresses[:2]]
+        # The first listener's, and the one of HTTP.
+        self.address, self.http = [(host, int(port)) for host, port in (addresses[0], addresses[-1])]
         return self
 
     def read_ready_line(self):

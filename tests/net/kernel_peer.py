@@ -76,10 +76,14 @@ def set_link(kind):
     frames past that end's own hooks."""
     in_namespace('nft', 'flush', 'ruleset')
     in_namespace('tc', 'qdisc', 'del', 'dev', 'client0', 'root', check=False)
+    # A segment at a time, or what is lost is many at once.
+    in_namespace('ip', 'link', 'set', 'dev', 'client0', 'gso_max_segs', '1' if LINKS[kind] else '65535')
     if LINKS[kind]:
+        # What is dropped on its way out the kernel's TCP is told of, and does not count as sent: so those go astray.
         chain = ('chain {0} {{\ntype filter hook {0} device client0 priority 0\n'
-                 'ip protocol tcp numgen random mod 100 < {1} drop\n}}\n')
-        chains = ''.join(chain.format(hook, LINKS[kind]) for hook in ('ingress', 'egress'))
+                 'ip protocol tcp numgen random mod 100 < {1} {2}\n}}\n')
+        chains = ''.join(chain.format(hook, LINKS[kind], verdict)
+                         for hook, verdict in (('ingress', 'drop'), ('egress', 'fwd to "lo"')))
         in_namespace('nft', '-f', '-', input=f'table netdev loss {{\n{chains}}}\n')
     if kind == 'policed':
         in_namespace('tc', 'qdisc', 'add', 'dev', 'client0', 'root', 'tbf', 'rate', '80mbit', 'burst', '32kb', 'limit',
@@ -133,7 +137,7 @@ def kernel_echo(listening):
     return total
 
 
-def run_cell(name, program, station, cell, size):
+def run_cell(cell, size):
     link, scaling, sack, timestamps, control = cell
     set_options(scaling, sack, timestamps, control)
     set_link(link)
@@ -147,6 +151,7 @@ def run_cell(name, program, station, cell, size):
     resent = after['TcpRetransSegs'] - before['TcpRetransSegs']
     print(f'ok   {link:8} scaling={scaling} sack={sack} timestamps={timestamps} {control:6} {size // MIB} MiB, '
           f'{resent} segments sent again by the kernel', flush=True)
+    return resent
 
 
 def active_open(name, program, link, size):
@@ -191,10 +196,12 @@ def matrix(name, program):
     values = [list(LINKS), [1, 0], [1, 0], [1, 0], controls()]
     cells = list(itertools.product(*values)) if FULL else pairwise(values)
     station = Station(program, name, 'echo')
+    resent = 0
     for cell in cells:
         # Without SACK every hole costs a round trip, and with a policer the kernel waits for its timer.
         size = 8 * MIB if cell[0] == 'clean' or FULL else 2 * MIB
-        run_cell(name, program, station, cell, size)
+        resent += run_cell(cell, size)
+    assert resent > 100, f'the kernel sent {resent} segments again: nothing was lost on the way to us'
     set_options(1, 1, 1, controls()[0])
     set_link('clean')
     report = station.stop()
@@ -202,6 +209,7 @@ def matrix(name, program):
     for link in ('clean', '1%'):
         active_open(name, program, link, 8 * MIB)
     set_link('clean')
+    assert report['retransmissions'] > 100, f'nothing was lost on the way from us: {report}'
     print(f'matrix: {len(cells)} cells; {report["retransmissions"]} segments sent again by us', flush=True)
 
 

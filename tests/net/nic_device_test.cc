@@ -41,7 +41,7 @@ TEST(NicDevice, ArgumentsThatADriverNeeds) {
   EXPECT_EQ(argument(own, "framecnt"), "512");
   Device tap = *parse_device("net_tap,iface=tap0", 0);
   complete_arguments(tap, 2);
-  EXPECT_EQ(tap.text(), "net_tap0,iface=tap0");
+  EXPECT_EQ(tap.text(), "net_tap0,iface=tap0,mac=fixed");
 }
 
 bool has(const std::vector<std::string>& all, std::string_view one) { return std::ranges::count(all, one) == 1; }

@@ -113,6 +113,7 @@ class SimNic final : public net::Nic {
   size_t rx_burst(std::span<net::RxSlot> slots, Nanos now) override;
   size_t tx_burst(std::span<const net::TxFrame> frames) override;
   void flush() override;
+  void abandon() override { ring_.clear(); }
   const net::NicCapabilities& capabilities() const override { return options_.capabilities; }
   net::MacAddress mac() const override { return options_.mac; }
   size_t mtu() const override { return options_.mtu; }
