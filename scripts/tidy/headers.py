@@ -29,15 +29,16 @@ def flags_of_sources(root, build):
     return commands
 
 
-def flags_for(header, commands, files):
-    """Those of a source that includes the header; else of the nearest folder's source that sees most folders."""
+def flags_for(header, commands, files, build):
+    """Those of a source that includes the header; else of the nearest folder's source that sees most of what is
+    generated."""
     for file in files:
         if file.path in commands and f'#include "{header}"' in file.text:
             return commands[file.path]
     for folder in pathlib.PurePath(header).parents:
         near = [words for path, words in commands.items() if pathlib.PurePath(path).is_relative_to(folder)]
         if near:
-            return max(near, key=lambda words: sum(word.startswith(('-I', '-isystem')) for word in words))
+            return max(near, key=lambda words: sum(word.startswith(f'-I{build}') for word in words))
     return None
 
 
@@ -86,7 +87,7 @@ def check(root, build, files):
     for file in files:
         if file.suffix != '.h' or file.path in proven:
             continue
-        words = flags_for(file.path, commands, files)
+        words = flags_for(file.path, commands, files, build)
         if words is None:
             yield f'{file.path}: no source tells how to compile it'
             continue

@@ -20,7 +20,7 @@ ROOM = 64 * MIB  # what is left to fill, so that it does not take long
 FULL_S = 2.0  # how long it stays full
 READ_SLOWEST_S = 20  # on a machine that does much else
 RETENTION_MS = 10**9
-ENOSPC_TRIES = 40
+ENOSPC_TRIES = 150
 PAUSE_S = 0.02  # of those whose records stay: they may not fill the drive in this test's time
 SETTINGS = {'penstock.disk.reserve.bytes': RESERVE, 'log.retention.check.interval.ms': 500,
             'penstock.read.cache.bytes': MIB, 'penstock.scrub.bytes.per.second': MIB}
