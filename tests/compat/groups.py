@@ -105,10 +105,8 @@ class Scene:
         self.wait(lambda: len({value for _, _, value in self.processed()}) == self.produced, what)
 
     def wait_members(self, count, what):
-        def there():
-            group = self.state()['groups'][0]
-            return group['state'] == 'Stable' and len(group['members']) == count
-        self.wait(there, what, 60)
+        has_members = getattr(self.kind, 'has_members', classic_group_has)
+        self.wait(lambda: has_members(self, count), what, 60)
 
     def wait_assigned(self, member, what):
         self.wait(member.assigned, what, 60)
@@ -152,6 +150,11 @@ class Scene:
             if member.process.poll() is None:
                 member.kill()
         self.broker.remove()
+
+
+def classic_group_has(scene, count):
+    group = scene.state()['groups'][0]
+    return group['state'] == 'Stable' and len(group['members']) == count
 
 
 def play(run, kind):

@@ -21,7 +21,15 @@ PYTHON_CLIENT = 'confluent-kafka==2.12.2'
 groups.SETTINGS |= {'group.consumer.session.timeout.ms': 8000, 'group.consumer.heartbeat.interval.ms': 1000}
 
 
-class Next(members.FromRegistry):
+class OfNextGeneration:
+    """DescribeGroups says of such a group that there is none."""
+
+    @staticmethod
+    def has_members(scene, count):
+        return group_has(scene, count)
+
+
+class Next(OfNextGeneration, members.FromRegistry):
     """A current librdkafka."""
 
     def __init__(self, build, assignor, topic=None):
@@ -39,7 +47,7 @@ class Next(members.FromRegistry):
         return said
 
 
-class Franz:
+class Franz(OfNextGeneration):
     """franz-go, with a toolchain of Go that is here already."""
     has_static_members = False
 

@@ -45,10 +45,11 @@ void write_messages(const std::filesystem::path& folder, const std::vector<const
   for (size_t i = 0; i < infos.size(); ++i) {
     const VersionRange versions = infos[i]->versions;
     for (int16_t version = versions.min; version <= versions.max; ++version) {
-      testing::AnyMessage message(*infos[i]);
-      testing::fill(message, version, prng);
+      protocol::testing::AnyMessage message(*infos[i]);
+      protocol::testing::fill(message, version, prng);
       Bytes seed = {static_cast<std::byte>(i), static_cast<std::byte>(version - versions.min)};
-      const Bytes body = testing::encode_reference(message, version, version >= infos[i]->flexible ? &prng : nullptr);
+      const Bytes body =
+          protocol::testing::encode_reference(message, version, version >= infos[i]->flexible ? &prng : nullptr);
       seed.insert(seed.end(), body.begin(), body.end());
       seed.resize(seed.size() + tail);
       write(folder, number++, seed);
@@ -205,8 +206,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   const std::filesystem::path folder = argv[1];
-  write_messages(folder / "requests", testing::request_messages(), 0);
-  write_messages(folder / "responses", testing::other_messages(), 0);
+  write_messages(folder / "requests", protocol::testing::request_messages(), 0);
+  write_messages(folder / "responses", protocol::testing::other_messages(), 0);
   write_messages(folder / "views", {&ProduceRequest::kInfo, &FetchRequest::kInfo}, 1);
   write_records(folder / "records");
   write_compressed(folder / "compression");
@@ -216,7 +217,8 @@ int main(int argc, char** argv) {
   write_ring(folder / "ring");
   std::filesystem::create_directories(folder / "group_records");
   size_t records_number = 0;
-  for (const auto& seed : testing::group_record_seeds()) write(folder / "group_records", records_number++, seed);
+  for (const auto& seed : penstock::testing::group_record_seeds())
+    write(folder / "group_records", records_number++, seed);
   write_tcp(folder / "tcp_parse", folder / "tcp_state");
   std::filesystem::create_directories(folder / "frames");
   size_t frames_number = 0;
