@@ -51,7 +51,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Effects effects;
     Now now{.monotonic = kSecond, .wall_ms = 1};
     coordinator.loaded(now, effects);
-    for (const auto& group : coordinator.list()) CHECK(coordinator.describe(group.group_id).has_value());
+    for (const auto& group : coordinator.list()) {  // is of one kind
+      const bool classic = coordinator.describe(group.group_id).has_value();
+      CHECK(classic != coordinator.describe_consumer(group.group_id, now).has_value());
+    }
     for (int i = 0; i < 4; ++i) {  // until nobody is left and everything is old
       now.monotonic += 1'000'000 * kSecond;
       now.wall_ms += 1'000'000'000;
