@@ -285,6 +285,8 @@ def main():
     with ping.Lab('veth') as lab:
         done = subprocess.run(['ip', 'netns', 'exec', lab.client, sys.executable, '-B', __file__, '--program',
                                args.program, '--inside', lab.name], check=False)
+    if done.returncode == 0 and not shutil.which('nmap'):  # the rest has passed
+        ping.skip('nmap is not installed, so nothing was scanned')
     sys.exit(done.returncode)
 
 
