@@ -185,6 +185,7 @@ ConfigMap kafka_settings(const Settings& settings) {
   // Values that say "not set" here, where Kafka has null.
   static const ConfigMap kNothing = {{"advertised.listeners", ""},
                                      {"broker.rack", ""},
+                                     {"log.cleaner.io.max.bytes.per.second", "9223372036854775807"},
                                      {"log.retention.minutes", "-2"},
                                      {"log.retention.ms", "-2"},
                                      {"log.roll.ms", "0"}};

@@ -29,6 +29,7 @@
 #include "control/signals.h"
 #include "control/startup_checks.h"
 #include "dataplane/api/devices.h"
+#include "storage/api/compaction.h"
 #include "storage/api/folder.h"
 #include "storage/api/uring_disk.h"
 
@@ -114,7 +115,12 @@ class Broker {
   }
   std::function<bool(storage::LogId)> logs_of_others(uint16_t ring) const;
   Step open_ring(size_t i);
+  Step make_cleaner(size_t folder);
 
+  struct Cleaner {
+    storage::DiskPtr disk;
+    std::unique_ptr<storage::CompactionThread> thread;
+  };
   const Settings settings_;
   const std::optional<uint64_t> accept_loss_at_;
   SystemClock clock_;
@@ -138,6 +144,7 @@ class Broker {
   // One a ring: what one drive takes its time for holds up no other. The first one is there before the rings, for what
   // is to do with the folders, and holds their locks.
   std::vector<storage::DiskPtr> disks_;
+  std::map<size_t, Cleaner> cleaners_;  // by folder: its thread is told by the stores, and ends after them
   std::unique_ptr<SqliteStore> metadata_;
   std::unique_ptr<Controller> controller_;
   std::vector<std::unique_ptr<storage::StoreSet>> stores_;  // by lcore, until that has it
@@ -299,8 +306,30 @@ Step Broker::open_storage() {
       disks_.push_back(*std::move(disk));
     }
     disks_[i]->set_durable_method(methods[rings_[i].folder]);
+    if (auto done = make_cleaner(rings_[i].folder); !done) return done;
     if (auto done = open_ring(i); !done) return done;
   }
+  const SignalsBlocked blocked;
+  for (auto& [folder, cleaner] : cleaners_) cleaner.thread->start();
+  return {};
+}
+
+// Whoever compacts the logs of a folder's rings.
+Step Broker::make_cleaner(size_t folder) {
+  if (cleaners_.contains(folder) || !settings_.storage.cleaner_enable) return {};
+  auto disk = storage::open_uring_disk();
+  if (!disk) return Failure(disk.error().what);
+  Cleaner& cleaner = cleaners_[folder];
+  cleaner.disk = *std::move(disk);
+  const auto rings_there = std::ranges::count(rings_, folder, &RingPlace::folder);
+  const int64_t reserve = settings_.storage.disk_reserve_bytes + rings_there * settings_.storage.ring_bytes;
+  cleaner.thread = std::make_unique<storage::CompactionThread>(
+      storage::CompactionRequest{.folder = folders_->path(folder),
+                                 .options = settings_.storage,
+                                 .reserve_bytes = static_cast<uint64_t>(reserve),
+                                 .disk = cleaner.disk.get(),
+                                 .clock = &clock_,
+                                 .prng = &prng_});
   return {};
 }
 
@@ -318,18 +347,21 @@ Step Broker::open_ring(size_t i) {
   storage::StorageOptions options = settings_.storage;
   const auto rings_there = std::ranges::count(rings_, place.folder, &RingPlace::folder);
   options.disk_reserve_bytes += (rings_there - 1) * options.ring_bytes;
-  auto store = storage::Store::open({.folder = folders_->path(place.folder),
-                                     .ring_index = place.ring,
-                                     .options = options,
-                                     .disk = disks_[i].get(),
-                                     .clock = &clock_,
-                                     .prng = &prng_,
-                                     .counters = &ring_counters_[i].storage,
-                                     .live_logs = logs,
-                                     .next_log_id = controller_->next_log_id(),
-                                     .is_foreign = logs_of_others(place.ring),
-                                     .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
-                                     .accept_loss_at = accept_loss_at_});
+  const auto cleaner = cleaners_.find(place.folder);
+  auto store =
+      storage::Store::open({.folder = folders_->path(place.folder),
+                            .ring_index = place.ring,
+                            .options = options,
+                            .disk = disks_[i].get(),
+                            .clock = &clock_,
+                            .prng = &prng_,
+                            .counters = &ring_counters_[i].storage,
+                            .live_logs = logs,
+                            .next_log_id = controller_->next_log_id(),
+                            .is_foreign = logs_of_others(place.ring),
+                            .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
+                            .compaction = cleaner == cleaners_.end() ? nullptr : cleaner->second.thread->new_link(),
+                            .accept_loss_at = accept_loss_at_});
   if (!store) return Failure(store.error().what);
   stores_[lcore_of(place.ring, lcores_wanted_)]->add(place.ring, *std::move(store), logs);
   return {};

@@ -128,6 +128,10 @@ struct RecordsSummary {
 // every length, varint and header bounded, the i-th offset delta i, count records and nothing behind them.
 RecordsSummary walk_records(std::span<const std::span<const std::byte>> pieces, int32_t count);
 
+// Which of the records of such a batch have no key: their places, the first so many.
+std::vector<int32_t> records_without_key(std::span<const std::span<const std::byte>> pieces, int32_t count,
+                                         size_t most);
+
 // One record, in place.
 struct RecordView {
   int64_t timestamp_delta = 0;
@@ -143,6 +147,7 @@ class RecordReader {
  public:
   explicit RecordReader(std::span<const std::byte> records) : in_(records) {}
   bool at_end() const { return in_.remaining() == 0; }
+  size_t remaining() const { return in_.remaining(); }
   // kTruncated, kInvalid: not a record.
   Result<RecordView> next();
 

@@ -137,4 +137,16 @@ RecordsSummary walk_records(std::span<const std::span<const std::byte>> pieces, 
   return summary;
 }
 
+std::vector<int32_t> records_without_key(std::span<const std::span<const std::byte>> pieces, int32_t count,
+                                         size_t most) {
+  PieceCursor in(pieces);
+  std::vector<int32_t> found;
+  for (int32_t i = 0; i < count && found.size() < most; ++i) {
+    RecordsSummary one;
+    if (!walk_record(in, i, one)) break;
+    if (one.any_null_key) found.push_back(i);
+  }
+  return found;
+}
+
 }  // namespace penstock::protocol

@@ -32,10 +32,11 @@ Store::Impl::Impl(const StoreRequest& request)
       scrub_memory(Scrubber::kReadBytes, std::max<size_t>(kAlign, request.disk->block_bytes())),
       files(shard, static_cast<size_t>(request.options.open_files_max)),
       indexes(shard, files, static_cast<uint64_t>(request.options.index_cache_bytes),
-              [this](LogId log, const SegmentIndex& index) {
+              [this](LogId log, SegmentId id, const SegmentIndex& index) {
                 PartitionLog* found = find(log);
-                const Segment* segment = found == nullptr ? nullptr : found->find_segment(index.base());
-                if (segment != nullptr && !found->is_open(*segment)) write_sidecar(log, index, true);
+                const Segment* segment = found == nullptr ? nullptr : found->find_segment(id.base);
+                if (segment != nullptr && segment->id() == id && !found->is_open(*segment))
+                  write_sidecar(log, id, index, true);
               }),
       cold(shard, files, indexes, cold_memory.span()),
       reader(cold, indexes),
@@ -45,19 +46,38 @@ Store::Impl::Impl(const StoreRequest& request)
                }),
       sealer(shard, files),
       janitor(shard),
-      trimmer(shard, [this](PartitionLog& log, Offset base) { drop_segment(log, base); }),
+      trimmer(shard, [this](PartitionLog& log, SegmentId id) { drop_segment(log, id); }),
       truncator(shard, destager, reader,
-                {.busy = [this](const PartitionLog& log) { return stopping || sealer.works_on(log.id); },
+                {.busy =
+                     [this](const PartitionLog& log) {
+                       // What a cut is told against must be what the newest slot says.
+                       return stopping || sealer.works_on(log.id) || compactor.works_on(log.id) ||
+                              log.swap_slot > slots_durable;
+                     },
                  .drop =
-                     [this](PartitionLog& log, Offset base) {
-                       drop_segment(log, base);
-                       janitor.remove_sidecar(log, base);
+                     [this](PartitionLog& log, SegmentId id) {
+                       drop_segment(log, id);
+                       janitor.remove_sidecar(log, id);
                      },
                  .changed =
-                     [this](PartitionLog& log, Offset base) {
-                       cold.forget(log.id, base);
-                       indexes.forget(log.id, base);
-                       janitor.remove_sidecar(log, base);
+                     [this](PartitionLog& log, SegmentId id) {
+                       cold.forget(log.id, id);
+                       indexes.forget(log.id, id);
+                       janitor.remove_sidecar(log, id);
+                       compactor.drop_retired(log);
+                     }}),
+      compactor(shard, destager, request.compaction,
+                {.busy = [this](const PartitionLog& log) { return sealer.works_on(log.id); },
+                 .drop = [this](PartitionLog& log, SegmentId id) { drop_segment(log, id); },
+                 .remove =
+                     [this](LogId log, SegmentId id) {
+                       janitor.remove_segment(log, id, checkpointer->slots_begun());
+                       checkpointer->want();
+                     },
+                 .swapped =
+                     [this](PartitionLog&) {
+                       checkpointer->want();
+                       return checkpointer->slots_begun() + 1;
                      }}),
       scrubber(shard, files, indexes, scrub_memory.span()),
       space(shard, destager) {}
@@ -90,6 +110,7 @@ void Store::set_config(LogId log, const LogConfig& config) {
   if (found == nullptr || found->config == config) return;
   found->config = config;
   impl_->trimmer.check_now();
+  impl_->compactor.check_now();
 }
 
 void Store::drop_log(LogId log) {
@@ -103,6 +124,7 @@ void Store::Impl::bury(LogId log) {
   if (it == shard.logs.end()) return;
   PartitionLog& dropped = *it->second;
   dropped.dropped = true;
+  compactor.cancel(log);
   producers_tracked -= dropped.producers.size();
   destager.forget(dropped);
   buried.push_back(std::move(it->second));
@@ -113,8 +135,8 @@ void Store::Impl::bury(LogId log) {
 // What nothing names any more is deleted.
 void Store::Impl::settle_buried() {
   std::erase_if(buried, [&](const std::unique_ptr<PartitionLog>& log) {
-    if (log->pending > 0 || log->jobs > 0) return false;
-    for (const Segment& segment : log->segments) sealer.forget(log->id, segment.base);
+    if (log->pending > 0 || log->jobs > 0 || compactor.works_on(log->id)) return false;
+    for (const Segment& segment : log->segments) sealer.forget(log->id, segment.id());
     files.forget(log->id);
     cold.forget(log->id);
     indexes.forget(log->id);
@@ -124,29 +146,29 @@ void Store::Impl::settle_buried() {
   });
 }
 
-void Store::Impl::drop_segment(PartitionLog& log, Offset base) {
-  sealer.forget(log.id, base);
-  files.forget(log.id, base);
-  cold.forget(log.id, base);
-  indexes.forget(log.id, base);
-  janitor.remove_segment(log.id, base, checkpointer->slots_begun());
+void Store::Impl::drop_segment(PartitionLog& log, SegmentId id) {
+  sealer.forget(log.id, id);
+  files.forget(log.id, id);
+  cold.forget(log.id, id);
+  indexes.forget(log.id, id);
+  janitor.remove_segment(log.id, id, checkpointer->slots_begun());
   checkpointer->want();
 }
 
 void Store::Impl::seal_segment(PartitionLog& log, const Segment& segment, std::unique_ptr<OpenSegment> open) {
   // Also where its last block is full: a truncation may have left longer what was written before it.
-  sealer.cut(log.id, segment.base, segment.bytes);
+  sealer.cut(log.id, segment.id(), segment.bytes);
   if (open->index.known_from() > 0) {
     // Its beginning was written in an earlier life: a scan finds it, and makes the sidecar, when somebody reads it.
-    indexes.forget(log.id, segment.base);
+    indexes.forget(log.id, segment.id());
     return;
   }
-  write_sidecar(log.id, open->index, true);
-  indexes.put(log.id, std::move(open->index));
+  write_sidecar(log.id, segment.id(), open->index, true);
+  indexes.put(log.id, segment.id(), std::move(open->index));
 }
 
-void Store::Impl::write_sidecar(LogId log, SegmentIndex index, bool sealed) {
-  sealer.write_sidecar(log, Sidecar{.index = std::move(index), .sealed = sealed});
+void Store::Impl::write_sidecar(LogId log, SegmentId id, SegmentIndex index, bool sealed) {
+  sealer.write_sidecar(log, id, Sidecar{.index = std::move(index), .sealed = sealed});
 }
 
 uint64_t Store::bytes_of(LogId id) const {
@@ -186,6 +208,8 @@ void Store::submit() {
 
 void Store::Impl::run_parts() {
   trimmer.run();
+  compactor.run();
+  if (!buried.empty()) settle_buried();
   truncator.run();
   destager.run();
   shard.ring->submit();
@@ -284,7 +308,8 @@ Nanos Store::next_deadline() const {
   if (s.shard.poisoned) return std::numeric_limits<Nanos>::max();
   if (s.stopping || !s.shard.readable.empty()) return 0;
   return std::min({s.shard.ring->next_deadline(), s.destager.next_deadline(), s.scrubber.next_deadline(),
-                   s.space.next_deadline(), s.trimmer.next_deadline(), s.checkpointer->next_deadline()});
+                   s.space.next_deadline(), s.trimmer.next_deadline(), s.compactor.next_deadline(),
+                   s.checkpointer->next_deadline()});
 }
 
 // ---------------------------------------------------------------- stop
@@ -292,6 +317,7 @@ Nanos Store::next_deadline() const {
 void Store::begin_stop() {
   impl_->owner.check();
   impl_->stopping = true;
+  impl_->compactor.stop();
   impl_->stop_began_at = impl_->shard.clock.monotonic();
 }
 
@@ -310,8 +336,9 @@ void Store::Impl::go_on_stopping() {
     for (const LogId id : order) {
       PartitionLog& log = *find(id);
       const Segment& segment = log.segments.back();
-      sealer.cut(id, segment.base, log.open->written);
-      if (log.open->index.known_from() == 0 && segment.bytes >= kSidecarFrom) write_sidecar(id, log.open->index, false);
+      sealer.cut(id, segment.id(), log.open->written);
+      if (log.open->index.known_from() == 0 && segment.bytes >= kSidecarFrom)
+        write_sidecar(id, segment.id(), log.open->index, false);
     }
   }
   if (!sealer.idle()) return;

@@ -106,6 +106,7 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
   const auto records =
       compressed ? protocol::RecordsSummary{} : walk(ring->memory(), payload, length, batch.records_count());
   if (records.error != ErrorCode::kNone) return refuse(AppendStatus::kInvalidRecord, Metric::appends_refused_corrupt);
+  if (records.any_null_key && log.config.compact) return refuse(AppendStatus::kNoKey, Metric::appends_refused_keyless);
   const int64_t now_ms = shard.clock.wall_ms();
   if (!times_fit(batch, records, log.config, now_ms))
     return refuse(AppendStatus::kInvalidTimestamp, Metric::appends_refused_timestamp);

@@ -12,6 +12,7 @@
 #include "storage/log/checkpointer.h"
 #include "storage/log/cold_cache.h"
 #include "storage/log/cold_reader.h"
+#include "storage/log/compactor.h"
 #include "storage/log/destager.h"
 #include "storage/log/index_loader.h"
 #include "storage/log/janitor.h"
@@ -60,9 +61,9 @@ class Store::Impl {
   std::optional<AppendResult> find_repeat(const PartitionLog& log, const BufferChain& chain, size_t at);
 
   // A segment is not in its log's list any more: nothing of it is read, and its files go in time.
-  void drop_segment(PartitionLog& log, Offset base);
+  void drop_segment(PartitionLog& log, SegmentId id);
   void seal_segment(PartitionLog& log, const Segment& segment, std::unique_ptr<OpenSegment> open);
-  void write_sidecar(LogId log, SegmentIndex index, bool sealed);
+  void write_sidecar(LogId log, SegmentId id, SegmentIndex index, bool sealed);
 
   void run_parts();
   void settle_pending();
@@ -79,6 +80,7 @@ class Store::Impl {
     uint64_t skip = 0;
   };
   Result<Located> locate(PartitionLog& log, const ReadCursor& cursor);
+  Result<Located> locate_cold(PartitionLog& log, const ReadCursor& cursor);
   Located locate_in_memory(const PartitionLog& log, uint64_t skip) const;
   Result<size_t> view_memory(const PartitionLog& log, const Located& from, uint64_t bytes,
                              std::span<std::span<const std::byte>> pieces) const;
@@ -101,6 +103,7 @@ class Store::Impl {
   Janitor janitor;
   Trimmer trimmer;
   Truncator truncator;
+  Compactor compactor;
   Scrubber scrubber;
   Space space;
   std::unique_ptr<Checkpointer> checkpointer;  // once the state is read
@@ -110,6 +113,7 @@ class Store::Impl {
   std::vector<LogId> advanced;
   std::vector<LogId> readable;  // as of the last poll
   uint64_t polls = 0;
+  uint64_t slots_durable = 0;  // the number of the newest
   uint64_t producers_tracked = 0;
   bool stopping = false;
   bool open_segments_cut = false;

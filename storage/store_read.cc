@@ -10,6 +10,23 @@
 namespace penstock::storage {
 namespace {
 
+// The file that holds an offset as it was written, and where the next one begins.
+struct Original {
+  const Segment* segment = nullptr;
+  Offset end{0};
+};
+
+Original original_of(const PartitionLog& log, Offset offset) {
+  const Segment* segment = log.segment_of(offset);
+  if (segment != nullptr && segment->revision == 0) {
+    const bool last = segment == &log.segments.back();
+    return {segment, last ? log.written : (segment + 1)->base};
+  }
+  for (const RetiredSegment& old : log.retired)
+    if (old.segment.revision == 0 && old.segment.base <= offset && offset < old.end) return {&old.segment, old.end};
+  return {};
+}
+
 ReadStatus status_of(Errc error) {
   switch (error) {
     case Errc::kWouldBlock: return ReadStatus::kPending;
@@ -34,14 +51,17 @@ ReadPlan Store::plan_read(LogId id, Offset from, uint64_t max_bytes, bool at_lea
   if (log == nullptr) return {ReadStatus::kGone, {}};
   log->evict(s.shard.ring->memory_floor());
   if (from < log->memory_start()) {
-    for (const Segment* segment = log->segment_of(from); segment != nullptr;) {
+    const Segment* segment = log->segment_of(from);
+    if (segment == nullptr) return {ReadStatus::kGone, {}};
+    while (segment != nullptr) {
       const auto planned = s.reader.plan(*log, *segment, from, max_bytes, at_least_one);
       if (planned) return {ReadStatus::kReady, *planned};
       if (planned.error().code != Errc::kNotFound) return {status_of(planned.error().code), {}};
       // It ends before from, or was deleted while it was read.
       segment = segment == &log->segments.back() ? nullptr : segment + 1;
     }
-    return {ReadStatus::kGone, {}};
+    if (from < log->log_start_offset) return {ReadStatus::kGone, {}};
+    from = log->memory_start();  // a gap that compaction left, where the log was cut since
   }
   const size_t first = log->find(from);
   for (size_t i = first; i < log->batches.size(); ++i) {
@@ -73,19 +93,26 @@ Result<Store::Impl::Located> Store::Impl::locate(PartitionLog& log, const ReadCu
       return fail(Errc::kNotFound);
     return Located{.batch = at, .skip = cursor.skip};
   }
-  const Segment* segment = cursor.cold ? log.find_segment(cursor.segment) : log.segment_of(cursor.batch);
-  if (segment == nullptr) return fail(Errc::kNotFound);
-  uint64_t position = cursor.position;
-  if (!cursor.cold) {
-    // It was in memory when the answer was promised; a slow client is about to read it from the drive.
-    const BatchPlace place = TRY(reader.find(log, *segment, cursor.batch));
-    position = place.position + cursor.skip;
+  if (cursor.cold) return locate_cold(log, cursor);
+  // It was in memory when the answer was promised; a slow client is about to read it from the drive. What a compaction
+  // has made of it since is not what was promised: the files that it replaced are.
+  Original at = original_of(log, cursor.batch);
+  if (at.segment == nullptr) return fail(Errc::kNotFound);
+  const BatchPlace place = TRY(reader.find(log, *at.segment, cursor.batch));
+  uint64_t position = place.position + cursor.skip;
+  while (position >= at.segment->bytes) {
+    position -= at.segment->bytes;
+    if (at.segment == &log.segments.back()) return locate_in_memory(log, position);
+    at = original_of(log, at.end);
+    if (at.segment == nullptr) return fail(Errc::kNotFound);
   }
-  for (; position >= segment->bytes; ++segment) {
-    position -= segment->bytes;
-    if (segment == &log.segments.back()) return locate_in_memory(log, position);
-  }
-  return Located{.segment = segment, .position = position};
+  return Located{.segment = at.segment, .position = position};
+}
+
+Result<Store::Impl::Located> Store::Impl::locate_cold(PartitionLog& log, const ReadCursor& cursor) {
+  const Segment* segment = log.find_file({cursor.segment, cursor.revision});
+  if (segment == nullptr || cursor.position >= segment->bytes) return fail(Errc::kNotFound);
+  return Located{.segment = segment, .position = cursor.position};
 }
 
 Result<size_t> Store::Impl::view_memory(const PartitionLog& log, const Located& from, uint64_t bytes,
@@ -257,6 +284,7 @@ bool Store::truncate(LogId id, Offset to) {
   PartitionLog* log = s.find(id);
   if (log == nullptr || s.shard.poisoned || s.stopping || log->truncate_to) return false;
   s.truncator.begin(*log, to);
+  s.compactor.cancel(id);
   return true;
 }
 

@@ -23,10 +23,11 @@ void Opener::restore_logs() {
     log->log_start_offset = state.log_start_offset;
     log->written = log->staged = log->durable = log->log_end_offset = state.destaged;
     log->written_skip = log->staged_skip = state.skip;
+    log->cleaned_to = state.cleaned_to;
     log->epochs.restore(state.epochs);
     log->producers.restore(state.producers);
     for (const SegmentState& s : state.segments)
-      log->segments.push_back({s.base, s.bytes, s.first_timestamp, s.max_timestamp});
+      log->segments.push_back({s.base, s.bytes, s.first_timestamp, s.max_timestamp, s.revision});
     if (log->segments.empty()) continue;
     log->open =
         std::make_unique<OpenSegment>(log->segments.back().base, state.position, state.interval_crc, state.head_crc);
@@ -113,6 +114,7 @@ void Opener::replay_truncate(PartitionLog& log, std::span<const std::byte> paylo
   while (!log.batches.empty() && log.batches.back().base_offset >= entry->offset) log.batches.pop_back();
   log.log_end_offset = entry->offset;
   log.log_start_offset = std::min(log.log_start_offset, entry->offset);
+  log.cleaned_to = std::min(log.cleaned_to, entry->offset);
   log.epochs.truncate_from(entry->offset);
   log.producers.truncate_from(entry->offset);
   if (entry->offset > log.written || (entry->offset == log.written && log.written_skip == 0)) return;
@@ -171,7 +173,7 @@ Opener::Step Opener::mend_segments() {
 Opener::Step Opener::mend(PartitionLog& log) {
   OpenSegment& open = *log.open;
   const uint32_t block = disk_.block_bytes();
-  const std::string path = segment_path(request_.folder, log.id, open.segment());
+  const std::string path = segment_path(request_.folder, log.id, log.segments.back().id());
   const auto file = disk_.open(path, {});
   if (!file) return io_failure(file.error(), "open", path);
   const uint64_t interval = align_down(open.written, SegmentIndex::kIntervalBytes);
@@ -232,17 +234,19 @@ Opener::Step Opener::begin_life() {
   if (auto done = disk_.make_dir(logs_path(request_.folder)); !done)
     return io_failure(done.error(), "make", logs_path(request_.folder));
   for (auto& [id, log] : shard.logs) s.destager.look_again(*log);
-  s.checkpointer =
-      std::make_unique<Checkpointer>(shard, s.destager, s.files, Checkpointer::Files{state_files_[0], state_files_[1]},
-                                     state_, [&s](uint64_t number) { s.janitor.slot_durable(number); });
+  s.checkpointer = std::make_unique<Checkpointer>(
+      shard, s.destager, s.files, Checkpointer::Files{state_files_[0], state_files_[1]}, state_, [&s](uint64_t number) {
+        s.slots_durable = number;
+        s.janitor.slot_durable(number);
+      });
   begun_ = true;
   for (auto& [id, log] : shard.logs) s.trimmer.drop_below_start(*log);
   if (auto done = s.checkpointer->write_first(); !done)
     return io_failure(done.error(), "write", state_paths_[(state_.sequence + 1) % 2]);
   // What is issued from now on is another ring's, if it is not this one's: it may be there before the sweep is.
-  s.janitor.sweep([next = request_.next_log_id, is_foreign = request_.is_foreign](LogId log) {
-    return log >= next || (is_foreign && is_foreign(log));
-  });
+  s.janitor.sweep([next = request_.next_log_id, is_foreign = request_.is_foreign](
+                      LogId log) { return log >= next || (is_foreign && is_foreign(log)); },
+                  shard.ring->generation());
   if (!shard.ring->room_to_open()) {
     shard.ring->open_by_state();
     return {};

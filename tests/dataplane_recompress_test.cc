@@ -76,6 +76,39 @@ TEST(Recompress, WhatTheProducerChoseStaysOtherwise) {
   EXPECT_EQ(rig.count(Metric::batches_recompressed), 0u);
 }
 
+TEST(CompactedTopic, RecordsWithoutAKeyAreRefusedByNumberCompressedOrNot) {
+  BrokerRig rig(4);
+  rig.compacted = true;
+  rig.publish(1);
+  const uint32_t client = rig.connect();
+  for (const Compression codec : kCodecs) {
+    SCOPED_TRACE(protocol::to_string(codec));
+    const auto batch = [&](bool with_keys) {
+      protocol::BatchBuilder builder;
+      const std::string key = "key", value = "value";
+      for (int i = 0; i < 4; ++i) {
+        protocol::BatchBuilder::Bytes bytes;
+        if (with_keys || i % 2 == 0) bytes = std::as_bytes(std::span(key));
+        builder.add(1, bytes, std::as_bytes(std::span(value)));
+      }
+      return protocol::recompressed(builder.finish(), codec, usual_level(codec), kMost).value();
+    };
+    const int64_t before = rig.store->offsets(storage::LogId{1})->log_end_offset.value();
+    const auto refused = rig.call<ProduceResponse>(client, produce_of(0, batch(false)), 9);
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(only(*refused).error_code, ErrorCode::kInvalidRecord);
+    ASSERT_EQ(only(*refused).record_errors.size(), 2u);
+    EXPECT_EQ(only(*refused).record_errors[0].batch_index, 1);
+    EXPECT_EQ(only(*refused).record_errors[1].batch_index, 3);
+    const auto taken = rig.call<ProduceResponse>(client, produce_of(0, batch(true)), 9);
+    ASSERT_TRUE(taken);
+    EXPECT_EQ(only(*taken).error_code, ErrorCode::kNone);
+    EXPECT_EQ(only(*taken).base_offset, before) << "nothing of the other was stored";
+    const auto fetched = rig.call<FetchResponse>(client, fetch_of(0, before), 12);
+    EXPECT_EQ(protocol::view_of(*only(*fetched).records).compression(), codec);
+  }
+}
+
 class RecompressToZstd : public ::testing::Test {
  protected:
   RecompressToZstd() : rig(3) {

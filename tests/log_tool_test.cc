@@ -84,10 +84,10 @@ struct ToolRig {
     return *std::ranges::find(slot->logs, LogId{log}, &LogState::id);
   }
   std::string segment(uint64_t log, size_t i) {
-    return segment_path("data", LogId{log}, state_of(log).segments.at(i).base);
+    return segment_path("data", LogId{log}, {state_of(log).segments.at(i).base});
   }
   std::string sidecar(uint64_t log, size_t i) {
-    return sidecar_path("data", LogId{log}, state_of(log).segments.at(i).base);
+    return sidecar_path("data", LogId{log}, {state_of(log).segments.at(i).base});
   }
   std::vector<std::byte> copy(const std::string& path) {
     const auto bytes = rig.disk.contents(path);
@@ -359,7 +359,7 @@ TEST_F(LogTool, FilesThatNobodyNamesAreNotedAndRemoved) {
   tool.make_segments();
   const std::string dead = "data/logs/00000000000000000077";
   tool.rig.disk.make_durable_dir(dead);
-  const std::vector<std::string> ours = {"data/ring-0.making", segment_path("data", LogId{1}, Offset{123456789}),
+  const std::vector<std::string> ours = {"data/ring-0.making", segment_path("data", LogId{1}, {Offset{123456789}}),
                                          dead + "/00000000000000000000.log", dead + "/00000000000000000000.sidecar"};
   for (const std::string& path : ours) tool.make_file(path, 4096);
   tool.make_file("data/notes.txt", 10);
@@ -380,10 +380,10 @@ TEST_F(LogTool, FilesThatNobodyNamesAreNotedAndRemoved) {
 TEST_F(LogTool, NothingIsRemovedWhileASlotIsDamaged) {
   ToolRig tool(6);
   tool.make_segments();
-  tool.make_file(segment_path("data", LogId{1}, Offset{123456789}), 4096);
+  tool.make_file(segment_path("data", LogId{1}, {Offset{123456789}}), 4096);
   tool.rig.disk.flip_bit(StoreRig::kStates[0], 20, 1);
   EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).refused, 1u) << tool.told();
-  EXPECT_TRUE(tool.rig.disk.exists(segment_path("data", LogId{1}, Offset{123456789})));
+  EXPECT_TRUE(tool.rig.disk.exists(segment_path("data", LogId{1}, {Offset{123456789}})));
 }
 
 // A log that ends early keeps all before the loss, takes records again, and the other log loses nothing.

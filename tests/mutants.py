@@ -15,10 +15,41 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPY = ROOT / 'build' / 'mutants'
-PROGRAMS = ['store_segments_test', 'store_fault_test', 'store_damage_test', 'store_sim_test']
+PROGRAMS = ['store_segments_test', 'store_fault_test', 'store_damage_test', 'compact_batch_test', 'store_compact_test',
+            'store_sim_test']
 
 # name: (file, what stands there, what the mutant has)
 MUTANTS = {
+    'what a compaction replaced is deleted before the slot that names the new is durable': (
+        'storage/log/compactor.cc', '  log.swap_slot = tell_.swapped(log);\n',
+        '  log.swap_slot = tell_.swapped(log);\n'
+        '  for (const SegmentId old : news.replaced) {\n'
+        '    FileOp* op = new FileOp;\n'
+        '    op->kind = FileOp::Kind::kUnlink;\n'
+        '    op->path = segment_path(shard_.folder, log.id, old);\n'
+        '    op->on_done = [](FileOp& done) { delete &done; };\n'
+        '    shard_.submit(*op);\n'
+        '  }\n'),
+    'a cleaned segment is named before it is durable': (
+        'storage/compact/segment_output.cc', '  TRY_VOID(run_to_end(disk_, flush));\n  disk_.close(file_);',
+        '  disk_.close(file_);'),
+    'a cleaned segment is named before its name is durable': (
+        'storage/compact/segment_output.cc', '  TRY_VOID(disk_.sync_dir(log_path(folder_, log_)));\n', ''),
+    'a swap is not told to the slot': (
+        'storage/log/checkpointer.cc', 's.first_timestamp, s.revision});', 's.first_timestamp, 0});'),
+    'a truncation does not wait for the slot of a swap': (
+        'storage/store.cc', 'log.swap_slot > slots_durable;', 'false;'),
+    'answers that were begun are read on from the cleaned segment': (
+        'storage/store_read.cc', 'const Segment* segment = log.find_file({cursor.segment, cursor.revision});',
+        'const Segment* segment = log.find_segment(cursor.segment);'),
+    'a tombstone goes at once': (
+        'storage/compact/batch_cleaner.cc', 'return record.value.has_value() || !horizon || rules.now_ms < *horizon;',
+        'return record.value.has_value();'),
+    'the last batch of a producer is not kept': (
+        'storage/compact/batch_cleaner.cc',
+        'return producer != rules.producers.end() && producer->second == batch.last_offset();', 'return false;'),
+    'records that the map does not reach are cleaned too': (
+        'storage/compact/batch_cleaner.cc', '  if (offset >= rules.covered) return true;\n', ''),
     'a block is written again before its head is in the ring': (
         'storage/log/destager.cc', 'shard_.ring->durable() >= job.relog_end) write(job)',
         'job.relog_end > Lsn{0}) write(job)'),

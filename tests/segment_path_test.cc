@@ -10,14 +10,16 @@ TEST(SegmentPath, NamesHaveTwentyDigits) {
   EXPECT_EQ(logs_path("/data"), "/data/logs");
   EXPECT_EQ(log_path("/data", LogId{7}), "/data/logs/00000000000000000007");
   EXPECT_EQ(log_path("d", LogId{~uint64_t{0}}), "d/logs/18446744073709551615");
-  EXPECT_EQ(segment_path("/data", LogId{7}, Offset{1234}), "/data/logs/00000000000000000007/00000000000000001234.log");
-  EXPECT_EQ(sidecar_path("/data", LogId{7}, Offset{0}), "/data/logs/00000000000000000007/00000000000000000000.sidecar");
+  EXPECT_EQ(segment_path("/data", LogId{7}, {Offset{1234}}),
+            "/data/logs/00000000000000000007/00000000000000001234.log");
+  EXPECT_EQ(sidecar_path("/data", LogId{7}, {Offset{0}}),
+            "/data/logs/00000000000000000007/00000000000000000000.sidecar");
 }
 
 TEST(SegmentPath, WhatIsBuiltIsParsed) {
   for (const int64_t base : {int64_t{0}, int64_t{1}, int64_t{9'999'999'999}, std::numeric_limits<int64_t>::max()})
     for (const SegmentFile file : {SegmentFile::kLog, SegmentFile::kSidecar})
-      EXPECT_EQ(parse_segment_name(segment_name(Offset{base}, file)), (SegmentName{Offset{base}, file}));
+      EXPECT_EQ(parse_segment_name(segment_name({Offset{base}}, file)), (SegmentName{{Offset{base}}, file}));
   EXPECT_EQ(parse_log_name("00000000000000000000"), LogId{0});
   EXPECT_EQ(parse_log_name("18446744073709551615"), LogId{~uint64_t{0}});
 }

@@ -89,30 +89,36 @@ TEST(StateSlots, WhatIsWrittenReadsBack) {
 }
 
 // docs/internals/log_format.md "State slots", byte for byte.
-TEST(StateSlots, TheBytesAreTheSpecifiedOnes) {
+// Another number in each field.
+LogState specified_log() {
   ProducerState producer{.id = ProducerId{0x21}, .epoch = 0x22, .held = 0x23, .last_timestamp = 0x24, .count = 1};
   producer.batches[0] = {0x25, 0x26, Offset{0x27}};
-  const LogState log{.id = LogId{0x11},
-                     .log_start_offset = Offset{0x12},
-                     .destaged = Offset{0x13},
-                     .position = 0x14,
-                     .replay_from = Lsn{0x15},
-                     .head_crc = 0x16,
-                     .interval_crc = 0x17,
-                     .segments = {{Offset{0x18}, 0x19, 0x1a, 0x1b}},
-                     .epochs = {{LeaderEpoch{0x1c}, Offset{0x1d}}},
-                     .producers = {producer}};
+  return {.id = LogId{0x11},
+          .log_start_offset = Offset{0x12},
+          .destaged = Offset{0x13},
+          .position = 0x14,
+          .replay_from = Lsn{0x15},
+          .head_crc = 0x16,
+          .interval_crc = 0x17,
+          .cleaned_to = Offset{0x10},
+          .segments = {{Offset{0x18}, 0x19, 0x1a, 0x1b, 0x1e}},
+          .epochs = {{LeaderEpoch{0x1c}, Offset{0x1d}}},
+          .producers = {producer}};
+}
+
+TEST(StateSlots, TheBytesAreTheSpecifiedOnes) {
+  const LogState log = specified_log();
   SlotEncoder encoder(kBlock);
   const auto bytes = encoded(encoder, ring_state(7), {&log, 1});
   // Place, bytes, value of every field that is not a checksum.
   const uint64_t body = 96;
-  const uint64_t segment = body + 64;
-  const uint64_t epoch = segment + 32;
+  const uint64_t segment = body + 72;
+  const uint64_t epoch = segment + 40;
   const uint64_t sender = epoch + 12;
   const uint64_t batch = sender + 28;
   const uint64_t end = batch + 16;
   const std::vector<std::array<uint64_t, 3>> fields = {{0, 4, 0x544C534B},
-                                                       {4, 2, 2},
+                                                       {4, 2, 3},
                                                        {6, 2, 0},
                                                        {8, 8, end},
                                                        {16, 8, 0x030201},
@@ -136,10 +142,12 @@ TEST(StateSlots, TheBytesAreTheSpecifiedOnes) {
                                                        {body + 52, 4, 1},
                                                        {body + 56, 4, 1},
                                                        {body + 60, 4, 0},
+                                                       {body + 64, 8, 0x10},
                                                        {segment, 8, 0x18},
                                                        {segment + 8, 8, 0x19},
                                                        {segment + 16, 8, 0x1a},
                                                        {segment + 24, 8, 0x1b},
+                                                       {segment + 32, 8, 0x1e},
                                                        {epoch, 4, 0x1c},
                                                        {epoch + 4, 8, 0x1d},
                                                        {sender, 8, 0x21},
@@ -197,7 +205,8 @@ TEST(StateSlots, NumbersThatCannotBeAreRefused) {
     return decode_slot(bytes).has_value();
   };
   ASSERT_TRUE(with(SlotLayout::generation, uint64_t{9}));
-  EXPECT_FALSE(with(SlotLayout::version, uint16_t{3}));
+  EXPECT_FALSE(with(SlotLayout::version, uint16_t{4}));
+  EXPECT_FALSE(with(SlotLayout::version, uint16_t{2}));  // its logs and segments are shorter
   EXPECT_FALSE(with(SlotLayout::bytes, uint64_t{95}));
   EXPECT_FALSE(with(SlotLayout::bytes, ~uint64_t{0}));
   EXPECT_FALSE(with(SlotLayout::ring_bytes, uint64_t{0}));
@@ -214,6 +223,8 @@ TEST(StateSlots, NumbersThatCannotBeAreRefused) {
   const size_t body = SlotLayout::end;
   EXPECT_FALSE(with(body + LogStateLayout::log_start_offset, int64_t{-1}));
   EXPECT_FALSE(with(body + LogStateLayout::destaged, int64_t{-1}));
+  EXPECT_FALSE(with(body + LogStateLayout::cleaned_to, int64_t{-1}));
+  EXPECT_FALSE(with(body + LogStateLayout::cleaned_to, INT64_MAX));
   EXPECT_FALSE(with(body + LogStateLayout::segments, ~uint32_t{0}));
   EXPECT_FALSE(with(body + LogStateLayout::epochs, ~uint32_t{0}));
   EXPECT_FALSE(with(body + LogStateLayout::producers, ~uint32_t{0}));
@@ -226,6 +237,32 @@ TEST(StateSlots, NumbersThatCannotBeAreRefused) {
   EXPECT_FALSE(with(producers + ProducerStateLayout::count, uint16_t{6}));
   EXPECT_FALSE(with(producers + ProducerStateLayout::count, uint16_t{257}));
   EXPECT_FALSE(with(producers + ProducerStateLayout::held, int64_t{-1}));
+}
+
+// What version 3 added, taken out of one of its slots.
+TEST(StateSlots, ASlotOfVersionTwoDecodes) {
+  const LogState log{.id = LogId{7},
+                     .destaged = Offset{900},
+                     .segments = {{Offset{0}, 5'000, 11, 10}, {Offset{400}, 6'000, 13, 12}},
+                     .epochs = {{LeaderEpoch{2}, Offset{0}}}};
+  SlotEncoder encoder(kBlock);
+  const auto padded = encoded(encoder, ring_state(7), {&log, 1});
+  std::vector<std::byte> bytes(padded.begin(), padded.begin() + load_le<int64_t>(padded.data() + SlotLayout::bytes));
+  const auto take_out = [&](size_t at) {
+    bytes.erase(bytes.begin() + static_cast<int64_t>(at), bytes.begin() + static_cast<int64_t>(at + 8));
+  };
+  const size_t segments = SlotLayout::end + LogStateLayout::end;
+  take_out(segments + SegmentStateLayout::end + SegmentStateLayout::revision);
+  take_out(segments + SegmentStateLayout::revision);
+  take_out(SlotLayout::end + LogStateLayout::cleaned_to);
+  store_le(bytes.data() + SlotLayout::version, uint16_t{2});
+  store_le(bytes.data() + SlotLayout::bytes, uint64_t{bytes.size()});
+  store_le(bytes.data() + SlotLayout::body_crc, crc32c(0, std::span(bytes).subspan(SlotLayout::end)));
+  store_le(bytes.data() + SlotLayout::crc, crc32c(0, std::span(bytes).first(SlotLayout::crc)));
+  const auto slot = decode_slot(bytes);
+  ASSERT_TRUE(slot);
+  ASSERT_EQ(slot->logs.size(), 1u);
+  EXPECT_EQ(slot->logs[0], log);
 }
 
 // The newer slot of tests/golden/folder-v1.tar.xz.

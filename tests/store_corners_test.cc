@@ -44,7 +44,9 @@ void with_segments(StoreRig& rig) {
   rig.stop();
 }
 
-std::string segment_file(uint64_t log, int64_t base) { return storage::segment_path("data", LogId{log}, Offset{base}); }
+std::string segment_file(uint64_t log, int64_t base) {
+  return storage::segment_path("data", LogId{log}, {Offset{base}});
+}
 
 // Whether readable_logs() names the log within so many turns.
 bool is_told(StoreRig& rig, uint64_t log, int turns = 3000) {

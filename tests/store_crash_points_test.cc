@@ -21,20 +21,29 @@ Swarm small_workload() {
   return swarm;
 }
 
+// Records with few keys, cleaned where the script says so.
+Swarm small_compaction() {
+  Swarm swarm = small_workload();
+  swarm.compact = true;
+  swarm.compact_percent = 0;
+  swarm.keys = 3;
+  return swarm;
+}
+
 uint64_t seeds() {
   const char* text = std::getenv("PENSTOCK_SIM_SEEDS");
   return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
 }
 
 // How many crash points were tried.
-uint64_t crash_everywhere(std::string_view script, uint64_t stride) {
-  StoreSim whole(1, small_workload());
+uint64_t crash_everywhere(std::string_view script, uint64_t stride, const Swarm& swarm = small_workload()) {
+  StoreSim whole(1, swarm);
   EXPECT_EQ(whole.run_script(script, 0, 512), "") << script;
   const uint64_t ops = whole.ops_submitted();
   uint64_t tried = 0;
   for (const uint64_t tear_unit : {512u, 4096u}) {
     for (uint64_t op = 1; op <= ops; op += stride, ++tried) {
-      StoreSim sim(op, small_workload());
+      StoreSim sim(op, swarm);
       const std::string wrong = sim.run_script(script, op, tear_unit);
       EXPECT_EQ(wrong, "") << script << " with power lost at op " << op << ", torn at " << tear_unit;
       if (!wrong.empty()) return tried;
@@ -61,6 +70,28 @@ TEST(StoreCrashPoints, EachOpOfSmallWorkloads) {
   uint64_t tried = 0;
   for (const std::string_view script : kScripts) tried += crash_everywhere(script, stride);
   EXPECT_GT(tried, 100u);
+}
+
+TEST(StoreCrashPoints, EachOpOfSmallCompactions) {
+  set_log_sink([](LogLevel, std::string_view) {});
+  constexpr std::string_view kScripts[] = {
+      "aaabwm",       // what only the ring had is sealed, and cleaned
+      "AABwsmw",      // after a start
+      "AAAAwmAAwmw",  // several segments, joined, and again
+      "AAAAwmaws",    // a clean stop behind it
+      "AAAAwmcwAws",  // a cut into a cleaned segment
+      "AAAAwmtwAws",  // a trim of one
+      "AAAAwmxwAw",   // its deletion
+      "AAAAwmpkpmw",  // the process dies behind it
+  };
+  const uint64_t stride = seeds() >= 1000 ? 1 : 13;
+  uint64_t tried = 0;
+  for (const std::string_view script : kScripts) tried += crash_everywhere(script, stride, small_compaction());
+  EXPECT_GT(tried, 100u);
+  StoreSim whole(1, small_compaction());
+  EXPECT_EQ(whole.run_script(kScripts[2], 0, 512), "");
+  EXPECT_GT(whole.counters().get(storage::Metric::compaction_swaps), 2u);
+  EXPECT_GT(whole.counters().get(storage::Metric::compaction_records_removed), 2u);
 }
 
 TEST(StoreCrashPoints, EachScriptOfThreeSteps) {

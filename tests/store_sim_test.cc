@@ -27,7 +27,8 @@ void quiet(LogLevel, std::string_view) {}
 struct Sum {
   uint64_t acked = 0, crashes = 0, kills = 0, stops = 0, poisoned = 0, refused = 0, cut = 0, trims = 0, truncations = 0,
            repeats = 0, cold = 0, times = 0, disk_full = 0, ring_full = 0, rolled = 0, deleted = 0, scrubbed = 0,
-           relogged = 0, retention = 0, rebuilds = 0, seeds = 0;
+           relogged = 0, retention = 0, rebuilds = 0, compactions = 0, swaps = 0, removed = 0, compacted_reads = 0,
+           given_up = 0, seeds = 0;
   void add(const StoreSim& sim) {
     const StoreSim::Seen& seen = sim.seen();
     seeds += 1, acked += seen.acked, crashes += seen.crashes, kills += seen.kills, stops += seen.stops;
@@ -37,14 +38,20 @@ struct Sum {
     rolled += sim.counters().get(Metric::segments_rolled), deleted += sim.counters().get(Metric::segments_deleted);
     scrubbed += sim.counters().get(Metric::scrubbed_bytes), relogged += sim.counters().get(Metric::bytes_relogged);
     retention += sim.counters().get(Metric::retention_trims), rebuilds += sim.counters().get(Metric::index_rebuilds);
+    compactions += sim.counters().get(Metric::compactions), swaps += sim.counters().get(Metric::compaction_swaps);
+    removed += sim.counters().get(Metric::compaction_records_removed);
+    given_up += sim.counters().get(Metric::compaction_failures), compacted_reads += seen.compacted_reads;
   }
   std::string text() const {
     return fmt::format(
         "{} seeds: acked {}, crashes {}, kills {}, stops {}, poisoned {}, refused after a lie {}, recoveries cut {}, "
         "trims {}, truncations {}, repeats {}, cold reads {}, times {}, disk full {}, ring full {}, rolled {}, deleted "
-        "{}, scrubbed KiB {}, relogged KiB {}, retention {}, index rebuilds {}",
+        "{}, scrubbed KiB {}, relogged KiB {}, retention {}, index rebuilds {}, compactions {} (given up {}), swaps "
+        "{}, "
+        "records removed {}, reads of compacted logs {}",
         seeds, acked, crashes, kills, stops, poisoned, refused, cut, trims, truncations, repeats, cold, times,
-        disk_full, ring_full, rolled, deleted, scrubbed / 1024, relogged / 1024, retention, rebuilds);
+        disk_full, ring_full, rolled, deleted, scrubbed / 1024, relogged / 1024, retention, rebuilds, compactions,
+        given_up, swaps, removed, compacted_reads);
   }
 };
 
@@ -71,6 +78,10 @@ TEST(StoreSim, SeedsHold) {
   EXPECT_GT(sum.cold, count);
   EXPECT_GT(sum.rolled, count);
   EXPECT_GT(sum.deleted, count);
+  EXPECT_GT(sum.compactions, count);
+  EXPECT_GT(sum.swaps, count);
+  EXPECT_GT(sum.removed, 10 * count);
+  EXPECT_GT(sum.compacted_reads, count);
 }
 
 TEST(StoreSim, ASeedRunTwiceGivesTheSameTrace) {

@@ -15,6 +15,7 @@ TopicPtr make_topic(std::string name, TopicRecord record, Revision changed, cons
   route->max_message_bytes = long_value(record.configs, defaults.configs, "max.message.bytes");
   route->stored_as = stored_codec(record.configs, defaults.configs);
   const storage::LogConfig config = log_config(record.configs, defaults.configs);
+  route->is_compacted = config.compact;
   for (const PartitionRecord& partition : record.partitions) {
     route->partitions.push_back({.log = partition.log,
                                  .lcore = lcore_of(partition.ring, defaults.lcores),

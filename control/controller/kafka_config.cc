@@ -145,6 +145,7 @@ std::optional<std::string> check_value(const ConfigInfo& info, std::string_view 
 }  // namespace
 
 std::optional<int64_t> parse_long(std::string_view text) { return parse<int64_t>(text); }
+std::optional<double> parse_double(std::string_view text) { return parse<double>(text); }
 
 std::vector<std::string_view> list_elements(std::string_view text) {
   if (trim(text).empty()) return {};

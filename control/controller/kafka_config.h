@@ -62,6 +62,7 @@ std::string canonical(const ConfigInfo& info, std::string_view value);
 
 // A whole number as these configs take it; nothing if it is none.
 std::optional<int64_t> parse_long(std::string_view text);
+std::optional<double> parse_double(std::string_view text);
 // The elements of a list, without the blanks around them; none of an empty text.
 std::vector<std::string_view> list_elements(std::string_view text);
 std::string join_list(const std::vector<std::string_view>& elements);

@@ -37,12 +37,21 @@ std::optional<dataplane::StoredCodec> stored_codec(const ConfigMap& own, const C
 
 storage::LogConfig log_config(const ConfigMap& own, const ConfigMap& defaults) {
   const auto number = [&](std::string_view name) { return long_value(own, defaults, name); };
+  const auto ratio = [&](std::string_view name) {
+    return parse_double(topic_value(own, defaults, name)).value_or(0.5);
+  };
   const auto policies = list_elements(topic_value(own, defaults, "cleanup.policy"));
   return {.segment_bytes = static_cast<uint64_t>(number("segment.bytes")),
           .segment_ms = number("segment.ms"),
           .retention_ms = std::max(number("retention.ms"), kNoLimit),
           .retention_bytes = std::max(number("retention.bytes"), kNoLimit),
           .delete_old = std::ranges::find(policies, "delete") != policies.end(),
+          .compact = std::ranges::find(policies, "compact") != policies.end(),
+          .delete_retention_ms = number("delete.retention.ms"),
+          .min_compaction_lag_ms = number("min.compaction.lag.ms"),
+          .max_compaction_lag_ms = number("max.compaction.lag.ms"),
+          .min_cleanable_dirty_ratio = ratio("min.cleanable.dirty.ratio"),
+          .file_delete_delay_ms = number("file.delete.delay.ms"),
           .append_time = topic_value(own, defaults, "message.timestamp.type") == "LogAppendTime",
           .timestamp_before_max_ms = number("message.timestamp.before.max.ms"),
           .timestamp_after_max_ms = number("message.timestamp.after.max.ms")};

@@ -35,6 +35,7 @@ struct TopicRoute {
   Uuid id;
   bool is_internal = false;                // clients may not produce to it
   int64_t max_message_bytes = 1'048'588;   // topic config max.message.bytes
+  bool is_compacted = false;               // cleanup.policy names compact: each record needs a key
   std::optional<StoredCodec> stored_as{};  // topic configs compression.type and compression.*.level
   std::vector<PartitionRoute> partitions;  // by partition index
 };

@@ -81,13 +81,14 @@ struct Broker {
 
   // batch goes to be recompressed and comes back to this connection. False: not now, batch is as it was.
   bool send_batch(ConnectionId who, uint64_t number, RecompressPart& part) {
+    const bool other_codec = protocol::view_of(part.batch).compression() != part.codec;  // else its keys are looked at
     ParcelPtr parcel = make_parcel(lcore, who, number, image->revision, std::move(part));
     if (!recompressor->try_send(parcel)) {
       part = std::move(std::get<RecompressPart>(parcel->part));
       return false;
     }
     ++parts_out;
-    counters.add(Metric::batches_recompressed);
+    if (other_codec) counters.add(Metric::batches_recompressed);
     return true;
   }
 

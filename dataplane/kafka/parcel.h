@@ -22,15 +22,20 @@
 
 namespace penstock::dataplane {
 
+// What is said of records without a key in a compacted topic, and how many of them are told by number.
+inline constexpr std::string_view kKeyless = "a compacted topic takes no record without a key";
+inline constexpr size_t kBadRecordsMax = 100;
+
 // What became of one batch of a Produce.
 struct ProduceOutcome {
   PartitionIndex partition{};
   ErrorCode error = ErrorCode::kNone;
   int64_t base_offset = -1;
   int64_t log_start_offset = -1;
-  int64_t append_time_ms = -1;      // of a log that has the broker's
-  std::string_view message{};       // of a literal
-  storage::DurableAt durable_at{};  // without an error
+  int64_t append_time_ms = -1;         // of a log that has the broker's
+  std::string_view message{};          // of a literal
+  storage::DurableAt durable_at{};     // without an error
+  std::vector<int32_t> bad_records{};  // places in the batch of those that are at fault, the first of them
 };
 
 struct ProducePart {
@@ -143,11 +148,13 @@ struct RecompressPart {
   std::vector<std::byte> batch;  // as it came; then in codec
   protocol::Compression codec{};
   int level = 0;
-  size_t records_max = 0;  // bytes of its records, uncompressed
-  size_t sent_bytes = 0;   // the recompressor's
+  size_t records_max = 0;   // bytes of its records, uncompressed
+  bool wants_keys = false;  // each record needs one
+  size_t sent_bytes = 0;    // the recompressor's
   // ---- found
   ErrorCode error = ErrorCode::kNone;
   std::string_view message{};  // of a literal
+  std::vector<int32_t> bad_records{};
 };
 
 struct Parcel {

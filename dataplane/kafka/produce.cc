@@ -31,6 +31,7 @@ Verdict verdict(storage::AppendStatus status) {
       return {ErrorCode::kKafkaStorageError,
               "the drive is full: free space on it, delete topics or shorten their retention"};
     case kCorrupt: return {ErrorCode::kCorruptMessage};
+    case kNoKey: return {ErrorCode::kInvalidRecord, kKeyless};
     case kInvalidRecord: return {ErrorCode::kInvalidRecord, "the records contradict the batch's header"};
     case kInvalidTimestamp:
       return {ErrorCode::kInvalidTimestamp,
@@ -82,6 +83,16 @@ ErrorCode check_batch(const Request& request, const protocol::ProducePartition& 
   return ErrorCode::kNone;
 }
 
+// The records field of a batch that is not compressed, which storage has walked.
+std::vector<int32_t> keyless_records(const BufferChain& chain, size_t at, size_t bytes) {
+  std::array<std::byte, protocol::kBatchHeaderBytes> header;
+  chain.copy_out(at, header);
+  std::vector<std::span<const std::byte>> pieces;
+  chain.for_each_piece(at + header.size(), bytes - header.size(),
+                       [&](std::span<const std::byte> piece) { pieces.push_back(piece); });
+  return protocol::records_without_key(pieces, protocol::RecordBatchView(header).records_count(), kBadRecordsMax);
+}
+
 }  // namespace
 
 std::optional<ProduceOutcome> append_batch(Broker& broker, storage::LogId log, LeaderEpoch epoch,
@@ -90,7 +101,11 @@ std::optional<ProduceOutcome> append_batch(Broker& broker, storage::LogId log, L
   if (result.status == storage::AppendStatus::kBusy) return std::nullopt;
   if (result.status == storage::AppendStatus::kDiskFull) broker.counters.add(Metric::produce_refused_disk_full);
   const Verdict said = verdict(result.status);
-  if (said.error != ErrorCode::kNone) return ProduceOutcome{.error = said.error, .message = said.message};
+  if (said.error != ErrorCode::kNone) {
+    ProduceOutcome refused{.error = said.error, .message = said.message};
+    if (result.status == storage::AppendStatus::kNoKey) refused.bad_records = keyless_records(chain, at, bytes);
+    return refused;
+  }
   return ProduceOutcome{.base_offset = result.base_offset.value(),
                         .log_start_offset = result.log_start_offset.value(),
                         .append_time_ms = result.append_time_ms,
@@ -183,24 +198,28 @@ auto ProduceHandler::in_stored_codec(Broker& broker, const Request& request,
                                      ConnectionId who) -> std::optional<std::expected<Placed, ProduceOutcome>> {
   const Placed as_it_came{&request.chain, partition.records_at, partition.records_bytes};
   if (!recompression_) {
-    if (!topic.stored_as || broker.recompressor == nullptr) return as_it_came;
+    if ((!topic.stored_as && !topic.is_compacted) || broker.recompressor == nullptr) return as_it_came;
     std::array<std::byte, protocol::kBatchHeaderBytes> header{};
     request.chain.copy_out(partition.records_at, header);
-    if (protocol::RecordBatchView(header).compression() == topic.stored_as->codec) return as_it_came;
-    recompression_.emplace(
-        Recompression{.number = broker.next_number(),
-                      .part = {.batch = std::vector<std::byte>(partition.records_bytes),
-                               .codec = topic.stored_as->codec,
-                               .level = topic.stored_as->level,
-                               .records_max = static_cast<size_t>(broker.options.request_max_bytes)}});
+    // Storage looks for the keys of records that are not compressed.
+    const protocol::Compression has = protocol::RecordBatchView(header).compression();
+    const StoredCodec wanted = topic.stored_as.value_or(StoredCodec{.codec = has});
+    const bool wants_keys = topic.is_compacted && has != protocol::Compression::kNone;
+    if (has == wanted.codec && !wants_keys) return as_it_came;
+    recompression_.emplace(Recompression{.number = broker.next_number(),
+                                         .part = {.batch = std::vector<std::byte>(partition.records_bytes),
+                                                  .codec = wanted.codec,
+                                                  .level = wanted.level,
+                                                  .records_max = static_cast<size_t>(broker.options.request_max_bytes),
+                                                  .wants_keys = wants_keys}});
     request.chain.copy_out(partition.records_at, recompression_->part.batch);
   }
   if (!recompression_->sent)
     recompression_->sent = broker.send_batch(who, recompression_->number, recompression_->part);
   if (!recompression_->done) return std::nullopt;
   const RecompressPart& made = recompression_->part;
-  const auto refused = [](ErrorCode error, std::string_view message = {}) {
-    return std::unexpected(ProduceOutcome{.error = error, .message = message});
+  const auto refused = [&](ErrorCode error, std::string_view message = {}) {
+    return std::unexpected(ProduceOutcome{.error = error, .message = message, .bad_records = made.bad_records});
   };
   if (made.error != ErrorCode::kNone) return refused(made.error, made.message);
   const size_t bytes = recompression_->chain.size();
@@ -250,16 +269,21 @@ Produced ProduceHandler::finish(Broker& broker, const Request& request, protocol
   produced.response = Response(request.api_key, request.api_version, request.correlation_id);
   protocol::ProduceResponseWriter writer(produced.response.bytes(), request.api_version);
   writer.begin(view.topics_count());
+  std::vector<protocol::RecordError> bad_records;
   auto outcome = outcomes.begin();
   while (const auto topic = view.next_topic()) {
     writer.topic(topic->name, topic->id, topic->partitions_count);
     for (uint32_t i = 0; i < topic->partitions_count; ++i, ++outcome) {
       const bool has_message = !outcome->message.empty();
+      bad_records.clear();
+      for (const int32_t record : outcome->bad_records)
+        bad_records.push_back({.batch_index = record, .message = outcome->message});
       writer.partition({.partition = outcome->partition,
                         .error = outcome->error,
                         .base_offset = outcome->base_offset,
                         .log_append_time_ms = outcome->append_time_ms,
                         .log_start_offset = outcome->log_start_offset,
+                        .record_errors = bad_records,
                         .error_message = has_message ? std::optional(outcome->message) : std::nullopt});
     }
   }

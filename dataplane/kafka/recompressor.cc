@@ -22,6 +22,33 @@ class OwnedBytes final : public BufferPool {
   std::vector<std::byte> bytes_;
 };
 
+void refuse(RecompressPart& part, Errc error) {
+  const bool too_large = error == Errc::kTooLarge;
+  part.error = too_large ? ErrorCode::kMessageTooLarge : ErrorCode::kInvalidRecord;
+  part.message = too_large ? "the batch's records are too large to be compressed as its topic asks"
+                           : "the batch's records cannot be decompressed";
+}
+
+// False: part says what is wrong with the records.
+bool all_have_keys(RecompressPart& part) {
+  std::vector<std::byte> records;
+  const auto done = protocol::append_records(part.batch, part.records_max, records);
+  if (!done) {
+    refuse(part, done.error().code);
+    return false;
+  }
+  const std::span<const std::byte> piece(records);
+  const int32_t count = protocol::view_of(part.batch).records_count();
+  const protocol::RecordsSummary summary = protocol::walk_records({&piece, 1}, count);
+  if (summary.error == ErrorCode::kNone && !summary.any_null_key) return true;
+  part.error = ErrorCode::kInvalidRecord;
+  part.message = "the records contradict the batch's header";
+  if (summary.error != ErrorCode::kNone) return false;
+  part.message = kKeyless;
+  part.bad_records = protocol::records_without_key({&piece, 1}, count, kBadRecordsMax);
+  return false;
+}
+
 }  // namespace
 
 Buffer buffer_of(std::vector<std::byte> bytes) {
@@ -36,16 +63,11 @@ void recompress(RecompressPart& part) {
     part.error = ErrorCode::kCorruptMessage;
     return;
   }
+  if (part.wants_keys && !all_have_keys(part)) return;
+  if (part.wants_keys && protocol::view_of(part.batch).compression() == part.codec) return;
   auto made = protocol::recompressed(part.batch, part.codec, part.level, part.records_max);
-  if (made) {
-    part.batch = std::move(*made);
-  } else if (made.error().code == Errc::kTooLarge) {
-    part.error = ErrorCode::kMessageTooLarge;
-    part.message = "the batch's records are too large to be compressed as its topic asks";
-  } else {
-    part.error = ErrorCode::kInvalidRecord;
-    part.message = "the batch's records cannot be decompressed";
-  }
+  if (!made) return refuse(part, made.error().code);
+  part.batch = std::move(*made);
 }
 
 void Recompressor::start() {

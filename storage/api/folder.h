@@ -16,7 +16,7 @@
 
 namespace penstock::storage {
 
-inline constexpr int kFormatVersion = 2;
+inline constexpr int kFormatVersion = 3;
 
 struct Folder {
   std::string path;

@@ -29,6 +29,7 @@ enum class AppendStatus : uint8_t {
   kDiskFull,              // the drive has no room for it; retriable for the client, reads go on
   kCorrupt,               // CRC-32C wrong
   kInvalidRecord,         // the records contradict the header
+  kNoKey,                 // a record has no key, and the log is compacted
   kInvalidTimestamp,      // a record's time is too far from the broker's clock for its log
   kTooLarge,              // the ring can never take a batch of this size
   kOutOfOrderSequence,    // a gap before this batch
@@ -63,7 +64,8 @@ struct ReadCursor {
   uint64_t skip = 0;       // in memory: bytes of that batch already sent
   uint64_t remaining = 0;  // bytes still promised
   bool cold = false;       // on the drive
-  Offset segment{0};       // on the drive: the segment's base offset,
+  Offset segment{0};       // on the drive: the segment's base offset
+  uint64_t revision = 0;   // and revision,
   uint64_t position = 0;   // and the next byte's place in it
 };
 
@@ -128,6 +130,8 @@ struct OpenFailure {
   std::string what;  // one line for the operator: what happened, what it means, what to do
 };
 
+class CompactionLink;
+
 struct StoreRequest {
   std::string folder;  // the data folder; the ring is <folder>/ring-<index>
   uint32_t ring_index = 0;
@@ -143,6 +147,8 @@ struct StoreRequest {
   std::function<bool(LogId)> is_foreign = {};
   // Called once, with the ring's size: memory aligned to the disk's block that outlives the Store.
   std::function<std::span<std::byte>(size_t bytes)> allocate;
+  // To who cleans compacted logs (storage/api/compaction.h); it outlives the Store. Null: nothing is compacted.
+  CompactionLink* compaction = nullptr;
   // The operator's override: cut the ring at this lsn although acked data behind it is damaged.
   std::optional<uint64_t> accept_loss_at;
 };

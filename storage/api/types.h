@@ -1,6 +1,7 @@
 // The nouns of storage that other layers may see.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -26,11 +27,20 @@ struct LogConfig {
   int64_t segment_ms = 7LL * 24 * 3600 * 1000;
   int64_t retention_ms = 7LL * 24 * 3600 * 1000;
   int64_t retention_bytes = -1;
-  bool delete_old = true;    // cleanup.policy names delete
-  bool append_time = false;  // message.timestamp.type is LogAppendTime
+  bool delete_old = true;  // cleanup.policy names delete
+  // cleanup.policy names compact, and what else of it a cleaning goes by.
+  bool compact = false;
+  int64_t delete_retention_ms = 24LL * 3600 * 1000;  // of tombstones, from the first cleaning that kept them on
+  int64_t min_compaction_lag_ms = 0;                 // so long a record is left alone
+  int64_t max_compaction_lag_ms = INT64_MAX;         // after so long it is cleaned, however little there is to clean
+  double min_cleanable_dirty_ratio = 0.5;            // of uncleaned bytes to all: below it nothing is cleaned
+  int64_t file_delete_delay_ms = 60'000;             // how long what a cleaning replaced is kept for who reads it
+  bool append_time = false;                          // message.timestamp.type is LogAppendTime
   // Else how far a record's timestamp may lie from the broker's clock.
   int64_t timestamp_before_max_ms = INT64_MAX;
   int64_t timestamp_after_max_ms = INT64_MAX;
+  // The longest that a segment stays open.
+  int64_t segment_ms_most() const { return compact ? std::min(segment_ms, max_compaction_lag_ms) : segment_ms; }
   friend bool operator==(const LogConfig&, const LogConfig&) = default;
 };
 

@@ -92,13 +92,15 @@ LogState Checkpointer::describe(const PartitionLog& log) const {
                  .destaged = log.written,
                  .position = log.open == nullptr ? 0 : log.open->written,
                  .replay_from = log.dirty_at.value_or(shard_.ring->next_entry()),
-                 .skip = log.written_skip};
+                 .skip = log.written_skip,
+                 .cleaned_to = std::min(log.cleaned_to, log.written)};
   if (log.open != nullptr) {
     state.head_crc = log.open->head_crc;
     state.interval_crc = log.open->written_crc;
   }
   state.segments.reserve(log.segments.size());
-  for (const Segment& s : log.segments) state.segments.push_back({s.base, s.bytes, s.max_timestamp, s.first_timestamp});
+  for (const Segment& s : log.segments)
+    state.segments.push_back({s.base, s.bytes, s.max_timestamp, s.first_timestamp, s.revision});
   const auto epochs = log.epochs.snapshot(log.written);
   state.epochs.assign(epochs.begin(), epochs.end());
   if (log.producers.size() == 0) return state;
@@ -150,7 +152,7 @@ void Checkpointer::flush_files() {
   for (const auto& flush : flushes_) {
     if (flush->held || step_ != Step::kFlushing) continue;
     PartitionLog* log = shard_.find(flush->file.first);
-    const bool there = log != nullptr && log->find_segment(flush->file.second) != nullptr;
+    const bool there = log != nullptr && log->find_file(flush->file.second) != nullptr;
     const auto handle = there ? files_.acquire(flush->file.first, flush->file.second, SegmentFiles::Want::kRead)
                               : Result<FileHandle>(fail(Errc::kNotFound));
     if (!handle && handle.error().code == Errc::kWouldBlock) continue;

@@ -63,7 +63,7 @@ class Checkpointer {
   enum class Step : uint8_t { kIdle, kDescribing, kFlushing, kGrowing, kWriting };
   struct Flush : DiskOp {
     Checkpointer* owner;
-    std::pair<LogId, Offset> file;
+    std::pair<LogId, SegmentId> file;
     bool held = false;
   };
   struct FileStep : FileOp {

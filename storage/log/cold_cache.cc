@@ -28,7 +28,7 @@ Result<std::span<const std::byte>> ColdCache::view(PartitionLog& log, const Segm
   CHECK(position < segment.bytes);
   const uint64_t number = position / kBlockBytes;
   const uint64_t start = number * kBlockBytes;
-  const Key key{log.id, segment.base, number};
+  const Key key{log.id, segment.id(), number};
   const auto found = by_key_.find(key);
   if (found != by_key_.end()) {
     Block& block = *found->second;
@@ -60,7 +60,7 @@ Result<std::span<const std::byte>> ColdCache::view(PartitionLog& log, const Segm
 }
 
 void ColdCache::read_ahead(PartitionLog& log, const Segment& segment, uint64_t number) {
-  const Key key{log.id, segment.base, number};
+  const Key key{log.id, segment.id(), number};
   if (number * kBlockBytes >= segment.bytes || by_key_.contains(key)) return;
   Block* block = take_block();
   if (block == nullptr) return;
@@ -102,9 +102,9 @@ void ColdCache::run() {
   if (waiting_ == 0) return;
   for (Block& block : blocks_) {
     if (block.state != State::kWaiting) continue;
-    const auto& [id, base, number] = block.key;
+    const auto& [id, file, number] = block.key;
     PartitionLog* log = shard_.find(id);
-    const Segment* segment = log == nullptr ? nullptr : log->find_segment(base);
+    const Segment* segment = log == nullptr ? nullptr : log->find_file(file);
     if (segment == nullptr || number * kBlockBytes >= segment->bytes) {
       fail_block(block, Errc::kNotFound);
       continue;
@@ -135,7 +135,7 @@ Result<void> ColdCache::try_begin(Block& block, PartitionLog& log, const Segment
     end = std::min(end, known);
     if (end <= start) return fail(Errc::kWouldBlock);
   }
-  const FileHandle file = TRY(files_.acquire(log.id, segment.base, SegmentFiles::Want::kRead));
+  const FileHandle file = TRY(files_.acquire(log.id, segment.id(), SegmentFiles::Want::kRead));
   block.bytes = std::min(end - start, kBlockBytes);
   block.kind = DiskOp::Kind::kRead;
   block.file = file;
@@ -158,10 +158,10 @@ void ColdCache::done(DiskOp& op) {
 
 void ColdCache::settle(Block& block) {
   reading_ -= 1;
-  const auto& [id, base, number] = block.key;
-  files_.release(id, base);
+  const auto& [id, file, number] = block.key;
+  files_.release(id, file);
   PartitionLog* log = shard_.find(id);
-  const Segment* segment = log == nullptr ? nullptr : log->find_segment(base);
+  const Segment* segment = log == nullptr ? nullptr : log->find_file(file);
   shard_.readable.push_back(id);
   if (block.orphan || segment == nullptr) return drop(block);
   shard_.counters.add(Metric::cold_bytes_read, block.memory.size());
@@ -179,11 +179,11 @@ void ColdCache::settle(Block& block) {
   block.state = State::kFailed;
   block.error = block.result < 0 ? Errc::kIo : Errc::kCorrupt;
   shard_.counters.add(Metric::cold_reads_damaged);
-  Segment* told = log->find_segment(base);
+  Segment* told = log->find_file(file);
   if (std::exchange(told->damaged, true)) return;
   shard_.counters.add(Metric::segments_damaged);
   LOG_ERROR("segment %s: bytes %llu to %llu %s: they are not served; see penstock log verify",
-            segment_path(shard_.folder, id, base).c_str(), static_cast<unsigned long long>(block.at),
+            segment_path(shard_.folder, id, file).c_str(), static_cast<unsigned long long>(block.at),
             static_cast<unsigned long long>(block.at + block.bytes),
             block.result < 0 ? "cannot be read" : "fail their checksum");
 }
@@ -195,7 +195,7 @@ bool ColdCache::holds(const Block& block) {
   return n >= block.bytes && block.sums.hold(block.at, block.room.first(n));
 }
 
-void ColdCache::forget(LogId log, Offset segment) {
+void ColdCache::forget(LogId log, SegmentId segment) {
   for (Block& block : blocks_) {
     if (block.state == State::kFree || std::get<0>(block.key) != log || std::get<1>(block.key) != segment) continue;
     if (block.state == State::kReading) {

@@ -36,7 +36,7 @@ class ColdCache {
     CHECK(block_at(bytes).pins > 0);
     --block_at(bytes).pins;
   }
-  void forget(LogId log, Offset segment);
+  void forget(LogId log, SegmentId segment);
   void forget(LogId log);
 
   // Once a turn: begins reads that had to wait for a file or an index.
@@ -45,7 +45,7 @@ class ColdCache {
   bool idle() const { return reading_ == 0 && waiting_ == 0; }
 
  private:
-  using Key = std::tuple<LogId, Offset, uint64_t>;  // the block's number in its segment
+  using Key = std::tuple<LogId, SegmentId, uint64_t>;  // the block's number in its segment
   enum class State : uint8_t { kFree, kWaiting, kReading, kReady, kFailed };
   using Sums = SegmentIndex::Sums<kBlockBytes / SegmentIndex::kIntervalBytes>;
   struct Block : DiskOp {

@@ -41,6 +41,7 @@ Result<BatchPlace> ColdReader::walk_from(PartitionLog& log, const Segment& segme
 }
 
 Result<BatchPlace> ColdReader::find(PartitionLog& log, const Segment& segment, Offset offset) {
+  if (segment.bytes == 0) return fail(Errc::kNotFound);
   const SegmentIndex* index = TRY(indexes_.get(log, segment));
   const auto place = index->floor(offset);
   return walk_from(log, segment, place.position,
@@ -50,8 +51,12 @@ Result<BatchPlace> ColdReader::find(PartitionLog& log, const Segment& segment, O
 Result<ReadCursor> ColdReader::plan(PartitionLog& log, const Segment& segment, Offset from, uint64_t max_bytes,
                                     bool at_least_one) {
   const BatchPlace batch = TRY(find(log, segment, from));
-  ReadCursor cursor{
-      .log = log.id, .batch = batch.base, .cold = true, .segment = segment.base, .position = batch.position};
+  ReadCursor cursor{.log = log.id,
+                    .batch = batch.base,
+                    .cold = true,
+                    .segment = segment.base,
+                    .revision = segment.revision,
+                    .position = batch.position};
   if (batch.bytes > max_bytes) {
     cursor.remaining = at_least_one ? batch.bytes : 0;
   } else {
@@ -61,6 +66,7 @@ Result<ReadCursor> ColdReader::plan(PartitionLog& log, const Segment& segment, O
 }
 
 Result<TimeAndOffset> ColdReader::find_by_time(PartitionLog& log, const Segment& segment, int64_t t) {
+  if (segment.bytes == 0) return fail(Errc::kNotFound);
   const SegmentIndex* index = TRY(indexes_.get(log, segment));
   const auto position = index->first_interval_with_time(t);
   if (!position) return fail(Errc::kNotFound);
@@ -76,6 +82,7 @@ Result<TimeAndOffset> ColdReader::find_by_time(PartitionLog& log, const Segment&
 }
 
 Result<int64_t> ColdReader::max_timestamp(PartitionLog& log, const Segment& segment) {
+  if (segment.bytes == 0) return fail(Errc::kNotFound);
   if (!log.max_scan || log.max_scan->segment != segment.base) {
     const auto found = find_by_time(log, segment, segment.max_timestamp);
     if (found) return found->timestamp;
@@ -85,7 +92,8 @@ Result<int64_t> ColdReader::max_timestamp(PartitionLog& log, const Segment& segm
   }
   for (MaxScan& scan = *log.max_scan;;) {
     const auto place = walk_from(log, segment, scan.position, [&](const protocol::RecordBatchView& batch) {
-      const bool better = batch.last_offset() >= log.log_start_offset && batch.max_timestamp() > scan.best;
+      const bool better =
+          batch.last_offset() >= log.log_start_offset && batch.max_timestamp() > scan.best && batch.records_count() > 0;
       if (!better) scan.position += static_cast<uint64_t>(batch.total_bytes());
       return better;
     });
@@ -105,6 +113,7 @@ Result<int64_t> ColdReader::max_timestamp(PartitionLog& log, const Segment& segm
 
 int64_t greatest_time(std::span<const std::byte> bytes, Offset from) {
   const protocol::RecordBatchView batch = protocol::view_of(bytes);
+  if (batch.records_count() == 0) return INT64_MIN;
   if (batch.base_offset() >= from || batch.compression() != protocol::Compression::kNone || batch.log_append_time())
     return batch.max_timestamp();
   int64_t greatest = INT64_MIN;
@@ -120,6 +129,7 @@ int64_t greatest_time(std::span<const std::byte> bytes, Offset from) {
 
 std::optional<TimeAndOffset> first_at_or_after(std::span<const std::byte> bytes, int64_t t, Offset from) {
   const protocol::RecordBatchView batch = protocol::view_of(bytes);
+  if (batch.records_count() == 0) return std::nullopt;  // a header that compaction left
   if (batch.compression() == protocol::Compression::kNone && !batch.log_append_time()) {
     protocol::RecordReader reader(bytes.subspan(protocol::kBatchHeaderBytes));
     while (!reader.at_end()) {

@@ -76,11 +76,37 @@ void Destager::run() {
       if (job.state == DestageJob::State::kRelogging && shard_.ring->durable() >= job.relog_end) write(job);
     }
   }
-  if (queue_.empty() && !under_pressure(oldest_dirty(shard_.ring->head()))) return;
+  if (queue_.empty() && sealing_.empty() && !under_pressure(oldest_dirty(shard_.ring->head()))) return;
   if ((no_space_ || failures_waiting_) && shard_.clock.monotonic() < retry_at_) return;
   failures_waiting_ = false;
+  std::erase_if(sealing_, [&](LogId id) {
+    PartitionLog* log = shard_.find(id);
+    return log == nullptr || go_on_sealing(*log);
+  });
   begin_from_queue();
   begin_oldest();
+}
+
+void Destager::seal_soon(PartitionLog& log) {
+  if (log.roll_at || log.durable <= log.log_start_offset) return;
+  log.roll_at = log.durable;
+  sealing_.push_back(log.id);
+}
+
+// True when it is done.
+bool Destager::go_on_sealing(PartitionLog& log) {
+  if (log.truncate_to || log.durable < *log.roll_at) {  // it may end before there
+    log.roll_at.reset();
+    return true;
+  }
+  if (log.jobs > 0 || log.rewinding) return false;
+  if (log.written < *log.roll_at || log.written_skip > 0) {
+    if (jobs_busy_ < kBuffers) begin(log, true);
+    return false;
+  }
+  if (log.open != nullptr && log.open->written > 0) roll(log);
+  log.roll_at.reset();
+  return true;
 }
 
 void Destager::begin_from_queue() {
@@ -127,8 +153,8 @@ bool Destager::begin(PartitionLog& log, bool to_the_byte) {
   }
   const size_t first = log.find(log.staged);
   if (first >= log.batches.size() || log.batches[first].next_offset() > log.durable) return false;
-  const Offset base = log.segments.back().base;
-  const auto file = files_.acquire(log.id, base, SegmentFiles::Want::kWrite);
+  const SegmentId id = log.segments.back().id();
+  const auto file = files_.acquire(log.id, id, SegmentFiles::Want::kWrite);
   if (!file) {
     if (file.error().code == Errc::kWouldBlock) return false;
     no_space_ = no_space_ || file.error().code == Errc::kNoSpace;
@@ -141,7 +167,7 @@ bool Destager::begin(PartitionLog& log, bool to_the_byte) {
   jobs_busy_ += 1;
   job.log = &log;
   job.file = *file;
-  job.segment = base;
+  job.segment = id;
   job.to_the_byte = to_the_byte;
   job.head_bytes = head;
   job.at = log.open->staged - head;
@@ -181,7 +207,7 @@ bool Destager::ends_segment(const PartitionLog& log, const BatchRef& next, uint6
   const Offset last = next.base_offset + next.last_offset_delta;
   return position + next.bytes > log.config.segment_bytes || last - segment.base > SegmentIndex::kMostRelativeOffset ||
          (segment.first_timestamp != protocol::kNoTimestamp &&
-          saturating_subtract(next.max_timestamp, segment.first_timestamp) > log.config.segment_ms);
+          saturating_subtract(next.max_timestamp, segment.first_timestamp) > log.config.segment_ms_most());
 }
 
 // ---------------------------------------------------------------- the head of a block
@@ -227,7 +253,7 @@ void Destager::relog(DestageJob& job) {
   const std::span<const std::byte> head = job.buffer.first(job.head_bytes);
   if (crc32c(0, head) != log.open->head_crc) return leave_block(job);
   if (!shard_.ring->room_for_small(RelogLayout::end + head.size())) return take_back(job);  // again when there is
-  job.relog_end = shard_.ring->append(log.id, RelogEntry{job.segment, job.at, head});
+  job.relog_end = shard_.ring->append(log.id, RelogEntry{job.segment.base, job.at, head});
   shard_.counters.add(Metric::bytes_relogged, head.size());
   job.state = DestageJob::State::kRelogging;
 }
@@ -236,7 +262,7 @@ void Destager::relog(DestageJob& job) {
 // follows begins a segment of its own. Whoever reads the old one's end learns what became of it.
 void Destager::leave_block(DestageJob& job) {
   PartitionLog& log = *job.log;
-  const Offset base = job.segment;
+  const Offset base = job.segment.base;
   LOG_ERROR(
       "log %llu: the last block of segment %lld does not hold what was written to it (result %lld): a new "
       "segment is begun; see penstock log verify",
@@ -384,7 +410,7 @@ void Destager::failed(DestageJob& job) {
   if (now >= tell_at_) {
     tell_at_ = now + kTellEvery;
     LOG_WARN("log %llu: writing segment %lld failed (result %lld): it stays in the ring and is tried again%s",
-             static_cast<unsigned long long>(job.log->id.value()), static_cast<long long>(job.segment.value()),
+             static_cast<unsigned long long>(job.log->id.value()), static_cast<long long>(job.segment.base.value()),
              static_cast<long long>(job.result), no_space_ ? "; the drive is full: free some space" : "");
   }
   failures_waiting_ = true;
@@ -413,7 +439,7 @@ void Destager::settle(PartitionLog& log) {
 void Destager::apply(PartitionLog& log, const DestageJob& job) {
   OpenSegment& open = *log.open;
   Segment& segment = log.segments.back();
-  CHECK(segment.base == job.segment && job.end >= open.written);
+  CHECK(segment.id() == job.segment && job.end >= open.written);
   open.written = job.end;
   open.written_crc = job.interval_crc;
   open.head_crc = job.head_crc;

@@ -30,7 +30,7 @@ struct DestageJob : DiskOp {
   std::span<std::byte> buffer;  // kBufferBytes, aligned; the segment's bytes from `at` on
   PartitionLog* log = nullptr;
   State state = State::kFree;
-  Offset segment{0};
+  SegmentId segment;
   bool to_the_byte = false;
   size_t head_bytes = 0;  // of the block at `at` that were there before
   Lsn relog_end{0};       // durable() there: the head is in the ring
@@ -60,6 +60,8 @@ class Destager {
   void appended(PartitionLog& log);
   // What the log has to write has changed otherwise (recovery, truncation): looks at it anew.
   void look_again(PartitionLog& log);
+  // The open segment is wanted sealed, with all that is durable now: a log that is compacted by time.
+  void seal_soon(PartitionLog& log);
   // The log writes nothing any more.
   void forget(PartitionLog& log);
 
@@ -90,6 +92,7 @@ class Destager {
   void begin_from_queue();
   void begin_oldest();
   bool begin(PartitionLog& log, bool to_the_byte);
+  bool go_on_sealing(PartitionLog& log);
   bool roll_if_full(PartitionLog& log);
   void roll(PartitionLog& log);
   bool ends_segment(const PartitionLog& log, const BatchRef& next, uint64_t position) const;
@@ -116,6 +119,7 @@ class Destager {
   std::vector<DestageJob> jobs_;
   size_t jobs_busy_ = 0;
   std::deque<LogId> queue_;             // logs with much to write
+  std::vector<LogId> sealing_;          // logs with a roll_at
   std::map<Lsn, PartitionLog*> dirty_;  // by where their first unwritten batch lies
   uint64_t unstaged_bytes_ = 0;
   uint64_t bytes_written_ = 0;

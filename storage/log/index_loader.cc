@@ -54,7 +54,7 @@ IndexLoader::IndexLoader(Shard& shard, SegmentFiles& files, uint64_t bytes_max, 
 IndexLoader::~IndexLoader() = default;
 
 Result<const SegmentIndex*> IndexLoader::get(PartitionLog& log, const Segment& segment) {
-  const Key key{log.id, segment.base};
+  const Key key{log.id, segment.id()};
   if (damaged_.contains(key)) return fail(Errc::kCorrupt);
   if (log.is_open(segment)) {
     SegmentIndex& index = log.open->index;
@@ -62,26 +62,26 @@ Result<const SegmentIndex*> IndexLoader::get(PartitionLog& log, const Segment& s
     const auto found = by_key_.find(key);
     if (found == by_key_.end()) return start(log, segment, index.known_from());
     if (index.prepend(found->second->index)) {
-      forget(log.id, segment.base);
+      forget(log.id, segment.id());
       return &index;
     }
-    if (distrust(log.id, segment.base)) return start(log, segment, index.known_from());
+    if (distrust(log.id, segment.id())) return start(log, segment, index.known_from());
     damaged_.insert(key);  // what is there now is not what this life's index was begun behind
     return fail(Errc::kCorrupt);
   }
   const auto found = by_key_.find(key);
   if (found == by_key_.end()) return start(log, segment, segment.bytes);
   if (found->second->index.bytes() < segment.bytes) {
-    forget(log.id, segment.base);
+    forget(log.id, segment.id());
     return start(log, segment, segment.bytes);
   }
   held_.splice(held_.end(), held_, found->second);
   return &found->second->index;
 }
 
-void IndexLoader::put(LogId log, SegmentIndex index) {
+void IndexLoader::put(LogId log, SegmentId id, SegmentIndex index) {
   if (index.known_from() > 0) return;  // only its end is known: read it again when it is wanted
-  insert({log, index.base()}, std::move(index));
+  insert({log, id}, std::move(index));
 }
 
 void IndexLoader::insert(Key key, SegmentIndex index) {
@@ -94,15 +94,15 @@ void IndexLoader::insert(Key key, SegmentIndex index) {
 }
 
 // A sidecar of as many bytes may be of what a truncation has cut off since.
-bool IndexLoader::distrust(LogId log, Offset base) {
-  const bool news = !distrusted_.contains({log, base});
-  forget(log, base);
-  distrusted_.insert({log, base});
+bool IndexLoader::distrust(LogId log, SegmentId id) {
+  const bool news = !distrusted_.contains({log, id});
+  forget(log, id);
+  distrusted_.insert({log, id});
   return news;
 }
 
-void IndexLoader::forget(LogId log, Offset base) {
-  const Key key{log, base};
+void IndexLoader::forget(LogId log, SegmentId id) {
+  const Key key{log, id};
   distrusted_.erase(key);
   damaged_.erase(key);
   for (const auto& task : tasks_)
@@ -121,17 +121,18 @@ void IndexLoader::drop_index(Key key) {
 void IndexLoader::forget(LogId log) {
   for (const auto& task : tasks_)
     if (task->key.first == log) task->orphan = true;
-  for (auto it = by_key_.lower_bound({log, Offset{INT64_MIN}}); it != by_key_.end() && it->first.first == log;) {
-    const Offset base = it->first.second;
+  for (auto it = by_key_.lower_bound({log, SegmentId{Offset{INT64_MIN}}});
+       it != by_key_.end() && it->first.first == log;) {
+    const SegmentId id = it->first.second;
     ++it;
-    forget(log, base);
+    forget(log, id);
   }
   std::erase_if(damaged_, [&](const Key& key) { return key.first == log; });
   std::erase_if(distrusted_, [&](const Key& key) { return key.first == log; });
 }
 
 Result<const SegmentIndex*> IndexLoader::start(PartitionLog& log, const Segment& segment, uint64_t bytes) {
-  const Key key{log.id, segment.base};
+  const Key key{log.id, segment.id()};
   const bool there = std::ranges::any_of(tasks_, [&](const auto& task) { return task->key == key; });
   if (there) return fail(Errc::kWouldBlock);
   if (tasks_.size() >= kTasksMax) {
@@ -145,7 +146,7 @@ Result<const SegmentIndex*> IndexLoader::start(PartitionLog& log, const Segment&
   task->ends_in_batch = log.is_open(segment);
   task->file.task = task->read.task = task->close.task = task.get();
   task->file.kind = FileOp::Kind::kOpen;
-  task->file.path = sidecar_path(shard_.folder, log.id, segment.base);
+  task->file.path = sidecar_path(shard_.folder, log.id, segment.id());
   task->file.on_done = [](FileOp& op) { static_cast<Task::File&>(op).task->waits = false; };
   task->close.kind = FileOp::Kind::kClose;
   task->close.on_done = task->file.on_done;
@@ -215,7 +216,7 @@ void IndexLoader::sidecar_read(Task& task) {
   task.step = Task::Step::kOpenLog;
   if (task.read.result <= 0) return;
   auto sidecar = decode_sidecar(task.memory.first(static_cast<size_t>(task.read.result)));
-  if (!sidecar || sidecar->index.base() != task.key.second || sidecar->index.known_from() != 0) return;
+  if (!sidecar || sidecar->index.base() != task.key.second.base || sidecar->index.known_from() != 0) return;
   if (sidecar->index.bytes() == task.bytes) {
     if (!task.orphan) insert(task.key, std::move(sidecar->index));
     task.step = Task::Step::kDone;
@@ -223,9 +224,9 @@ void IndexLoader::sidecar_read(Task& task) {
 }
 
 void IndexLoader::begin_scan(Task& task) {
-  const auto [log, base] = task.key;
+  const auto [log, id] = task.key;
   if (task.orphan) return finish(task, true);
-  const auto file = files_.acquire(log, base, SegmentFiles::Want::kRead);
+  const auto file = files_.acquire(log, id, SegmentFiles::Want::kRead);
   if (!file) {
     if (file.error().code != Errc::kWouldBlock) finish(task, false);
     return;
@@ -234,7 +235,8 @@ void IndexLoader::begin_scan(Task& task) {
   shard_.counters.add(Metric::index_rebuilds);
   task.read.file = *file;
   task.memory = aligned_span(task.holder, kPieceBytes, shard_.disk.block_bytes());
-  task.scan.emplace(SegmentScan::Options{.base = base, .next = base, .limit = task.bytes, .on_batch = {}});
+  task.scan.emplace(SegmentScan::Options{
+      .base = id.base, .next = id.base, .limit = task.bytes, .may_have_gaps = id.revision != 0, .on_batch = {}});
   task.read.kind = DiskOp::Kind::kRead;
   task.read.memory = task.memory;
   task.step = Task::Step::kScan;
@@ -281,19 +283,19 @@ void IndexLoader::tail_more(Task& task) {
 }
 
 void IndexLoader::finish(Task& task, bool good) {
-  const auto [log, base] = task.key;
-  if (task.holds_file) files_.release(log, base);
+  const auto [log, id] = task.key;
+  if (task.holds_file) files_.release(log, id);
   task.holds_file = false;
   task.step = Task::Step::kDone;
   if (task.orphan) return;
   if (good) {
-    if (rebuilt_) rebuilt_(log, *task.begun);
+    if (rebuilt_) rebuilt_(log, id, *task.begun);
     return insert(task.key, *std::move(task.begun));
   }
   damaged_.insert(task.key);
   shard_.counters.add(Metric::segments_damaged);
   LOG_ERROR("segment %s is damaged at byte %llu: what lies there is not served; see penstock log verify",
-            segment_path(shard_.folder, log, base).c_str(),
+            segment_path(shard_.folder, log, id).c_str(),
             static_cast<unsigned long long>(task.begun ? task.begun->bytes() : 0));
 }
 

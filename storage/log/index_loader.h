@@ -23,7 +23,7 @@ namespace penstock::storage {
 class IndexLoader {
  public:
   // rebuilt: told of each index that a scan made, so that its sidecar can be written again.
-  using Rebuilt = std::function<void(LogId, const SegmentIndex&)>;
+  using Rebuilt = std::function<void(LogId, SegmentId, const SegmentIndex&)>;
   IndexLoader(Shard& shard, SegmentFiles& files, uint64_t bytes_max, Rebuilt rebuilt);
   ~IndexLoader();
 
@@ -31,10 +31,10 @@ class IndexLoader {
   // shard.readable when there is news. kCorrupt: the segment itself is damaged. Valid until the next call.
   Result<const SegmentIndex*> get(PartitionLog& log, const Segment& segment);
   // A sealed segment's index, known from having written it.
-  void put(LogId log, SegmentIndex index);
-  void forget(LogId log, Offset base);
+  void put(LogId log, SegmentId id, SegmentIndex index);
+  void forget(LogId log, SegmentId id);
   // Bytes did not match the index: it is made from the segment itself when it is wanted again. False: it was already.
-  bool distrust(LogId log, Offset base);
+  bool distrust(LogId log, SegmentId id);
   void forget(LogId log);
 
   // Once a turn: goes on with what is being read.
@@ -42,7 +42,7 @@ class IndexLoader {
   bool idle() const { return tasks_.empty(); }
 
  private:
-  using Key = std::pair<LogId, Offset>;
+  using Key = std::pair<LogId, SegmentId>;
   struct Held {
     Key key;
     SegmentIndex index;

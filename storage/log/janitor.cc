@@ -20,34 +20,35 @@ struct Janitor::Task : FileOp {
 Janitor::Janitor(Shard& shard) : shard_(shard) {}
 Janitor::~Janitor() = default;
 
-void Janitor::remove_segment(LogId log, Offset base, uint64_t slots_begun) {
-  waiting_.push_back({log, base, slots_begun + 1});
+void Janitor::remove_segment(LogId log, SegmentId id, uint64_t slots_begun) {
+  waiting_.push_back({log, id, slots_begun + 1});
 }
 
 void Janitor::slot_durable(uint64_t number) {
   for (; !waiting_.empty() && waiting_.front().slot <= number; waiting_.pop_front()) {
-    const auto [log, base, slot] = waiting_.front();
-    for (const std::string& path : {segment_path(shard_.folder, log, base), sidecar_path(shard_.folder, log, base)})
-      queue_.push_back({.what = What::kUnlink, .log = log, .path = path, .base = base});
+    const auto [log, id, slot] = waiting_.front();
+    for (const std::string& path : {segment_path(shard_.folder, log, id), sidecar_path(shard_.folder, log, id)})
+      queue_.push_back({.what = What::kUnlink, .log = log, .path = path, .id = id});
     shard_.counters.add(Metric::segments_deleted);
   }
 }
 
-void Janitor::remove_sidecar(PartitionLog& log, Offset base) {
+void Janitor::remove_sidecar(PartitionLog& log, SegmentId id) {
   log.stale_sidecars += 1;
-  queue_.push_back({.what = What::kUnlinkStale, .log = log.id, .path = sidecar_path(shard_.folder, log.id, base)});
+  queue_.push_back({.what = What::kUnlinkStale, .log = log.id, .path = sidecar_path(shard_.folder, log.id, id)});
 }
 
 // File ops run in order: what is not in use now and is made after this is not what is deleted.
 bool Janitor::is_in_use(const Work& work) const {
-  PartitionLog* log = work.what == What::kUnlink && work.base ? shard_.find(work.log) : nullptr;
-  return log != nullptr && log->find_segment(*work.base) != nullptr;
+  PartitionLog* log = work.what == What::kUnlink && work.id ? shard_.find(work.log) : nullptr;
+  return log != nullptr && log->find_file(*work.id) != nullptr;
 }
 
 void Janitor::remove_log(LogId log) { queue_.push_back({.what = What::kListLog, .log = log, .all = true}); }
 
-void Janitor::sweep(std::function<bool(LogId)> foreign) {
+void Janitor::sweep(std::function<bool(LogId)> foreign, uint64_t generation) {
   foreign_ = std::move(foreign);
+  generation_ = generation;
   queue_.push_back({.what = What::kListAll});
 }
 
@@ -110,13 +111,13 @@ void Janitor::listed_log(const Work& work, const FileOp& op) {
   if (log == nullptr && !work.all) return;  // deleted meanwhile: that has its own removal
   for (const std::string& name : op.names) {
     const auto file = parse_segment_name(name);
-    const bool in_use = log != nullptr && file && log->find_segment(file->base) != nullptr;
-    const bool waits = file && std::ranges::any_of(waiting_, [&](const Waiting& w) {
-                         return w.log == work.log && w.base == file->base;
-                       });
-    if (in_use || (waits && !work.all) || (!file && !work.all)) continue;
+    const bool in_use = log != nullptr && file && log->find_file(file->id) != nullptr;
+    const bool waits =
+        file && std::ranges::any_of(waiting_, [&](const Waiting& w) { return w.log == work.log && w.id == file->id; });
+    const bool made_now = file && !work.all && generation_of_revision(file->id.revision) == generation_;
+    if (in_use || made_now || (waits && !work.all) || (!file && !work.all)) continue;
     Work unlink{.what = What::kUnlink, .log = work.log, .path = op.path + "/" + name};
-    if (file) unlink.base = file->base;
+    if (file) unlink.id = file->id;
     queue_.push_back(std::move(unlink));
   }
   if (work.all) queue_.push_back({.what = What::kRemoveDir, .log = work.log});

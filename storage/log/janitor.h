@@ -21,15 +21,16 @@ class Janitor {
   ~Janitor();
 
   // Both files of a segment that the log's state no longer names, once a slot begun after now is durable.
-  void remove_segment(LogId log, Offset base, uint64_t slots_begun);
+  void remove_segment(LogId log, SegmentId id, uint64_t slots_begun);
   // The sidecar of a segment whose end was cut off: it would fit one that grows to the same length again. The log
   // writes no segment before it is gone (PartitionLog::stale_sidecars).
-  void remove_sidecar(PartitionLog& log, Offset base);
+  void remove_sidecar(PartitionLog& log, SegmentId id);
   // A deleted log's folder: nothing of it is read or written any more.
   void remove_log(LogId log);
   // Once after a start: deletes folders of logs that do not live, and files that their logs do not name. foreign: a
   // log of another ring of this folder, which is left alone.
-  void sweep(std::function<bool(LogId)> foreign);
+  // generation: of this life. What its compactions make is not theirs who came before.
+  void sweep(std::function<bool(LogId)> foreign, uint64_t generation);
   // The slot of this number is durable.
   void slot_durable(uint64_t number);
 
@@ -43,7 +44,7 @@ class Janitor {
   struct Task;
   struct Waiting {
     LogId log;
-    Offset base;
+    SegmentId id;
     uint64_t slot;
   };
   enum class What : uint8_t { kUnlink, kUnlinkStale, kListLog, kRemoveDir, kListAll };
@@ -51,8 +52,8 @@ class Janitor {
     What what;
     LogId log{};
     std::string path{};
-    bool all = false;              // kListLog: everything in it, and then itself
-    std::optional<Offset> base{};  // kUnlink: of this segment, unless the log has come to it again
+    bool all = false;               // kListLog: everything in it, and then itself
+    std::optional<SegmentId> id{};  // kUnlink: of this segment, unless the log has come to it again
   };
 
   bool is_in_use(const Work& work) const;
@@ -62,6 +63,7 @@ class Janitor {
 
   Shard& shard_;
   std::function<bool(LogId)> foreign_;
+  uint64_t generation_ = 0;
   std::deque<Waiting> waiting_;
   std::deque<Work> queue_;
   std::list<std::unique_ptr<Task>> tasks_;

@@ -17,11 +17,13 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/units.h"
 #include "protocol/record_batch.h"
 #include "storage/api/types.h"
 #include "storage/log/epoch_cache.h"
 #include "storage/log/producer_table.h"
 #include "storage/segment/segment_index.h"
+#include "storage/segment/segment_path.h"
 
 namespace penstock::storage {
 
@@ -43,7 +45,16 @@ struct Segment {
   uint64_t bytes = 0;  // of whole batches, written
   int64_t first_timestamp = protocol::kNoTimestamp;
   int64_t max_timestamp = protocol::kNoTimestamp;
-  bool damaged = false;  // some of it failed its checksums; told once
+  uint64_t revision = 0;  // of its file: what a compaction made, if not 0
+  bool damaged = false;   // some of it failed its checksums; told once
+  SegmentId id() const { return {base, revision}; }
+};
+
+// A segment that a compaction has replaced. Answers that were promised of it are read on from it, for a while.
+struct RetiredSegment {
+  Segment segment;
+  Offset end;  // where the next one began
+  Nanos until = 0;
 };
 
 // How far destage has come in the last segment. Both positions may stand inside a batch.
@@ -111,6 +122,12 @@ struct PartitionLog {
   std::optional<Offset> truncate_to;  // takes no appends until it is done
   std::optional<MaxScan> max_scan{};
 
+  // ---- compaction
+  Offset cleaned_to{0};    // what lies below was cleaned: of each key, its last record below is there
+  uint64_t swap_slot = 0;  // the slot of this number has the newest swap; truncations wait for it
+  std::vector<RetiredSegment> retired;
+  std::optional<Offset> roll_at;  // the open segment is wanted sealed, once all below is in it
+
   void add(const BatchRef& ref) {
     CHECK(ref.base_offset == log_end_offset);
     batches.push_back(ref);
@@ -146,6 +163,14 @@ struct PartitionLog {
   Segment* find_segment(Offset base) {
     const auto it = std::ranges::lower_bound(segments, base, {}, &Segment::base);
     return it == segments.end() || it->base != base ? nullptr : &*it;
+  }
+  // The file, also of a segment that was replaced and is still read; nullptr if it is neither.
+  Segment* find_file(SegmentId file) {
+    Segment* segment = find_segment(file.base);
+    if (segment != nullptr && segment->revision == file.revision) return segment;
+    for (RetiredSegment& old : retired)
+      if (old.segment.id() == file) return &old.segment;
+    return nullptr;
   }
   bool is_open(const Segment& segment) const { return open != nullptr && &segment == &segments.back(); }
 };

@@ -72,7 +72,7 @@ bool Scrubber::begin_read() {
     return true;
   }
   const auto index = indexes_.get(*log, *segment);
-  const auto file = index ? files_.acquire(log->id, segment->base, SegmentFiles::Want::kRead)
+  const auto file = index ? files_.acquire(log->id, segment->id(), SegmentFiles::Want::kRead)
                           : Result<FileHandle>(std::unexpected(index.error()));
   if (!file) {
     if (file.error().code == Errc::kWouldBlock) return false;
@@ -81,7 +81,7 @@ bool Scrubber::begin_read() {
     return true;
   }
   read_.log = log->id;
-  read_.segment = segment->base;
+  read_.segment = segment->id();
   read_.bytes = std::min(kReadBytes, segment->bytes - position_);
   read_.DiskOp::file = *file;
   read_.at = position_;
@@ -94,8 +94,9 @@ bool Scrubber::begin_read() {
 void Scrubber::check() {
   files_.release(read_.log, read_.segment);
   PartitionLog* log = shard_.find(read_.log);
-  Segment* segment = log == nullptr ? nullptr : log->find_segment(read_.segment);
-  if (segment == nullptr || log->is_open(*segment) || !segment_) return;
+  Segment* segment = log == nullptr ? nullptr : log->find_file(read_.segment);
+  if (segment == nullptr || segment != log->find_segment(read_.segment.base) || log->is_open(*segment) || !segment_)
+    return;
   const auto index = indexes_.get(*log, *segment);
   if (!index) return;  // forgotten meanwhile: this piece is read again
   if (read_.result < 0 && !std::exchange(again_, true)) return;
@@ -109,7 +110,7 @@ void Scrubber::check() {
   segment->damaged = true;
   shard_.counters.add(Metric::segments_damaged);
   LOG_ERROR("segment %s is damaged between bytes %llu and %llu: what lies there is not served; see penstock log verify",
-            segment_path(shard_.folder, log->id, segment->base).c_str(), static_cast<unsigned long long>(read_.at),
+            segment_path(shard_.folder, log->id, segment->id()).c_str(), static_cast<unsigned long long>(read_.at),
             static_cast<unsigned long long>(read_.at + read_.bytes));
 }
 

@@ -30,7 +30,7 @@ class Scrubber {
   struct Read : DiskOp {
     Scrubber* owner;
     LogId log;
-    Offset segment;
+    SegmentId segment;
     uint64_t bytes;
   };
   bool next_segment();

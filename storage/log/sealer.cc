@@ -23,7 +23,7 @@ struct Sealer::Task {
   };
 
   LogId log;
-  Offset base;
+  SegmentId id;
   Step step;
   bool waits = false;
   uint64_t bytes = 0;  // to cut to
@@ -38,21 +38,19 @@ struct Sealer::Task {
 Sealer::Sealer(Shard& shard, SegmentFiles& files) : shard_(shard), files_(files) {}
 Sealer::~Sealer() = default;
 
-void Sealer::cut(LogId log, Offset base, uint64_t bytes) {
+void Sealer::cut(LogId log, SegmentId id, uint64_t bytes) {
+  waiting_.push_back(std::unique_ptr<Task>(new Task{.log = log, .id = id, .step = Task::Step::kCut, .bytes = bytes}));
+}
+
+void Sealer::write_sidecar(LogId log, SegmentId id, Sidecar sidecar) {
   waiting_.push_back(
-      std::unique_ptr<Task>(new Task{.log = log, .base = base, .step = Task::Step::kCut, .bytes = bytes}));
+      std::unique_ptr<Task>(new Task{.log = log, .id = id, .step = Task::Step::kOpen, .sidecar = std::move(sidecar)}));
 }
 
-void Sealer::write_sidecar(LogId log, Sidecar sidecar) {
-  const Offset base = sidecar.index.base();
-  waiting_.push_back(std::unique_ptr<Task>(
-      new Task{.log = log, .base = base, .step = Task::Step::kOpen, .sidecar = std::move(sidecar)}));
-}
-
-void Sealer::forget(LogId log, Offset base) {
-  std::erase_if(waiting_, [&](const auto& task) { return task->log == log && task->base == base; });
+void Sealer::forget(LogId log, SegmentId id) {
+  std::erase_if(waiting_, [&](const auto& task) { return task->log == log && task->id == id; });
   for (const auto& task : tasks_)
-    if (task->log == log && task->base == base && task->step == Task::Step::kCut) task->step = Task::Step::kDone;
+    if (task->log == log && task->id == id && task->step == Task::Step::kCut) task->step = Task::Step::kDone;
 }
 
 bool Sealer::works_on(LogId log) const {
@@ -89,11 +87,11 @@ void Sealer::go_on(Task& task) {
   switch (task.step) {
     case Task::Step::kCut: return cut_file(task);
     case Task::Step::kCutting:
-      files_.release(task.log, task.base);
+      files_.release(task.log, task.id);
       task.step = Task::Step::kDone;
       return;
     case Task::Step::kOpen:
-      task.file.path = sidecar_path(shard_.folder, task.log, task.base);
+      task.file.path = sidecar_path(shard_.folder, task.log, task.id);
       task.file.mode = {.create = true};
       return file_op(FileOp::Kind::kOpen, Task::Step::kResize);
     case Task::Step::kResize:
@@ -110,7 +108,7 @@ void Sealer::go_on(Task& task) {
 }
 
 void Sealer::cut_file(Task& task) {
-  const auto file = files_.acquire(task.log, task.base, SegmentFiles::Want::kRead);
+  const auto file = files_.acquire(task.log, task.id, SegmentFiles::Want::kRead);
   if (!file) {
     if (file.error().code != Errc::kWouldBlock) task.step = Task::Step::kDone;
     return;

@@ -21,10 +21,10 @@ class Sealer {
   ~Sealer();
 
   // Cuts the segment's file to bytes; does nothing about a file that is not there.
-  void cut(LogId log, Offset base, uint64_t bytes);
-  void write_sidecar(LogId log, Sidecar sidecar);
+  void cut(LogId log, SegmentId id, uint64_t bytes);
+  void write_sidecar(LogId log, SegmentId id, Sidecar sidecar);
   // Of a deleted segment: what is not begun is not done.
-  void forget(LogId log, Offset base);
+  void forget(LogId log, SegmentId id);
   // Something of this log is under way: its files may not be written or truncated now.
   bool works_on(LogId log) const;
 

@@ -11,8 +11,8 @@ SegmentFiles::~SegmentFiles() {
   for (const Entry* entry : to_close_) shard_.disk.close(entry->file);
 }
 
-Result<FileHandle> SegmentFiles::acquire(LogId log, Offset base, Want want) {
-  const Key key{log, base};
+Result<FileHandle> SegmentFiles::acquire(LogId log, SegmentId id, Want want) {
+  const Key key{log, id};
   const auto it = entries_.find(key);
   if (it == entries_.end()) {
     if (opening_ >= kOpeningMax) return fail(Errc::kWouldBlock);
@@ -42,8 +42,8 @@ Result<FileHandle> SegmentFiles::acquire(LogId log, Offset base, Want want) {
   return entry.file;
 }
 
-void SegmentFiles::release(LogId log, Offset base) {
-  const auto it = entries_.find({log, base});
+void SegmentFiles::release(LogId log, SegmentId id) {
+  const auto it = entries_.find({log, id});
   CHECK(it != entries_.end() && it->second->holders > 0);
   Entry& entry = *it->second;
   if (--entry.holders > 0) return;
@@ -51,8 +51,8 @@ void SegmentFiles::release(LogId log, Offset base) {
   entry.unused = unused_.insert(unused_.end(), &entry);
 }
 
-void SegmentFiles::forget(LogId log, Offset base) {
-  const auto it = entries_.find({log, base});
+void SegmentFiles::forget(LogId log, SegmentId id) {
+  const auto it = entries_.find({log, id});
   if (it == entries_.end()) return;
   Entry& entry = *it->second;
   entry.forgotten = true;
@@ -66,15 +66,16 @@ void SegmentFiles::forget(LogId log, Offset base) {
 }
 
 void SegmentFiles::forget(LogId log) {
-  for (auto it = entries_.lower_bound({log, Offset{INT64_MIN}}); it != entries_.end() && it->first.first == log;) {
-    const Offset base = it->first.second;
+  for (auto it = entries_.lower_bound({log, SegmentId{Offset{INT64_MIN}}});
+       it != entries_.end() && it->first.first == log;) {
+    const SegmentId id = it->first.second;
     ++it;
-    forget(log, base);
+    forget(log, id);
   }
 }
 
 void SegmentFiles::open(Entry& entry) {
-  const auto& [log, base] = entry.key;
+  const auto& [log, id] = entry.key;
   const bool create = entry.want == Want::kWrite;
   opening_ += 1;
   if (create) {
@@ -84,7 +85,7 @@ void SegmentFiles::open(Entry& entry) {
     shard_.submit(entry.make_dir);  // whether it failed shows at the open behind it
   }
   entry.kind = FileOp::Kind::kOpen;
-  entry.path = segment_path(shard_.folder, log, base);
+  entry.path = segment_path(shard_.folder, log, id);
   entry.mode = {.create = create};
   entry.on_done = opened;
   shard_.submit(static_cast<FileOp&>(entry));

@@ -25,10 +25,10 @@ class SegmentFiles {
   ~SegmentFiles();  // closes what is open
 
   // kWouldBlock: it is being opened, or too many are held; ask again after a poll in which a file op completed.
-  Result<FileHandle> acquire(LogId log, Offset base, Want want);
-  void release(LogId log, Offset base);
+  Result<FileHandle> acquire(LogId log, SegmentId id, Want want);
+  void release(LogId log, SegmentId id);
   // The file goes away: closed once nobody holds it.
-  void forget(LogId log, Offset base);
+  void forget(LogId log, SegmentId id);
   // The same for every file of the log.
   void forget(LogId log);
 
@@ -38,7 +38,7 @@ class SegmentFiles {
   }
 
  private:
-  using Key = std::pair<LogId, Offset>;
+  using Key = std::pair<LogId, SegmentId>;
   enum class State : uint8_t { kOpening, kOpen, kFailed, kClosing };
   struct Entry : FileOp {
     SegmentFiles* owner;

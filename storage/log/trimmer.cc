@@ -38,7 +38,7 @@ void Trimmer::drop_below_start(PartitionLog& log) {
   std::vector<Segment> dropped(log.segments.begin(), log.segments.begin() + static_cast<std::ptrdiff_t>(drop));
   log.segments.erase(log.segments.begin(), log.segments.begin() + static_cast<std::ptrdiff_t>(drop));
   if (all) log.open.reset();
-  for (const Segment& segment : dropped) drop_(log, segment.base);
+  for (const Segment& segment : dropped) drop_(log, segment.id());
 }
 
 void Trimmer::run() {

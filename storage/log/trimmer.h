@@ -16,7 +16,7 @@ namespace penstock::storage {
 class Trimmer {
  public:
   // drop: a segment of the log is not in its list any more.
-  using Drop = std::function<void(PartitionLog&, Offset base)>;
+  using Drop = std::function<void(PartitionLog&, SegmentId)>;
   Trimmer(Shard& shard, Drop drop);
 
   // log.log_start_offset becomes to, which lies between it and log.durable. Returns where in the ring this is durable;

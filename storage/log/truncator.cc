@@ -61,10 +61,12 @@ Result<void> Truncator::cut_segments(PartitionLog& log, Offset to) {
   if (to < log.written) {
     const Segment* segment = log.segment_of(to);
     if (segment == nullptr) return fail(Errc::kNotFound);
-    const BatchPlace batch = TRY(reader_.find(log, *segment, to));
-    end = batch.base;
-    position = batch.position;
     base = segment->base;
+    const auto batch = reader_.find(log, *segment, to);
+    if (!batch && batch.error().code != Errc::kNotFound) return std::unexpected(batch.error());
+    // In a gap that compaction left, the cut falls where it is asked for.
+    end = batch ? std::min(to, batch->base) : to;
+    position = batch ? batch->position : segment->bytes;
   }
   const uint64_t interval = align_down(position, SegmentIndex::kIntervalBytes);
   std::vector<std::byte> tail(position - interval);
@@ -75,7 +77,7 @@ Result<void> Truncator::cut_segments(PartitionLog& log, Offset to) {
   shard_.ring->append(
       log.id, TruncateEntry{.offset = end, .segment = base, .position = position, .epoch = log.epochs.latest()});
   while (log.segments.back().base != base) {
-    const Offset dropped = log.segments.back().base;
+    const SegmentId dropped = log.segments.back().id();
     log.segments.pop_back();
     log.open.reset();
     tell_.drop(log, dropped);
@@ -85,7 +87,7 @@ Result<void> Truncator::cut_segments(PartitionLog& log, Offset to) {
   log.open->head.assign(head.begin(), head.end());
   log.written = log.staged = end;
   log.written_skip = log.staged_skip = 0;
-  tell_.changed(log, base);
+  tell_.changed(log, log.segments.back().id());
   finish(log, end);
   return {};
 }
@@ -98,6 +100,7 @@ void Truncator::finish(PartitionLog& log, Offset end) {
   }
   log.log_end_offset = log.durable = end;
   log.log_start_offset = std::min(log.log_start_offset, end);  // the batch that was cut off held it
+  log.cleaned_to = std::min(log.cleaned_to, end);
   log.epochs.truncate_from(end);
   log.producers.truncate_from(end);
   destager_.look_again(log);

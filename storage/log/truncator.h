@@ -20,8 +20,8 @@ class Truncator {
   // bytes of it that were read may be different now.
   struct Tell {
     std::function<bool(const PartitionLog&)> busy;
-    std::function<void(PartitionLog&, Offset base)> drop;
-    std::function<void(PartitionLog&, Offset base)> changed;
+    std::function<void(PartitionLog&, SegmentId)> drop;
+    std::function<void(PartitionLog&, SegmentId)> changed;
   };
   Truncator(Shard& shard, Destager& destager, ColdReader& reader, Tell tell)
       : shard_(shard), destager_(destager), reader_(reader), tell_(std::move(tell)) {}

@@ -43,16 +43,18 @@ class Reader {
   std::span<const std::byte> left_;
 };
 
-bool take_segments(Reader& reader, uint32_t count, LogState& log) {
+bool take_segments(Reader& reader, uint32_t count, LogState& log, bool is_v2) {
   using L = SegmentStateLayout;
-  const auto bytes = reader.take(count, L::end);
+  const size_t size = is_v2 ? L::end_of_v2 : L::end;
+  const auto bytes = reader.take(count, size);
   if (!reader.ok) return false;
   log.segments.reserve(count);
-  for (const std::byte* at = bytes.data(); log.segments.size() < count; at += L::end) {
+  for (const std::byte* at = bytes.data(); log.segments.size() < count; at += size) {
     const SegmentState segment{.base = Offset{load_le<int64_t>(at + L::base)},
                                .bytes = load_le<uint64_t>(at + L::bytes),
                                .max_timestamp = load_le<int64_t>(at + L::max_timestamp),
-                               .first_timestamp = load_le<int64_t>(at + L::first_timestamp)};
+                               .first_timestamp = load_le<int64_t>(at + L::first_timestamp),
+                               .revision = is_v2 ? 0 : load_le<uint64_t>(at + L::revision)};
     if (segment.base < Offset{0} || segment.bytes > kPlaceMax) return false;
     if (!log.segments.empty() && segment.base <= log.segments.back().base) return false;
     log.segments.push_back(segment);
@@ -100,9 +102,9 @@ bool take_producers(Reader& reader, uint32_t count, LogState& log) {
   return true;
 }
 
-bool take_log(Reader& reader, LogState& log) {
+bool take_log(Reader& reader, LogState& log, bool is_v2) {
   using L = LogStateLayout;
-  const auto head = reader.take(1, L::end);
+  const auto head = reader.take(1, is_v2 ? L::end_of_v2 : L::end);
   if (!reader.ok) return false;
   const std::byte* at = head.data();
   log.id = LogId{load_le<uint64_t>(at + L::id)};
@@ -113,9 +115,10 @@ bool take_log(Reader& reader, LogState& log) {
   log.head_crc = load_le<uint32_t>(at + L::head_crc);
   log.interval_crc = load_le<uint32_t>(at + L::interval_crc);
   log.skip = load_le<uint32_t>(at + L::skip);
-  if (log.skip > log.position) return false;
+  if (!is_v2) log.cleaned_to = Offset{load_le<int64_t>(at + L::cleaned_to)};
+  if (log.skip > log.position || log.cleaned_to < Offset{0} || log.cleaned_to > log.destaged) return false;
   if (log.log_start_offset < Offset{0} || log.destaged < Offset{0} || log.position > kPlaceMax) return false;
-  return take_segments(reader, load_le<uint32_t>(at + L::segments), log) &&
+  return take_segments(reader, load_le<uint32_t>(at + L::segments), log, is_v2) &&
          take_epochs(reader, load_le<uint32_t>(at + L::epochs), log) &&
          take_producers(reader, load_le<uint32_t>(at + L::producers), log);
 }
@@ -133,6 +136,7 @@ void store_log_head(const LogState& log, std::byte* at) {
   store_le(at + L::epochs, static_cast<uint32_t>(log.epochs.size()));
   store_le(at + L::producers, static_cast<uint32_t>(log.producers.size()));
   store_le(at + L::skip, log.skip);
+  store_le(at + L::cleaned_to, log.cleaned_to.value());
 }
 
 std::byte* store_producer(const ProducerState& producer, std::byte* at) {
@@ -162,8 +166,9 @@ uint64_t bytes_of(const LogState& log) {
 // Magic, version and the head's own checksum.
 bool is_slot_head(std::span<const std::byte> bytes) {
   using L = SlotLayout;
-  return bytes.size() >= L::end && load_le<uint32_t>(bytes.data() + L::magic) == kSlotMagic &&
-         load_le<uint16_t>(bytes.data() + L::version) == kSlotVersion &&
+  if (bytes.size() < L::end || load_le<uint32_t>(bytes.data() + L::magic) != kSlotMagic) return false;
+  const auto version = load_le<uint16_t>(bytes.data() + L::version);
+  return (version == kSlotVersion || version == kSlotVersion2) &&
          load_le<uint32_t>(bytes.data() + L::crc) == crc32c(0, bytes.first(L::crc));
 }
 
@@ -201,10 +206,11 @@ std::optional<Slot> decode_slot(std::span<const std::byte> bytes) {
   if (!can_be(slot.ring)) return {};
   Reader reader(body);
   const auto count = load_le<uint32_t>(bytes.data() + L::log_count);
-  if (count > body.size() / LogStateLayout::end) return {};
+  const bool is_v2 = load_le<uint16_t>(bytes.data() + L::version) == kSlotVersion2;
+  if (count > body.size() / LogStateLayout::end_of_v2) return {};
   slot.logs.resize(count);
   for (LogState& log : slot.logs)
-    if (!take_log(reader, log)) return {};
+    if (!take_log(reader, log, is_v2)) return {};
   if (!reader.at_end()) return {};
   return slot;
 }
@@ -273,6 +279,7 @@ void SlotEncoder::add(const LogState& log) {
     store_le(at + SegmentStateLayout::bytes, segment.bytes);
     store_le(at + SegmentStateLayout::max_timestamp, segment.max_timestamp);
     store_le(at + SegmentStateLayout::first_timestamp, segment.first_timestamp);
+    store_le(at + SegmentStateLayout::revision, segment.revision);
     at += SegmentStateLayout::end;
   }
   for (const EpochEntry& entry : log.epochs) {

@@ -22,7 +22,8 @@
 namespace penstock::storage {
 
 inline constexpr uint32_t kSlotMagic = 0x544C534B;  // "KSLT" as the bytes lie on disk
-inline constexpr uint16_t kSlotVersion = 2;
+inline constexpr uint16_t kSlotVersion = 3;
+inline constexpr uint16_t kSlotVersion2 = 2;           // which knew no compaction
 inline constexpr uint64_t kSlotBytesMin = 64 * 1024;   // a slot's file when it is made: any drive's blocks fit
 inline constexpr uint64_t kSlotBytesMax = 1ULL << 36;  // memory is the bound; this one keeps sums from overflowing
 inline constexpr uint32_t kSlot1Bytes = 64 * 1024;     // of a slot of version 1, two in one file <ring>.state
@@ -40,10 +41,13 @@ struct Slot1Layout {
 };
 struct LogStateLayout {
   static constexpr size_t id = 0, log_start_offset = 8, destaged = 16, position = 24, replay_from = 32, head_crc = 40,
-                          interval_crc = 44, segments = 48, epochs = 52, producers = 56, skip = 60, end = 64;
+                          interval_crc = 44, segments = 48, epochs = 52, producers = 56, skip = 60, cleaned_to = 64,
+                          end = 72;
+  static constexpr size_t end_of_v2 = cleaned_to;
 };
 struct SegmentStateLayout {
-  static constexpr size_t base = 0, bytes = 8, max_timestamp = 16, first_timestamp = 24, end = 32;
+  static constexpr size_t base = 0, bytes = 8, max_timestamp = 16, first_timestamp = 24, revision = 32, end = 40;
+  static constexpr size_t end_of_v2 = revision;
 };
 struct EpochEntryLayout {
   static constexpr size_t epoch = 0, start = 4, end = 12;
@@ -73,6 +77,7 @@ struct SegmentState {
   uint64_t bytes = 0;
   int64_t max_timestamp = 0;
   int64_t first_timestamp = 0;
+  uint64_t revision = 0;  // of its file: 0 as it was written, else what a compaction made
   friend bool operator==(const SegmentState&, const SegmentState&) = default;
 };
 
@@ -87,6 +92,7 @@ struct LogState {
   uint32_t head_crc = 0;               // CRC-32C of the active segment's bytes in its last, partly filled block
   uint32_t interval_crc = 0;           // the same of its last, partly filled interval
   uint32_t skip = 0;                   // bytes of the batch at destaged that lie before position
+  Offset cleaned_to{0};                // compaction has cleaned the log up to here
   std::vector<SegmentState> segments;  // by base; may be empty
   std::vector<EpochEntry> epochs;      // by start
   std::vector<ProducerState> producers;
@@ -103,12 +109,12 @@ struct SlotHead {
   uint64_t sequence;
   uint64_t bytes;  // of the whole slot, at most kSlotBytesMax; its file has at least so many, up to a block
 };
-// From at least SlotLayout::end bytes. Nothing if they are not the head of a slot of version 2.
+// From at least SlotLayout::end bytes. Nothing if they are not the head of a slot of version 2 or 3.
 std::optional<SlotHead> decode_slot_head(std::span<const std::byte> bytes);
 
-// The slot in bytes (of version 2; bytes behind it do not matter), or nothing if it is not whole: it fails a checksum,
-// or a number in it cannot be. Any bytes may come; the result is never larger than they are by more than a constant
-// factor.
+// The slot in bytes (of version 2 or 3; bytes behind it do not matter), or nothing if it is not whole: it fails a
+// checksum, or a number in it cannot be. Any bytes may come; the result is never larger than they are by more than a
+// constant factor.
 std::optional<Slot> decode_slot(std::span<const std::byte> bytes);
 // The same for a slot of version 1.
 std::optional<RingState> decode_slot_v1(std::span<const std::byte> bytes);

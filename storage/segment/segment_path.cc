@@ -32,17 +32,18 @@ std::string logs_path(std::string_view folder) { return fmt::format("{}/logs", f
 
 std::string log_path(std::string_view folder, LogId log) { return fmt::format("{}/logs/{:020}", folder, log.value()); }
 
-std::string segment_name(Offset base, SegmentFile file) {
-  CHECK(base >= Offset{0});
-  return fmt::format("{:020}{}", base.value(), suffix_of(file));
+std::string segment_name(SegmentId id, SegmentFile file) {
+  CHECK(id.base >= Offset{0});
+  if (id.revision == 0) return fmt::format("{:020}{}", id.base.value(), suffix_of(file));
+  return fmt::format("{:020}.{:020}{}", id.base.value(), id.revision, suffix_of(file));
 }
 
-std::string segment_path(std::string_view folder, LogId log, Offset base) {
-  return fmt::format("{}/{}", log_path(folder, log), segment_name(base, SegmentFile::kLog));
+std::string segment_path(std::string_view folder, LogId log, SegmentId id) {
+  return fmt::format("{}/{}", log_path(folder, log), segment_name(id, SegmentFile::kLog));
 }
 
-std::string sidecar_path(std::string_view folder, LogId log, Offset base) {
-  return fmt::format("{}/{}", log_path(folder, log), segment_name(base, SegmentFile::kSidecar));
+std::string sidecar_path(std::string_view folder, LogId log, SegmentId id) {
+  return fmt::format("{}/{}", log_path(folder, log), segment_name(id, SegmentFile::kSidecar));
 }
 
 std::optional<LogId> parse_log_name(std::string_view name) {
@@ -54,8 +55,18 @@ std::optional<LogId> parse_log_name(std::string_view name) {
 std::optional<SegmentName> parse_segment_name(std::string_view name) {
   const auto number = parse_number(name.substr(0, std::min(name.size(), kDigits)));
   if (!number || *number > uint64_t{std::numeric_limits<int64_t>::max()}) return {};
+  SegmentId id{.base = Offset{static_cast<int64_t>(*number)}};
+  name.remove_prefix(kDigits);
+  if (name.size() > kDigits && name.front() == '.') {
+    const auto revision = parse_number(name.substr(1, kDigits));
+    if (revision && *revision == 0) return {};
+    if (revision) {
+      id.revision = *revision;
+      name.remove_prefix(1 + kDigits);
+    }
+  }
   for (const SegmentFile file : {SegmentFile::kLog, SegmentFile::kSidecar})
-    if (name.substr(kDigits) == suffix_of(file)) return SegmentName{Offset{static_cast<int64_t>(*number)}, file};
+    if (name == suffix_of(file)) return SegmentName{id, file};
   return {};
 }
 

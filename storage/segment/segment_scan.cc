@@ -119,7 +119,7 @@ ScanStop SegmentScan::check_header() const {
   if (all_zero(header_)) return ScanStop::kZeros;
   const RecordBatchView batch = header();
   if (!is_batch(batch)) return ScanStop::kNotABatch;
-  if (batch.base_offset() != next_) return ScanStop::kGap;
+  if (batch.base_offset() < next_ || (batch.base_offset() > next_ && !options_.may_have_gaps)) return ScanStop::kGap;
   if (batch.base_offset() - options_.base > SegmentIndex::kMostRelativeOffset) return ScanStop::kNotABatch;
   if (static_cast<uint64_t>(batch.total_bytes()) > options_.limit - position_) return ScanStop::kTorn;
   return ScanStop::kRunning;

@@ -34,7 +34,7 @@ enum class ScanStop : uint8_t {
   kTorn,       // the limit, or the input's end, lies inside a batch
   kZeros,      // where a batch should begin are zeros, 61 or as many as there are: behind a growing segment's end
   kNotABatch,  // a header that cannot be: its magic, length, or offsets beyond what a segment holds
-  kGap,        // a batch that does not begin at the offset behind the last one
+  kGap,        // a batch that does not begin at the offset behind the last one (or lies before it)
   kBadCrc,     // a batch whose bytes are not those that its producer sent
 };
 std::string_view to_string(ScanStop stop);
@@ -47,6 +47,7 @@ class SegmentScan {
     Offset next;                                            // that batch's offset
     uint32_t running_crc = 0;                               // of position's interval up to it (SegmentIndex)
     uint64_t limit = std::numeric_limits<uint64_t>::max();  // of the file's bytes
+    bool may_have_gaps = false;                             // a compaction took batches out of it
     // Called for each whole, good batch, in order. The view is good during the call.
     std::function<void(const BatchPlace&, const protocol::RecordBatchView&)> on_batch;
   };

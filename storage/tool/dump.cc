@@ -116,6 +116,7 @@ class Dump {
            {"in_slot", log.in_slot},
            {"position", state.position},
            {"skip", uint64_t{state.skip}},
+           {"cleaned_to", state.cleaned_to.value()},
            {"replay_from", state.replay_from.value()},
            {"segments", uint64_t{state.segments.size()}},
            {"producers", uint64_t{state.producers.size()}},
@@ -125,6 +126,7 @@ class Dump {
       give({"log_segment",
             1,
             {{"base", segment.base.value()},
+             {"revision", segment.revision},
              {"bytes", segment.bytes},
              {"first_timestamp", ItemTime{segment.first_timestamp}},
              {"max_timestamp", ItemTime{segment.max_timestamp}}}});
@@ -251,7 +253,7 @@ class Dump {
     const SegmentState& segment = log.state.segments[i];
     WalkRequest walk = verifier_.walk_of(log, i);
     std::optional<Sidecar> sidecar;
-    const SidecarState is = verifier_.sidecar_state(log.state.id, segment.base, walk.bytes, sidecar);
+    const SidecarState is = verifier_.sidecar_state(log.state.id, file_of(segment), walk.bytes, sidecar);
     constexpr std::array kStates = {"good", "missing", "unfinished", "of another length", "damaged"};
     const bool open = i + 1 == log.state.segments.size();
     LogItem item{"segment",

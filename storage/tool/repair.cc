@@ -95,14 +95,14 @@ class Repair {
   void rebuild_sidecar(const ReplayedLog& log, size_t i) {
     const LogState& state = log.state;
     const bool sealed = i + 1 < state.segments.size();
-    const Offset base = state.segments[i].base;
+    const SegmentId file = file_of(state.segments[i]);
     WalkRequest walk = verifier_.walk_of(log, i);
     std::optional<Sidecar> content;
-    const SidecarState is = verifier_.sidecar_state(state.id, base, walk.bytes, content);
+    const SidecarState is = verifier_.sidecar_state(state.id, file, walk.bytes, content);
     // A whole one may know of damage that a new one would hide; one of the open segment is for the next stop to write.
     if (is == SidecarState::kGood) return;
     if (!sealed && (is == SidecarState::kMissing || is == SidecarState::kStale)) return;
-    const std::string path = sidecar_path(request_.folder, state.id, base);
+    const std::string path = sidecar_path(request_.folder, state.id, file);
     if (!sealed) {
       if (!begin(path, "remove the damaged sidecar of a segment that grows: the next stop writes one")) return;
       const auto done = request_.disk->unlink(path);
@@ -111,7 +111,7 @@ class Repair {
     auto walked = verifier_.walk().run(walk);
     const std::string what = "rebuild the sidecar from its segment";
     if (!walked) return refuse(path, what, "the segment cannot be read: " + text_of(walked.error()));
-    if (!walked->bad.empty() || walked->next != end_of_segment(state, i))
+    if (!walked->bad.empty() || (file.revision == 0 && walked->next != end_of_segment(state, i)))
       return refuse(path, what, "the segment itself is damaged: see penstock log verify");
     if (!begin(path, fmt::format("{}: {} batches, {} bytes", what, walked->batches, walk.bytes))) return;
     end(write_sidecar_file(*request_.disk, path, {.index = std::move(walked->index), .sealed = true}));
@@ -147,7 +147,7 @@ class Repair {
     if (!begin(target.path, what)) return;
     // A sidecar of the segment as it was must not be taken for one of what it becomes.
     if (!state->segments.empty()) {
-      const auto gone = request_.disk->unlink(sidecar_path(request_.folder, loss.log, state->segments.back().base));
+      const auto gone = request_.disk->unlink(sidecar_path(request_.folder, loss.log, file_of(state->segments.back())));
       if (!gone && gone.error().code != Errc::kNotFound) return end(gone);
       if (const auto done = request_.disk->sync_dir(log_path(request_.folder, loss.log)); !done) return end(done);
     }
@@ -164,6 +164,7 @@ class Repair {
       loss.max_timestamp = state.segments[loss.segment].max_timestamp;
     }
     state.destaged = loss.offset;
+    state.cleaned_to = std::min(state.cleaned_to, loss.offset);
     state.log_start_offset = std::min(state.log_start_offset, loss.offset);
     state.skip = 0;
     state.replay_from = head;

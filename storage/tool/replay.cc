@@ -91,6 +91,7 @@ void Replay::take_truncate(ReplayedLog& log, const FoundEntry& entry) {
   }
   segments.back().bytes = state.position = truncate->position;
   state.destaged = truncate->offset;
+  state.cleaned_to = std::min(state.cleaned_to, truncate->offset);
   state.skip = 0;
   log.crcs_known = false;
   log.head.clear();

@@ -62,7 +62,9 @@ std::optional<SegmentIndex::Place> SegmentWalk::behind_header(const FileReader& 
   const auto batch = protocol::view_of(buffer_.span().subspan(skip));
   const int64_t bytes = batch.total_bytes();
   const auto last = last_offset_of(batch);
-  if (batch.base_offset() != scan.next() || !last || bytes <= 0) return {};
+  const bool follows =
+      batch.base_offset() == scan.next() || (request.may_have_gaps && batch.base_offset() > scan.next());
+  if (!follows || !last || bytes <= 0) return {};
   const uint64_t position = scan.position() + static_cast<uint64_t>(bytes);
   if (position >= limit) return {};
   return SegmentIndex::Place{position, *last + 1};
@@ -99,6 +101,7 @@ Result<WalkResult> SegmentWalk::run(const WalkRequest& request) {
                       .position = begin.position,
                       .next = begin.offset,
                       .limit = limit,
+                      .may_have_gaps = request.may_have_gaps,
                       .on_batch = [&](const BatchPlace& place, const protocol::RecordBatchView& batch) {
                         if (!enough_ && request.on_batch) enough_ = !request.on_batch(place, batch);
                       }});

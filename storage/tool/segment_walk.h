@@ -18,8 +18,9 @@ namespace penstock::storage {
 struct WalkRequest {
   std::string path;
   Offset base;
-  uint64_t bytes = 0;     // of whole batches: what is looked at
-  uint64_t position = 0;  // where it begins: a batch that starts at offset next
+  uint64_t bytes = 0;          // of whole batches: what is looked at
+  bool may_have_gaps = false;  // compaction made it
+  uint64_t position = 0;       // where it begins: a batch that starts at offset next
   Offset next{0};
   std::span<const std::byte> head = {};  // known bytes that end at head_end, in place of those on the drive
   uint64_t head_end = 0;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "storage/api/log_tool.h"
+#include "storage/segment/segment_path.h"
 #include "storage/tool/folder_state.h"
 #include "storage/tool/segment_walk.h"
 
@@ -46,13 +47,13 @@ class Verifier {
   std::vector<UnnamedFile> find_unnamed(const ToolFolder& folder, const std::vector<const ToolRing*>& rings);
 
   // The sidecar of a segment whose state says that it has so many bytes; content: what it holds, if it is whole.
-  SidecarState sidecar_state(LogId log, Offset base, uint64_t bytes, std::optional<Sidecar>& content);
+  SidecarState sidecar_state(LogId log, SegmentId id, uint64_t bytes, std::optional<Sidecar>& content);
   // How to walk the i-th segment of the log; what it points to is the log's.
   WalkRequest walk_of(const ReplayedLog& log, size_t i) const;
   SegmentWalk& walk() { return walk_; }
 
   // A slot was read again since (a broker runs): whether it still names that segment.
-  std::function<bool(LogId, Offset)> still_named = {};
+  std::function<bool(LogId, SegmentId)> still_named = {};
 
   VerifyTotals& totals() { return totals_; }
   void tell(Finding finding);
@@ -72,7 +73,7 @@ class Verifier {
   void check_sidecar(const ReplayedLog& log, size_t i, const WalkResult& walked, SidecarState state,
                      const std::optional<Sidecar>& sidecar);
   void check_epochs(const ReplayedLog& log, const std::vector<EpochEntry>& epochs);
-  void find_unnamed_of_log(LogId log, const std::string& path, const std::set<Offset>* named,
+  void find_unnamed_of_log(LogId log, const std::string& path, const std::set<SegmentId>* named,
                            std::vector<UnnamedFile>& unnamed);
   void note_unnamed(const std::string& path, std::string means, std::string todo);
 
@@ -84,6 +85,8 @@ class Verifier {
 
 // Where the i-th segment ends, as the one behind it or the state says.
 Offset end_of_segment(const LogState& state, size_t i);
+// Its file.
+inline SegmentId file_of(const SegmentState& segment) { return {segment.base, segment.revision}; }
 // The bytes of whole batches in it.
 uint64_t bytes_of_segment(const LogState& state, size_t i);
 

@@ -20,13 +20,13 @@ void verify_live(const LogToolRequest& request, Verifier& verifier, ToolRing& ri
     verifier.progress(fmt::format("{}: no whole state slot while the broker writes them; try again", ring.path()));
     return;
   }
-  verifier.still_named = [&ring](LogId log, Offset base) {
+  verifier.still_named = [&ring](LogId log, SegmentId id) {
     ring.read_slots();
     if (ring.newest() == nullptr) return true;
     for (const LogState& state : ring.newest()->logs)
       if (state.id == log)
         for (const SegmentState& segment : state.segments)
-          if (segment.base == base) return true;
+          if (file_of(segment) == id) return true;
     return false;
   };
   std::vector<ReplayedLog> logs;

@@ -43,11 +43,11 @@ std::vector<UnnamedFile> Verifier::find_unnamed(const ToolFolder& folder, const 
     }
   }
   // A segment counts as named if a slot names it, also where a truncation in the ring has taken it away since.
-  std::map<LogId, std::set<Offset>> named;
+  std::map<LogId, std::set<SegmentId>> named;
   for (const ToolRing* ring : rings) {
     for (const LogState& state : ring->newest()->logs) {
       if (request_.lives && !request_.lives(state.id)) continue;
-      for (const SegmentState& segment : state.segments) named[state.id].insert(segment.base);
+      for (const SegmentState& segment : state.segments) named[state.id].insert(file_of(segment));
     }
   }
   const std::string logs = logs_path(request_.folder);
@@ -66,7 +66,7 @@ std::vector<UnnamedFile> Verifier::find_unnamed(const ToolFolder& folder, const 
   return unnamed;
 }
 
-void Verifier::find_unnamed_of_log(LogId log, const std::string& path, const std::set<Offset>* named,
+void Verifier::find_unnamed_of_log(LogId log, const std::string& path, const std::set<SegmentId>* named,
                                    std::vector<UnnamedFile>& unnamed) {
   const auto names = request_.disk->list(path);
   if (!names) return;
@@ -77,7 +77,7 @@ void Verifier::find_unnamed_of_log(LogId log, const std::string& path, const std
     if (!file) {
       note_unnamed(path + "/" + name, "no segment has this name", "look at it: penstock leaves it alone");
       empty = false;
-    } else if (named != nullptr && named->contains(file->base)) {
+    } else if (named != nullptr && named->contains(file->id)) {
       empty = false;
     } else {
       note_unnamed(

@@ -31,9 +31,10 @@ uint64_t bytes_of_segment(const LogState& state, size_t i) { return state.segmen
 WalkRequest Verifier::walk_of(const ReplayedLog& log, size_t i) const {
   const LogState& state = log.state;
   const SegmentState& segment = state.segments[i];
-  WalkRequest walk{.path = segment_path(request_.folder, state.id, segment.base),
+  WalkRequest walk{.path = segment_path(request_.folder, state.id, file_of(segment)),
                    .base = segment.base,
                    .bytes = bytes_of_segment(state, i),
+                   .may_have_gaps = segment.revision != 0,
                    .next = segment.base};
   if (i + 1 == state.segments.size() && !log.head.empty()) {
     walk.head = log.head;
@@ -87,11 +88,11 @@ void Verifier::check_offsets(const ToolRing& ring, const ReplayedLog& log) {
 
 std::optional<FirstLoss> Verifier::check_segment(const ReplayedLog& log, size_t i, std::vector<EpochEntry>& epochs) {
   const LogState& state = log.state;
-  const Offset base = state.segments[i].base;
+  const SegmentId id = file_of(state.segments[i]);
   WalkRequest walk = walk_of(log, i);
   if (walk.bytes == 0 && i + 1 == state.segments.size()) return {};  // made, and nothing written yet
   std::optional<Sidecar> sidecar;
-  const SidecarState sidecar_is = sidecar_state(state.id, base, walk.bytes, sidecar);
+  const SidecarState sidecar_is = sidecar_state(state.id, id, walk.bytes, sidecar);
   if (sidecar && sidecar->index.known_from() == 0) walk.places = &sidecar->index;
   walk.on_progress = [&](uint64_t at) {
     progress(fmt::format("{}: {} of {} GiB", walk.path, at / kGiB, walk.bytes / kGiB));
@@ -100,13 +101,13 @@ std::optional<FirstLoss> Verifier::check_segment(const ReplayedLog& log, size_t 
   const size_t before = i == 0 ? 0 : i - 1;
   if (!walked) {
     if (!missing(log, i, walk, walked.error())) return {};
-    if (i == 0) return FirstLoss{base, 0, 0, 0};
-    return FirstLoss{base, before, state.segments[before].bytes, state.segments[before].max_timestamp};
+    if (i == 0) return FirstLoss{id.base, 0, 0, 0};
+    return FirstLoss{id.base, before, state.segments[before].bytes, state.segments[before].max_timestamp};
   }
   totals_.segments += 1;
   totals_.batches += walked->batches;
   totals_.bytes += walk.bytes;
-  if (!walked->bad.empty() && request_.live && still_named && !still_named(state.id, base)) return {};
+  if (!walked->bad.empty() && request_.live && still_named && !still_named(state.id, id)) return {};
   for (const BadRange& bad : walked->bad) tell_bad_range(log, i, walk, *walked, bad);
   for (const EpochEntry& epoch : walked->epochs)
     if (epochs.empty() || epoch.epoch > epochs.back().epoch) epochs.push_back(epoch);
@@ -117,7 +118,7 @@ std::optional<FirstLoss> Verifier::check_segment(const ReplayedLog& log, size_t 
   if (first != walked->bad.end()) return FirstLoss{first->lost_from, i, first->from, state.segments[i].max_timestamp};
   if (!walked->bad.empty()) return {};
   const Offset end = end_of_segment(state, i);
-  if (walked->next != end) {
+  if (id.revision == 0 ? walked->next != end : walked->next > end) {
     tell({.severity = Severity::kDamage,
           .kind = FindingKind::kGap,
           .file = walk.path,
@@ -138,7 +139,7 @@ std::optional<FirstLoss> Verifier::check_segment(const ReplayedLog& log, size_t 
 // True if it is missed.
 bool Verifier::missing(const ReplayedLog& log, size_t i, const WalkRequest& walk, Error error) {
   const LogId id = log.state.id;
-  if (request_.live && still_named && !still_named(id, walk.base)) return false;
+  if (request_.live && still_named && !still_named(id, file_of(log.state.segments[i]))) return false;
   const Offset end = end_of_segment(log.state, i);
   const bool gone = error.code == Errc::kNotFound;
   tell({.severity = Severity::kDamage,
@@ -188,7 +189,7 @@ void Verifier::check_tail(const ReplayedLog& log, const WalkRequest& walk) {
   const uint64_t from = align_down(state.position, SegmentIndex::kIntervalBytes);
   const auto crc = walk_.crc_of(walk, from, state.position);
   if (crc && *crc == state.interval_crc) return;
-  if (request_.live && still_named && !still_named(state.id, walk.base)) return;
+  if (request_.live && still_named && !still_named(state.id, file_of(state.segments.back()))) return;
   tell({.severity = Severity::kDamage,
         .kind = FindingKind::kInterval,
         .file = walk.path,
@@ -203,9 +204,9 @@ void Verifier::check_tail(const ReplayedLog& log, const WalkRequest& walk) {
 
 // ---------------------------------------------------------------- sidecars
 
-SidecarState Verifier::sidecar_state(LogId log, Offset base, uint64_t bytes, std::optional<Sidecar>& content) {
+SidecarState Verifier::sidecar_state(LogId log, SegmentId id, uint64_t bytes, std::optional<Sidecar>& content) {
   constexpr uint64_t kSidecarBytesMax = kGiB;  // of a segment of 1.6 TB
-  const auto file = FileReader::open(*request_.disk, sidecar_path(request_.folder, log, base));
+  const auto file = FileReader::open(*request_.disk, sidecar_path(request_.folder, log, id));
   if (!file) return file.error().code == Errc::kNotFound ? SidecarState::kMissing : SidecarState::kDamaged;
   if (file->size() == 0) return SidecarState::kUnfinished;
   AlignedMemory memory;
@@ -218,7 +219,7 @@ SidecarState Verifier::sidecar_state(LogId log, Offset base, uint64_t bytes, std
            : code == Errc::kUnsupported ? SidecarState::kStale
                                         : SidecarState::kDamaged;
   }
-  if (sidecar->index.base() != base) return SidecarState::kDamaged;
+  if (sidecar->index.base() != id.base) return SidecarState::kDamaged;
   const bool fits = sidecar->index.bytes() == bytes && sidecar->index.known_from() == 0;
   content = *std::move(sidecar);
   return fits ? SidecarState::kGood : SidecarState::kStale;
@@ -227,11 +228,11 @@ SidecarState Verifier::sidecar_state(LogId log, Offset base, uint64_t bytes, std
 void Verifier::check_sidecar(const ReplayedLog& log, size_t i, const WalkResult& walked, SidecarState state,
                              const std::optional<Sidecar>& sidecar) {
   const LogId id = log.state.id;
-  const Offset base = log.state.segments[i].base;
+  const SegmentId file = file_of(log.state.segments[i]);
   const bool sealed = i + 1 < log.state.segments.size();
   Finding finding{.severity = Severity::kNote,
                   .kind = FindingKind::kSidecar,
-                  .file = sidecar_path(request_.folder, id, base),
+                  .file = sidecar_path(request_.folder, id, file),
                   .place = "byte 0",
                   .means = "",
                   .todo =
@@ -267,7 +268,7 @@ void Verifier::check_sidecar(const ReplayedLog& log, size_t i, const WalkResult&
     finding.place = fmt::format("bytes {} to {}", from, to - 1);
     if (other_bytes) {
       finding.kind = FindingKind::kInterval;
-      finding.file = segment_path(request_.folder, id, base);
+      finding.file = segment_path(request_.folder, id, file);
       finding.means =
           "these bytes are not those that were written, by the checksum in the sidecar; every batch's own "
           "holds, so a field that it leaves open (a leader epoch) changed: the broker does not serve them";

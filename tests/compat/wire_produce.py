@@ -169,6 +169,22 @@ def test_line_55_answers_in_every_version(broker):
         check.equal((answer['error'], answer['base_offset']), (NONE, len(EVERY_VERSION)), 'Produce v13')
 
 
+def test_a_compacted_topic_wants_keys(broker):
+    """KIP-467: which records of a batch are at fault. Compressed ones are looked into too."""
+    with broker.connect() as connection:
+        connection.create('compacted', **{'cleanup.policy': 'compact'})
+        good = batches.record(0, b'a', key=b'k')
+        for codec in ('none', 'gzip'):
+            mixed = [good, batches.record(1, b'b'), batches.record(2, None, key=b''), batches.record(3, b'c')]
+            answer = connection.produce('compacted', batches.build(records=mixed, codec=codec), version=8)
+            check.equal((answer['error'], answer['base_offset']), (INVALID_RECORD, -1), f'no key, {codec}')
+            check.equal([bad['batch_index'] for bad in answer['record_errors']], [1, 3], f'records at fault, {codec}')
+            check.expect('key' in answer['error_message'], f'a message that says why: {answer["error_message"]}')
+        for offset, codec in enumerate(('none', 'gzip')):
+            answer = connection.produce('compacted', batches.build(records=[good], codec=codec))
+            check.equal((answer['error'], answer['base_offset']), (NONE, offset), f'with a key, {codec}')
+
+
 def test_produce_to_what_is_not_there(broker):
     with broker.connect() as connection:
         connection.create('one-partition')

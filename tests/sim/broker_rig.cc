@@ -58,9 +58,10 @@ void BrokerRig::publish(int partitions) {
   topic->name = "t";
   topic->id.bytes[0] = 9;
   topic->stored_as = stored_as;
+  topic->is_compacted = compacted;
   for (int i = 0; i < partitions; ++i) {
     const LogId log{static_cast<uint64_t>(i) + 1};
-    store->open_log(store->rings()[static_cast<size_t>(i) % store->rings().size()], log);
+    store->open_log(store->rings()[static_cast<size_t>(i) % store->rings().size()], log, {.compact = compacted});
     topic->partitions.push_back({.log = log, .lcore = 0, .leader_epoch = LeaderEpoch{3}});
   }
   image->insert(std::move(topic));

@@ -62,6 +62,7 @@ class BrokerRig {
   dataplane::Recompressor recompressor{doorbell};  // works in the turn
   bool recompressor_works = true;
   std::optional<dataplane::StoredCodec> stored_as;  // of topic "t", from the next publish() on
+  bool compacted = false;                           // the same
   std::unique_ptr<dataplane::Broker> broker;
   std::unique_ptr<dataplane::Clients<SimStream>> clients;
 

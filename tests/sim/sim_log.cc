@@ -1,9 +1,11 @@
 #include "tests/sim/sim_log.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/assert.h"
+#include "protocol/record_batch.h"
 
 namespace penstock::sim {
 
@@ -17,7 +19,15 @@ void SimLog::State::apply(const Event& event) {
     batches.push_back(event.batch);
     end = event.batch->next;
   } else if (event.cut >= 0) {
-    while (!batches.empty() && batches.back()->base >= event.cut) batches.pop_back();
+    // One that the cut falls into was not there any more.
+    for (; !batches.empty() && batches.back()->next > event.cut; batches.pop_back()) {
+      const SimBatch& gone = *batches.back();
+      for (const auto& batch : batches)
+        for (size_t i = 0; i < batch->keys.size(); ++i)
+          if (std::ranges::find(gone.keys, batch->keys[i]) != gone.keys.end())
+            excused.insert(batch->base + static_cast<int64_t>(i));
+    }
+    excused.erase(excused.lower_bound(event.cut), excused.end());
     end = event.cut;
     start = std::min(start, end);
   } else {
@@ -36,8 +46,10 @@ void SimLog::cut(uint64_t seq, int64_t end) {
   State now = state();
   now.apply(events_.back());
   batches_ = std::move(now.batches);
+  excused_ = std::move(now.excused);
   start_ = now.start;
   end_ = now.end;
+  cut_ever_ = true;
 }
 
 void SimLog::begin_at(uint64_t seq, int64_t start) {
@@ -107,6 +119,114 @@ uint64_t SimLog::bytes_from(int64_t offset) const {
   return sum;
 }
 
+// ---------------------------------------------------------------- what compaction may leave
+
+void SimLog::may_be_compacted(int64_t delete_retention_ms) {
+  compacted_ = true;
+  least_retention_ms_ = std::min(least_retention_ms_, delete_retention_ms);
+}
+
+bool SimLog::has(int64_t offset, int64_t timestamp) const {
+  const size_t at = find(offset);
+  return at < batches_.size() &&
+         batches_[at]->timestamps[static_cast<size_t>(offset - batches_[at]->base)] == timestamp;
+}
+
+std::vector<TimeAndOffset> SimLog::State::surely_there(int64_t from, int64_t below, int64_t now_ms,
+                                                       int64_t retention_ms) const {
+  std::map<std::string, int64_t> newest;
+  for (const SimBatchPtr& batch : batches)
+    for (size_t i = 0; i < batch->keys.size(); ++i)
+      if (batch->keys[i]) newest[*batch->keys[i]] = batch->base + static_cast<int64_t>(i);
+  std::vector<TimeAndOffset> sure;
+  for (const SimBatchPtr& batch : batches) {
+    for (size_t i = 0; i < batch->keys.size(); ++i) {
+      const int64_t offset = batch->base + static_cast<int64_t>(i);
+      if (offset < from || offset >= below || !batch->keys[i] || newest[*batch->keys[i]] != offset) continue;
+      if (excused.contains(offset)) continue;
+      if (batch->tombstones[i] && now_ms - batch->taken_at_ms >= retention_ms) continue;
+      sure.push_back({Offset{offset}, batch->timestamps[i]});
+    }
+  }
+  return sure;
+}
+
+namespace {
+
+struct Parsed {
+  int64_t timestamp;
+  protocol::RecordView view;
+};
+
+std::map<int64_t, Parsed> records_of(std::span<const std::byte> batch) {
+  const auto view = protocol::view_of(batch);
+  std::map<int64_t, Parsed> records;
+  for (protocol::RecordReader reader(batch.subspan(protocol::kBatchHeaderBytes)); !reader.at_end();) {
+    const auto record = reader.next().value();
+    records[view.base_offset().value() + record.offset_delta] = {view.base_timestamp() + record.timestamp_delta,
+                                                                 record};
+  }
+  return records;
+}
+
+bool same(const std::optional<std::span<const std::byte>>& a, const std::optional<std::span<const std::byte>>& b) {
+  return a.has_value() == b.has_value() && (!a || std::ranges::equal(*a, *b));
+}
+
+// Whether read is what is left of was; the offsets of its records go into there.
+std::string differs_from(const SimBatch& was, std::span<const std::byte> read, std::set<int64_t>& there) {
+  const auto old = protocol::view_of(was.bytes);
+  const auto now = protocol::view_of(read);
+  const std::string of = "the batch at offset " + std::to_string(was.base);
+  if (!protocol::batch_crc_ok(read)) return of + " has a wrong checksum";
+  if (now.base_offset() != old.base_offset() || now.last_offset() != old.last_offset() ||
+      now.partition_leader_epoch() != old.partition_leader_epoch() || now.producer_id() != old.producer_id() ||
+      now.producer_epoch() != old.producer_epoch() || now.base_sequence() != old.base_sequence())
+    return of + " has another header";
+  const auto before = records_of(was.bytes);
+  for (const auto& [offset, record] : records_of(read)) {
+    const auto found = before.find(offset);
+    if (found == before.end()) return of + " has a record that nobody produced";
+    const Parsed& original = found->second;
+    if (record.timestamp != original.timestamp || !same(record.view.key, original.view.key) ||
+        !same(record.view.value, original.view.value) ||
+        !std::ranges::equal(record.view.headers, original.view.headers))
+      return of + " has a record that differs";
+    there.insert(offset);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string SimLog::State::differs_compacted(int64_t from, int64_t to, std::span<const std::vector<std::byte>> read,
+                                             int64_t now_ms, int64_t retention_ms, bool with_producers) const {
+  std::set<int64_t> there;
+  std::map<int64_t, int64_t> last_of_producer;  // base of its last batch
+  std::set<int64_t> bases;
+  auto want = batches.begin();
+  for (const auto& bytes : read) {
+    const int64_t base = protocol::view_of(bytes).base_offset().value();
+    while (want != batches.end() && (*want)->base < base) ++want;
+    if (want == batches.end() || (*want)->base != base)
+      return "a batch that nobody produced, at " + std::to_string(base);
+    if ((*want)->next <= from) return "the batch at offset " + std::to_string(base) + " was not asked for";
+    if (std::string wrong = differs_from(**want, bytes, there); !wrong.empty()) return wrong;
+    bases.insert(base);
+    ++want;
+  }
+  for (const TimeAndOffset& sure : surely_there(from, to, now_ms, retention_ms))
+    if (!there.contains(sure.offset.value()))
+      return "the record at offset " + std::to_string(sure.offset.value()) + ", the last of its key, is lost";
+  if (!with_producers) return {};
+  for (const SimBatchPtr& batch : batches)
+    if (batch->producer >= 0) last_of_producer[batch->producer] = batch->base;
+  for (const auto& [producer, base] : last_of_producer)
+    if (base >= from && base < to && !bases.contains(base))
+      return "the last batch of producer " + std::to_string(producer) + ", at " + std::to_string(base) + ", is lost";
+  return {};
+}
+
 // ---------------------------------------------------------------- after a crash
 
 std::string SimLog::State::differs(const Found& found) const {
@@ -121,7 +241,14 @@ std::string SimLog::State::differs(const Found& found) const {
   return want == batches.end() ? "" : "the batch at offset " + std::to_string((*want)->base) + " is lost";
 }
 
-std::string SimLog::settle(const Found& found, uint64_t sure, Kept& kept) {
+std::string SimLog::differs(const State& may, const Found& found, int64_t now_ms) const {
+  if (!compacted_) return may.differs(found);
+  if (found.end != may.end) return "it ends at " + std::to_string(found.end) + ", not at " + std::to_string(may.end);
+  return may.differs_compacted(found.start, may.end, found.batches, now_ms, least_retention_ms_,
+                               check_producers && !cut_ever_);
+}
+
+std::string SimLog::settle(const Found& found, uint64_t sure, Kept& kept, int64_t now_ms) {
   State may = settled_;
   std::set<int64_t> starts;
   size_t i = 0;
@@ -135,9 +262,9 @@ std::string SimLog::settle(const Found& found, uint64_t sure, Kept& kept) {
   for (size_t j = i; j < events_.size(); ++j)
     if (events_[j].start >= 0) starts.insert(events_[j].start);
   std::optional<State> fits;
-  std::string why = may.differs(found);
+  std::string why = differs(may, found, now_ms);
   for (uint64_t last_kept = kept.last_kept;; ++i) {
-    if (may.differs(found).empty()) {
+    if (differs(may, found, now_ms).empty()) {
       if (!fits) kept.last_kept = last_kept;
       fits = may;
       kept.first_lost = UINT64_MAX;
@@ -160,6 +287,7 @@ std::string SimLog::settle(const Found& found, uint64_t sure, Kept& kept) {
   settled_ = *std::move(fits);
   settled_.start = found.start;
   batches_ = settled_.batches;
+  excused_ = settled_.excused;
   start_ = settled_.start;
   end_ = settled_.end;
   events_.clear();

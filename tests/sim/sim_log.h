@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +23,9 @@ struct SimBatch {
   std::vector<int64_t> timestamps;  // of its records
   int64_t producer = -1;            // -1: none
   int32_t first_sequence = 0;
+  std::vector<std::optional<std::string>> keys;  // of its records
+  std::vector<bool> tombstones;                  // which of them have no value
+  int64_t taken_at_ms = 0;                       // by the wall clock
 };
 using SimBatchPtr = std::shared_ptr<const SimBatch>;
 
@@ -35,6 +39,24 @@ class SimLog {
   int64_t start() const { return start_; }
   int64_t end() const { return end_; }
   const std::vector<SimBatchPtr>& batches() const { return batches_; }  // also those below start()
+
+  // From now on it may be compacted, with this delete.retention.ms. What it must hold is a relation then, not a list.
+  void may_be_compacted(int64_t delete_retention_ms);
+  bool is_compacted() const { return compacted_; }
+  bool was_cut() const { return cut_ever_; }
+  // Whether batches, which were read from [from, to), are what a compaction may leave of what was appended there: each
+  // as it was, or with some records less; of each key the last record; a tombstone as long as it has to stay.
+  // now_ms: when it was read, or later.
+  std::string differs(int64_t from, int64_t to, std::span<const std::vector<std::byte>> read, int64_t now_ms) const {
+    return state().differs_compacted(from, to, read, now_ms, least_retention_ms_, !cut_ever_ && check_producers);
+  }
+  // The record at offset with timestamp was appended.
+  bool has(int64_t offset, int64_t timestamp) const;
+  // Offsets of the records from start() to below that cannot have been removed.
+  std::vector<storage::TimeAndOffset> surely_there(int64_t below, int64_t now_ms) const {
+    return state().surely_there(start_, below, now_ms, least_retention_ms_);
+  }
+  bool check_producers = true;  // the last batch of each is there: not where some are forgotten
   // Place in batches() of the one that holds offset; batches().size() if none does.
   size_t find(int64_t offset) const;
   // The end of a truncation to offset: where the batch that holds it begins.
@@ -60,7 +82,7 @@ class SimLog {
   };
   // Compares what a recovery found with what may be: the events of the life up to sure all happened, and of those
   // behind it the first so many. What was lost is forgotten, and a new life begins. Returns what is wrong, or nothing.
-  std::string settle(const Found& found, uint64_t sure, Kept& kept);
+  std::string settle(const Found& found, uint64_t sure, Kept& kept, int64_t now_ms);
 
  private:
   struct Event {
@@ -73,14 +95,24 @@ class SimLog {
     std::vector<SimBatchPtr> batches;
     int64_t start = 0;
     int64_t end = 0;
+    std::set<int64_t> excused;  // records that may be gone because of one that was cut off since
     void apply(const Event& event);
     std::string differs(const Found& found) const;
+    std::string differs_compacted(int64_t from, int64_t to, std::span<const std::vector<std::byte>> read,
+                                  int64_t now_ms, int64_t retention_ms, bool with_producers) const;
+    std::vector<storage::TimeAndOffset> surely_there(int64_t from, int64_t below, int64_t now_ms,
+                                                     int64_t retention_ms) const;
   };
-  State state() const { return {batches_, start_, end_}; }
+  State state() const { return {batches_, start_, end_, excused_}; }
+  std::string differs(const State& may, const Found& found, int64_t now_ms) const;
 
   std::vector<SimBatchPtr> batches_;
   int64_t start_ = 0;
   int64_t end_ = 0;
+  std::set<int64_t> excused_;
+  bool compacted_ = false;
+  bool cut_ever_ = false;
+  int64_t least_retention_ms_ = INT64_MAX;
   State settled_;  // as the last recovery found it
   std::vector<Event> events_;
 };

@@ -19,16 +19,27 @@ std::string StoreRig::open(std::optional<uint64_t> accept_loss_at) {
   std::vector<storage::LogToOpen> live;
   if (disk.exists("data/ring-" + std::to_string(ring_index)))
     for (const auto& [id, model] : logs) live.push_back({LogId{id}, config});
+  if (compaction) {
+    link = std::make_unique<storage::CompactionLink>();
+    cleaner = std::make_unique<storage::Cleaner>(
+        cleaner_port, clock,
+        storage::Cleaner::Options{.folder = "data",
+                                  .map_bytes = static_cast<uint64_t>(options.cleaner_map_bytes),
+                                  .bytes_per_second = static_cast<uint64_t>(options.cleaner_bytes_per_second),
+                                  .secret = {prng.next(), prng.next()}});
+    cleaner->attach(*link);
+  }
   storage::StoreRequest request{.folder = "data",
                                 .ring_index = ring_index,
                                 .options = options,
-                                .disk = &disk,
+                                .disk = compaction ? static_cast<storage::Disk*>(&store_port) : &disk,
                                 .clock = &clock,
                                 .prng = &prng,
                                 .counters = &counters,
                                 .live_logs = live,
                                 .next_log_id = LogId{next_log},
                                 .is_foreign = is_foreign,
+                                .compaction = link.get(),
                                 .accept_loss_at = accept_loss_at};
   request.allocate = [&](size_t bytes) {
     memory_.resize(std::max(memory_.size(), bytes + 4096));
@@ -74,6 +85,7 @@ bool StoreRig::turn_until(const std::function<bool()>& done) {
 }
 
 void StoreRig::turn() {
+  if (cleaner) cleaner->step();
   store->submit();
   clock.advance(kMillisecond);
   store->poll();
@@ -93,13 +105,20 @@ void StoreRig::stop() {
   const bool stopped = turn_until([&] { return store->stopped(); });
   CHECK(stopped);
   disk.kill_process();
-  store.reset();
+  drop_store();
   waiting_.clear();
+}
+
+void StoreRig::drop_store() {
+  store.reset();
+  cleaner.reset();
+  link.reset();
+  ports.forget();
 }
 
 void StoreRig::crash() {
   disk.lose_power();
-  store.reset();
+  drop_store();
   disk.power_on();
   waiting_.clear();
 }

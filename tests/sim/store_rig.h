@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "storage/compact/cleaner.h"
+#include "tests/sim/disk_port.h"
 #include "tests/sim/sim_clock.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/store_model.h"
@@ -52,16 +54,23 @@ class StoreRig {
   storage::LogConfig config;
   uint32_t ring_index = 0;
   std::function<bool(storage::LogId)> is_foreign;
+  bool compaction = false;  // a cleaner works beside the store, a step a turn
 
   SimClock clock;
   SimDisk disk;
   Prng prng;
   storage::StorageCounters counters;
+  DiskPorts ports{disk};
+  DiskPort store_port{ports, 0};
+  DiskPort cleaner_port{ports, 1};
+  std::unique_ptr<storage::CompactionLink> link;
+  std::unique_ptr<storage::Cleaner> cleaner;
   std::unique_ptr<storage::Store> store;
   std::map<uint64_t, LogModel> logs;
   uint64_t next_log = 100;
 
  private:
+  void drop_store();
   struct Waiting {
     storage::Lsn durable_at;
     uint64_t log;

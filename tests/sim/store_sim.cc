@@ -56,16 +56,28 @@ std::string StoreSim::open_store(std::string& refused) {
   for (const auto& [id, log] : logs_) {
     live.push_back({LogId{id}, log.config});
     live.back().config.delete_old = false;
+    live.back().config.compact = false;
   }
+  const storage::StorageOptions options = swarm_.draw_options(prng_);
+  link_ = std::make_unique<storage::CompactionLink>();
+  cleaner_ = std::make_unique<storage::Cleaner>(
+      cleaner_port_, clock_,
+      storage::Cleaner::Options{.folder = kFolder,
+                                .map_bytes = static_cast<uint64_t>(options.cleaner_map_bytes),
+                                .bytes_per_second = static_cast<uint64_t>(options.cleaner_bytes_per_second),
+                                .reserve_bytes = static_cast<uint64_t>(options.disk_reserve_bytes),
+                                .secret = {store_prng_.next(), store_prng_.next()}});
+  cleaner_->attach(*link_);
   storage::StoreRequest request{.folder = kFolder,
-                                .options = swarm_.draw_options(prng_),
-                                .disk = &disk_,
+                                .options = options,
+                                .disk = &store_port_,
                                 .clock = &clock_,
                                 .prng = &store_prng_,
                                 .counters = &counters_,
                                 .live_logs = live,
                                 .next_log_id = LogId{next_log_},
                                 .allocate = ring_memory,
+                                .compaction = link_.get(),
                                 .accept_loss_at = {}};
   auto opened = storage::Store::open(request);
   if (opened) {
@@ -88,7 +100,7 @@ std::string StoreSim::open() {
     std::string refused;
     if (std::string wrong = open_store(refused); !wrong.empty()) return wrong;
     if (disk_.is_off()) {
-      store_.reset();
+      drop_store();
       disk_.power_on();
       seen_.recoveries_cut += 1;
       continue;
@@ -98,6 +110,7 @@ std::string StoreSim::open() {
     if (refused.empty()) break;
     if (eio_struck) {
       disk_.kill_process();
+      drop_store();
       continue;
     }
     is_over_ = lied;
@@ -128,7 +141,9 @@ std::string StoreSim::read_log(uint64_t id, SimLog::Found& found) {
     if (plan.status == storage::ReadStatus::kDamaged) return "it is damaged";
     if (plan.status == storage::ReadStatus::kGone) return "it is gone";
     auto cursor = plan.cursor;
-    if (plan.status == storage::ReadStatus::kReady && cursor.remaining == 0) return "a durable batch is not served";
+    // Where a cut fell on what compaction took away, nothing lies before the end.
+    if (plan.status == storage::ReadStatus::kReady && cursor.remaining == 0)
+      return logs_.at(id).log.is_compacted() ? "" : "a durable batch is not served";
     bool lost = false;
     while (!wait && cursor.remaining > 0) {
       std::array<std::span<const std::byte>, 5> pieces;
@@ -179,7 +194,7 @@ std::string StoreSim::settle_logs(bool strict) {
     if (!strict && !wrong.empty()) continue;
     if (!wrong.empty()) return of_log(id, wrong);
     SimLog::Kept kept;
-    wrong = live.log.settle(found, sure, kept);
+    wrong = live.log.settle(found, sure, kept, clock_.wall_ms());
     if (!strict) continue;
     if (!wrong.empty()) return of_log(id, wrong);
     all.last_kept = std::max(all.last_kept, kept.last_kept);
@@ -195,7 +210,22 @@ std::string StoreSim::settle_logs(bool strict) {
 
 // ---------------------------------------------------------------- a turn
 
+void StoreSim::drop_store() {
+  store_.reset();
+  cleaner_.reset();
+  link_.reset();
+  ports_.forget();
+}
+
+// The cleaner's thread comes to run now and then; what it does takes the drive's time.
+void StoreSim::clean_some() {
+  if (!swarm_.compact || !prng_.one_in(2)) return;
+  for (uint64_t steps = prng_.below(12); steps > 0 && !disk_.is_off(); --steps)
+    if (!cleaner_->step()) return;
+}
+
 std::string StoreSim::turn() {
+  clean_some();
   store_->submit();
   if (std::string wrong = watch(); !wrong.empty()) return wrong;
   const bool is_long = prng_.chance(swarm_.long_turn_percent);
@@ -221,7 +251,9 @@ std::string StoreSim::watch() {
       live.log.begin_at(seq_, start);
     }
     if (live.truncate_to && !store_->truncating(LogId{id})) {
-      const int64_t cut = live.log.cut_of(*live.truncate_to);
+      int64_t cut = live.log.cut_of(*live.truncate_to);
+      // Where compaction took the batch away, the cut falls where it was asked for.
+      if (live.log.is_compacted() && end != cut && end == std::max(*live.truncate_to, live.log.start())) cut = end;
       if (cut < live.log.end()) {
         live.log.cut(seq_, cut);
         producers_after_cut(id);
@@ -273,7 +305,7 @@ std::string StoreSim::end_life() {
     }
   }
   disk_.kill_process();  // if it has power: what is still in flight
-  store_.reset();
+  drop_store();
   if (disk_.is_off()) disk_.power_on();
   return wrong;
 }
@@ -307,7 +339,7 @@ std::string StoreSim::run(int lives, int steps_a_life) {
     // A recovery of a recovery is the same.
     while (prng_.one_in(6)) {
       prng_.one_in(3) ? disk_.kill_process() : disk_.crash();
-      store_.reset();
+      drop_store();
       if (std::string wrong = open(); !wrong.empty()) return "life " + std::to_string(life) + ", again: " + wrong;
     }
     const auto steps = prng_.between(1, static_cast<uint64_t>(steps_a_life));

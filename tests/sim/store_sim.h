@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "storage/compact/cleaner.h"
+#include "tests/sim/disk_port.h"
 #include "tests/sim/sim_clock.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_log.h"
@@ -37,6 +39,7 @@ class StoreSim {
   struct Seen {
     uint64_t acked = 0, crashes = 0, kills = 0, stops = 0, poisoned = 0, refused_after_a_lie = 0, recoveries_cut = 0;
     uint64_t trims = 0, truncations = 0, repeats = 0, cold_reads = 0, times = 0, disk_full = 0, ring_full = 0;
+    uint64_t compacted_reads = 0;
   };
   const Seen& seen() const { return seen_; }
   const storage::StorageCounters& counters() const { return counters_; }
@@ -71,6 +74,7 @@ class StoreSim {
     std::vector<std::byte> expected;
     size_t at = 0;
     int waits = 0;
+    std::optional<Nanos> sure_until = {};  // of a compacted log: what was replaced goes then
   };
 
   // ---- lives (store_sim.cc)
@@ -80,6 +84,8 @@ class StoreSim {
   std::string read_log(uint64_t id, SimLog::Found& found);
   std::string end_life();
   std::string stop();
+  void drop_store();
+  void clean_some();
   std::string check_stopped();
   std::string turn();
   std::string watch();  // after each submit()
@@ -109,6 +115,10 @@ class StoreSim {
 
   // ---- reads (store_sim_reads.cc)
   std::string plan_some();
+  std::string plan_compacted(uint64_t id, int64_t from, uint64_t most, bool at_least_one);
+  std::string read_whole(storage::ReadCursor cursor, std::vector<std::byte>& bytes, bool& gone);
+  std::string time_is_wrong(const SimLog& log, const std::optional<storage::TimeAndOffset>& found, int64_t t,
+                            bool greatest, int64_t below);
   std::string read_on();
   std::string read_on(Reader& reader, bool& done);
   std::string find_time_some();
@@ -118,6 +128,7 @@ class StoreSim {
   // ---- a script (store_sim_script.cc)
   std::string play(char letter);
   std::string begin_again();
+  std::string compact_all();
 
   // ---- faults (store_sim_faults.cc)
   void fault_some();
@@ -130,9 +141,14 @@ class StoreSim {
   Prng prng_;
   SimClock clock_;
   SimDisk disk_;
+  DiskPorts ports_{disk_};
+  DiskPort store_port_{ports_, 0};
+  DiskPort cleaner_port_{ports_, 1};
   Prng store_prng_;
   HeapPool pool_;
   storage::StorageCounters counters_;
+  std::unique_ptr<storage::CompactionLink> link_;
+  std::unique_ptr<storage::Cleaner> cleaner_;
   std::unique_ptr<storage::Store> store_;
   Logs logs_;
   std::vector<Producer> producers_;

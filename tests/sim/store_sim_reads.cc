@@ -36,6 +36,7 @@ std::string StoreSim::plan_some() {
   constexpr std::array<uint64_t, 6> kSizes{0, 100, 5'000, 100'000, 1'000'000, UINT64_MAX};
   const uint64_t most = kSizes[prng_.below(kSizes.size())];
   const bool at_least_one = prng_.one_in(2);
+  if (log.is_compacted()) return plan_compacted(id, from, most, at_least_one);
   return wait_for("a plan", [&](bool& done) -> std::string {
     const auto offsets = store_->offsets(LogId{id});
     done = true;
@@ -63,6 +64,92 @@ std::string StoreSim::plan_some() {
     if (remaining > 0 && readers_.size() < 8) readers_.push_back(std::move(reader));
     return {};
   });
+}
+
+// All that the cursor promises; gone: it went meanwhile.
+std::string StoreSim::read_whole(storage::ReadCursor cursor, std::vector<std::byte>& bytes, bool& gone) {
+  return wait_for("a read", [&](bool& done) -> std::string {
+    while (cursor.remaining > 0) {
+      std::array<std::span<const std::byte>, 5> pieces;
+      const auto count = store_->view(cursor, 300'000, pieces);
+      if (!count && count.error().code == Errc::kWouldBlock) return {};
+      done = true;
+      gone = !count && count.error().code == Errc::kNotFound;
+      if (gone) return {};
+      if (!count || *count == 0) return "an answer cannot be read";
+      size_t n = 0;
+      for (const auto piece : std::span(pieces).first(*count)) {
+        bytes.insert(bytes.end(), piece.begin(), piece.end());
+        n += piece.size();
+      }
+      store_->advance(cursor, n);
+    }
+    done = true;
+    return {};
+  });
+}
+
+// What a compacted log answers is read at once, and compared with what may be left of what was appended there; and then
+// once more, slowly: that must be the same bytes, whatever is compacted meanwhile.
+std::string StoreSim::plan_compacted(uint64_t id, int64_t from, uint64_t most, bool at_least_one) {
+  const SimLog& log = logs_.at(id).log;
+  const std::string of = "compacted log " + std::to_string(id) + " from offset " + std::to_string(from);
+  storage::ReadPlan plan{.status = ReadStatus::kPending, .cursor = {}};
+  std::string wrong = wait_for("a plan", [&](bool& done) -> std::string {
+    done = true;
+    if (from < log.start() || from > store_->offsets(LogId{id})->durable.value()) return {};  // it went meanwhile
+    plan = store_->plan_read(LogId{id}, Offset{from}, most, at_least_one);
+    done = plan.status != ReadStatus::kPending;
+    return {};
+  });
+  if (!wrong.empty() || plan.status == ReadStatus::kPending) return wrong;
+  if (plan.status == ReadStatus::kGone) return of + " is gone";
+  if (plan.status == ReadStatus::kDamaged) return of + " is damaged";
+  const int64_t durable = store_->offsets(LogId{id})->durable.value();
+  const Nanos kept_for = logs_.at(id).config.file_delete_delay_ms * kMillisecond;
+  const Nanos sure_until = clock_.monotonic() + kept_for;
+  const uint64_t cuts = seen_.truncations;
+  Reader reader{.log = id, .cursor = plan.cursor, .expected = {}, .sure_until = sure_until};
+  bool gone = false;
+  wrong = read_whole(plan.cursor, reader.expected, gone);
+  if (!wrong.empty()) return of + ": " + wrong;
+  const bool went = seen_.truncations != cuts || log.start() > from;
+  if (gone) return went || log.was_cut() || clock_.monotonic() >= sure_until ? "" : of + " went while it was read";
+  if (went) return {};
+  std::vector<std::vector<std::byte>> batches;
+  int64_t next = from;
+  for (std::span<const std::byte> left = reader.expected; left.size() >= protocol::kBatchHeaderBytes;) {
+    const auto batch = protocol::view_of(left);
+    const auto total = static_cast<size_t>(batch.total_bytes());
+    if (total > left.size()) break;
+    batches.emplace_back(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(total));
+    next = batch.last_offset().value() + 1;
+    left = left.subspan(total);
+  }
+  // Of what was asked for in full all must be there, of the rest what came.
+  const bool to_the_end = most == UINT64_MAX && plan.cursor.remaining == 0;
+  if (to_the_end) next = durable;
+  if (batches.empty() && at_least_one && !log.surely_there(durable, clock_.wall_ms()).empty() &&
+      log.surely_there(durable, clock_.wall_ms()).back().offset >= Offset{from})
+    return of + ": nothing is served";
+  wrong = log.differs(from, next, batches, clock_.wall_ms());
+  if (!wrong.empty()) return of + ": " + wrong;
+  seen_.compacted_reads += 1;
+  if (!reader.expected.empty() && readers_.size() < 8) readers_.push_back(std::move(reader));
+  return {};
+}
+
+// By a log of which records may be gone: what is found was there, and nothing that surely is comes before it.
+std::string StoreSim::time_is_wrong(const SimLog& log, const std::optional<storage::TimeAndOffset>& found, int64_t t,
+                                    bool greatest, int64_t below) {
+  if (found && !log.has(found->offset.value(), found->timestamp)) return "found what was never appended";
+  if (found && !greatest && found->timestamp < t) return "found an earlier time";
+  for (const auto& sure : log.surely_there(below, clock_.wall_ms())) {
+    const bool better = greatest ? !found || sure.timestamp > found->timestamp
+                                 : sure.timestamp >= t && (!found || sure.offset < found->offset);
+    if (better) return "passed over the record at offset " + std::to_string(sure.offset.value());
+  }
+  return {};
 }
 
 std::string StoreSim::read_on() {
@@ -97,6 +184,9 @@ std::string StoreSim::read_on(Reader& reader, bool& done) {
     done = true;
     const bool trimmed = logs_.at(reader.log).log.start() > protocol::view_of(reader.expected).base_offset().value();
     if (count.error().code == Errc::kNotFound && trimmed) return {};
+    const bool late = reader.sure_until && clock_.monotonic() >= *reader.sure_until;
+    if (count.error().code == Errc::kNotFound && (late || (reader.sure_until && logs_.at(reader.log).log.was_cut())))
+      return {};
     return of + " cannot be read on: " + std::string(to_string(count.error().code));
   }
   if (*count == 0) return of + " ends too early";
@@ -154,6 +244,10 @@ std::string StoreSim::find_time_some() {
     if (answer.status != ReadStatus::kReady)
       return of + ": " + (answer.status == ReadStatus::kGone ? "gone" : "damaged");
     seen_.times += 1;
+    if (log.is_compacted()) {
+      const std::string wrong = time_is_wrong(log, answer.found, t, greatest, durable);
+      return wrong.empty() ? "" : of + ": " + wrong;
+    }
     return same(answer.found, want) ? "" : of + ": found " + text_of(answer.found) + ", a scan " + text_of(want);
   });
 }

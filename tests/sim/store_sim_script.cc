@@ -1,7 +1,7 @@
 // StoreSim by a script, for the crash points of small workloads. A letter is a step of log 1, the next one the same of
 // log 2: a, b append a little; A, B append much; t, u trim to what is durable; c, d truncate; x, y delete the log, and
 // a new one takes its place; p, q read everything. w: time passes. s: stop and start again. k: the process dies, and
-// starts again.
+// starts again. m: both logs are compacted from now on, and it is waited until that was done once.
 #include "tests/sim/store_sim.h"
 
 namespace penstock::sim {
@@ -18,8 +18,28 @@ constexpr int kTurns = 12;
 
 std::string StoreSim::begin_again() {
   disk_.kill_process();
-  store_.reset();
+  drop_store();
   return open();
+}
+
+// Whatever is in the logs is old at once, so that it is sealed and cleaned.
+std::string StoreSim::compact_all() {
+  for (auto& [id, live] : logs_) {
+    live.config.compact = true;
+    live.config.max_compaction_lag_ms = 1;
+    live.config.delete_retention_ms = 0;
+    live.log.may_be_compacted(0);
+    store_->set_config(LogId{id}, live.config);
+  }
+  const uint64_t before = counters_.get(storage::Metric::compactions);
+  constexpr int kCompactionTurns = 400;
+  for (int i = 0; i < kCompactionTurns && !disk_.is_off(); ++i) {
+    if (counters_.get(storage::Metric::compactions) >= before + logs_.size()) break;
+    cleaner_->step();
+    if (std::string wrong = turn(); !wrong.empty()) return wrong;
+    clock_.advance(kMillisecond);
+  }
+  return {};
 }
 
 std::string StoreSim::play(char letter) {
@@ -51,6 +71,7 @@ std::string StoreSim::play(char letter) {
     return disk_.is_off() ? "" : begin_again();
   }
   if (letter == 'k') return begin_again();
+  if (letter == 'm') return compact_all();
   for (int i = 0; i < kTurns && !disk_.is_off(); ++i)
     if (std::string wrong = turn(); !wrong.empty()) return wrong;
   return {};
@@ -69,7 +90,7 @@ std::string StoreSim::run_script(std::string_view script, uint64_t power_off_in,
     if (!wrong.empty() && !disk_.is_off()) return std::string("at ") + letter + ": " + wrong;
   }
   disk_.lose_power();
-  store_.reset();
+  drop_store();
   disk_.power_on();
   if (std::string wrong = open(); !wrong.empty()) return "after the crash: " + wrong;
   for (const char letter : std::string_view("aBws")) {

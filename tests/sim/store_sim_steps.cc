@@ -35,6 +35,8 @@ void StoreSim::open_log() {
   if (logs_.size() >= swarm_.logs_most) return;
   Live& live = logs_[next_log_];
   live.config = swarm_.draw_config(prng_);
+  live.log.check_producers = !swarm_.few_producers;
+  if (live.config.compact) live.log.may_be_compacted(live.config.delete_retention_ms);
   store_->open_log(LogId{next_log_}, live.config);
   next_log_ += 1;
 }
@@ -85,6 +87,8 @@ std::string StoreSim::append_to(Logs::iterator at, Producer* producer) {
   const bool large = prng_.chance(swarm_.large_percent);
   const auto count = swarm_.same_size ? 1 : static_cast<int32_t>(prng_.between(1, 6));
   std::vector<std::byte> value;
+  std::vector<std::optional<std::string>> keys;
+  std::vector<bool> tombstones;
   for (int32_t i = 0; i < count; ++i) {
     const size_t most = large ? swarm_.large_bytes / static_cast<size_t>(count) : 2 * swarm_.value_bytes;
     value.resize(scripted_          ? scripted_bytes_ / static_cast<size_t>(count)
@@ -92,7 +96,13 @@ std::string StoreSim::append_to(Logs::iterator at, Producer* producer) {
                                     : prng_.below(most + 1));
     fill_fast(value, prng_);
     const int64_t jitter = static_cast<int64_t>(prng_.below(static_cast<uint64_t>(swarm_.time_jitter_ms) + 1));
-    builder.add(clock_.wall_ms() - jitter, std::nullopt, value);
+    const bool keyed = live.config.compact || (swarm_.compact && prng_.one_in(2));
+    keys.push_back(keyed ? std::optional("key-" + std::to_string(prng_.below(swarm_.keys))) : std::nullopt);
+    tombstones.push_back(keyed && prng_.one_in(5));
+    protocol::BatchBuilder::Bytes key, content;
+    if (keyed) key = std::as_bytes(std::span(*keys.back()));
+    if (!tombstones.back()) content = value;
+    builder.add(clock_.wall_ms() - jitter, key, content);
   }
   std::vector<std::byte> batch = builder.finish();
   if (prng_.one_in(12)) live.epoch += static_cast<int32_t>(prng_.between(1, 3));
@@ -142,6 +152,14 @@ std::string StoreSim::took(Live& live, const storage::AppendResult& result, std:
     batch->producer = producer->id;
     batch->first_sequence = view.base_sequence();
   }
+  for (protocol::RecordReader reader(std::span<const std::byte>(sent).subspan(protocol::kBatchHeaderBytes));
+       !reader.at_end();) {
+    const auto record = reader.next().value();
+    batch->tombstones.push_back(!record.value.has_value());
+    batch->keys.emplace_back();
+    if (record.key) batch->keys.back().emplace(reinterpret_cast<const char*>(record.key->data()), record.key->size());
+  }
+  batch->taken_at_ms = clock_.wall_ms();
   batch->bytes = std::move(sent);
   live.log.append(++seq_, batch);
   waiting_.push_back({result.durable_at, seq_});
@@ -164,6 +182,8 @@ std::string StoreSim::repeat_some() {
   const BufferChain chain = pool_.chain_of(batch->bytes, prng_);
   const auto result = store_->append(LogId{producer.log}, LeaderEpoch{live.epoch}, chain, 0, batch->bytes.size());
   if (result.status == AppendStatus::kBusy || result.status == AppendStatus::kPoisoned) return {};
+  const bool keyless = std::ranges::any_of(batch->keys, [](const auto& key) { return !key; });
+  if (result.status == AppendStatus::kNoKey && live.config.compact && keyless) return {};  // it was another log then
   if (swarm_.few_producers) {
     if (result.status != AppendStatus::kAppended) return {};
     return took(live, result, batch->bytes, &producer);  // it was forgotten, and counts as new
@@ -266,6 +286,7 @@ void StoreSim::config_some() {
   if (logs_.empty()) return;
   auto& [id, live] = *some_log();
   live.config = swarm_.draw_config(prng_);
+  if (live.config.compact) live.log.may_be_compacted(live.config.delete_retention_ms);
   store_->set_config(LogId{id}, live.config);
 }
 
@@ -274,6 +295,7 @@ std::string StoreSim::check_retention(const Live& live, int64_t from, int64_t to
   const storage::LogConfig& config = live.config;
   if (!config.delete_old || (config.retention_ms < 0 && config.retention_bytes < 0))
     return "its beginning moved from " + std::to_string(from) + " to " + std::to_string(to) + " by itself";
+  if (live.log.is_compacted()) return {};  // what is gone made its segment older, and smaller
   if (config.retention_bytes < 0) {
     for (const SimBatchPtr& batch : live.log.batches())
       if (batch->next > from && batch->next <= to && clock_.wall_ms() - batch->max_timestamp <= config.retention_ms)

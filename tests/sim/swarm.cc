@@ -50,6 +50,8 @@ Swarm::Swarm(uint64_t seed) {
   few_producers = prng.one_in(6);
   scrub = prng.one_in(3);
   retention = prng.one_in(3);
+  compact = prng.one_in(2);
+  keys = prng.one_in(3) ? 3 : prng.between(5, 200);
   stop_percent = prng.one_in(4) ? 60 : 25;
   kill_percent = prng.one_in(2) ? 30 : 0;
   recovery_crash_percent = prng.one_in(3) ? 60 : 10;
@@ -80,6 +82,9 @@ storage::StorageOptions Swarm::draw_options(Prng& prng) const {
       few_producers && prng.one_in(2) ? static_cast<int64_t>(prng.between(1, 2'000)) : 1'000'000'000;
   options.ring_seal_ms = static_cast<int64_t>(prng.between(1, 100));
   options.unflushed_max_bytes = static_cast<int64_t>(prng.between(2, 32) * kMiB);
+  options.cleaner_backoff_ms = static_cast<int64_t>(prng.below(30));
+  options.cleaner_map_bytes = prng.one_in(2) ? static_cast<int64_t>(prng.between(100, 4'000)) : 1 << 16;
+  options.cleaner_bytes_per_second = prng.one_in(3) ? static_cast<int64_t>(prng.between(1, 64) * kMiB) : INT64_MAX;
   return options;
 }
 
@@ -88,10 +93,19 @@ storage::LogConfig Swarm::draw_config(Prng& prng) const {
   config.segment_bytes = prng.between(segment_bytes_min, segment_bytes_max);
   if (prng.one_in(4)) config.segment_ms = static_cast<int64_t>(prng.between(1, 2'000));
   config.retention_ms = -1;
+  if (compact && prng.chance(compact_percent)) {
+    config.compact = true;
+    config.delete_old = prng.one_in(4);
+    config.delete_retention_ms = static_cast<int64_t>(prng.one_in(2) ? prng.below(300) : prng.below(20'000));
+    config.min_cleanable_dirty_ratio = static_cast<double>(prng.below(60)) / 100;
+    if (prng.one_in(3)) config.min_compaction_lag_ms = static_cast<int64_t>(prng.below(500));
+    if (prng.one_in(2)) config.max_compaction_lag_ms = static_cast<int64_t>(prng.between(1, 100));
+    config.file_delete_delay_ms = static_cast<int64_t>(prng.one_in(2) ? prng.below(20) : prng.below(5'000));
+  }
   if (!retention) return config;
   if (prng.one_in(2)) config.retention_ms = static_cast<int64_t>(prng.between(10, 5'000));
   if (prng.one_in(2)) config.retention_bytes = static_cast<int64_t>(prng.below(600) * kKiB);
-  config.delete_old = !prng.one_in(6);
+  if (!config.compact) config.delete_old = !prng.one_in(6);
   return config;
 }
 

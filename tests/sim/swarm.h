@@ -70,6 +70,9 @@ struct Swarm {
   bool few_producers = false;  // some are forgotten
   bool scrub = false;
   bool retention = false;
+  bool compact = false;  // some logs are compacted:
+  unsigned compact_percent = 70;
+  uint64_t keys = 20;          // of a log
   unsigned stop_percent = 25;  // lives that end with a stop; of the others
   unsigned kill_percent = 20;  // so many with the process, the rest with power
   unsigned recovery_crash_percent = 20;
