@@ -84,8 +84,8 @@ Step acknowledge_syn(Core& core, Tcb& t, const Arrival& arrival) {
       refuse(core, t.flow, s);
       return Step::kDrop;
     }
-    // While cookies are out, the SYN may have come twice and the first one been answered so. The cookie can be told only
-    // from the first segment behind the SYN: a later one is no reason to refuse, since that one comes again.
+    // While cookies are out, the SYN may have come twice and the first one been answered so. The cookie can be told
+    // only from the first segment behind the SYN: a later one is no reason to refuse, since that one comes again.
     if (!answers_cookie(core, arrival)) {
       core.counters.add(Metric::tcp_cookies_bad);
       return Step::kDrop;

@@ -29,10 +29,11 @@ struct StackOptions {
   size_t frames_flying_max = 8192;       // frames in the device that refer to memory
   size_t send_buffer_bytes = 4 * kMiB;   // one connection's unacknowledged bytes; a shared piece may go above it
   size_t receive_buffer_bytes = 256 * kKiB;  // each connection's by right: what it may be sent unasked
-  // Beyond that, for requests whose length is known (TcpStream::want); kPromiseBeyondMax more than the largest at least.
+  // Beyond that, for requests whose length is known (TcpStream::want); kPromiseBeyondMax more than the largest at
+  // least.
   size_t receive_pool_bytes = 64 * kMiB;
   size_t request_bytes_max = 16 * kMiB;  // the largest want()
-  std::span<std::byte> send_arena;           // for the blocks; empty: memory of the stack's own
+  std::span<std::byte> send_arena;       // for the blocks; empty: memory of the stack's own
 
   // ---- behaviour
   bool window_scaling = true;
