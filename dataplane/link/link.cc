@@ -26,7 +26,8 @@ tcp::StackOptions stack_options(const DataplaneOptions& options, SharedDevice& d
   // Half-open ones have a place in that queue too, and must not fill it: who comes by a cookie needs one.
   out.accept_queue_max = static_cast<size_t>(options.listen_backlog) + out.half_open_max;
   out.request_bytes_max = static_cast<size_t>(options.request_max_bytes) + 4;  // and the length before it
-  out.receive_pool_bytes = std::max(static_cast<size_t>(options.receive_pool_bytes), out.request_bytes_max);
+  out.receive_pool_bytes =
+      std::max(static_cast<size_t>(options.receive_pool_bytes), out.request_bytes_max + tcp::kPromiseBeyondMax);
   out.receive_buffer_bytes = static_cast<size_t>(options.tcp_receive_buffer_bytes);
   out.send_buffer_bytes = static_cast<size_t>(options.tcp_send_buffer_bytes);
   out.send_memory_bytes = static_cast<size_t>(options.tcp_send_memory_bytes);

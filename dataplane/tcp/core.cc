@@ -216,16 +216,38 @@ void settle_mss(Core& core, Tcb& t) {
   t.cubic.set_mss(mss);
 }
 
+// The last bytes of a request must not lie behind an edge that does not move: a sender keeps back what would not fill a
+// segment (RFC 9293 3.8.6.2.1), we move the edge by segments only, and a scaled field names units. So more is promised
+// than the request, and the peer never finds the window's end before the request's.
+namespace {
+
+size_t segment_max(const Core& core, const Tcb& t) {
+  return std::max<size_t>(t.rcv_mss, announced_mss(core, t.flow.remote));
+}
+
+size_t unit(const Tcb& t) { return size_t{1} << t.rcv_scale; }
+
+size_t promise_for(const Core& core, const Tcb& t) { return t.want + 2 * segment_max(core, t) + unit(t); }
+
+}  // namespace
+
+bool fits_own_share(const Core& core, const Tcb& t, size_t n) {
+  const size_t share = core.options.receive_buffer_bytes;
+  return n + std::min(2 * segment_max(core, t), share / 2) + unit(t) <= share;
+}
+
 void serve_line(Core& core) {
   while (!core.line.empty()) {
     Tcb& t = *core.tcbs[core.line.front()];
     if (t.in_use && t.want > 0) {
-      const size_t lacks = t.want - std::min(t.want, core.options.receive_buffer_bytes);
+      const size_t share = core.options.receive_buffer_bytes;
+      const size_t promise = std::clamp(promise_for(core, t), share, share + core.options.receive_pool_bytes);
+      const size_t lacks = promise - share;
       if (core.receive_pool_used - t.reserved + lacks > core.options.receive_pool_bytes) return;
       core.receive_pool_used += lacks - t.reserved;
       t.reserved = lacks;
       t.reserved_at = core.now;
-      t.receive_limit = std::max(t.want, core.options.receive_buffer_bytes);
+      t.receive_limit = promise;
       make_dirty(core, t);  // the window opens
     }
     core.line.pop_front();

@@ -95,6 +95,7 @@ uint16_t announced_mss(const Core& core, const net::IpAddress& remote);  // of a
 void settle_mss(Core& core, Tcb& t);
 
 // ---- receive memory
+bool fits_own_share(const Core& core, const Tcb& t, size_t n);  // a request of n bytes comes without a reservation
 void serve_line(Core& core);
 // While others stand in line, who has brought nothing of its request for ten seconds loses the connection: whoever only
 // begins requests cannot hold memory for ever. Looks once a second.

@@ -80,11 +80,17 @@ Step acknowledge_syn(Core& core, Tcb& t, const Arrival& arrival) {
   const TcpSegment& s = arrival.segment;
   if (!s.has(kAck)) return Step::kDrop;
   if (s.ack <= t.snd_una || s.ack > t.snd_nxt) {
-    if (!t.passive || !answers_cookie(core, arrival)) {
+    if (!t.passive || core.now >= core.cookies_until) {
       refuse(core, t.flow, s);
       return Step::kDrop;
     }
-    // The SYN came twice, and the first one was answered with a cookie: the peer has settled for that.
+    // While cookies are out, the SYN may have come twice and the first one been answered so. The cookie can be told
+    // only from the first segment behind the SYN: a later one is no reason to refuse, since that one comes again.
+    if (!answers_cookie(core, arrival)) {
+      core.counters.add(Metric::tcp_cookies_bad);
+      return Step::kDrop;
+    }
+    // The peer has settled for the cookie.
     detach(core, t);
     segment_for_nobody(core, arrival);
     return Step::kDrop;

@@ -11,6 +11,9 @@
 
 namespace penstock::dataplane::tcp {
 
+// What is promised beyond a request: two segments of the largest IP packet and a unit of the largest scale.
+inline constexpr size_t kPromiseBeyondMax = 2 * 64 * kKiB + 16 * kKiB;
+
 struct StackOptions {
   // Secrets: of true randomness, other ones at each start. They make sequence numbers, cookies and hashes unguessable.
   SipKey secret;
@@ -26,9 +29,11 @@ struct StackOptions {
   size_t frames_flying_max = 8192;       // frames in the device that refer to memory
   size_t send_buffer_bytes = 4 * kMiB;   // one connection's unacknowledged bytes; a shared piece may go above it
   size_t receive_buffer_bytes = 256 * kKiB;  // each connection's by right: what it may be sent unasked
-  size_t receive_pool_bytes = 64 * kMiB;     // beyond that, for requests whose length is known (TcpStream::want)
-  size_t request_bytes_max = 16 * kMiB;      // the largest want()
-  std::span<std::byte> send_arena;           // for the blocks; empty: memory of the stack's own
+  // Beyond that, for requests whose length is known (TcpStream::want); kPromiseBeyondMax more than the largest at
+  // least.
+  size_t receive_pool_bytes = 64 * kMiB;
+  size_t request_bytes_max = 16 * kMiB;  // the largest want()
+  std::span<std::byte> send_arena;       // for the blocks; empty: memory of the stack's own
 
   // ---- behaviour
   bool window_scaling = true;

@@ -73,7 +73,7 @@ void TcpStream::want(size_t n) {
   if (!tcb_.owned || tcb_.want == n) return;
   CHECK(tcb_.want == 0 && n <= core_.options.request_bytes_max);
   tcb_.want = n;
-  if (n <= tcb_.receive_limit) return;  // its own share holds it
+  if (fits_own_share(core_, tcb_, n)) return;
   if (!tcb_.waits_in_line) {
     tcb_.waits_in_line = true;
     core_.line.push_back(tcb_.index);

@@ -1,6 +1,7 @@
 #include "tests/sim/tcp_sim.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "dataplane/tcp/core.h"
@@ -54,6 +55,8 @@ struct TcpSim::App {
   bool shared = false;  // sends by reference
   bool slow = false;
   size_t chunk = 1;
+  size_t request_max = 0;  // takes whole requests of 1 to so many bytes; 0: bytes as they come
+  size_t request = 0;      // the length of the one that it waits for
 };
 
 struct TcpSim::Host {
@@ -150,6 +153,7 @@ void TcpSim::open_connections() {
       app.shared = prng_.one_in(2);
       app.slow = prng_.one_in(3);
       app.chunk = size_t{1} << prng_.between(0, 15);
+      if (prng_.one_in(2)) app.request_max = size_t{1} << prng_.between(4, 18);
       if (app.chunk < 32) app.to_send = std::min<size_t>(app.to_send, 4096);
       if (may_abort_ && prng_.one_in(4)) app.abort_at = now_ + static_cast<Nanos>(prng_.below(20 * kSecond));
       pair[side] = &app;
@@ -315,16 +319,31 @@ std::string TcpSim::act(App& app) {
     return "";
   }
   // It looks again by itself when it has left something, or is in the mood; otherwise events wake it.
-  const bool more = !app.stream->received().empty() || (app.sent < app.to_send && prng_.one_in(4));
+  const bool leaves = !app.stream->received().empty() && app.request == 0;
+  const bool more = leaves || (app.sent < app.to_send && prng_.one_in(4));
   const Nanos mood = app.slow ? 2 * kSecond : 200 * kMicrosecond;
   if (more && app.acts_at == kNever) app.acts_at = now_ + kMicrosecond + static_cast<Nanos>(prng_.below(mood));
   return "";
 }
 
+// The next request's length once it is all there, as the Kafka code takes them: until then its reader only waits.
+size_t TcpSim::whole_request(App& app) {
+  const size_t rest = app.peer_sends - std::min(app.peer_sends, app.received);
+  if (rest == 0) return app.stream->received().size();
+  if (app.request == 0) app.request = prng_.between(1, std::min(rest, app.request_max));
+  if (app.stream->received().size() >= app.request) return std::exchange(app.request, 0);
+  app.stream->want(app.request);
+  return 0;
+}
+
 std::string TcpSim::read(App& app) {
   BufferChain& chain = app.stream->received();
   size_t n = chain.size();
-  if (app.slow && n > 0) n = prng_.between(1, n);
+  if (app.request_max > 0) {
+    n = whole_request(app);
+  } else if (app.slow && n > 0) {
+    n = prng_.between(1, n);
+  }
   size_t at = app.received;
   std::string wrong;
   chain.for_each_piece(0, n, [&](std::span<const std::byte> piece) {

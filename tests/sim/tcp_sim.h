@@ -56,6 +56,7 @@ class TcpSim {
   std::string on_event(Host& host, const dataplane::tcp::TcpEvent& event);
   std::string act(App& app);
   std::string read(App& app);
+  size_t whole_request(App& app);
   void write(App& app);
   size_t offer(App& app, size_t n);
   void finish(App& app);

@@ -19,8 +19,8 @@ std::string TcpWire::sent(const TcpLink::Packet& packet) {
     const Side old = side;
     side = Side{.syn = true, .iss = s->seq, .end = s->seq + 1};
     // A cookie and a proper answer may both be on their way; the peer settles for one of them.
-    if (s->has(kAck)) side.isses = old.isses;
-    side.isses.push_back(s->seq);
+    if (s->has(kAck)) side.syns = old.syns;
+    side.syns.push_back({s->seq, s->window_scale});
     side.scale_offered = s->window_scale.has_value();
     side.scale = s->window_scale.value_or(0);
     side.timestamps = s->timestamps.has_value();
@@ -40,8 +40,12 @@ std::string TcpWire::judge(Side& side, const TcpSegment& s, std::span<const std:
   if (!s.has(kAck)) return "a segment without ACK in an open connection";
   if (side.has_ack && s.ack < side.ack) return "ACK went back";
   if (!side.has_ack) {
-    for (const SeqNumber iss : side.isses) {
-      if (iss + 1 == s.seq) side.iss = iss, side.end = s.seq;
+    for (const Syn& syn : side.syns) {
+      if (syn.iss + 1 != s.seq) continue;
+      side.iss = syn.iss;
+      side.end = s.seq;
+      side.scale_offered = syn.scale.has_value();
+      side.scale = syn.scale.value_or(0);
     }
   }
   side.ack = s.ack;
@@ -98,7 +102,8 @@ void TcpWire::heard(const TcpLink::Packet& packet) {
   const auto s = parse(packet.bytes);
   if (!s || s->has(kRst)) return;
   Side& side = sides_[{s->destination_port, s->source_port}];
-  if (s->has(kSyn)) {
+  // Of several answers to a SYN the first counts.
+  if (s->has(kSyn) && !(s->has(kAck) && side.peer_edge_known)) {
     side.peer_scale_offered = s->window_scale.has_value();
     side.peer_scale = s->window_scale.value_or(0);
   }

@@ -23,11 +23,15 @@ class TcpWire {
   void heard(const TcpLink::Packet& packet);
 
  private:
+  struct Syn {
+    dataplane::tcp::SeqNumber iss;
+    std::optional<uint8_t> scale;  // of the windows behind it
+  };
   struct Side {
     bool syn = false;
     dataplane::tcp::SeqNumber iss;
-    std::vector<dataplane::tcp::SeqNumber> isses;  // of all SYNs
-    dataplane::tcp::SeqNumber end;                 // behind the highest sent
+    std::vector<Syn> syns;          // all of them
+    dataplane::tcp::SeqNumber end;  // behind the highest sent
     std::optional<dataplane::tcp::SeqNumber> fin;
     bool has_ack = false;
     dataplane::tcp::SeqNumber ack;   // highest sent
