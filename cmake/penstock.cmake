@@ -75,6 +75,9 @@ function(penstock_test name)
   endif()
   if(ARG_LABEL STREQUAL compat)
     add_dependencies(shipped ${name})
+  elseif(ARG_LABEL STREQUAL unit)
+    # A unit test's own code runs once: optimising it costs more than it gives. What it tests is built as ever.
+    target_compile_options(${name} PRIVATE $<$<CONFIG:Debug>:-O0>)
   endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
     PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS ${ARG_LABEL})

@@ -227,6 +227,7 @@ size_t Store::poll() {
   Impl& s = *impl_;
   s.owner.check();
   s.polls += 1;
+  s.cold.next_turn();
   s.advanced.clear();
   std::array<DiskOp*, 32> done;
   const size_t count = s.shard.disk.poll(done);

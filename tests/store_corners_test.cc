@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/log.h"
 #include "storage/ring/state_slots.h"
@@ -326,6 +327,33 @@ TEST_F(StoreCorners, MoreColdReadsThanADiskTakesAreGivenOneAfterAnother) {
       ready += rig.store->plan_read(LogId{id}, Offset{0}, 100'000, true).status == ReadStatus::kReady ? 1 : 0;
     return ready == 300;
   }));
+}
+
+// The block of a view is none that reading ahead may take, though no other is free.
+TEST_F(StoreCorners, ReadingAheadTakesNoBlockThatIsLookedAt) {
+  StoreRig rig(11, {1, 2, 3, 4});
+  rig.options.read_cache_bytes = kMiB;  // 4 blocks
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(append_in_time(rig, 1, 100'000));  // a block and a short one
+  for (const uint64_t id : {2, 3, 4}) ASSERT_TRUE(append_in_time(rig, id, 100'000));
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  storage::ReadPlan plan;
+  const auto ready = [&](uint64_t id) {
+    plan = rig.store->plan_read(LogId{id}, Offset{0}, kMiB, true);
+    return plan.status == ReadStatus::kReady;
+  };
+  ASSERT_TRUE(rig.turn_until([&] { return ready(1); }));
+  storage::ReadCursor cursor = plan.cursor;
+  rig.store->advance(cursor, 200'000);
+  for (const uint64_t id : {2, 3, 4}) ASSERT_FALSE(ready(id));  // they take the other three
+  std::array<std::span<const std::byte>, 4> pieces;
+  const auto count = rig.store->view(cursor, kMiB, pieces);
+  ASSERT_TRUE(count.has_value());
+  EXPECT_EQ(*count, 1u);
+  EXPECT_EQ(pieces[0].size(), 256 * kKiB - 200'000);
+  EXPECT_TRUE(rig.turn_until([&] { return ready(2) && ready(3) && ready(4); }));
 }
 
 // What a start makes whole from the ring keeps the checksum that the slot has: it is not taken from rotten bytes.

@@ -41,6 +41,7 @@ Result<std::span<const std::byte>> ColdCache::view(PartitionLog& log, const Segm
     if (start + block.bytes > position) {
       block.wanted = false;
       block.used_at = shard_.clock.monotonic();
+      block.seen_in = turn_;
       if (position - start >= kBlockBytes / 2) read_ahead(log, segment, number + 1);
       const uint64_t end = std::min(start + block.bytes, segment.bytes);
       return std::span<const std::byte>(block.room.subspan(position - start, end - position));
@@ -75,7 +76,7 @@ ColdCache::Block* ColdCache::take_block() {
   Block* best = nullptr;
   const Nanos now = shard_.clock.monotonic();
   for (Block& block : blocks_) {
-    if (block.pins > 0) continue;
+    if (block.pins > 0 || block.seen_in == turn_) continue;
     if (block.state == State::kFree) return &block;
     const bool settled = block.state == State::kReady || block.state == State::kFailed;
     if (!settled || (block.wanted && now - block.used_at < kKeptForReader)) continue;

@@ -27,8 +27,8 @@ class ColdCache {
   ColdCache(Shard& shard, SegmentFiles& files, IndexLoader& indexes, std::span<std::byte> memory);
 
   // The bytes of segment from position on, as far as one block has them, at most to segment.bytes. Not empty; valid
-  // until the next call or poll. kWouldBlock: they are being read; the log stands in shard.readable when there is news.
-  // kCorrupt: they fail their checksum. Otherwise what the drive said.
+  // until the next turn, whatever else is asked for before. kWouldBlock: they are being read; the log stands in
+  // shard.readable when there is news. kCorrupt: they fail their checksum. Otherwise what the drive said.
   Result<std::span<const std::byte>> view(PartitionLog& log, const Segment& segment, uint64_t position);
   // The block that bytes of view() lie in stays as it is until as many unpins, also when it is forgotten.
   void pin(const std::byte* bytes) { ++block_at(bytes).pins; }
@@ -39,7 +39,9 @@ class ColdCache {
   void forget(LogId log, SegmentId segment);
   void forget(LogId log);
 
-  // Once a turn: begins reads that had to wait for a file or an index.
+  // Nobody uses the bytes of earlier views any more.
+  void next_turn() { ++turn_; }
+  // Begins reads that had to wait for a file or an index.
   void run();
   size_t blocks_busy() const { return reading_ + waiting_; }
   bool idle() const { return reading_ == 0 && waiting_ == 0; }
@@ -52,10 +54,11 @@ class ColdCache {
     ColdCache* owner;
     Key key;
     State state = State::kFree;
-    bool wanted = false;  // nobody has seen it since it was read
-    bool orphan = false;  // its segment is gone
-    bool again = false;   // what came failed its checksum once
-    uint32_t pins = 0;    // another thread reads it
+    bool wanted = false;   // nobody has seen it since it was read
+    bool orphan = false;   // its segment is gone
+    bool again = false;    // what came failed its checksum once
+    uint32_t pins = 0;     // another thread reads it
+    uint64_t seen_in = 0;  // the turn whose readers hold its bytes
     Errc error = Errc::kIo;
     Nanos used_at = 0;
     uint64_t bytes = 0;  // valid ones
@@ -83,6 +86,7 @@ class ColdCache {
   std::map<Key, Block*> by_key_;
   size_t waiting_ = 0;
   size_t reading_ = 0;
+  uint64_t turn_ = 1;
 };
 
 }  // namespace penstock::storage
