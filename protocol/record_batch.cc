@@ -19,8 +19,9 @@ ErrorCode check_batch_fields(const RecordBatchView& batch) {
   if ((attributes & kCompressionMask) > static_cast<int16_t>(Compression::kZstd)) {
     return ErrorCode::kUnsupportedCompressionType;
   }
-  // Only a broker stamps append time.
+  // Only a broker stamps append time, and only its cleaner a delete horizon.
   if (batch.log_append_time()) return ErrorCode::kInvalidTimestamp;
+  if ((attributes & kDeleteHorizonBit) != 0) return ErrorCode::kInvalidRecord;
   const int32_t count = batch.records_count();
   if (count <= 0 || batch.last_offset_delta() != count - 1) return ErrorCode::kInvalidRecord;
   if (batch.has_producer_id()) {

@@ -78,7 +78,8 @@ Store::Impl::Impl(const StoreRequest& request)
                      [this](PartitionLog&) {
                        checkpointer->want();
                        return checkpointer->slots_begun() + 1;
-                     }}),
+                     },
+                 .is_durable = [this](uint64_t slot) { return slot <= slots_durable; }}),
       scrubber(shard, files, indexes, scrub_memory.span()),
       space(shard, destager) {}
 
@@ -140,7 +141,8 @@ void Store::Impl::settle_buried() {
     files.forget(log->id);
     cold.forget(log->id);
     indexes.forget(log->id);
-    if (!log->segments.empty()) janitor.remove_log(log->id);
+    // Compaction may have left files that no list names.
+    if (!log->segments.empty() || !log->retired.empty() || log->config.compact) janitor.remove_log(log->id);
     checkpointer->want();  // so that the ring space that it held is free
     return true;
   });

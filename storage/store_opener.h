@@ -51,6 +51,7 @@ class Opener {
   void replay_start_offset(PartitionLog& log, std::span<const std::byte> payload);
   void replay_relog(PartitionLog& log, std::span<const std::byte> payload);
   Step mend_segments();
+  Step remove_stale_sidecars();
   Step mend(PartitionLog& log);
   Step begin_life();
 
@@ -73,7 +74,8 @@ class Opener {
   bool clean_ = false;  // the last life stopped cleanly: the ring holds nothing that is needed
   ScanResult scan_{};
   std::vector<PartitionLog*>
-      to_mend_;               // the last block of their last segment may be torn, or its checksum is not known
+      to_mend_;  // the last block of their last segment may be torn, or its checksum is not known
+  std::vector<std::pair<LogId, SegmentId>> stale_sidecars_;
   std::set<LogId> unsummed_;  // of them, those with a new end whose checksums the slot does not have
   uint64_t batches_ = 0;
   uint64_t skipped_ = 0;

@@ -118,12 +118,16 @@ void Opener::replay_truncate(PartitionLog& log, std::span<const std::byte> paylo
   log.epochs.truncate_from(entry->offset);
   log.producers.truncate_from(entry->offset);
   if (entry->offset > log.written || (entry->offset == log.written && log.written_skip == 0)) return;
-  while (!log.segments.empty() && log.segments.back().base > entry->segment) log.segments.pop_back();
+  // The crash may have brought back sidecars that tell of what was cut off: the truncation's own removal of them counts
+  // only with the slot behind it.
+  for (; !log.segments.empty() && log.segments.back().base > entry->segment; log.segments.pop_back())
+    stale_sidecars_.emplace_back(log.id, log.segments.back().id());
   if (log.segments.empty() || log.segments.back().base != entry->segment ||
       log.segments.back().bytes < entry->position) {
     contradiction_ = "a truncation in it names a segment that the state does not";
     return;
   }
+  stale_sidecars_.emplace_back(log.id, log.segments.back().id());
   log.segments.back().bytes = entry->position;
   log.written = log.staged = entry->offset;
   log.written_skip = log.staged_skip = 0;
@@ -157,6 +161,19 @@ void Opener::replay_relog(PartitionLog& log, std::span<const std::byte> payload)
 }
 
 // ---------------------------------------------------------------- segments
+
+// Before a slot says that the truncation is done: no later start would know that they are not to be trusted.
+Opener::Step Opener::remove_stale_sidecars() {
+  for (const auto& [log, segment] : stale_sidecars_) {
+    const std::string path = sidecar_path(request_.folder, log, segment);
+    const auto gone = disk_.unlink(path);
+    if (!gone && gone.error().code == Errc::kNotFound) continue;
+    if (!gone) return io_failure(gone.error(), "delete", path);
+    const std::string folder = log_path(request_.folder, log);
+    if (auto done = disk_.sync_dir(folder); !done) return io_failure(done.error(), "flush", folder);
+  }
+  return {};
+}
 
 // Blocks that a write may have torn get their heads back, before anything reads them.
 Opener::Step Opener::mend_segments() {
@@ -239,6 +256,7 @@ Opener::Step Opener::begin_life() {
         s.slots_durable = number;
         s.janitor.slot_durable(number);
       });
+  if (auto done = remove_stale_sidecars(); !done) return done;
   begun_ = true;
   for (auto& [id, log] : shard.logs) s.trimmer.drop_below_start(*log);
   if (auto done = s.checkpointer->write_first(); !done)

@@ -327,6 +327,88 @@ TEST_F(StoreCompact, ADamagedSegmentEndsTheCleaningOfItsLog) {
   EXPECT_GT(count(Metric::compaction_failures), 0u);
 }
 
+// Of two neighbours that become one segment, the first is trimmed away while the new one is written: that is of no use
+// then, and a tombstone that lies behind must not become old enough to go before what it hides.
+TEST_F(StoreCompact, WhatATombstoneHidesDoesNotComeBackWhenASwapIsRefused) {
+  rig.config.max_compaction_lag_ms = INT64_MAX;
+  rig.config.min_compaction_lag_ms = 1'000'000;
+  rig.config.segment_bytes = 32 * kKiB;
+  rig.config.delete_retention_ms = 5'000;
+  open();
+  fill(16, 16, 2'400);  // 13 are the first segment
+  put("K", std::string(2'400, 'v'));
+  fill(12, 12, 2'400);
+  put("K", std::nullopt);  // in the third
+  fill(24, 24, 2'400);
+  rig.settle();
+  rig.stop();  // everything into segments
+  open();
+  const std::string folder = storage::log_path("data", LogId{1});
+  const size_t files = rig.disk.list(folder)->size();
+  storage::LogConfig config = rig.config;
+  config.min_compaction_lag_ms = 0;
+  config.min_cleanable_dirty_ratio = 0;
+  config.segment_bytes = 64 * kKiB;  // two go into one
+  rig.store->set_config(LogId{1}, config);
+  ASSERT_TRUE(rig.turn_until([&] { return rig.disk.list(folder)->size() > files; }));
+  ASSERT_EQ(rig.store->trim(LogId{1}, Offset{13}).status, storage::TrimStatus::kTrimmed);
+  clean_all();
+  rig.clock.advance(6 * kSecond);
+  for (int i = 0; i < 3; ++i) {
+    fill(48, 24, 2'400);
+    clean_all();
+  }
+  bool deleted = true;
+  for (const Found& record : read())
+    if (record.key == "K") deleted = !record.value;
+  EXPECT_TRUE(deleted);
+}
+
+// The scrubber had read the first segment when a compaction put a longer one in its place.
+TEST_F(StoreCompact, TheScrubberDoesNotGoOnInAnotherFile) {
+  rig.config.max_compaction_lag_ms = INT64_MAX;
+  rig.config.min_compaction_lag_ms = 1'000'000;
+  rig.config.segment_bytes = 32 * kKiB;
+  rig.options.scrub_bytes_per_second = 20'000;  // it rests for more than a second behind the first
+  open();
+  fill(40, 40, 2'400);
+  rig.settle();
+  rig.stop();  // everything into segments
+  open();
+  ASSERT_TRUE(rig.turn_until([&] { return count(Metric::scrubbed_bytes) > 0; }));
+  storage::LogConfig config = rig.config;
+  config.min_compaction_lag_ms = 0;
+  config.min_cleanable_dirty_ratio = 0;
+  config.segment_bytes = 256 * kKiB;
+  rig.store->set_config(LogId{1}, config);
+  put("key-0", "dirt");
+  ASSERT_TRUE(rig.turn_until([&] { return count(Metric::compaction_swaps) > 0; }));
+  const uint64_t before = count(Metric::scrubbed_bytes);
+  ASSERT_TRUE(rig.turn_until([&] { return count(Metric::scrubbed_bytes) > before; }));
+  EXPECT_EQ(count(Metric::segments_damaged), 0u);
+}
+
+// The drive's cleaner works for another store: what waits behind that can be called off.
+TEST_F(StoreCompact, AJobThatWaitsIsCalledOffAtOnce) {
+  rig.options.cleaner_bytes_per_second = 1'024;
+  open();
+  storage::CompactionLink other;
+  rig.cleaner->attach(other);
+  fill(100, 3);
+  ASSERT_TRUE(rig.turn_until([&] { return !rig.cleaner->idle(); }));
+  ASSERT_TRUE(other.asked.try_push(storage::CleaningJob{.log = LogId{9}, .sources = {}, .producers = {}}));
+  rig.turn();
+  EXPECT_FALSE(other.told.try_pop());
+  ASSERT_TRUE(
+      other.asked.try_push(storage::CleaningJob{.is_cancel = true, .log = LogId{9}, .sources = {}, .producers = {}}));
+  rig.turn();
+  const auto news = other.told.try_pop();
+  ASSERT_TRUE(news);
+  EXPECT_EQ(news->kind, storage::CleaningNews::Kind::kGivenUp);
+  EXPECT_EQ(news->log, LogId{9});
+  EXPECT_FALSE(rig.cleaner->idle());
+}
+
 TEST_F(StoreCompact, TheToolsFindNothingWrongWithIt) {
   ASSERT_TRUE(storage::open_folder(rig.disk, rig.prng, "data").has_value());
   open();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/assert.h"
 #include "base/saturating.h"
 #include "protocol/compression/batches.h"
 #include "protocol/compression/codec.h"
@@ -24,24 +25,35 @@ struct Found {
   std::span<const std::byte> bytes;
 };
 
-// All records of a batch, in place; bytes holds them where they had to be decompressed.
-Result<std::vector<Found>> records_of(std::span<const std::byte> batch, std::vector<std::byte>& bytes) {
-  std::span<const std::byte> records = batch.subspan(kBatchHeaderBytes);
-  if (protocol::view_of(batch).compression() != Compression::kNone) {
-    TRY_VOID(protocol::append_records(batch, kRecordsBytesMax, bytes));
-    records = bytes;
-  }
-  std::vector<Found> found;
+// The bytes of a batch's records, in scratch where they had to be decompressed. They are walked as often as they are
+// looked at: a list of them would take many times their own size, which may be 7 bytes each.
+Result<std::span<const std::byte>> records_of(std::span<const std::byte> batch, std::vector<std::byte>& scratch) {
+  if (protocol::view_of(batch).compression() == Compression::kNone) return batch.subspan(kBatchHeaderBytes);
+  TRY_VOID(protocol::append_records(batch, kRecordsBytesMax, scratch));
+  return std::span<const std::byte>(scratch);
+}
+
+// Calls look with each, until it returns false.
+template <class Look>
+Result<void> walk(std::span<const std::byte> records, Look&& look) {
   RecordReader reader(records);
   size_t at = 0;
   while (!reader.at_end()) {
     const RecordView view = TRY(reader.next());
     const size_t end = records.size() - reader.remaining();
-    found.push_back({view, records.subspan(at, end - at)});
+    if (!look(Found{view, records.subspan(at, end - at)})) break;
     at = end;
   }
-  return found;
+  return {};
 }
+
+// What is to become of a batch's records.
+struct Fates {
+  std::vector<bool> stays;
+  size_t kept = 0;
+  uint32_t keyless_gone = 0;
+  bool keeps_tombstone = false;
+};
 
 std::optional<int64_t> delete_horizon(const RecordBatchView& batch) {
   if ((batch.attributes() & protocol::kDeleteHorizonBit) == 0) return std::nullopt;
@@ -82,18 +94,35 @@ void put_record(const Found& record, int64_t base_shift, std::vector<std::byte>&
   writer.raw(rest);
 }
 
-// The batch with these records; a new horizon becomes its base timestamp. Nothing: the codec refuses.
-bool rebuild(std::span<const std::byte> batch, std::span<const Found> kept, std::optional<int64_t> new_horizon,
-             std::vector<std::byte>& out) {
+Result<Fates> judge(const CleaningRules& rules, const RecordBatchView& batch, std::span<const std::byte> records) {
+  Fates fates;
+  TRY_VOID(walk(records, [&](const Found& record) {
+    const bool kept = stays(rules, batch, record.view);
+    fates.stays.push_back(kept);
+    fates.kept += kept ? 1 : 0;
+    fates.keeps_tombstone = fates.keeps_tombstone || (kept && !record.view.value);
+    fates.keyless_gone += !kept && !record.view.key ? 1 : 0;
+    return true;
+  }));
+  return fates;
+}
+
+// The batch with the records that stay; a new horizon becomes its base timestamp. False: the codec refuses.
+bool rebuild(std::span<const std::byte> batch, std::span<const std::byte> old_records, const Fates& fates,
+             std::optional<int64_t> new_horizon, std::vector<std::byte>& out) {
   const RecordBatchView view = protocol::view_of(batch);
   const int64_t old_base = view.base_timestamp();
   const int64_t shift = new_horizon ? wrapping_subtract(old_base, *new_horizon) : 0;
   std::vector<std::byte> records;
   int64_t max_timestamp = protocol::kNoTimestamp;
-  for (const Found& record : kept) {
+  size_t number = 0;
+  const auto put = walk(old_records, [&](const Found& record) {
+    if (!fates.stays[number++]) return true;
     put_record(record, shift, records);
     max_timestamp = std::max(max_timestamp, wrapping_add(old_base, record.view.timestamp_delta));
-  }
+    return true;
+  });
+  CHECK(put.has_value());  // as when they were judged
   out.assign(batch.begin(), batch.begin() + kBatchHeaderBytes);
   if (!protocol::compress(view.compression(), protocol::levels_of(view.compression()).usual, records, out))
     return false;
@@ -103,7 +132,7 @@ bool rebuild(std::span<const std::byte> batch, std::span<const Found> kept, std:
     store_be(at + BatchLayout::kBaseTimestamp, *new_horizon);
   }
   if (!view.log_append_time()) store_be(at + BatchLayout::kMaxTimestamp, max_timestamp);
-  store_be(at + BatchLayout::kRecordsCount, static_cast<int32_t>(kept.size()));
+  store_be(at + BatchLayout::kRecordsCount, static_cast<int32_t>(fates.kept));
   protocol::seal_batch(out);
   return true;
 }
@@ -126,47 +155,43 @@ Result<Offset> add_keys(OffsetMap& map, std::span<const std::byte> batch, Offset
   const RecordBatchView view = protocol::view_of(batch);
   const Offset end = std::min(view.last_offset() + 1, below);
   if (view.control() || end <= from) return end;
-  std::vector<std::byte> bytes;
-  for (const Found& record : TRY(records_of(batch, bytes))) {
+  std::vector<std::byte> scratch;
+  const auto records = TRY(records_of(batch, scratch));
+  TRY_VOID(walk(records, [](const Found&) { return true; }));  // all or none of them can be read
+  Offset covered = end;
+  TRY_VOID(walk(records, [&](const Found& record) {
     const Offset offset = view.base_offset() + record.view.offset_delta;
-    if (offset < from || offset >= end || !record.view.key) continue;
-    if (!map.put(*record.view.key, offset)) return offset;
-  }
-  return end;
+    if (offset < from || offset >= end || !record.view.key || map.put(*record.view.key, offset)) return true;
+    covered = offset;
+    return false;
+  }));
+  return covered;
 }
 
 CleanedBatch clean_batch(const CleaningRules& rules, std::span<const std::byte> batch, std::vector<std::byte>& out) {
   const RecordBatchView view = protocol::view_of(batch);
   if (view.control() || view.base_offset() >= rules.covered) return {};
-  std::vector<std::byte> bytes;
-  const auto records = records_of(batch, bytes);
+  std::vector<std::byte> scratch;
+  const auto records = records_of(batch, scratch);
   if (!records) return {};
-  CleanedBatch result;
-  std::vector<Found> kept;
-  kept.reserve(records->size());
-  bool has_tombstone = false;
-  for (const Found& record : *records) {
-    if (stays(rules, view, record.view)) {
-      kept.push_back(record);
-      has_tombstone = has_tombstone || !record.view.value;
-    } else {
-      result.records_gone += 1;
-      if (!record.view.key) result.keyless_gone += 1;
-    }
-  }
-  if (kept.empty()) {
+  const auto fates = judge(rules, view, *records);
+  if (!fates) return {};
+  CleanedBatch result{.records_gone = static_cast<uint32_t>(fates->stays.size() - fates->kept),
+                      .keyless_gone = fates->keyless_gone};
+  if (fates->kept == 0) {
     if (!header_stays(rules, view)) {
       result.what = Cleaned::kGone;
-    } else if (!records->empty()) {
+    } else if (!fates->stays.empty()) {
       make_header(batch, out);
       result.what = Cleaned::kHeaderOnly;
     }
     return result;
   }
   std::optional<int64_t> new_horizon;
-  if (has_tombstone && !delete_horizon(view)) new_horizon = saturating_add(rules.now_ms, rules.delete_retention_ms);
+  if (fates->keeps_tombstone && !delete_horizon(view))
+    new_horizon = saturating_add(rules.now_ms, rules.delete_retention_ms);
   if (result.records_gone == 0 && !new_horizon) return {};
-  if (!rebuild(batch, kept, new_horizon, out)) return {};
+  if (!rebuild(batch, *records, *fates, new_horizon, out)) return {};
   result.what = Cleaned::kRewritten;
   return result;
 }

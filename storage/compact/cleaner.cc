@@ -39,6 +39,7 @@ bool Cleaner::step() {
     untold_.reset();
     if (stage_ == Stage::kEnding) stage_ = Stage::kIdle;
   }
+  answer_cancelled();
   if (stage_ == Stage::kIdle && !take_job()) return false;
   if (const auto word = link_->asked.try_pop(); word && word->is_cancel) {
     give_up({Errc::kNotFound});
@@ -50,15 +51,31 @@ bool Cleaner::step() {
   return true;
 }
 
+// A job that waits for another store's to end, and is not wanted any more: its store does not wait as well.
+void Cleaner::answer_cancelled() {
+  for (Queue& queue : links_) {
+    if (stage_ != Stage::kIdle && queue.link == link_) continue;  // what it says is about the job under way
+    while (auto word = queue.link->asked.try_pop()) {
+      if (!word->is_cancel) {
+        CHECK(!queue.job);
+        queue.job = *std::move(word);
+      } else if (queue.job) {
+        CleaningNews news{.kind = CleaningNews::Kind::kGivenUp, .log = queue.job->log, .replaced = {}, .made = {}};
+        news.error = {Errc::kNotFound};
+        CHECK(queue.link->told.try_push(news));  // it has taken all that was told of its last job
+        queue.job.reset();
+      }  // else it came behind the end of what it was for
+    }
+  }
+}
+
 bool Cleaner::take_job() {
   for (size_t i = 0; i < links_.size(); ++i) {
-    CompactionLink* link = links_[(next_link_ + i) % links_.size()];
-    auto job = link->asked.try_pop();
-    while (job && job->is_cancel) job = link->asked.try_pop();  // it came behind the end of what it was for
-    if (!job) continue;
+    Queue& queue = links_[(next_link_ + i) % links_.size()];
+    if (!queue.job) continue;
+    link_ = queue.link;
+    job_ = *std::exchange(queue.job, std::nullopt);
     next_link_ = (next_link_ + i + 1) % links_.size();
-    link_ = link;
-    job_ = *std::move(job);
     stage_ = Stage::kMapping;
     source_at_ = 0;
     reading_ = false;

@@ -33,7 +33,7 @@ class Cleaner {
   Cleaner(Disk& disk, Clock& clock, Options options);
 
   // Before the first step; link outlives this.
-  void attach(CompactionLink& link) { links_.push_back(&link); }
+  void attach(CompactionLink& link) { links_.push_back({.link = &link, .job = {}}); }
   // Does a piece of work. False: there is nothing to do, or not before next_at().
   bool step();
   // When the rate allows the next step, while a job is under way.
@@ -45,7 +45,13 @@ class Cleaner {
  private:
   enum class Stage : uint8_t { kIdle, kMapping, kCleaning, kEnding };
 
+  struct Queue {
+    CompactionLink* link;
+    std::optional<CleaningJob> job;  // taken from the ring, to see whether it is still wanted
+  };
+
   bool take_job();
+  void answer_cancelled();
   Result<void> map_some();
   void begin_cleaning();
   Result<void> clean_some();
@@ -61,7 +67,7 @@ class Cleaner {
   Disk& disk_;
   Clock& clock_;
   const Options options_;
-  std::vector<CompactionLink*> links_;
+  std::vector<Queue> links_;
   size_t next_link_ = 0;                // asked first, so that none waits for ever
   CompactionLink* link_ = nullptr;      // whose job it is
   std::optional<CleaningNews> untold_;  // the ring was full

@@ -27,6 +27,7 @@ void OffsetMap::allocate() {
 void OffsetMap::clear() {
   if (size_ == 0) return;
   size_ = 0;
+  // The kernel takes the pages back and gives zeros, where it owns them; what is small is written.
   allocate();
 }
 

@@ -83,7 +83,9 @@ void Checkpointer::describe_some() {
     least_ = std::min(least_, state.replay_from);
     encoder_.add(state);
   }
-  if (described_ == to_describe_.size()) begin_flush();
+  // A truncation that is described counts from this slot on, and its ring entry is not read again: what it made stale
+  // must not come back with a crash.
+  if (described_ == to_describe_.size() && shard_.stale_sidecars == 0) begin_flush();
 }
 
 LogState Checkpointer::describe(const PartitionLog& log) const {

@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kLogsATurn = 128;
 constexpr Nanos kRetryAfter = 15 * kSecond;
+constexpr Nanos kLookEvery = 10 * kMillisecond;       // at most, also with log.cleaner.backoff.ms=0
 constexpr int64_t kDelayMostMs = 24LL * 3600 * 1000;  // file.delete.delay.ms may be any number
 
 }  // namespace
@@ -30,7 +31,7 @@ Nanos Compactor::next_deadline() const {
   if (link_ == nullptr) return INT64_MAX;
   if (job_) return ask_at_;
   if (stopped_) return INT64_MAX;
-  return to_look_at_.empty() ? std::max(next_check_at_, not_before_) : 0;
+  return to_look_at_.empty() ? next_check_at_ : 0;
 }
 
 void Compactor::stop() {
@@ -40,6 +41,7 @@ void Compactor::stop() {
 
 void Compactor::cancel(LogId log) {
   given_up_.erase(log);
+  retry_at_.erase(log);
   if (!works_on(log) || job_->cancelled) return;
   job_->cancelled = true;
   CHECK(link_->asked.try_push(CleaningJob{.is_cancel = true, .log = log, .sources = {}, .producers = {}}));
@@ -69,6 +71,9 @@ bool Compactor::take(CleaningNews& news) {
   if (!job_->cancelled && !log->truncate_to) {
     if (tell_.busy(*log)) return false;
     if (swap(*log, news)) return true;
+    // Part of it went meanwhile. What comes behind was made knowing records that stay now: a tombstone's horizon must
+    // not begin, and what it hides must not count as clean.
+    cancel(log->id);
   }
   tell_.remove(log->id, news.made);
   return true;
@@ -85,6 +90,7 @@ bool Compactor::swap(PartitionLog& log, CleaningNews& news) {
   const Nanos until = shard_.clock.monotonic() + std::min(log.config.file_delete_delay_ms, kDelayMostMs) * kMillisecond;
   for (auto it = first; it != last; ++it)
     log.retired.push_back({.segment = *it, .end = std::next(it)->base, .until = until});
+  const size_t replaced = news.replaced.size();
   has_retired_.insert(log.id);
   const Offset end = last->base;
   *first = Segment{.base = news.made.base,
@@ -97,6 +103,7 @@ bool Compactor::swap(PartitionLog& log, CleaningNews& news) {
   while (!log.batches.empty() && log.batches.front().next_offset() <= end) log.batches.pop_front();
   log.max_scan.reset();
   log.swap_slot = tell_.swapped(log);
+  for (size_t i = log.retired.size() - replaced; i < log.retired.size(); ++i) log.retired[i].slot = log.swap_slot;
   shard_.counters.add(Metric::compaction_swaps);
   return true;
 }
@@ -123,7 +130,8 @@ void Compactor::end(const CleaningNews& news) {
     LOG_ERROR("log %llu is not compacted any more: one of its segments is damaged; see penstock log verify",
               static_cast<unsigned long long>(log->id.value()));
   } else {
-    not_before_ = shard_.clock.monotonic() + kRetryAfter;
+    retry_at_[log->id] = shard_.clock.monotonic() + kRetryAfter;
+    next_check_at_ = 0;  // the others do not wait for it
     LOG_WARN("compaction of log %llu was given up (%.*s): it is tried again",
              static_cast<unsigned long long>(log->id.value()), static_cast<int>(to_string(news.error.code).size()),
              to_string(news.error.code).data());
@@ -137,7 +145,7 @@ void Compactor::expire_retired() {
   std::erase_if(has_retired_, [&](LogId id) {
     PartitionLog* log = shard_.find(id);
     if (log == nullptr) return true;
-    while (!log->retired.empty() && log->retired.front().until <= now) {
+    while (!log->retired.empty() && log->retired.front().until <= now && tell_.is_durable(log->retired.front().slot)) {
       const SegmentId file = log->retired.front().segment.id();
       log->retired.erase(log->retired.begin());
       tell_.drop(*log, file);
@@ -156,8 +164,9 @@ void Compactor::drop_retired(PartitionLog& log) {
 void Compactor::look() {
   const Nanos now = shard_.clock.monotonic();
   if (to_look_at_.empty()) {
-    if (now < next_check_at_ || now < not_before_ || job_) return;
-    next_check_at_ = now + shard_.options.cleaner_backoff_ms * kMillisecond;
+    if (now < next_check_at_ || job_) return;
+    next_check_at_ = now + std::max(shard_.options.cleaner_backoff_ms * kMillisecond, kLookEvery);
+    std::erase_if(retry_at_, [&](const auto& retry) { return retry.second <= now; });
     for (const auto& [id, log] : shard_.logs)
       if (log->config.compact) to_look_at_.push_back(id);
     std::ranges::sort(to_look_at_, std::greater<>());
@@ -174,7 +183,8 @@ void Compactor::look() {
     const Dirt dirt = dirt_of(*log, now_ms);
     worst_dirt_ = std::max(worst_dirt_, dirt.ratio());
     const bool due = dirt.dirty_bytes > 0 && (dirt.overdue || dirt.ratio() > log->config.min_cleanable_dirty_ratio);
-    if (!due || given_up_.contains(log->id) || (best_ && dirt.ratio() <= best_ratio_)) continue;
+    if (!due || given_up_.contains(log->id) || retry_at_.contains(log->id) || (best_ && dirt.ratio() <= best_ratio_))
+      continue;
     best_ = log->id;
     best_ratio_ = dirt.ratio();
   }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <vector>
@@ -31,6 +32,8 @@ class Compactor {
     std::function<void(LogId, SegmentId)> remove;
     // The log's list has changed. Returns the number of the slot that will say so.
     std::function<uint64_t(PartitionLog&)> swapped;
+    // The slot of this number is on the drive.
+    std::function<bool(uint64_t)> is_durable;
   };
   // link: null: nothing is compacted.
   Compactor(Shard& shard, Destager& destager, CompactionLink* link, Tell tell);
@@ -86,12 +89,12 @@ class Compactor {
   std::optional<CleaningNews> news_;  // looked at, and waits
   Nanos next_check_at_ = 0;
   Nanos ask_at_ = 0;
-  Nanos not_before_ = 0;  // a job failed
   std::vector<LogId> to_look_at_;
   std::optional<LogId> best_;  // of the round under way
   double best_ratio_ = 0;
-  double worst_dirt_ = 0;     // of all logs, for the gauge
-  std::set<LogId> given_up_;  // a segment of it is damaged
+  double worst_dirt_ = 0;            // of all logs, for the gauge
+  std::set<LogId> given_up_;         // a segment of it is damaged
+  std::map<LogId, Nanos> retry_at_;  // its last job failed
   std::set<LogId> has_retired_;
   uint64_t revisions_ = 0;  // of this life
   bool stopped_ = false;

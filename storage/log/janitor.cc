@@ -35,6 +35,7 @@ void Janitor::slot_durable(uint64_t number) {
 
 void Janitor::remove_sidecar(PartitionLog& log, SegmentId id) {
   log.stale_sidecars += 1;
+  shard_.stale_sidecars += 1;
   queue_.push_back({.what = What::kUnlinkStale, .log = log.id, .path = sidecar_path(shard_.folder, log.id, id)});
 }
 
@@ -86,6 +87,7 @@ void Janitor::run() {
 void Janitor::done(const Work& work, const FileOp& op) {
   if (work.what == What::kUnlinkStale) {
     shard_.names_changed = true;  // the next slot comes after that is durable
+    shard_.stale_sidecars -= 1;
     if (PartitionLog* log = shard_.find(work.log)) log->stale_sidecars -= 1;
   }
   if (op.error && op.error->code != Errc::kNotFound) {

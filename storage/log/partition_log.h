@@ -55,6 +55,7 @@ struct RetiredSegment {
   Segment segment;
   Offset end;  // where the next one began
   Nanos until = 0;
+  uint64_t slot = 0;  // says that it was replaced: until that is on the drive, an older slot may still need its flush
 };
 
 // How far destage has come in the last segment. Both positions may stand inside a batch.

@@ -90,9 +90,11 @@ void ProducerTable::restore(std::span<const ProducerState> states) {
 
 void ProducerTable::truncate_from(Offset offset) {
   for (auto& [id, known] : producers_) {
-    while (known.count > 0 && known.remembered().back().base_offset >= offset) {
+    while (known.count > 0) {
       const ProducerBatch& gone = known.remembered().back();
-      known.held -= std::min(known.held, records_of(gone.first_sequence, gone.last_sequence));
+      const int64_t records = records_of(gone.first_sequence, gone.last_sequence);
+      if (gone.base_offset + records <= offset) break;
+      known.held -= std::min(known.held, records);
       known.count -= 1;
     }
   }

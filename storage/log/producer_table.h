@@ -50,8 +50,9 @@ class ProducerTable {
   std::vector<ProducerState> snapshot() const;
   // Instead of what is remembered now. states: of a snapshot; none with a count of 0 or above kWindow, no id twice.
   void restore(std::span<const ProducerState> states);
-  // Forgets the batches at or behind offset, and producers of which nothing is left. What they pushed out of a window
-  // does not come back: where that matters, a table of fewer batches is there to copy (above).
+  // Forgets the batches that end behind offset (one that compaction took away may begin before it), and producers of
+  // which nothing is left. What they pushed out of a window does not come back: where that matters, a table of fewer
+  // batches is there to copy (above).
   void truncate_from(Offset offset);
   // Forgets producers whose newest batch is older than this (Kafka's producer.id.expiration.ms).
   void expire(int64_t older_than);

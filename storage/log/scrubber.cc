@@ -52,7 +52,7 @@ bool Scrubber::next_segment() {
       for (const Segment& segment : log->segments) {
         if (segment.base <= behind_ || segment.damaged || segment.bytes == 0 || &segment == &log->segments.back())
           continue;
-        segment_ = segment.base;
+        segment_ = segment.id();
         position_ = 0;
         return true;
       }
@@ -65,9 +65,10 @@ bool Scrubber::next_segment() {
 
 bool Scrubber::begin_read() {
   PartitionLog* log = shard_.find(round_.back());
-  const Segment* segment = log == nullptr ? nullptr : log->find_segment(*segment_);
-  if (segment == nullptr || position_ >= segment->bytes || log->is_open(*segment)) {
-    behind_ = *segment_;
+  const Segment* segment = log == nullptr ? nullptr : log->find_segment(segment_->base);
+  // A compaction may have put another file in its place.
+  if (segment == nullptr || segment->id() != *segment_ || position_ >= segment->bytes || log->is_open(*segment)) {
+    behind_ = segment_->base;
     segment_.reset();
     return true;
   }
@@ -76,7 +77,7 @@ bool Scrubber::begin_read() {
                           : Result<FileHandle>(std::unexpected(index.error()));
   if (!file) {
     if (file.error().code == Errc::kWouldBlock) return false;
-    behind_ = *segment_;  // whoever found out has told the operator
+    behind_ = segment_->base;  // whoever found out has told the operator
     segment_.reset();
     return true;
   }

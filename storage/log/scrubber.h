@@ -44,9 +44,9 @@ class Scrubber {
   const std::span<std::byte> memory_;
   Read read_;
   Nanos next_at_ = 0;
-  std::vector<LogId> round_;       // logs still to do in this round
-  std::optional<Offset> segment_;  // of round_.back(), under way
-  Offset behind_{-1};              // segments of it up to here are done
+  std::vector<LogId> round_;          // logs still to do in this round
+  std::optional<SegmentId> segment_;  // of round_.back(), under way
+  Offset behind_{-1};                 // segments of it up to here are done
   uint64_t position_ = 0;
   bool again_ = false;  // the read at position_ failed once: a transfer may fail where the drive holds the bytes
 };

@@ -29,7 +29,8 @@ struct Shard {
   std::unordered_map<LogId, std::unique_ptr<PartitionLog>> logs{};
   std::vector<LogId> readable{};  // logs for which something pending may go on; told and cleared by each poll
   std::set<std::pair<LogId, SegmentId>> unflushed{};  // segments with writes that no flush has covered yet
-  bool names_changed = false;                         // files or folders were made since everything was flushed
+  uint32_t stale_sidecars = 0;  // of all logs (PartitionLog::stale_sidecars); no slot is written before they are gone
+  bool names_changed = false;   // files or folders were made since everything was flushed
   bool poisoned = false;
   int64_t failure = 0;       // what the drive said then
   size_t ops_in_flight = 0;  // of the parts, each with its on_done; not the ring's and the state's own

@@ -72,8 +72,8 @@ std::string StoreSim::read_whole(storage::ReadCursor cursor, std::vector<std::by
     while (cursor.remaining > 0) {
       std::array<std::span<const std::byte>, 5> pieces;
       const auto count = store_->view(cursor, 300'000, pieces);
-      if (!count && count.error().code == Errc::kWouldBlock) return {};
-      done = true;
+      done = count.has_value() || count.error().code != Errc::kWouldBlock;
+      if (!done) return {};
       gone = !count && count.error().code == Errc::kNotFound;
       if (gone) return {};
       if (!count || *count == 0) return "an answer cannot be read";
