@@ -108,7 +108,7 @@ void EventLoop::pass_on_questions() {
 void EventLoop::pass_on_groups() {
   groups().refresh(now());
   groups().expire(now());
-  for (auto& [lcore, command] : groups().take_commands()) lcores_[lcore].waiting.emplace_back(std::move(command));
+  for (auto& [lcore, command] : groups().take_commands(now())) lcores_[lcore].waiting.emplace_back(std::move(command));
   for (auto& [lcore, parked] : parts_.slow_path->groups().take_parked()) lcores_[lcore].waiting.emplace_back(parked);
   for (auto& [lcore, answer] : parts_.slow_path->groups().take_answers()) add_answer(lcores_[lcore], std::move(answer));
 }

@@ -41,7 +41,7 @@ class GroupRuntimeTest : public testing::Test, protected ControllerFixture {
 
   // What lcores do with the commands there are; appends are kept back until finish_append().
   void obey() {
-    for (auto& [lcore, command] : runtime().take_commands()) {
+    for (auto& [lcore, command] : runtime().take_commands(now())) {
       if (auto* append = std::get_if<dataplane::AppendRecords>(&command)) {
         ASSERT_FALSE(append_) << "one batch of a partition at a time";
         append_ = std::move(*append);
@@ -160,6 +160,19 @@ TEST_F(GroupRuntimeTest, an_answer_leaves_when_all_before_it_is_durable) {
   EXPECT_EQ(protocol::view_of(append_->batch).records_count(), 2) << "what came meanwhile, in one batch";
   finish_append();
   EXPECT_EQ(done(), (Done{{2, ErrorCode::kNone}, {3, ErrorCode::kNone}}));
+}
+
+TEST_F(GroupRuntimeTest, what_the_steps_of_a_turn_write_is_one_batch) {
+  begin();
+  ASSERT_EQ(commit("g", 1, 1), ErrorCode::kNone);
+  ASSERT_EQ(commit("h", 2, 2), ErrorCode::kNone);
+  EXPECT_GT(runtime().commands_waiting(), 0U);
+  obey();
+  ASSERT_TRUE(append_.has_value());
+  EXPECT_EQ(protocol::view_of(append_->batch).records_count(), 2);
+  finish_append();
+  EXPECT_EQ(done(), (Done{{1, ErrorCode::kNone}, {2, ErrorCode::kNone}}));
+  EXPECT_EQ(runtime().commands_waiting(), 0U);
 }
 
 TEST_F(GroupRuntimeTest, what_cannot_be_written_is_forgotten_and_the_log_is_read_again) {
@@ -290,7 +303,7 @@ TEST_F(GroupRuntimeTest, without_its_topic_all_groups_are_gone) {
   EXPECT_EQ(done(), (Done{{1, ErrorCode::kNotCoordinator}}));
   EXPECT_EQ(counters.get(Metric::groups), 0u);
   append_.reset();
-  runtime().take_commands();
+  runtime().take_commands(now());
   log_.clear();
   end_ = Offset{0};
   ASSERT_EQ(runtime().make_topic(), ErrorCode::kNone);

@@ -257,6 +257,18 @@ bool ClassicGroup::fits(const GroupSettings& settings) const {
 
 // ---- looks
 
+size_t ClassicGroup::bytes() const {
+  DCHECK(counts_are_right());
+  return bytes_;
+}
+
+// What is kept of all members together is what counting them anew would say.
+bool ClassicGroup::counts_are_right() const {
+  ClassicGroup again(id_);
+  for (const auto& [id, member] : members_) again.add(member);
+  return again.bytes_ == bytes_ && again.joining_ == joining_ && again.supporters_ == supporters_;
+}
+
 size_t ClassicGroup::waiting() const {
   return static_cast<size_t>(std::ranges::count_if(
       members_, [](const auto& member) { return member.second.joining || member.second.syncing; }));

@@ -113,7 +113,7 @@ class ClassicGroup {
   bool is_simple() const { return !protocol_type_ && members_.empty(); }
   bool is_deletable() const { return state_ == ClassicState::kEmpty && pending_.empty(); }
   protocol::DescribeGroupsResponse::DescribedGroup describe() const;
-  size_t bytes() const { return bytes_; }
+  size_t bytes() const;  // about what it takes in memory; asked after each step
   size_t waiting() const;
 
  private:
@@ -130,6 +130,7 @@ class ClassicGroup {
   void update_and_rebalance(const Join& request, const Caller& caller, ClassicMember& member, Step& step);
   void update(ClassicMember& member, const Join& request, const Caller& caller, Step& step);
   bool supports(const Join& request) const;
+  void assign(const std::vector<Sync::Assignment>& assignments);
 
   // ---- classic_rebalance.cc
   void rebalance_or_complete(Step& step);
@@ -164,6 +165,7 @@ class ClassicGroup {
   JoinResponse joined(const ClassicMember& member) const;
   bool is_leader(std::string_view member_id) const { return leader_ && *leader_ == member_id; }
   bool fits(const GroupSettings& settings) const;
+  bool counts_are_right() const;
 
   std::string id_;
   ClassicState state_ = ClassicState::kEmpty;

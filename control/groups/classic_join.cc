@@ -1,5 +1,6 @@
 // JoinGroup, SyncGroup, Heartbeat and LeaveGroup of a classic group, in the order of Kafka's GroupMetadataManager.
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "control/controller/uuid_text.h"
@@ -228,12 +229,7 @@ void ClassicGroup::sync(const Sync& request, const Caller& caller, Step& step) {
   if (pending_sync_.empty()) sync_deadline_ = kNever;
   if (state_ == ClassicState::kStable) return answer_sync(member, ErrorCode::kNone, step);
   if (!is_leader(member.id)) return;
-  for (auto& [id, each] : members_) {
-    const auto said = std::ranges::find(request.assignments, id, &Sync::Assignment::member_id);
-    bytes_ -= each.bytes();
-    each.assignment = said == request.assignments.end() ? std::vector<std::byte>() : said->assignment;
-    bytes_ += each.bytes();
-  }
+  assign(request.assignments);
   if (!fits(step.settings)) {  // as Kafka, whose append fails then
     refuse_syncs(ErrorCode::kUnknownServerError, step);
     return rebalance_or_complete(step);
@@ -245,6 +241,19 @@ void ClassicGroup::sync(const Sync& request, const Caller& caller, Step& step) {
     answer_sync(each, ErrorCode::kNone, step);
     heard_of(each, step.now);
   }
+}
+
+// Who is not named has nothing; of two that name one, the first counts.
+void ClassicGroup::assign(const std::vector<Sync::Assignment>& assignments) {
+  for (auto& [id, member] : members_) {
+    bytes_ -= member.bytes();
+    member.assignment.clear();
+  }
+  for (const auto& said : std::views::reverse(assignments)) {
+    const auto member = members_.find(said.member_id);
+    if (member != members_.end()) member->second.assignment = said.assignment;
+  }
+  for (const auto& [id, member] : members_) bytes_ += member.bytes();
 }
 
 // ---- Heartbeat and LeaveGroup

@@ -24,16 +24,10 @@ std::vector<std::string> names_of(const std::vector<JoinRequest::Protocol>& prot
 
 // The first that all classic members know, and those who come; empty if there is none.
 std::string ConsumerGroup::common_protocol(const std::vector<std::string>& also) const {
-  std::vector<std::string> common = also;
-  for (const auto& [id, member] : members_) {
-    if (!member.is_classic()) continue;
-    const auto& has = member.subscription.classic->protocols;
-    const auto lacks = [&](const std::string& name) {
-      return std::ranges::none_of(has, [&](const auto& protocol) { return protocol.first == name; });
-    };
-    std::erase_if(common, lacks);
+  for (const std::string& name : also) {
+    if (tally_.classic_supporters(name) == tally_.classic()) return name;
   }
-  return common.empty() ? "" : common.front();
+  return "";
 }
 
 ErrorCode ConsumerGroup::check_classic_join(const JoinRequest& request, const GroupContext& context) const {
@@ -191,7 +185,7 @@ bool ConsumerGroup::waits_for_others(const ConsumerMember& member) const {
   if (target == targets_.end()) return false;
   for (const auto& [topic, partitions] : target->second) {
     for (const int32_t partition : partitions) {
-      if (is_held_by_another(member.id, topic, partition)) return true;
+      if (owners_.is_held_by_another(member.id, topic, partition)) return true;
     }
   }
   return false;
@@ -221,9 +215,6 @@ Outcome<ErrorCode> ConsumerGroup::classic_leave(const std::string& member_id,
   return outcome;
 }
 
-bool ConsumerGroup::is_all_classic() const {
-  return !members_.empty() &&
-         std::ranges::all_of(members_, [](const auto& entry) { return entry.second.is_classic(); });
-}
+bool ConsumerGroup::is_all_classic() const { return !members_.empty() && tally_.classic() == members_.size(); }
 
 }  // namespace penstock::control::groups

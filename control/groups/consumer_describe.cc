@@ -1,6 +1,7 @@
 // ConsumerGroupDescribe, and what others ask about a group.
 #include <fmt/format.h>
 
+#include "base/assert.h"
 #include "control/groups/consumer_group.h"
 
 namespace penstock::control::groups {
@@ -71,33 +72,31 @@ std::string_view to_string(ConsumerGroupState state) {
   std::unreachable();
 }
 
+MemberTally ConsumerGroup::recounted() const {
+  MemberTally again;
+  for (const auto& [id, member] : members_) {
+    again.add(id, member.subscription);
+    again.add(member.progress);
+  }
+  for (const auto& [regex, is] : tally_.patterns()) {
+    if (is.resolved) again.resolve(regex, is.resolved);
+  }
+  return again;
+}
+
 // Sets and maps of partitions take a node each, in the target, in what a member holds and in the owners.
 size_t ConsumerGroup::bytes() const {
-  constexpr size_t kMember = 1024;
   constexpr size_t kPartition = 3 * 64;
   constexpr size_t kTopic = 128;
-  size_t bytes = topic_counts_.size() * kTopic;
-  for (const auto& [id, member] : members_) {
-    const Subscription& is = member.subscription;
-    bytes += kMember + 8 * id.size() + is.client_id.size() + is.client_host.size() + is.topic_names.size() * kTopic;
-    if (is.classic) {
-      for (const auto& [name, metadata] : is.classic->protocols) bytes += kTopic + name.size() + metadata.size();
-    }
-  }
-  for (const auto& [topic, owners] : owners_) bytes += kTopic + owners.size() * kPartition;
-  for (const auto& [regex, is] : regexes_) bytes += kTopic * (is.topics.size() + 1);
-  return bytes;
+  DCHECK(tally_ == recounted());
+  return tally_.bytes() + (tally_.topics().size() + owners_.topics().size()) * kTopic + owners_.count() * kPartition;
 }
 
 ConsumerGroupState ConsumerGroup::state() const {
   if (members_.empty()) return ConsumerGroupState::kEmpty;
   if (epoch_ > assignment_epoch_) return ConsumerGroupState::kAssigning;
-  for (const auto& [id, member] : members_) {
-    if (member.progress.state != MemberState::kStable || member.progress.epoch != assignment_epoch_) {
-      return ConsumerGroupState::kReconciling;
-    }
-  }
-  return ConsumerGroupState::kStable;
+  const bool all_arrived = tally_.arrived(assignment_epoch_) == members_.size();
+  return all_arrived ? ConsumerGroupState::kStable : ConsumerGroupState::kReconciling;
 }
 
 Described ConsumerGroup::describe(const GroupContext& context) const {
@@ -135,17 +134,18 @@ std::string ConsumerGroup::dump() const {
                        text(at.assigned), text(at.revoking));
   }
   for (const auto& [id, target] : targets_) out += fmt::format("target {}{}\n", id, text(target));
-  for (const auto& [regex, is] : regexes_) {
-    out += fmt::format("regex {} version={} at={}", regex, is.version, is.timestamp);
-    for (const std::string& topic : is.topics) out += " " + topic;
+  for (const auto& [regex, is] : tally_.patterns()) {
+    if (!is.resolved) continue;
+    out += fmt::format("regex {} version={} at={}", regex, is.resolved->version, is.resolved->timestamp);
+    for (const std::string& topic : is.resolved->topics) out += " " + topic;
     out += "\n";
   }
-  for (const auto& [topic, owners] : owners_) {
+  for (const auto& [topic, owners] : owners_.topics()) {
     out += "owners " + text(topic);
     for (const auto& [partition, owner] : owners) out += fmt::format(" {}={}@{}", partition, owner.member, owner.epoch);
     out += "\n";
   }
-  for (const auto& [topic, count] : topic_counts_) out += fmt::format("wanted {} {}\n", topic, count);
+  for (const auto& [topic, count] : tally_.topics()) out += fmt::format("wanted {} {}\n", topic, count);
   for (const auto& [instance, member] : static_members_) out += fmt::format("static {} {}\n", instance, member);
   return out;
 }
@@ -164,7 +164,8 @@ std::vector<GroupRecord> ConsumerGroup::tombstones() const {
   for (const auto& [id, member] : members_) {
     records.push_back(make_tombstone(protocol::ConsumerGroupMemberMetadataKey{.group_id = id_, .member_id = id}));
   }
-  for (const auto& [regex, is] : regexes_) {
+  for (const auto& [regex, is] : tally_.patterns()) {
+    if (!is.resolved) continue;
     records.push_back(
         make_tombstone(protocol::ConsumerGroupRegularExpressionKey{.group_id = id_, .regular_expression = regex}));
   }

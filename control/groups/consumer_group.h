@@ -16,7 +16,6 @@
 #include <expected>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +23,8 @@
 #include "control/groups/consumer_member.h"
 #include "control/groups/consumer_settings.h"
 #include "control/groups/group_record.h"
+#include "control/groups/member_tally.h"
+#include "control/groups/partition_owners.h"
 #include "control/groups/timers.h"
 #include "control/groups/topic_table.h"
 #include "protocol/error_code.h"
@@ -40,7 +41,7 @@ struct HeartbeatCaller {
   std::string client_id;
   std::string client_host;
   int16_t api_version = 0;
-  std::string new_member_id;  // for a member of version 0 that comes without one; unused before
+  std::string new_member_id;  // unused before; for a member that comes without one, as in version 0
 };
 
 // The world at the time of a request.
@@ -78,10 +79,10 @@ class ConsumerGroup {
   int32_t epoch() const { return epoch_; }
   int32_t assignment_epoch() const { return assignment_epoch_; }
   const std::map<std::string, ConsumerMember, std::less<>>& members() const { return members_; }
-  size_t bytes() const;  // about what it takes in memory
+  size_t bytes() const;  // about what it takes in memory; asked after each step
   ConsumerGroupState state() const;
   // Nothing of it is in the log any more.
-  bool is_gone() const { return !exists_ && members_.empty() && targets_.empty() && regexes_.empty(); }
+  bool is_gone() const { return !exists_ && members_.empty() && targets_.empty() && tally_.patterns().empty(); }
   // All that records made, as text: equal texts, equal state.
   std::string dump() const;
 
@@ -123,22 +124,13 @@ class ConsumerGroup {
   std::optional<Refusal> check_commit(std::string_view member_id, const std::optional<std::string>& instance_id,
                                       int32_t epoch, int16_t api_version, const Uuid& topic, int32_t partition) const;
   std::optional<Refusal> check_fetch(const std::optional<std::string>& member_id, int32_t epoch) const;
-  bool is_subscribed_to(std::string_view topic) const { return topic_counts_.contains(topic); }
+  bool is_subscribed_to(std::string_view topic) const { return tally_.topics().contains(topic); }
 
  private:
   using Records = std::vector<GroupRecord>;
   template <class T>
   using Checked = std::expected<T, Refusal>;
 
-  struct Owner {
-    std::string member;
-    int32_t epoch;
-  };
-  struct ResolvedRegex {
-    std::set<std::string> topics;
-    int64_t version = 0;
-    int64_t timestamp = 0;
-  };
   // A member that a heartbeat found or is about to make.
   struct Found {
     std::string id;
@@ -146,11 +138,13 @@ class ConsumerGroup {
     const ConsumerMember* replaces = nullptr;  // the static member whose place it takes
   };
 
+  // consumer_describe.cc
+  MemberTally recounted() const;
+
   // consumer_records.cc
   void emit(GroupRecord record, Records& records);
   ConsumerMember& member_of(const std::string& member_id);
   void erase_member(const std::string& member_id);
-  void count_topics(const ConsumerMember& member, int by);
   void set_subscription(ConsumerMember& member, const protocol::ConsumerGroupMemberMetadataValue& value);
   void set_progress(ConsumerMember& member, Progress progress);
   void apply_key(const protocol::ConsumerGroupMetadataKey& key, const std::optional<RecordValue>& value);
@@ -186,7 +180,6 @@ class ConsumerGroup {
   std::string common_protocol(const std::vector<std::string>& also) const;
   bool must_rejoin(const ConsumerMember& member) const;
   bool waits_for_others(const ConsumerMember& member) const;
-  bool is_held_by_another(const std::string& member_id, const Uuid& topic, int32_t partition) const;
   void expect(char what, const ConsumerMember& member, const GroupContext& context);
 
   // consumer_leave.cc
@@ -198,8 +191,7 @@ class ConsumerGroup {
   void keep_rebalance_deadline(const ConsumerMember& member, const GroupContext& context);
 
   // consumer_target.cc
-  std::set<std::string> topics_of(const Subscription& subscription) const;
-  std::set<Uuid> topic_ids_of(const Subscription& subscription, const TopicTable& topics) const;
+  bool wants(const Subscription& subscription, const std::string& topic) const;
   bool refresh_topics(const GroupContext& context, Records& records);
   bool resolve_regexes(const GroupContext& context, Records& records);
   int64_t hash_topics(const TopicTable& topics) const;
@@ -217,12 +209,11 @@ class ConsumerGroup {
   int64_t assignment_timestamp_ = 0;
   std::map<std::string, ConsumerMember, std::less<>> members_;
   std::map<std::string, Assignment, std::less<>> targets_;
-  std::map<std::string, ResolvedRegex, std::less<>> regexes_;
 
-  // Follows from those.
+  // Follows from those; of the patterns of topics, what they matched is by records, too.
+  MemberTally tally_;
   std::map<std::string, std::string, std::less<>> static_members_;  // instance id to member id
-  std::map<std::string, int, std::less<>> topic_counts_;            // members that want a topic
-  std::map<Uuid, std::map<int32_t, Owner>> owners_;
+  PartitionOwners owners_;
 
   // Of this life only.
   Timers timers_;

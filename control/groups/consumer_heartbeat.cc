@@ -191,26 +191,22 @@ bool ConsumerGroup::update_subscription(const std::string& member_id, bool is_ne
   return is_new || now.topic_names != before.topic_names || now.regex != before.regex;
 }
 
-bool ConsumerGroup::is_held_by_another(const std::string& member_id, const Uuid& topic, int32_t partition) const {
-  const auto owners = owners_.find(topic);
-  if (owners == owners_.end()) return false;
-  const auto owner = owners->second.find(partition);
-  return owner != owners->second.end() && owner->second.member != member_id;
-}
-
 void ConsumerGroup::reconcile_member(const std::string& member_id, const std::optional<Assignment>& owned, bool changed,
                                      const GroupContext& context, Records& records) {
   const ConsumerMember& member = members_.find(member_id)->second;
   const auto target = targets_.find(member_id);
   const Assignment none;
-  const std::set<Uuid> subscribed = topic_ids_of(member.subscription, context.topics);
+  const auto subscribed = [&](const Uuid& topic) {
+    const std::string* name = context.topics.name_of(topic);
+    return name != nullptr && wants(member.subscription, *name);
+  };
   const Progress next = reconcile(member.progress, {.target_epoch = assignment_epoch_,
                                                     .target = target == targets_.end() ? none : target->second,
                                                     .subscribed = subscribed,
                                                     .subscription_changed = changed,
                                                     .owned = owned,
                                                     .held_by_another = [&](const Uuid& topic, int32_t partition) {
-                                                      return is_held_by_another(member_id, topic, partition);
+                                                      return owners_.is_held_by_another(member_id, topic, partition);
                                                     }});
   if (next != member.progress) {
     emit_progress(member_id, next, records);

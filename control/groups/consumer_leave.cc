@@ -62,10 +62,9 @@ void ConsumerGroup::remove_member(const std::string& member_id, const GroupConte
 }
 
 void ConsumerGroup::drop_unused_regexes(Records& records) {
-  std::set<std::string> unused;
-  for (const auto& [regex, resolved] : regexes_) unused.insert(regex);
-  for (const auto& [id, member] : members_) {
-    if (member.subscription.regex) unused.erase(*member.subscription.regex);
+  std::vector<std::string> unused;
+  for (const auto& [regex, is] : tally_.patterns()) {
+    if (is.users == 0) unused.push_back(regex);
   }
   for (const std::string& regex : unused) {
     emit(make_tombstone(protocol::ConsumerGroupRegularExpressionKey{.group_id = id_, .regular_expression = regex}),

@@ -17,7 +17,8 @@ std::vector<GroupRecord> ConsumerGroup::adopt(const std::vector<AdoptedMember>& 
     for (const auto& [topic, partitions] : member.assigned) {
       for (const int32_t partition : partitions) {
         // A client's own assignor may have given it to two.
-        if (!is_held_by_another(member.id, topic, partition)) progress.assigned[topic].emplace(partition, epoch);
+        if (!owners_.is_held_by_another(member.id, topic, partition))
+          progress.assigned[topic].emplace(partition, epoch);
       }
     }
     Assignment target;

@@ -36,8 +36,7 @@ std::string problem_with_assignors(const std::string& setting) {
   return list_elements(setting).empty() ? "group.consumer.assignors names none; there are uniform and range" : "";
 }
 
-ConsumerGroupSettings GroupRuntime::consumer_settings(const std::string& group) const {
-  const BrokerOptions& options = controller_.options();
+ConsumerGroupSettings consumer_settings(const BrokerOptions& options) {
   ConsumerGroupSettings settings{
       .session_timeout_ms = static_cast<int32_t>(options.group_consumer_session_timeout_ms),
       .heartbeat_interval_ms = static_cast<int32_t>(options.group_consumer_heartbeat_interval_ms),
@@ -48,6 +47,11 @@ ConsumerGroupSettings GroupRuntime::consumer_settings(const std::string& group) 
   settings.may_upgrade = policy == "bidirectional" || policy == "upgrade";
   settings.may_downgrade = policy == "bidirectional" || policy == "downgrade";
   if (settings.assignors.empty()) settings.assignors = {"uniform"};
+  return settings;
+}
+
+ConsumerGroupSettings GroupRuntime::settings_of(const std::string& group) const {
+  ConsumerGroupSettings settings = consumer_defaults_;
   constexpr std::string_view kInterval = "group.consumer.assignment.interval.ms";  // clients may change it
   take(controller_.broker_configs().cluster, kInterval, settings.assignment_interval_ms);
   const ConfigMap& own = controller_.stored_configs(ConfigScope::kGroup, group);

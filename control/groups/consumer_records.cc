@@ -68,8 +68,12 @@ void ConsumerGroup::apply(const GroupRecord& record) {
 }
 
 ConsumerMember& ConsumerGroup::member_of(const std::string& member_id) {
-  ConsumerMember& member = members_[member_id];
+  const auto [at, is_new] = members_.try_emplace(member_id);
+  ConsumerMember& member = at->second;
+  if (!is_new) return member;
   member.id = member_id;
+  tally_.add(member.id, member.subscription);
+  tally_.add(member.progress);
   return member;
 }
 
@@ -78,7 +82,8 @@ void ConsumerGroup::erase_member(const std::string& member_id) {
   if (at == members_.end()) return;
   ConsumerMember& member = at->second;
   set_progress(member, Progress{});
-  count_topics(member, -1);
+  tally_.remove(member.id, member.subscription);
+  tally_.remove(member.progress);
   if (member.subscription.instance_id) {
     const auto is_static = static_members_.find(*member.subscription.instance_id);
     if (is_static != static_members_.end() && is_static->second == member_id) static_members_.erase(is_static);
@@ -86,17 +91,8 @@ void ConsumerGroup::erase_member(const std::string& member_id) {
   members_.erase(at);
 }
 
-void ConsumerGroup::count_topics(const ConsumerMember& member, int by) {
-  for (const std::string& topic : topics_of(member.subscription)) {
-    int& count = topic_counts_[topic];
-    count += by;
-    DCHECK(count >= 0);
-    if (count == 0) topic_counts_.erase(topic);
-  }
-}
-
 void ConsumerGroup::set_subscription(ConsumerMember& member, const MemberValue& value) {
-  count_topics(member, -1);
+  tally_.remove(member.id, member.subscription);
   Subscription& is = member.subscription;
   is = {.instance_id = value.instance_id,
         .rack_id = value.rack_id,
@@ -109,31 +105,19 @@ void ConsumerGroup::set_subscription(ConsumerMember& member, const MemberValue& 
         .classic = to_classic(value.classic_member_metadata)};
   std::ranges::sort(is.topic_names);
   is.topic_names.erase(std::unique(is.topic_names.begin(), is.topic_names.end()), is.topic_names.end());
-  count_topics(member, 1);
+  tally_.add(member.id, is);
   if (is.instance_id) static_members_[*is.instance_id] = member.id;
   member.described = true;
 }
 
 void ConsumerGroup::set_progress(ConsumerMember& member, Progress progress) {
-  for (const Holding* holding : {&member.progress.assigned, &member.progress.revoking}) {
-    for (const auto& [topic, partitions] : *holding) {
-      const auto owners = owners_.find(topic);
-      if (owners == owners_.end()) continue;
-      for (const auto& [partition, epoch] : partitions) {
-        const auto owner = owners->second.find(partition);
-        if (owner != owners->second.end() && owner->second.member == member.id) owners->second.erase(owner);
-      }
-      if (owners->second.empty()) owners_.erase(owners);
-    }
-  }
+  owners_.take(member.progress.assigned, member.id);
+  owners_.take(member.progress.revoking, member.id);
+  tally_.remove(member.progress);
   member.progress = std::move(progress);
-  for (const Holding* holding : {&member.progress.assigned, &member.progress.revoking}) {
-    for (const auto& [topic, partitions] : *holding) {
-      for (const auto& [partition, epoch] : partitions) {
-        owners_[topic][partition] = {.member = member.id, .epoch = epoch};
-      }
-    }
-  }
+  tally_.add(member.progress);
+  owners_.give(member.progress.assigned, member.id);
+  owners_.give(member.progress.revoking, member.id);
 }
 
 void ConsumerGroup::apply_key(const protocol::ConsumerGroupMetadataKey&, const std::optional<RecordValue>& value) {
@@ -189,21 +173,11 @@ void ConsumerGroup::apply_key(const protocol::ConsumerGroupCurrentMemberAssignme
 
 void ConsumerGroup::apply_key(const protocol::ConsumerGroupRegularExpressionKey& key,
                               const std::optional<RecordValue>& value) {
-  // Who wants what follows from it: counted out, changed, counted in.
-  const auto users = [&](int by) {
-    for (const auto& [id, member] : members_) {
-      if (member.subscription.regex == key.regular_expression) count_topics(member, by);
-    }
-  };
-  users(-1);
-  if (value) {
-    const auto& is = std::get<protocol::ConsumerGroupRegularExpressionValue>(*value);
-    regexes_[key.regular_expression] = {
-        .topics = {is.topics.begin(), is.topics.end()}, .version = is.version, .timestamp = is.timestamp};
-  } else {
-    regexes_.erase(key.regular_expression);
-  }
-  users(1);
+  if (!value) return tally_.resolve(key.regular_expression, std::nullopt);
+  const auto& is = std::get<protocol::ConsumerGroupRegularExpressionValue>(*value);
+  tally_.resolve(key.regular_expression,
+                 ResolvedPattern{
+                     .topics = {is.topics.begin(), is.topics.end()}, .version = is.version, .timestamp = is.timestamp});
 }
 
 void ConsumerGroup::emit_group(int32_t epoch, int64_t metadata_hash, Records& records) {

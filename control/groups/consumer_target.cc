@@ -1,6 +1,7 @@
 // What a group's members want, and who shall have what.
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <span>
 #include <unordered_map>
 
@@ -33,27 +34,16 @@ class Hash {
 
 }  // namespace
 
-std::set<std::string> ConsumerGroup::topics_of(const Subscription& subscription) const {
-  std::set<std::string> topics(subscription.topic_names.begin(), subscription.topic_names.end());
-  if (subscription.regex) {
-    const auto resolved = regexes_.find(*subscription.regex);
-    if (resolved != regexes_.end()) topics.insert(resolved->second.topics.begin(), resolved->second.topics.end());
-  }
-  return topics;
-}
-
-std::set<Uuid> ConsumerGroup::topic_ids_of(const Subscription& subscription, const TopicTable& topics) const {
-  std::set<Uuid> ids;
-  for (const std::string& name : topics_of(subscription)) {
-    if (const TopicFacts* facts = topics.find(name)) ids.insert(facts->id);
-  }
-  return ids;
+bool ConsumerGroup::wants(const Subscription& subscription, const std::string& topic) const {
+  if (std::ranges::binary_search(subscription.topic_names, topic)) return true;
+  const ResolvedPattern* matches = subscription.regex ? tally_.resolved(*subscription.regex) : nullptr;
+  return matches != nullptr && matches->topics.contains(topic);
 }
 
 int64_t ConsumerGroup::hash_topics(const TopicTable& topics) const {
   Hash hash;
   bool any = false;
-  for (const auto& [name, members] : topic_counts_) {
+  for (const auto& [name, members] : tally_.topics()) {
     const TopicFacts* facts = topics.find(name);
     if (facts == nullptr) continue;
     any = true;
@@ -66,19 +56,24 @@ int64_t ConsumerGroup::hash_topics(const TopicTable& topics) const {
 
 // Looks at new patterns at once, and at all of them when there are other topics. True if one matches others now.
 bool ConsumerGroup::resolve_regexes(const GroupContext& context, Records& records) {
-  std::set<std::string> used;
-  for (const auto& [id, member] : members_) {
-    if (member.subscription.regex) used.insert(*member.subscription.regex);
+  const bool other = topics_seen_ != context.topics.version();
+  if (!tally_.uses_patterns()) {
+    topics_seen_ = context.topics.version();
+    return false;
   }
-  const bool all = topics_seen_ != context.topics.version() && context.now >= regexes_next_;
-  if (all && !used.empty()) regexes_next_ = context.now + kRegexPause;
+  const bool all = other && context.now >= regexes_next_;
+  if (!all && tally_.all_resolved()) return false;
+  if (all) regexes_next_ = context.now + kRegexPause;
+  std::vector<std::string> to_look_at;
+  for (const auto& [regex, is] : tally_.patterns()) {
+    if (is.users > 0 && (all || !is.resolved)) to_look_at.push_back(regex);
+  }
   bool changed = false;
-  for (const std::string& regex : used) {
-    const auto known = regexes_.find(regex);
-    if (known != regexes_.end() && !all) continue;
+  for (const std::string& regex : to_look_at) {
     auto matched = match_topics(regex, context.topics);
     if (!matched) matched.emplace();  // a log's pattern that this library does not take matches nothing
-    if (known != regexes_.end() && known->second.topics == *matched) continue;
+    const ResolvedPattern* known = tally_.resolved(regex);
+    if (known != nullptr && known->topics == *matched) continue;
     changed = true;
     emit(make_record(
              protocol::ConsumerGroupRegularExpressionKey{.group_id = id_, .regular_expression = regex},
@@ -87,7 +82,7 @@ bool ConsumerGroup::resolve_regexes(const GroupContext& context, Records& record
                                                            .timestamp = context.wall_ms}),
          records);
   }
-  if (all || used.empty()) topics_seen_ = context.topics.version();
+  if (all) topics_seen_ = context.topics.version();
   return changed;
 }
 
@@ -99,15 +94,12 @@ bool ConsumerGroup::refresh_topics(const GroupContext& context, Records& records
 
 // The one that most members ask for; the group's default if none asks.
 std::string ConsumerGroup::preferred_assignor(const ConsumerGroupSettings& settings) const {
-  std::map<std::string_view, int> votes;
-  for (const auto& [id, member] : members_) {
-    if (member.subscription.server_assignor) ++votes[*member.subscription.server_assignor];
-  }
   std::string best;
-  int most = 0;
+  size_t most = 0;
   for (const std::string& name : settings.assignors) {
-    if (votes[name] > most || best.empty()) {
-      most = votes[name];
+    const size_t votes = tally_.votes(name);
+    if (votes > most || best.empty()) {
+      most = votes;
       best = name;
     }
   }
@@ -125,18 +117,33 @@ bool ConsumerGroup::target_is_due(const GroupContext& context) {
 void ConsumerGroup::make_target(const GroupContext& context, Records& records) {
   AssignorInput input;
   std::unordered_map<std::string_view, uint32_t> places;
-  for (const auto& [name, members] : topic_counts_) {
+  for (const auto& [name, count] : tally_.topics()) {
     const TopicFacts* facts = context.topics.find(name);
     if (facts == nullptr) continue;
     places.emplace(name, static_cast<uint32_t>(input.topics.size()));
     input.topics.push_back({.id = facts->id, .partitions = facts->partitions});
   }
+  const auto places_of = [&](const auto& topics) {
+    std::vector<uint32_t> rising;  // as names and places are
+    for (const std::string& topic : topics) {
+      if (const auto place = places.find(topic); place != places.end()) rising.push_back(place->second);
+    }
+    return rising;
+  };
+  std::unordered_map<std::string_view, std::vector<uint32_t>> of_patterns;  // many members have the same
+  for (const auto& [regex, is] : tally_.patterns()) {
+    if (is.resolved) of_patterns.emplace(regex, places_of(is.resolved->topics));
+  }
   for (const auto& [id, member] : members_) {
     AssignorMember& asks = input.members.emplace_back();
     asks.id = id;
     if (member.subscription.instance_id) asks.instance_id = *member.subscription.instance_id;
-    for (const std::string& topic : topics_of(member.subscription)) {
-      if (const auto place = places.find(topic); place != places.end()) asks.topics.push_back(place->second);
+    asks.topics = places_of(member.subscription.topic_names);
+    const auto matched = member.subscription.regex ? of_patterns.find(*member.subscription.regex) : of_patterns.end();
+    if (matched != of_patterns.end()) {
+      std::vector<uint32_t> both;
+      std::ranges::set_union(asks.topics, matched->second, std::back_inserter(both));
+      asks.topics = std::move(both);
     }
     const auto before = targets_.find(id);
     if (before != targets_.end()) asks.before = &before->second;
@@ -144,11 +151,11 @@ void ConsumerGroup::make_target(const GroupContext& context, Records& records) {
   const Assignor assign = find_assignor(preferred_assignor(context.settings));
   CHECK(assign != nullptr);  // settings name none that is not there
   const AssignorOutput output = assign(input);
-  std::vector<std::string> ids;
-  for (const AssignorMember& member : input.members) ids.emplace_back(member.id);
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const auto before = targets_.find(ids[i]);
-    if (before == targets_.end() || before->second != output[i]) emit_target(ids[i], output[i], records);
+  size_t place = 0;
+  for (const auto& [id, member] : members_) {
+    const Assignment& target = output[place++];
+    const auto before = targets_.find(id);
+    if (before == targets_.end() || before->second != target) emit_target(id, target, records);
   }
   emit_assignment_epoch(epoch_, context.wall_ms, records);
   assigned_at_ = context.now;

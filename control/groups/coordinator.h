@@ -121,7 +121,9 @@ class Coordinator {
   void erase_group(const std::string& id, Effects& effects);
 
   // ---- coordinator_consumer.cc
-  HeartbeatCaller heartbeat_caller(const Caller& caller);
+  HeartbeatCaller heartbeat_caller(const Caller& caller, const std::string& member_id);
+  ConsumerGroup::Response consumer_heartbeat(const ConsumerGroup::Request& request, const Caller& caller,
+                                             const GroupContext& context, Now now, Effects& effects);
   template <class Work>
   auto with_context(const std::string& id, Now now, Work work) const;
   void consumer_join(const protocol::JoinGroupRequest& request, const Caller& caller, Now now, Effects& effects);

@@ -50,11 +50,11 @@ ConsumerGroup* consumer_of(Group* group) {
   return group == nullptr ? nullptr : std::get_if<ConsumerGroup>(&group->body);
 }
 
-HeartbeatCaller Coordinator::heartbeat_caller(const Caller& caller) {
+HeartbeatCaller Coordinator::heartbeat_caller(const Caller& caller, const std::string& member_id) {
   return {.client_id = caller.client_id,
           .client_host = caller.client_host,
           .api_version = caller.version,
-          .new_member_id = to_text(random_uuid(prng_))};
+          .new_member_id = member_id.empty() ? to_text(random_uuid(prng_)) : ""};
 }
 
 template <class Work>
@@ -66,8 +66,15 @@ auto Coordinator::with_context(const std::string& id, Now now, Work work) const 
 
 Response Coordinator::consumer_heartbeat(const ConsumerGroup::Request& request, const Caller& caller, Now now,
                                          Effects& effects) {
+  return with_context(request.group_id, now, [&](const GroupContext& context) {
+    return consumer_heartbeat(request, caller, context, now, effects);
+  });
+}
+
+Response Coordinator::consumer_heartbeat(const ConsumerGroup::Request& request, const Caller& caller,
+                                         const GroupContext& context, Now now, Effects& effects) {
   const std::string& id = request.group_id;
-  if (auto problem = check_heartbeat(request, caller.version, world_.settings_of(id))) {
+  if (auto problem = check_heartbeat(request, caller.version, context.settings)) {
     return refused(problem->error, std::move(problem->message));
   }
   Group* group = find(id);
@@ -82,9 +89,7 @@ Response Coordinator::consumer_heartbeat(const ConsumerGroup::Request& request, 
   } else if (joins && full()) {
     return refused(ErrorCode::kCoordinatorNotAvailable, "The groups' memory is full.");
   }
-  auto outcome = with_context(id, now, [&](const GroupContext& context) {
-    return consumer_of(group)->heartbeat(request, heartbeat_caller(caller), context);
-  });
+  auto outcome = consumer_of(group)->heartbeat(request, heartbeat_caller(caller, request.member_id), context);
   append(std::move(outcome.records), effects);
   after_consumer_step(id, now, effects);
   return std::move(outcome.response);
@@ -93,7 +98,8 @@ Response Coordinator::consumer_heartbeat(const ConsumerGroup::Request& request, 
 void Coordinator::consumer_join(const protocol::JoinGroupRequest& request, const Caller& caller, Now now,
                                 Effects& effects) {
   auto outcome = with_context(request.group_id, now, [&](const GroupContext& context) {
-    return consumer_of(find(request.group_id))->classic_join(request, heartbeat_caller(caller), context);
+    return consumer_of(find(request.group_id))
+        ->classic_join(request, heartbeat_caller(caller, request.member_id), context);
   });
   append(std::move(outcome.records), effects);
   effects.answers.push_back({.ticket = caller.ticket, .response = std::move(outcome.response)});

@@ -58,8 +58,12 @@ int32_t partition_for(std::string_view group_id, size_t partitions) {
 }
 
 GroupRuntime::GroupRuntime(Controller& controller, ControlCounters& counters, uint64_t seed)
-    : controller_(controller), counters_(counters), settings_(group_settings(controller.options())), prng_(seed) {
-  world_.settings_of = [this](const std::string& group) { return consumer_settings(group); };
+    : controller_(controller),
+      counters_(counters),
+      settings_(group_settings(controller.options())),
+      consumer_defaults_(consumer_settings(controller.options())),
+      prng_(seed) {
+  world_.settings_of = [this](const std::string& group) { return settings_of(group); };
 }
 
 // ---- the topic
@@ -98,6 +102,7 @@ void GroupRuntime::unbind(Now now) {
   partitions_.clear();
   tokens_.clear();
   to_load_.clear();
+  to_send_.clear();
   loading_ = 0;
   count();
 }
@@ -147,7 +152,7 @@ void GroupRuntime::take_effects(size_t index, Effects effects, Now now) {
         {.after = partition.written, .ticket = answer.ticket, .response = std::move(answer.response)});
   }
   if (!written) return fail(index, ErrorCode::kUnknownServerError, State::kLoading, now);
-  send_batch(index, now.wall_ms);
+  send_at_end_of_turn(index);
   count();
 }
 
@@ -163,6 +168,21 @@ bool GroupRuntime::write(Partition& partition, std::vector<GroupRecord> records)
     ++partition.written;
   }
   return true;
+}
+
+void GroupRuntime::send_at_end_of_turn(size_t index) {
+  Partition& partition = partitions_[index];
+  if (partition.queue.empty() || partition.token != 0 || partition.sends) return;
+  partition.sends = true;
+  to_send_.push_back(index);
+}
+
+std::vector<GroupRuntime::PlacedCommand> GroupRuntime::take_commands(Now now) {
+  for (const size_t index : std::exchange(to_send_, {})) {
+    partitions_[index].sends = false;
+    send_batch(index, now.wall_ms);
+  }
+  return std::exchange(commands_, {});
 }
 
 void GroupRuntime::send_batch(size_t index, int64_t now_ms) {
@@ -213,7 +233,7 @@ void GroupRuntime::appended(const dataplane::RecordsAppended& over, Now now) {
   }
   partition.durable = partition.sent;
   release(partition);
-  send_batch(*index, now.wall_ms);
+  send_at_end_of_turn(*index);
 }
 
 void GroupRuntime::release(Partition& partition) {

@@ -1,11 +1,11 @@
 // GroupRuntime: the coordinators of all partitions of __consumer_offsets that this broker leads, between requests on
 // one side and the partitions' logs, which lcores own, on the other.
 //
-// A partition is read from its log first (COORDINATOR_LOAD_IN_PROGRESS), then works. What a step wants written is
-// appended as a batch; one batch of a partition is under way at a time, what comes meanwhile goes with the next. The
-// answer to a step leaves when all that was written up to it is durable: nobody learns of what a power cut could take.
-// If a batch cannot be written, the partition forgets what it knows, answers who waits with a retriable error and reads
-// its log again.
+// A partition is read from its log first (COORDINATOR_LOAD_IN_PROGRESS), then works. What the steps of a turn want
+// written is appended as one batch a partition; one is under way at a time, what comes meanwhile goes with the next.
+// The answer to a step leaves when all that was written up to it is durable: nobody learns of what a power cut could
+// take. If a batch cannot be written, the partition forgets what it knows, answers who waits with a retriable error and
+// reads its log again.
 //
 // Bounds: GroupSettings::memory_max for what is known; a request adds at most one step a group it names; reads of logs
 // that are under way at once, kLoadsAtOnce, of offsets.load.buffer.size each.
@@ -32,6 +32,8 @@ namespace penstock::control::groups {
 inline constexpr std::string_view kOffsetsTopic = "__consumer_offsets";
 
 GroupSettings group_settings(const BrokerOptions& options);
+// Those of groups that have none of their own.
+ConsumerGroupSettings consumer_settings(const BrokerOptions& options);
 // Empty, or why group.consumer.assignors cannot be that.
 std::string problem_with_assignors(const std::string& setting);
 
@@ -80,8 +82,9 @@ class GroupRuntime {
   Nanos next_deadline() const;
 
   // ---- what is to be done
-  size_t commands_waiting() const { return commands_.size(); }
-  std::vector<PlacedCommand> take_commands() { return std::exchange(commands_, {}); }
+  size_t commands_waiting() const { return commands_.size() + to_send_.size(); }
+  // At the end of a turn: what its steps wrote goes as one batch a partition.
+  std::vector<PlacedCommand> take_commands(Now now);
   std::vector<StepDone> take_done() { return std::exchange(done_, {}); }
 
  private:
@@ -99,15 +102,17 @@ class GroupRuntime {
     uint64_t sent = 0;
     uint64_t durable = 0;
     uint64_t token = 0;  // of the batch or the read that is under way; 0: none
+    bool sends = false;  // is among to_send_
     Offset next{0};      // of the load
     int damaged_reads = 0;
     std::deque<Waiting> waiting;
   };
 
   void refresh_world(Now now);
-  ConsumerGroupSettings consumer_settings(const std::string& group) const;
+  ConsumerGroupSettings settings_of(const std::string& group) const;
   void unbind(Now now);
   void begin_loads();
+  void send_at_end_of_turn(size_t index);
   void send_batch(size_t index, int64_t now_ms);
   void take_effects(size_t index, Effects effects, Now now);
   bool write(Partition& partition, std::vector<GroupRecord> records);
@@ -124,6 +129,7 @@ class GroupRuntime {
   Controller& controller_;
   ControlCounters& counters_;
   const GroupSettings settings_;
+  const ConsumerGroupSettings consumer_defaults_;
   Prng prng_;
   GroupMemory memory_;
   ConsumerWorld world_;
@@ -135,6 +141,7 @@ class GroupRuntime {
   uint64_t last_token_ = 0;
   Ticket last_ticket_ = 0;
   std::unordered_map<uint64_t, size_t> tokens_;  // partition of what is under way
+  std::vector<size_t> to_send_;                  // partitions with something written in this turn
   std::vector<PlacedCommand> commands_;
   std::vector<StepDone> done_;
 };

@@ -26,7 +26,7 @@ const std::set<int32_t> kNoPartitions;
 
 const std::set<int32_t>& wanted_of(const ReconcileInput& input, const Uuid& topic) {
   const auto at = input.target.find(topic);
-  return at == input.target.end() || !input.subscribed.contains(topic) ? kNoPartitions : at->second;
+  return at == input.target.end() || !input.subscribed(topic) ? kNoPartitions : at->second;
 }
 
 Split split(const Progress& now, const ReconcileInput& input) {
@@ -73,7 +73,7 @@ Progress next(const Progress& now, const ReconcileInput& input) {
 Progress drop_unsubscribed(const Progress& now, const ReconcileInput& input) {
   Progress then = now;
   for (auto at = then.assigned.begin(); at != then.assigned.end();) {
-    if (input.subscribed.contains(at->first)) {
+    if (input.subscribed(at->first)) {
       ++at;
       continue;
     }

@@ -5,7 +5,6 @@
 
 #include <functional>
 #include <optional>
-#include <set>
 
 #include "control/groups/consumer_member.h"
 
@@ -14,7 +13,8 @@ namespace penstock::control::groups {
 struct ReconcileInput {
   int32_t target_epoch;
   const Assignment& target;
-  const std::set<Uuid>& subscribed;        // topics; a target outside of them counts as none
+  // Whether the member wants the topic; a target of others counts as none.
+  const std::function<bool(const Uuid&)>& subscribed;
   bool subscription_changed;               // with this request: what it no longer wants goes even without a new target
   const std::optional<Assignment>& owned;  // what the member says it has; nothing if it did not say
   // Whether another member has the partition, be it to give up.

@@ -113,6 +113,7 @@ class ConsumerRig {
       log.push_back(*bytes);
     }
     ASSERT_EQ(replayed().dump(), group.dump());
+    ASSERT_EQ(replayed().bytes(), group.bytes());
   }
 
   ConsumerGroup replayed() const {

@@ -268,6 +268,7 @@ void GroupSim::check_replay() {
     }
   }
   if (again.dump() != group_->dump()) fail("a replay differs:\n" + group_->dump() + again.dump());
+  if (again.bytes() != group_->bytes()) fail("a replay takes other memory");
 }
 
 void GroupSim::check_owners() {

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <sstream>
 
 #include "base/units.h"
 #include "control/cli/error.h"
+#include "control/cli/group_client.h"
 #include "control/cli/load/interrupt.h"
 
 namespace penstock::cli {
@@ -93,6 +95,8 @@ GroupRun::GroupRun(Clock& clock, Cluster& cluster, const GroupRunOptions& option
                             options.topic);
     }
   }
+  // As each client does before its first heartbeat: a broker makes the groups' topic when one is asked for.
+  GroupClient(clock, options.broker, cluster, fmt::format("{}-{}-0", options.prefix, run)).committed();
   connect(cluster);
 }
 
@@ -107,15 +111,24 @@ void GroupRun::connect(Cluster& cluster) {
   }
 }
 
+// All members are in the same epoch, and each has its share of all partitions: not only that one of them has all.
 bool GroupRun::is_stable(uint32_t group) const {
   size_t owned = 0;
+  size_t least = partitions_;
+  size_t most = 0;
+  std::optional<int32_t> epoch;
   for (uint32_t i = 0; i < options_.members; ++i) {
     const GroupMember& member = members_[size_t{group} * options_.members + i];
     if (member.has_left()) continue;
-    if (member.epoch() <= 0) return false;
-    for (const auto& [topic, partitions] : member.owned()) owned += partitions.size();
+    if (member.epoch() <= 0 || member.epoch() != epoch.value_or(member.epoch())) return false;
+    epoch = member.epoch();
+    size_t of_member = 0;
+    for (const auto& [topic, partitions] : member.owned()) of_member += partitions.size();
+    owned += of_member;
+    least = std::min(least, of_member);
+    most = std::max(most, of_member);
   }
-  return owned == partitions_;
+  return owned == partitions_ && most <= least + 1;
 }
 
 bool GroupRun::all_stable() {
