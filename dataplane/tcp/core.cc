@@ -256,12 +256,24 @@ void serve_line(Core& core) {
   }
 }
 
+namespace {
+
+// It is the peer's turn: what it has begun is not all there, or it does not take the answers before it. A request that
+// is all there may wait for the device as long as it must.
+bool waits_for_peer(const Tcb& t) {
+  const bool complete = t.want > 0 ? t.chain.size() >= t.want : !t.chain.empty();
+  return !complete || (t.send_short && t.queue.bytes() > 0);
+}
+
+}  // namespace
+
 void watch_line(Core& core) {
   constexpr Nanos kStalledAfter = 10 * kSecond;
   if (core.line.empty() || core.now - core.line_watched_at < kLineWatchInterval) return;
   core.line_watched_at = core.now;
   for (const auto& t : core.tcbs) {
-    if (!t->in_use || t->reserved == 0 || core.now - t->reserved_at < kStalledAfter) continue;
+    if (!t->in_use || t->reserved == 0 || t->waits_in_line || !waits_for_peer(*t)) continue;
+    if (core.now - t->reserved_at < kStalledAfter) continue;
     core.counters.add(Metric::tcp_connections_stalled);
     send_reset(core, *t);
     break_connection(core, *t, Broken::kTimedOut);

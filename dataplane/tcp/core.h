@@ -97,8 +97,8 @@ void settle_mss(Core& core, Tcb& t);
 // ---- receive memory
 bool fits_own_share(const Core& core, const Tcb& t, size_t n);  // a request of n bytes comes without a reservation
 void serve_line(Core& core);
-// While others stand in line, who has brought nothing of its request for ten seconds loses the connection: whoever only
-// begins requests cannot hold memory for ever. Looks once a second.
+// While others stand in line, who has brought nothing of its request for ten seconds, or does not read the answers
+// before it, loses the connection: whoever only begins requests cannot hold memory for ever. Looks once a second.
 void watch_line(Core& core);
 inline constexpr Nanos kLineWatchInterval = kSecond;
 void give_back_reservation(Core& core, Tcb& t);
