@@ -246,7 +246,7 @@ void serve_line(Core& core) {
       if (core.receive_pool_used - t.reserved + lacks > core.options.receive_pool_bytes) return;
       core.receive_pool_used += lacks - t.reserved;
       t.reserved = lacks;
-      t.reserved_at = core.now;
+      t.progress.begin_anew();
       t.receive_limit = promise;
       make_dirty(core, t);  // the window opens
     }
@@ -268,12 +268,20 @@ bool waits_for_peer(const Tcb& t) {
 }  // namespace
 
 void watch_line(Core& core) {
-  constexpr Nanos kStalledAfter = 10 * kSecond;
-  if (core.line.empty() || core.now - core.line_watched_at < kLineWatchInterval) return;
+  if (core.line.empty()) {
+    core.line_since = 0;
+    return;
+  }
+  if (core.now - core.line_watched_at < kLineWatchInterval) return;
+  if (core.line_since == 0) core.line_since = core.now;
   core.line_watched_at = core.now;
   for (const auto& t : core.tcbs) {
-    if (!t->in_use || t->reserved == 0 || t->waits_in_line || !waits_for_peer(*t)) continue;
-    if (core.now - t->reserved_at < kStalledAfter) continue;
+    if (!t->in_use || t->reserved == 0 || t->waits_in_line) continue;
+    if (!waits_for_peer(*t)) {
+      t->progress.begin_anew();
+      continue;
+    }
+    if (!t->progress.too_slow(core.now, core.line_since, t->want)) continue;
     core.counters.add(Metric::tcp_connections_stalled);
     send_reset(core, *t);
     break_connection(core, *t, Broken::kTimedOut);

@@ -153,9 +153,9 @@ void take_in_order(Core& core, Tcb& t, Buffer payload, bool pushed) {
     t.rcv_nxt = t.reassembly.take(t.rcv_nxt, t.chain);
     t.ack_now = true;  // RFC 5681 4.2: a hole was filled, or a part of it
   }
-  t.reserved_at = core.now;
   const uint32_t taken = seq_bytes(before, t.rcv_nxt);
   core.counters.add(Metric::tcp_bytes_received, taken);
+  t.progress.moved(taken);
   t.ack_pending += taken;
   // RFC 9293 3.8.6.3: each second full segment. And the end of what the peer had to say: it may wait for us now.
   if (pushed || t.ack_pending >= 2u * t.rcv_mss) t.ack_now = true;

@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/buffer.h"
 #include "base/units.h"
+#include "dataplane/progress.h"
 #include "dataplane/tcp/cubic.h"
 #include "dataplane/tcp/flow.h"
 #include "dataplane/tcp/reassembly.h"
@@ -158,7 +159,7 @@ struct TcbVariables {
   size_t want = 0;           // length of the request at the front, once known
   size_t reserved = 0;       // of the stack's pool
   bool waits_in_line = false;
-  Nanos reserved_at = 0;  // of the reservation, or of the last bytes that came into it
+  Progress progress;  // either way
 
   // ---- acknowledgements
   uint32_t ack_pending = 0;  // bytes taken since the last ACK
