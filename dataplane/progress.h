@@ -20,7 +20,8 @@ class Progress {
   void moved(uint64_t bytes) { moved_ += bytes; }
   // What follows is measured from the next look on.
   void begin_anew() { checked_at_ = 0; }
-  // A look, while memory is short and the peer has to go on; it has been short since short_since. True: it was too slow.
+  // A look, while memory is short and the peer has to go on; it has been short since short_since. True: it was too
+  // slow.
   bool too_slow(Nanos now, Nanos short_since, uint64_t request_bytes) {
     const bool watched = checked_at_ != 0 && checked_at_ >= short_since;
     if (watched && now - checked_at_ < kTime) return false;

@@ -58,6 +58,7 @@ Tcb* take_tcb(Core& core, const Flow& flow, bool half_open) {
   core.flows.insert(t.hash, t.index);
   t.receive_limit = core.options.receive_buffer_bytes;
   t.rcv_scale = receive_scale(core.options);
+  t.rcv_mss_announced = announced_mss(core, flow.remote);
   t.ts_offset = timestamp_offset(core, flow);
   t.rtt.start(core.options.rto_min);
   t.last_heard_at = t.last_sent_at = core.now;
@@ -216,32 +217,24 @@ void settle_mss(Core& core, Tcb& t) {
   t.cubic.set_mss(mss);
 }
 
-// The last bytes of a request must not lie behind an edge that does not move: a sender keeps back what would not fill a
-// segment (RFC 9293 3.8.6.2.1), we move the edge by segments only, and a scaled field names units. So more is promised
-// than the request, and the peer never finds the window's end before the request's.
-namespace {
+// A request's last bytes must not lie behind an edge that does not move: a sender keeps back what would not fill a
+// segment (RFC 9293 3.8.6.2.1), and a scaled field names units. So the segment in which the request ends has room too,
+// and what the field cannot name. That the edge does move there is window_update_due()'s task.
+size_t promise_for(const Tcb& t, size_t n) { return n + t.segment_max() + t.window_unit(); }
 
-size_t segment_max(const Core& core, const Tcb& t) {
-  return std::max<size_t>(t.rcv_mss, announced_mss(core, t.flow.remote));
-}
-
-size_t unit(const Tcb& t) { return size_t{1} << t.rcv_scale; }
-
-size_t promise_for(const Core& core, const Tcb& t) { return t.want + 2 * segment_max(core, t) + unit(t); }
-
-}  // namespace
-
-bool fits_own_share(const Core& core, const Tcb& t, size_t n) {
+// Whom a large window was offered once sends segments as large as they may be: room for one stays, or a request after
+// that could not begin.
+size_t own_share(const Core& core, const Tcb& t) {
   const size_t share = core.options.receive_buffer_bytes;
-  return n + std::min(2 * segment_max(core, t), share / 2) + unit(t) <= share;
+  return t.receive_limit > share ? std::max(share, promise_for(t, 1)) : share;
 }
 
 void serve_line(Core& core) {
   while (!core.line.empty()) {
     Tcb& t = *core.tcbs[core.line.front()];
     if (t.in_use && t.want > 0) {
-      const size_t share = core.options.receive_buffer_bytes;
-      const size_t promise = std::clamp(promise_for(core, t), share, share + core.options.receive_pool_bytes);
+      const size_t share = own_share(core, t);
+      const size_t promise = std::clamp(promise_for(t, t.want), share, share + core.options.receive_pool_bytes);
       const size_t lacks = promise - share;
       if (core.receive_pool_used - t.reserved + lacks > core.options.receive_pool_bytes) return;
       core.receive_pool_used += lacks - t.reserved;
@@ -290,7 +283,7 @@ void watch_line(Core& core) {
 
 // What the peer may still send beyond the connection's own share was promised, and stays reserved.
 void give_back_reservation(Core& core, Tcb& t) {
-  t.receive_limit = core.options.receive_buffer_bytes;
+  t.receive_limit = own_share(core, t);
   size_t promised = 0;
   if (t.state != State::kClosed && t.rcv_adv > t.rcv_consumed) {
     const size_t open = seq_bytes(t.rcv_consumed, t.rcv_adv);

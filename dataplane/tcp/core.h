@@ -96,7 +96,8 @@ uint16_t announced_mss(const Core& core, const net::IpAddress& remote);  // of a
 void settle_mss(Core& core, Tcb& t);
 
 // ---- receive memory
-bool fits_own_share(const Core& core, const Tcb& t, size_t n);  // a request of n bytes comes without a reservation
+size_t own_share(const Core& core, const Tcb& t);  // that the connection has by right
+size_t promise_for(const Tcb& t, size_t n);        // what must be promised, so that a request of n bytes comes
 void serve_line(Core& core);
 // While others stand in line, whose request makes no progress (dataplane/progress.h), or who does not read the answers
 // before it, loses the connection. Looks once a second.

@@ -8,6 +8,7 @@
 // rcv_adv is the right edge that was promised to the peer; it never goes back.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -150,6 +151,7 @@ struct TcbVariables {
   SeqNumber rcv_consumed;  // the owner is done with what is before it
   uint8_t rcv_scale = 0;
   uint16_t rcv_mss = 536;            // the largest segment seen: what "two full segments" means
+  uint16_t rcv_mss_announced = 0;    // the largest that we have asked for
   std::optional<SeqNumber> rcv_fin;  // the peer's FIN has this number
   BufferChain chain;                 // in order, not consumed
   Reassembly reassembly;
@@ -220,6 +222,9 @@ struct TcbVariables {
   SeqNumber window_end() const { return snd_wl2 + snd_wnd; }
   bool window_closed() const { return window_end() <= snd_una; }
   uint32_t rcv_wnd() const { return seq_bytes(rcv_nxt, rcv_adv); }
+  // What the largest segment of the peer may carry, and how exactly the window field can name an edge.
+  uint32_t segment_max() const { return std::max(rcv_mss, rcv_mss_announced); }
+  uint32_t window_unit() const { return 1u << rcv_scale; }
   // Bytes in flight, without what duplicate ACKs say has left the network (no SACK: RFC 5681 3.2).
   uint32_t flight() const {
     const uint32_t pipe = board.pipe();

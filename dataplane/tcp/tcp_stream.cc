@@ -73,7 +73,10 @@ void TcpStream::want(size_t n) {
   if (!tcb_.owned || tcb_.want == n) return;
   CHECK(tcb_.want == 0 && n <= core_.options.request_bytes_max);
   tcb_.want = n;
-  if (fits_own_share(core_, tcb_, n)) return;
+  if (promise_for(tcb_, n) <= own_share(core_, tcb_)) {  // its own share holds it
+    if (window_update_due(tcb_)) make_dirty(core_, tcb_);
+    return;
+  }
   if (!tcb_.waits_in_line) {
     tcb_.waits_in_line = true;
     core_.line.push_back(tcb_.index);
