@@ -370,6 +370,8 @@ std::string Script::inspect(const std::string& verb, Words& words) {
     is = std::to_string(lender_.lent.size());
   } else if (verb == "have") {
     is = std::to_string(peer().stream->received().size());
+  } else if (verb == "buffers") {
+    is = std::to_string(peer().stream->received().buffer_count());
   } else if (verb == "count") {
     const std::string value = take(words);
     for (size_t i = 0; i < std::size(kMetrics); ++i) {

@@ -128,11 +128,8 @@ void take_ahead(Core& core, Tcb& t, SeqNumber seq, Buffer payload) {
     core.counters.add(Metric::tcp_out_of_order_evicted, payload.size());
     return;
   }
-  if (payload.size() * 4 < payload.memory_bytes()) {
-    core.counters.add(Metric::tcp_bytes_copied_in, payload.size());
-    payload = core.heap.copy_of(payload.bytes());
-  }
-  const auto inserted = t.reassembly.insert(seq, std::move(payload));
+  const auto inserted = t.reassembly.insert(seq, std::move(payload), core.heap);
+  core.counters.add(Metric::tcp_bytes_copied_in, inserted.copied);
   if (inserted.duplicate) {
     core.counters.add(Metric::tcp_duplicates);
     if (t.sack) t.dsack = inserted.twice;
@@ -144,11 +141,13 @@ void take_in_order(Core& core, Tcb& t, Buffer payload, bool pushed) {
   const SeqNumber before = t.rcv_nxt;
   t.rcv_nxt += static_cast<uint32_t>(payload.size());
   t.rcv_mss = static_cast<uint16_t>(std::clamp<size_t>(payload.size(), t.rcv_mss, 65535));
-  if (core.receive_memory_low) {
-    core.counters.add(Metric::tcp_bytes_copied_in, payload.size());
-    payload = core.heap.copy_of(payload.bytes());
+  if (!top_up(t.chain, payload.bytes())) {
+    if (core.receive_memory_low) {
+      core.counters.add(Metric::tcp_bytes_copied_in, payload.size());
+      payload = core.heap.copy_of(payload.bytes());
+    }
+    t.chain.append(std::move(payload));
   }
-  append_compact(t.chain, std::move(payload));
   if (!t.reassembly.empty()) {
     t.rcv_nxt = t.reassembly.take(t.rcv_nxt, t.chain);
     t.ack_now = true;  // RFC 5681 4.2: a hole was filled, or a part of it
