@@ -273,6 +273,27 @@ TEST(SendQueue, GathersWhatWasAppended) {
   EXPECT_EQ(memory.regions_used(), 0u);
 }
 
+// However many peers do not read, as long as each takes what it may: the next one gets something.
+TEST(SendQueue, LeavesMemoryForOthers) {
+  SendMemory memory({.blocks = 8192, .shared = 8, .frames_flying = 4}, {});
+  const std::vector<std::byte> bytes(4 * kMiB);
+  std::vector<SendQueue> queues(500);
+  for (SendQueue& queue : queues) {
+    const size_t share = memory.share();
+    const size_t taken = queue.append_copy(memory, std::span(bytes).first(std::min(share, bytes.size())));
+    ASSERT_GE(taken, 2 * SendMemory::kBlockBytes);
+    ASSERT_EQ(queue.copied(), taken);
+  }
+  EXPECT_EQ(queues[0].copied(), 4 * kMiB);  // one alone is not held back
+  for (SendQueue& queue : queues) {
+    queue.drop_front(memory, 5000);
+    ASSERT_EQ(queue.copied(), queue.bytes());
+    queue.clear(memory);
+    ASSERT_EQ(queue.copied(), 0u);
+  }
+  EXPECT_EQ(memory.blocks_free(), 8192u);
+}
+
 // RFC 9438 figures 1 and 2: the window is back at its maximum after K seconds, and grows as C (t - K)^3 around it.
 TEST(Cubic, FollowsTheCurve) {
   constexpr uint32_t kMss = 1000;

@@ -40,6 +40,13 @@ std::optional<SendMemory::RegionId> SendMemory::take_block() {
   return id;
 }
 
+size_t SendMemory::share() const {
+  constexpr size_t kLeast = 2, kUsual = 16;
+  const size_t kept = blocks_ / 8;
+  if (blocks_free() <= kept) return kLeast * kBlockBytes;
+  return std::max((blocks_free() - kept) / 4, kUsual) * kBlockBytes;
+}
+
 std::span<std::byte> SendMemory::block(RegionId region) const {
   DCHECK(is_block(region));
   return arena_.subspan(regions_[region].block * kBlockBytes, kBlockBytes);

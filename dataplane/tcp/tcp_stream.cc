@@ -26,9 +26,14 @@ size_t room(const Core& core, const Tcb& t) {
   return bound - std::min(bound, t.queue.bytes());
 }
 
-void wait_for_room(Core& core, Tcb& t) {
+size_t room_for_copies(const Core& core, const Tcb& t) {
+  const size_t share = core.send_memory.share();
+  return std::min(room(core, t), share - std::min(share, t.queue.copied()));
+}
+
+void wait_for_room(Core& core, Tcb& t, size_t left) {
   t.send_short = true;
-  if (room(core, t) == 0 || t.waits_for_memory) return;  // acknowledgements make room
+  if (left == 0 || t.waits_for_memory) return;  // acknowledgements make room
   t.waits_for_memory = true;
   core.memory_waiters.push_back(t.index);
 }
@@ -96,11 +101,11 @@ size_t TcpStream::send(std::span<const std::span<const std::byte>> pieces, bool 
   if (!may_send(tcb_)) return 0;
   size_t taken = 0;
   for (const auto& piece : pieces) {
-    const size_t n = std::min(piece.size(), room(core_, tcb_));
+    const size_t n = std::min(piece.size(), room_for_copies(core_, tcb_));
     const size_t copied = tcb_.queue.append_copy(core_.send_memory, piece.first(n));
     taken += copied;
     if (copied < piece.size()) {
-      wait_for_room(core_, tcb_);
+      wait_for_room(core_, tcb_, room_for_copies(core_, tcb_));
       break;
     }
   }
@@ -123,7 +128,7 @@ size_t TcpStream::send_shared(std::span<const SharedPiece> pieces) {
     core_.counters.add(Metric::tcp_bytes_lent, piece.bytes.size());
     ++taken;
   }
-  if (taken < pieces.size()) wait_for_room(core_, tcb_);
+  if (taken < pieces.size()) wait_for_room(core_, tcb_, room(core_, tcb_));
   tcb_.more = false;
   make_dirty(core_, tcb_);
   return taken;
