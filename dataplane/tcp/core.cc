@@ -281,11 +281,12 @@ void watch_line(Core& core) {
   }
 }
 
-// What the peer may still send beyond the connection's own share was promised, and stays reserved.
+// What the peer may still send beyond the connection's own share was promised, and stays reserved; behind a close it is
+// thrown away.
 void give_back_reservation(Core& core, Tcb& t) {
   t.receive_limit = own_share(core, t);
   size_t promised = 0;
-  if (t.state != State::kClosed && t.rcv_adv > t.rcv_consumed) {
+  if (t.state != State::kClosed && !t.closed && t.rcv_adv > t.rcv_consumed) {
     const size_t open = seq_bytes(t.rcv_consumed, t.rcv_adv);
     promised = open - std::min(open, t.receive_limit);
   }

@@ -161,11 +161,27 @@ void take_in_order(Core& core, Tcb& t, Buffer payload, bool pushed) {
   if (t.owned) tell(core, t, EventKind::kReceived);
 }
 
+// While the peer has not acknowledged all that we had to say, a reset could destroy it (RFC 1122 4.2.2.13): so long,
+// and no longer than this, what comes behind our close() is acknowledged. It is at most what was promised before: the
+// window opens no more.
+constexpr Nanos kThrowAwayFor = 2 * kSecond;
+
+bool throws_away(const Core& core, const Tcb& t) { return !t.fin_acked() && core.now - t.closed_at < kThrowAwayFor; }
+
+// Only in order: what is ahead of a hole comes again.
+void throw_away(Core& core, Tcb& t, SeqNumber seq, size_t bytes) {
+  t.ack_now = true;
+  if (seq != t.rcv_nxt) return;
+  t.rcv_nxt += static_cast<uint32_t>(bytes);
+  t.rcv_consumed = t.rcv_nxt;
+  core.counters.add(Metric::tcp_bytes_received, bytes);
+}
+
 // Urgent data is data (step 6 does nothing): RFC 6093 advises applications against its use, and no stream offers it.
 Step step_7_text(Core& core, Tcb& t, Arrival& arrival) {
   if (arrival.payload.size() == 0 || !receives(t.state)) return Step::kGoOn;
   SeqNumber seq = arrival.segment.seq;
-  if (t.closed && arrival.segment.end() > t.rcv_nxt) {
+  if (t.closed && arrival.segment.end() > t.rcv_nxt && !throws_away(core, t)) {
     // Nobody will read it (RFC 9293 3.10.4, RFC 1122 4.2.2.13).
     send_reset(core, t);
     core.counters.add(Metric::tcp_connections_aborted);
@@ -177,7 +193,9 @@ Step step_7_text(Core& core, Tcb& t, Arrival& arrival) {
     core.counters.add(Metric::tcp_duplicates);
     return Step::kGoOn;
   }
-  if (seq == t.rcv_nxt) {
+  if (t.closed) {
+    throw_away(core, t, seq, arrival.payload.size());
+  } else if (seq == t.rcv_nxt) {
     take_in_order(core, t, std::move(arrival.payload), arrival.segment.has(kPsh));
   } else {
     take_ahead(core, t, seq, std::move(arrival.payload));

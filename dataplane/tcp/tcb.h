@@ -107,6 +107,7 @@ struct TcbVariables {
   bool in_use = false;
   bool owned = false;   // the owner has the stream and has not closed it
   bool closed = false;  // the owner has closed it: what comes is of no use
+  Nanos closed_at = 0;
   bool passive = false;
   bool half_open = false;  // counted as such
   bool in_table = false;

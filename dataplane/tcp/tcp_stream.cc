@@ -146,10 +146,13 @@ void TcpStream::close() {
   if (may_send(tcb_)) queue_fin(core_, tcb_);
   tcb_.owned = false;
   tcb_.closed = true;
+  tcb_.closed_at = core_.now;
+  tcb_.paused = true;  // the window opens no more
   tcb_.events = 0;
   tcb_.send_short = false;
   tcb_.rcv_consumed += static_cast<uint32_t>(tcb_.chain.size());
   tcb_.chain.clear();
+  core_.counters.add(Metric::tcp_out_of_order_evicted, tcb_.reassembly.drop_all());
   tcb_.want = 0;
   give_back_reservation(core_, tcb_);
   if (opening) return detach(core_, tcb_);  // RFC 9293 3.10.4: nothing was promised yet
