@@ -255,6 +255,7 @@ std::string Script::option(const std::string& text) {
       {"pool", [&] { options_.receive_pool_bytes = value; }},
       {"send", [&] { options_.send_buffer_bytes = value; }},
       {"send_memory", [&] { options_.send_memory_bytes = value; }},
+      {"regions", [&] { options_.shared_regions_max = value; }},
       {"frames", [&] { options_.frames_flying_max = value; }},
       {"resets", [&] { options_.resets_per_second = static_cast<uint32_t>(value); }},
   };

@@ -106,14 +106,12 @@ void forget_if_unowned(Core& core, Tcb& t) {
   t.in_use = false;
   ++t.generation;
   // Its places in the stack's lists find that it is not what they meant; it is taken again when they are gone.
-  if (!t.dirty && !t.event_queued && !t.waits_for_memory && !t.waits_in_line) core.free_tcbs.push_back(t.index);
+  if (!t.listed()) core.free_tcbs.push_back(t.index);
   core.counters.set(Metric::tcp_connections_open, core.connections + core.half_open);
 }
 
 void settle_lists(Core& core, Tcb& t) {
-  if (!t.in_use && !t.dirty && !t.event_queued && !t.waits_for_memory && !t.waits_in_line) {
-    core.free_tcbs.push_back(t.index);
-  }
+  if (!t.in_use && !t.listed()) core.free_tcbs.push_back(t.index);
 }
 
 void break_connection(Core& core, Tcb& t, Broken why) {

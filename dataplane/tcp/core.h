@@ -52,7 +52,8 @@ struct Core {
   std::vector<Listener> listeners;
   Fifo<uint32_t> events;          // connections with something to tell
   std::vector<uint32_t> dirty;    // connections whose output is due
-  Fifo<uint32_t> memory_waiters;  // whose send found no memory
+  Fifo<uint32_t> block_waiters;   // whose send found no memory
+  Fifo<uint32_t> region_waiters;  // whose shared piece found no region
   Fifo<uint32_t> line;            // whose request waits for receive memory, first come first served
   size_t receive_pool_used = 0;
   Nanos line_since = 0;       // somebody has stood in it at each look since then; 0: nobody does

@@ -53,8 +53,8 @@ std::span<std::byte> SendMemory::block(RegionId region) const {
 }
 
 std::optional<SendMemory::RegionId> SendMemory::take_shared(net::TxOwner& owner, uint64_t token) {
-  // Blocks have their regions for certain, so that copying goes on when others have lent too much.
-  if (free_regions_.size() <= free_blocks_.size()) return std::nullopt;
+  // Copying goes on when others have lent too much.
+  if (shared_free() == 0) return std::nullopt;
   const RegionId id = take_last(free_regions_);
   regions_[id] = {.references = 1, .owner = &owner, .token = token};
   return id;

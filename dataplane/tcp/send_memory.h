@@ -58,6 +58,7 @@ class SendMemory final : public net::TxOwner {
 
   size_t blocks_free() const { return free_blocks_.size(); }
   size_t blocks() const { return blocks_; }
+  size_t shared_free() const { return free_regions_.size() - free_blocks_.size(); }  // blocks have theirs for certain
   size_t regions_used() const { return regions_.size() - free_regions_.size(); }
   size_t frames_flying() const { return frames_.size() - free_frames_.size(); }
 

@@ -188,7 +188,8 @@ struct TcbVariables {
   bool dirty = false;  // output() is due
   bool event_queued = false;
   uint8_t events = 0;  // bits of EventKind
-  bool waits_for_memory = false;
+  bool waits_for_block = false;
+  bool waits_for_region = false;
 
   std::array<Nanos, static_cast<size_t>(Timer::kCount)> deadlines = all_never();
   static constexpr std::array<Nanos, static_cast<size_t>(Timer::kCount)> all_never() {
@@ -199,6 +200,7 @@ struct TcbVariables {
 
   Nanos& deadline(Timer timer) { return deadlines[static_cast<size_t>(timer)]; }
   Nanos deadline(Timer timer) const { return deadlines[static_cast<size_t>(timer)]; }
+  bool listed() const { return dirty || event_queued || waits_for_block || waits_for_region || waits_in_line; }
   bool armed(Timer timer) const { return deadline(timer) != kNever; }
   void disarm(Timer timer) { deadline(timer) = kNever; }
 

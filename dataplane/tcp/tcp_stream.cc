@@ -31,11 +31,13 @@ size_t room_for_copies(const Core& core, const Tcb& t) {
   return std::min(room(core, t), share - std::min(share, t.queue.copied()));
 }
 
-void wait_for_room(Core& core, Tcb& t, size_t left) {
+// A send took less than it was offered, though the connection may have `left` more: others must give back what is
+// short. Without that its own acknowledgements make room.
+void wait_for_room(Tcb& t, size_t left, bool& waits, Fifo<uint32_t>& waiters) {
   t.send_short = true;
-  if (left == 0 || t.waits_for_memory) return;  // acknowledgements make room
-  t.waits_for_memory = true;
-  core.memory_waiters.push_back(t.index);
+  if (left == 0 || waits) return;
+  waits = true;
+  waiters.push_back(t.index);
 }
 
 void queue_fin(Core& core, Tcb& t) {
@@ -105,7 +107,7 @@ size_t TcpStream::send(std::span<const std::span<const std::byte>> pieces, bool 
     const size_t copied = tcb_.queue.append_copy(core_.send_memory, piece.first(n));
     taken += copied;
     if (copied < piece.size()) {
-      wait_for_room(core_, tcb_, room_for_copies(core_, tcb_));
+      wait_for_room(tcb_, room_for_copies(core_, tcb_), tcb_.waits_for_block, core_.block_waiters);
       break;
     }
   }
@@ -128,7 +130,9 @@ size_t TcpStream::send_shared(std::span<const SharedPiece> pieces) {
     core_.counters.add(Metric::tcp_bytes_lent, piece.bytes.size());
     ++taken;
   }
-  if (taken < pieces.size()) wait_for_room(core_, tcb_, room(core_, tcb_));
+  if (taken < pieces.size()) {
+    wait_for_room(tcb_, room(core_, tcb_), tcb_.waits_for_region, core_.region_waiters);
+  }
   tcb_.more = false;
   make_dirty(core_, tcb_);
   return taken;
