@@ -198,6 +198,7 @@ void Neighbours::became_known(Entry& entry) {
 }
 
 void Neighbours::learn(const IpAddress& address, const MacAddress& mac, How how, Nanos now) {
+  if (how == How::kConfirmed) return confirm(address, now);
   if (mac.is_group() || mac.is_zero()) return;  // no station's
   Entry* entry = find(address);
   if (entry == nullptr) {
@@ -236,18 +237,16 @@ const TxFrame* Neighbours::next_ready() {
 
 std::optional<Neighbours::Probe> Neighbours::step(Entry& entry, Nanos now) {
   if (now < entry.due) return std::nullopt;
-  if (entry.probes == kProbesMax) {
-    if (entry.state == State::kIncomplete) {
-      counters_.add(NetMetric::net_neighbours_lost);
-      forget(entry);
-      return std::nullopt;
-    }
-    entry.state = State::kIncomplete;  // perhaps its MAC has changed: ask all
-    entry.probes = 0;
+  const bool known = entry.state == State::kProbing;
+  if (entry.probes == (known ? 2 * kProbesMax : kProbesMax)) {
+    counters_.add(NetMetric::net_neighbours_lost);
+    forget(entry);
+    return std::nullopt;
   }
   ++entry.probes;
   entry.due = now + kProbeEvery;
-  return Probe{entry.address, entry.state == State::kProbing ? entry.mac : MacAddress{}};
+  const bool ask_itself = known && entry.probes <= kProbesMax;  // else perhaps its MAC has changed: all are asked
+  return Probe{entry.address, ask_itself ? entry.mac : MacAddress{}};
 }
 
 }  // namespace penstock::dataplane::net

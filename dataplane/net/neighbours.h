@@ -27,9 +27,10 @@ class Neighbours {
 
   // How an address was learned, from the weakest on.
   enum class How : uint8_t {
-    kSeen,     // its station spoke to us (a SYN, an ARP request, a solicitation): usable, not yet confirmed
-    kChanged,  // it says unasked that its MAC is another (gratuitous ARP): an entry that is there follows
-    kAnswer,   // it answered a probe
+    kSeen,       // its station spoke to us (a SYN, an ARP request, a solicitation): usable, not yet confirmed
+    kChanged,    // it says unasked that its MAC is another (gratuitous ARP): an entry that is there follows
+    kAnswer,     // it answered a probe
+    kConfirmed,  // it answered a probe without a word of its MAC (RFC 4861 7.2.4): what we have stands
   };
 
   // A question to send: to its last known MAC, or to the group if that is zero.
@@ -81,8 +82,9 @@ class Neighbours {
 
   //    resolve         answer            300 s, then used       confirm or answer
   //   ---------> Incomplete ----> Reachable ----------> Probing ----------------> Reachable
-  //   SYN: Stale, used ----------------------------------^  | 3 unicast probes unanswered: Incomplete, asked of all;
+  //   SYN: Stale, used ----------------------------------^  | 3 unicast probes unanswered: asked of all;
   //                                                             3 of those unanswered: forgotten
+  // Until then frames go where they went before: it may only be deaf to probes.
   enum class State : uint8_t { kFree, kIncomplete, kStale, kReachable, kProbing };
 
   struct Entry {

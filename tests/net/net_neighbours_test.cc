@@ -133,12 +133,39 @@ TEST_F(NetNeighbours, AfterFiveMinutesItIsAskedWhileStillUsed) {
     EXPECT_EQ(asked[0].mac, kPeerMac);
     EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
   }
-  const auto asked = probes();  // then all
-  ASSERT_EQ(asked.size(), 1u);
-  EXPECT_TRUE(asked[0].mac.is_zero());
-  EXPECT_FALSE(cache_.resolve(kPeer, now_));
+  for (int i = 0; i < 2; ++i, now_ += kSecond) {  // then all; and frames still go where they went
+    const auto asked = probes();
+    ASSERT_EQ(asked.size(), 1u);
+    EXPECT_TRUE(asked[0].mac.is_zero());
+    EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
+  }
   cache_.learn(kPeer, mac("02:00:00:00:00:09"), How::kAnswer, now_);
   EXPECT_EQ(cache_.resolve(kPeer, now_), mac("02:00:00:00:00:09"));
+  EXPECT_TRUE(probes().empty());
+}
+
+TEST_F(NetNeighbours, WhoAnswersNobodyIsForgotten) {
+  cache_.learn(kPeer, kPeerMac, How::kSeen, now_);
+  EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
+  now_ += Neighbours::kDelayBeforeProbe;
+  for (int i = 0; i < 6; ++i, now_ += kSecond) EXPECT_EQ(probes().size(), 1u);
+  EXPECT_TRUE(probes().empty());
+  EXPECT_EQ(cache_.size(), 0u);
+  EXPECT_EQ(counters_.get(NetMetric::net_neighbours_lost), 1u);
+}
+
+TEST_F(NetNeighbours, AnAnswerWithoutAMacConfirmsWhatIsKnownAndNothingElse) {
+  cache_.learn(kPeer, {}, How::kConfirmed, now_);
+  EXPECT_EQ(cache_.size(), 0u);
+  cache_.resolve(kPeer, now_);
+  cache_.learn(kPeer, {}, How::kConfirmed, now_);
+  EXPECT_FALSE(cache_.resolve(kPeer, now_));
+  cache_.learn(kPeer, kPeerMac, How::kSeen, now_);
+  cache_.resolve(kPeer, now_);
+  cache_.learn(kPeer, {}, How::kConfirmed, now_);
+  now_ += Neighbours::kDelayBeforeProbe;
+  EXPECT_TRUE(probes().empty());
+  EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
 }
 
 TEST_F(NetNeighbours, ForwardProgressSavesTheQuestion) {
