@@ -208,6 +208,7 @@ void Neighbours::learn(const IpAddress& address, const MacAddress& mac, How how,
   }
   const bool was_unknown = entry->state == State::kIncomplete;
   const bool moved = entry->mac != mac;
+  if (moved && entry->was_confirmed && how != How::kAnswer) return doubt(*entry, now);
   entry->mac = mac;
   if (how == How::kAnswer) {
     entry->state = State::kReachable;
@@ -217,6 +218,13 @@ void Neighbours::learn(const IpAddress& address, const MacAddress& mac, How how,
     entry->state = State::kStale;
   }
   if (was_unknown) became_known(*entry);
+}
+
+// Somebody else claims the address. All are asked, so that whoever has it now can say so.
+void Neighbours::doubt(Entry& entry, Nanos now) {
+  if (entry.state == State::kProbing && entry.probes >= kProbesMax) return;
+  probe_from(entry, State::kProbing, std::max(now, entry.asked_at + kProbeEvery));
+  entry.probes = kProbesMax;
 }
 
 void Neighbours::confirm(const IpAddress& address, Nanos now) {
@@ -244,6 +252,7 @@ std::optional<Neighbours::Probe> Neighbours::step(Entry& entry, Nanos now) {
     return std::nullopt;
   }
   ++entry.probes;
+  entry.asked_at = now;
   entry.due = now + kProbeEvery;
   const bool ask_itself = known && entry.probes <= kProbesMax;  // else perhaps its MAC has changed: all are asked
   return Probe{entry.address, ask_itself ? entry.mac : MacAddress{}};

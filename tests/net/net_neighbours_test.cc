@@ -144,6 +144,34 @@ TEST_F(NetNeighbours, AfterFiveMinutesItIsAskedWhileStillUsed) {
   EXPECT_TRUE(probes().empty());
 }
 
+// A SYN or a gratuitous ARP is anybody's word.
+TEST_F(NetNeighbours, UnaskedWordsDoNotMoveWhoHasAnswered) {
+  const auto other = mac("02:00:00:00:00:09");
+  cache_.learn(kPeer, other, How::kSeen, now_);
+  cache_.learn(kPeer, kPeerMac, How::kSeen, now_);  // nobody has answered yet: the last one counts
+  EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
+  cache_.confirm(kPeer, now_);
+  for (const How how : {How::kSeen, How::kChanged}) {
+    now_ += 2 * kSecond;
+    cache_.learn(kPeer, other, how, now_);
+    cache_.learn(kPeer, other, how, now_);
+    EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
+    const auto asked = probes();  // at once, and of all
+    ASSERT_EQ(asked.size(), 1u);
+    EXPECT_TRUE(asked[0].mac.is_zero());
+    cache_.learn(kPeer, kPeerMac, How::kAnswer, now_);
+    cache_.learn(kPeer, other, how, now_);  // again: asked once a second at most
+    EXPECT_TRUE(probes().empty());
+    EXPECT_EQ(cache_.next_due(), now_ + kSecond);
+    cache_.learn(kPeer, kPeerMac, How::kAnswer, now_);
+  }
+  now_ += 2 * kSecond;
+  cache_.learn(kPeer, other, How::kChanged, now_);
+  EXPECT_EQ(probes().size(), 1u);
+  cache_.learn(kPeer, other, How::kAnswer, now_);  // it has moved
+  EXPECT_EQ(cache_.resolve(kPeer, now_), other);
+}
+
 TEST_F(NetNeighbours, WhoAnswersNobodyIsForgotten) {
   cache_.learn(kPeer, kPeerMac, How::kSeen, now_);
   EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
