@@ -15,8 +15,8 @@
 #include <string>
 
 #include "base/buffer.h"
-#include "dataplane/progress.h"
 #include "base/units.h"
+#include "dataplane/progress.h"
 #include "dataplane/sockets/uring.h"
 #include "dataplane/stream.h"
 
