@@ -37,6 +37,7 @@ class SendOnly final : public net::Nic {
   size_t rx_burst(std::span<net::RxSlot>, Nanos) override { return 0; }
   size_t tx_burst(std::span<const net::TxFrame> frames) override { return nic_.tx_burst(frames); }
   void flush() override { nic_.flush(); }
+  bool frames_wait() const override { return full; }
   void abandon() override {}
   const net::NicCapabilities& capabilities() const override { return capabilities_; }
   net::MacAddress mac() const override { return nic_.mac(); }
@@ -44,6 +45,7 @@ class SendOnly final : public net::Nic {
   bool link_up() override { return true; }
   bool receive_memory_low() override { return nic_.receive_memory_low(); }
   net::NicStatistics statistics() override { return {}; }
+  bool full = false;  // the ring to the one who sends
 
  private:
   net::Nic& nic_;
@@ -200,6 +202,22 @@ TEST(Link, QuestionsAreAnsweredOneByOne) {
   EXPECT_GT(report.round_trips.count(), 4u);
   EXPECT_EQ(report.received, report.sent);
   rig.expect_everything_home();
+}
+
+// An lcore that sends by another's queue would else sleep until something comes.
+TEST(Link, FramesThatFoundNoRoomAreGivenAgainSoon) {
+  sim::SimWire wire(1, {});
+  sim::SimNic nic(wire, {.mac = mac(1)}, 2);
+  SendOnly relayed(nic);
+  SharedDevice device("server", config_of("10.0.0.1/24", "fd00::1/64"),
+                      {{.nic = &relayed, .receives = true, .send_memory = {}}}, {});
+  Link link(device, 0, nullptr);
+  link.start(small_options(), {}, 1, wire.now());
+  link.finish(wire.now());
+  EXPECT_GT(link.next_deadline(), wire.now() + kSecond);
+  relayed.full = true;
+  EXPECT_LE(link.next_deadline(), wire.now() + kMillisecond);
+  link.stop();
 }
 
 TEST(LinkConfig, SaysWhatIsWrong) {

@@ -76,7 +76,7 @@ TEST(Reassembly, AgreesWithAMapOfBytes) {
         if (begin > next) {
           size_t fresh = 0;
           for (size_t i = begin; i < begin + n; ++i) fresh += have[i] ? 0 : 1;
-          const auto inserted = reassembly.insert(base + static_cast<uint32_t>(begin), heap.copy_of(bytes));
+          const auto inserted = reassembly.insert(base + static_cast<uint32_t>(begin), heap.copy_of(bytes), heap);
           ASSERT_EQ(inserted.bytes, fresh);
           ASSERT_EQ(inserted.duplicate, fresh < n);
           ASSERT_EQ(inserted.evicted, 0u);
@@ -112,12 +112,78 @@ TEST(Reassembly, AtTheBoundTheHighestRangeGoes) {
   HeapBuffers heap;
   Reassembly reassembly;
   const std::vector<std::byte> two(2);
-  for (uint32_t i = 0; i < Reassembly::kRangesMax; ++i) reassembly.insert(SeqNumber{1000 - 10 * i}, heap.copy_of(two));
-  const auto inserted = reassembly.insert(SeqNumber{100}, heap.copy_of(two));
+  const auto insert = [&](uint32_t at) { return reassembly.insert(SeqNumber{at}, heap.copy_of(two), heap); };
+  for (uint32_t i = 0; i < Reassembly::kRangesMax; ++i) insert(1000 - 10 * i);
+  const auto inserted = insert(100);
   EXPECT_EQ(inserted.evicted, 2u);
   EXPECT_EQ(reassembly.range_count(), Reassembly::kRangesMax);
   EXPECT_EQ(reassembly.range(0).begin, SeqNumber{100});
   EXPECT_EQ(reassembly.range(Reassembly::kRangesMax - 1).begin, SeqNumber{990});
+}
+
+// Single bytes ahead of a hole, from the front, from the end, and as ranges that grow together: few buffers, few moves.
+TEST(Reassembly, SingleBytesShareBuffers) {
+  constexpr uint32_t kBytes = 20'000;
+  enum Order { kUp, kDown, kPairs, kDownInPairs };
+  for (const Order order : {kUp, kDown, kPairs, kDownInPairs}) {
+    HeapBuffers heap;
+    Reassembly reassembly;
+    size_t most = 0;
+    for (uint32_t i = 0; i < kBytes; ++i) {
+      const uint32_t swapped = i ^ 1;
+      const uint32_t place = order == kUp      ? i
+                             : order == kDown  ? kBytes - 1 - i
+                             : order == kPairs ? swapped
+                                               : kBytes - 1 - swapped;
+      const std::byte byte = at_place(place);
+      const auto inserted = reassembly.insert(SeqNumber{100 + place}, heap.copy_of({&byte, 1}), heap);
+      ASSERT_EQ(inserted.evicted, 0u);
+      most = std::max(most, heap.buffers());
+      ASSERT_EQ(reassembly.buffers(), heap.buffers());
+    }
+    EXPECT_LE(most, kBytes / kCompactBelow + 2) << "order " << order;
+    EXPECT_LE(reassembly.moved(), kBytes) << "order " << order;
+    BufferChain chain;
+    EXPECT_EQ(reassembly.take(SeqNumber{100}, chain), SeqNumber{100 + kBytes});
+    std::vector<std::byte> all(kBytes);
+    chain.copy_out(0, all);
+    for (size_t i = 0; i < kBytes; ++i) ASSERT_EQ(all[i], at_place(i)) << "order " << order;
+    EXPECT_EQ(reassembly.buffers(), 0u);
+  }
+}
+
+class ExactBuffers final : public BufferPool {
+ public:
+  Buffer make(size_t n) { return Buffer(*this, {new std::byte[n], n}, n); }
+  void release(std::span<std::byte> memory) override { delete[] memory.data(); }
+};
+
+// Whole segments from the end on are put before the others, not the others behind them.
+TEST(Reassembly, SegmentsFromTheEndMoveNothing) {
+  ExactBuffers exact;
+  HeapBuffers heap;
+  Reassembly reassembly;
+  for (uint32_t i = 1000; i > 0; --i) reassembly.insert(SeqNumber{100 + 1000 * i}, exact.make(1000), heap);
+  EXPECT_EQ(reassembly.bytes(), 1'000'000u);
+  EXPECT_EQ(reassembly.moved(), 0u);
+  // A range that is short beside them moves, whichever is the lower.
+  reassembly.insert(SeqNumber{100 + 1002 * 1000}, exact.make(1000), heap);
+  reassembly.insert(SeqNumber{100 + 1001 * 1000}, exact.make(1000), heap);
+  EXPECT_EQ(reassembly.range_count(), 1u);
+  EXPECT_EQ(reassembly.moved(), 1u);
+}
+
+// What has no room behind it cannot be shared: then there is a bound on how many buffers the bytes may lie in.
+TEST(Reassembly, BuffersAreBoundedByBytes) {
+  ExactBuffers exact;
+  HeapBuffers heap;
+  Reassembly reassembly;
+  size_t evicted = 0;
+  for (uint32_t i = 0; i < 1000; ++i) {
+    evicted += reassembly.insert(SeqNumber{10'000 - 10 * i}, exact.make(10), heap).evicted;
+    ASSERT_LE(reassembly.buffers(), Reassembly::kRangesMax + reassembly.bytes() / Reassembly::kBytesPerBuffer);
+  }
+  EXPECT_GT(evicted, 0u);
 }
 
 TEST(Scoreboard, SumsAgreeWithARecount) {
@@ -205,6 +271,27 @@ TEST(SendQueue, GathersWhatWasAppended) {
   queue.clear(memory);
   EXPECT_EQ(memory.blocks_free(), 32u);
   EXPECT_EQ(memory.regions_used(), 0u);
+}
+
+// However many peers do not read, as long as each takes what it may: the next one gets something.
+TEST(SendQueue, LeavesMemoryForOthers) {
+  SendMemory memory({.blocks = 8192, .shared = 8, .frames_flying = 4}, {});
+  const std::vector<std::byte> bytes(4 * kMiB);
+  std::vector<SendQueue> queues(500);
+  for (SendQueue& queue : queues) {
+    const size_t share = memory.share();
+    const size_t taken = queue.append_copy(memory, std::span(bytes).first(std::min(share, bytes.size())));
+    ASSERT_GE(taken, 2 * SendMemory::kBlockBytes);
+    ASSERT_EQ(queue.copied(), taken);
+  }
+  EXPECT_EQ(queues[0].copied(), 4 * kMiB);  // one alone is not held back
+  for (SendQueue& queue : queues) {
+    queue.drop_front(memory, 5000);
+    ASSERT_EQ(queue.copied(), queue.bytes());
+    queue.clear(memory);
+    ASSERT_EQ(queue.copied(), 0u);
+  }
+  EXPECT_EQ(memory.blocks_free(), 8192u);
 }
 
 // RFC 9438 figures 1 and 2: the window is back at its maximum after K seconds, and grows as C (t - K)^3 around it.

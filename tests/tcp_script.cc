@@ -255,6 +255,7 @@ std::string Script::option(const std::string& text) {
       {"pool", [&] { options_.receive_pool_bytes = value; }},
       {"send", [&] { options_.send_buffer_bytes = value; }},
       {"send_memory", [&] { options_.send_memory_bytes = value; }},
+      {"regions", [&] { options_.shared_regions_max = value; }},
       {"frames", [&] { options_.frames_flying_max = value; }},
       {"resets", [&] { options_.resets_per_second = static_cast<uint32_t>(value); }},
   };
@@ -370,6 +371,8 @@ std::string Script::inspect(const std::string& verb, Words& words) {
     is = std::to_string(lender_.lent.size());
   } else if (verb == "have") {
     is = std::to_string(peer().stream->received().size());
+  } else if (verb == "buffers") {
+    is = std::to_string(peer().stream->received().buffer_count());
   } else if (verb == "count") {
     const std::string value = take(words);
     for (size_t i = 0; i < std::size(kMetrics); ++i) {

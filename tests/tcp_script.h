@@ -12,7 +12,7 @@
 //   shutdown | close | abort
 //   event NAME [WHY]    the next event (accepted connected received writable ended broken); `event none`
 //   state NAME          of the connection, as in state.h; `state none`: there is none
-//   have BYTES | timewaits N | count METRIC N | cwnd BYTES | ssthresh BYTES | pipe BYTES | rto MS | lent N
+//   have BYTES | buffers N | timewaits N | count METRIC N | cwnd BYTES | ssthresh BYTES | pipe BYTES | rto MS | lent N
 //   icmp KIND SEQ [MTU] | rxlow | rxok | refuse N     ICMP error; receive buffers short; the network takes no N next
 //   ones
 //

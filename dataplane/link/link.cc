@@ -2,6 +2,7 @@
 #include "dataplane/link/link.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/assert.h"
@@ -18,6 +19,8 @@ constexpr int kAnnouncements = 3;
 constexpr Nanos kAnnounceInterval = kSecond;
 // How often the device is asked how many receive buffers are left.
 constexpr Nanos kMemoryLook = kMillisecond;
+// When frames that the device, or the ring to lcore 0, had no room for are given again.
+constexpr Nanos kRetry = 100 * kMicrosecond;
 
 tcp::StackOptions stack_options(const DataplaneOptions& options, SharedDevice& device, uint16_t lcore, uint64_t seed) {
   tcp::StackOptions out{.secret = device.secrets().tcp, .seed = seed};
@@ -87,13 +90,17 @@ std::optional<tcp::TcpEvent> Link::next() {
 void Link::finish(Nanos now) {
   parts_->stack.poll(now);
   parts_->network->flush();
+  finished_at_ = now;
   if (must_be_polled()) return;
   // Lcore 0 sends it, if it does not sleep.
   const uint64_t sent = device_.counters(lcore_).net.get(net::NetMetric::net_tx_packets);
   if (std::exchange(sent_, sent) != sent) mesh_->bell(0).ring();
 }
 
-Nanos Link::next_deadline() const { return std::min(parts_->stack.next_deadline(), parts_->network->next_deadline()); }
+Nanos Link::next_deadline() const {
+  const Nanos retry = parts_->nic.frames_wait() ? finished_at_ + kRetry : std::numeric_limits<Nanos>::max();
+  return std::min({parts_->stack.next_deadline(), parts_->network->next_deadline(), retry});
+}
 
 void Link::stop_listening() { parts_->stack.stop_listening(); }
 

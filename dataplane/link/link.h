@@ -96,6 +96,7 @@ class Link {
   std::optional<Parts> parts_;
   Moved moved_{};
   uint64_t sent_ = 0;  // packets, as far as whoever sends them was woken
+  Nanos finished_at_ = 0;
   Nanos memory_looked_at_ = 0;
   Nanos announced_at_ = 0;
   int announcements_ = 0;  // still to be made

@@ -198,6 +198,7 @@ void Neighbours::became_known(Entry& entry) {
 }
 
 void Neighbours::learn(const IpAddress& address, const MacAddress& mac, How how, Nanos now) {
+  if (how == How::kConfirmed) return confirm(address, now);
   if (mac.is_group() || mac.is_zero()) return;  // no station's
   Entry* entry = find(address);
   if (entry == nullptr) {
@@ -207,6 +208,7 @@ void Neighbours::learn(const IpAddress& address, const MacAddress& mac, How how,
   }
   const bool was_unknown = entry->state == State::kIncomplete;
   const bool moved = entry->mac != mac;
+  if (moved && entry->was_confirmed && how != How::kAnswer) return doubt(*entry, now);
   entry->mac = mac;
   if (how == How::kAnswer) {
     entry->state = State::kReachable;
@@ -216,6 +218,13 @@ void Neighbours::learn(const IpAddress& address, const MacAddress& mac, How how,
     entry->state = State::kStale;
   }
   if (was_unknown) became_known(*entry);
+}
+
+// Somebody else claims the address. All are asked, so that whoever has it now can say so.
+void Neighbours::doubt(Entry& entry, Nanos now) {
+  if (entry.state == State::kProbing && entry.probes >= kProbesMax) return;
+  probe_from(entry, State::kProbing, std::max(now, entry.asked_at + kProbeEvery));
+  entry.probes = kProbesMax;
 }
 
 void Neighbours::confirm(const IpAddress& address, Nanos now) {
@@ -236,18 +245,17 @@ const TxFrame* Neighbours::next_ready() {
 
 std::optional<Neighbours::Probe> Neighbours::step(Entry& entry, Nanos now) {
   if (now < entry.due) return std::nullopt;
-  if (entry.probes == kProbesMax) {
-    if (entry.state == State::kIncomplete) {
-      counters_.add(NetMetric::net_neighbours_lost);
-      forget(entry);
-      return std::nullopt;
-    }
-    entry.state = State::kIncomplete;  // perhaps its MAC has changed: ask all
-    entry.probes = 0;
+  const bool known = entry.state == State::kProbing;
+  if (entry.probes == (known ? 2 * kProbesMax : kProbesMax)) {
+    counters_.add(NetMetric::net_neighbours_lost);
+    forget(entry);
+    return std::nullopt;
   }
   ++entry.probes;
+  entry.asked_at = now;
   entry.due = now + kProbeEvery;
-  return Probe{entry.address, entry.state == State::kProbing ? entry.mac : MacAddress{}};
+  const bool ask_itself = known && entry.probes <= kProbesMax;  // else perhaps its MAC has changed: all are asked
+  return Probe{entry.address, ask_itself ? entry.mac : MacAddress{}};
 }
 
 }  // namespace penstock::dataplane::net

@@ -27,9 +27,10 @@ class Neighbours {
 
   // How an address was learned, from the weakest on.
   enum class How : uint8_t {
-    kSeen,     // its station spoke to us (a SYN, an ARP request, a solicitation): usable, not yet confirmed
-    kChanged,  // it says unasked that its MAC is another (gratuitous ARP): an entry that is there follows
-    kAnswer,   // it answered a probe
+    kSeen,       // its station spoke to us (a SYN, an ARP request, a solicitation): usable, not yet confirmed
+    kChanged,    // it says unasked that its MAC is another (gratuitous ARP)
+    kAnswer,     // it answered a probe
+    kConfirmed,  // it answered a probe without a word of its MAC (RFC 4861 7.2.4): what we have stands
   };
 
   // A question to send: to its last known MAC, or to the group if that is zero.
@@ -50,7 +51,8 @@ class Neighbours {
   // Keeps a frame, whose Ethernet destination is still to be written, until address is known. Frames with pieces need
   // an owner. False: no room, or a repeated SYN; the caller releases it.
   bool hold(const IpAddress& address, const TxFrame& frame);
-  // The neighbour's held frames are ready for next_ready() if it became known by this.
+  // The neighbour's held frames are ready for next_ready() if it became known by this. Anybody may say anything
+  // unasked: one that has ever answered keeps its MAC, and all are asked whose the address is.
   void learn(const IpAddress& address, const MacAddress& mac, How how, Nanos now);
   // Forward progress with address: no need to probe it.
   void confirm(const IpAddress& address, Nanos now);
@@ -81,8 +83,9 @@ class Neighbours {
 
   //    resolve         answer            300 s, then used       confirm or answer
   //   ---------> Incomplete ----> Reachable ----------> Probing ----------------> Reachable
-  //   SYN: Stale, used ----------------------------------^  | 3 unicast probes unanswered: Incomplete, asked of all;
+  //   SYN: Stale, used ----------------------------------^  | 3 unicast probes unanswered: asked of all;
   //                                                             3 of those unanswered: forgotten
+  // Until then frames go where they went before: it may only be deaf to probes.
   enum class State : uint8_t { kFree, kIncomplete, kStale, kReachable, kProbing };
 
   struct Entry {
@@ -97,6 +100,7 @@ class Neighbours {
     Index next_in_bucket = kNone;
     Nanos confirmed_at = 0;
     Nanos used_at = 0;
+    Nanos asked_at = -kProbeEvery;
     Nanos due = 0;  // of the next probe
   };
   struct Held {
@@ -113,6 +117,7 @@ class Neighbours {
   void probe_from(Entry& entry, State state, Nanos due);
   std::optional<Probe> step(Entry& entry, Nanos now);
   void became_known(Entry& entry);
+  void doubt(Entry& entry, Nanos now);
   bool repeats_a_syn(const Entry& entry, const TxFrame& frame) const;
   void give_back(Index index);
 

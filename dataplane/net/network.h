@@ -107,6 +107,7 @@ class Network final : public IpOutput {
   bool is_directed_broadcast(const IpAddress& address) const;
   void answer_echo(std::span<const std::byte> request, const EthernetHeader& ethernet, const IpHeader& ip);
   void learn(const IpAddress& address, const MacAddress& mac, How how);
+  void advertised(const NdMessage& nd);
 
   // ---- output
   std::optional<IpAddress> next_hop(const IpAddress& destination) const;

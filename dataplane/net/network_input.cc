@@ -153,18 +153,22 @@ void Network::input_icmp6(std::span<const std::byte> message, const EthernetHead
   input_error(message, false);
 }
 
+// RFC 4861 7.2.5. Who was asked by its MAC need not say it again: Linux does not.
+void Network::advertised(const NdMessage& nd) {
+  if (is_ours(nd.target)) return counters_.add(NetMetric::net_address_conflicts);
+  if (!on_link(nd.target)) return;
+  if (nd.link_address) return learn(nd.target, *nd.link_address, nd.solicited ? How::kAnswer : How::kChanged);
+  if (!nd.solicited) return;
+  neighbours_.learn(nd.target, {}, How::kConfirmed, now_);
+  news_ = NeighbourNews{nd.target, {}, How::kConfirmed};
+}
+
 // RFC 4861 7.2.3 to 7.2.5.
 void Network::input_nd(std::span<const std::byte> message, const EthernetHeader& ethernet, const IpHeader& ip) {
   counters_.add(NetMetric::net_rx_nd);
   const auto nd = parse_nd(message, ip);
   if (!nd) return counters_.add(NetMetric::net_rx_bad_header);
-  if (nd->is_advertisement) {
-    if (is_ours(nd->target)) return counters_.add(NetMetric::net_address_conflicts);
-    if (nd->link_address && on_link(nd->target)) {
-      learn(nd->target, *nd->link_address, nd->solicited ? How::kAnswer : How::kChanged);
-    }
-    return;
-  }
+  if (nd->is_advertisement) return advertised(*nd);
   if (!is_ours(nd->target)) return counters_.add(NetMetric::net_rx_not_ours);
   const bool asks_for_itself = ip.source.is_unspecified();  // whether its address is taken: it is, all may know
   if (asks_for_itself) {

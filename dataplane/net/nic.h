@@ -93,6 +93,8 @@ class Nic {
   // Once a turn, also in one without output: gives the device what waits, and gets back what it has sent, so that
   // owners and pools do not wait for traffic.
   virtual void flush() = 0;
+  // The device, or whoever sends for us, had no room: flush() is needed again soon.
+  virtual bool frames_wait() const { return false; }
 
   // The senders go: owners are told of nothing any more. What they have lent stays where it is until the device is
   // closed, since that may still read it.

@@ -52,6 +52,7 @@ class DpdkNic final : public net::Nic {
   size_t rx_burst(std::span<net::RxSlot> slots, Nanos now) override;
   size_t tx_burst(std::span<const net::TxFrame> frames) override;
   void flush() override;
+  bool frames_wait() const override { return waiting_count_ > 0 || relayed_count_ > 0; }
   void abandon() override;
   const net::NicCapabilities& capabilities() const override { return setup_.capabilities; }
   net::MacAddress mac() const override { return setup_.mac; }

@@ -21,11 +21,6 @@ namespace {
 
 constexpr Nanos kTick = kSecond;
 constexpr Nanos kNever = std::numeric_limits<Nanos>::max();
-// While memory is short, a request that holds some must bring this much in this time, or a sixtieth of its whole if
-// that is more: so the largest is there, or gone, within ten minutes.
-constexpr Nanos kProgressTime = 10 * kSecond;
-constexpr uint64_t kProgressBytes = 64 * kKiB;
-constexpr uint64_t kProgressPart = 60;
 
 union SocketAddress {
   sockaddr any;
@@ -337,7 +332,7 @@ void UringSockets::serve_line() {
     if (!pool_.try_reserve(stream.asked_)) break;
     stream.waits_in_line_ = false;
     stream.promised_ = std::exchange(stream.asked_, 0);
-    stream.checked_at_ = 0;
+    stream.progress_.begin_anew();
     stream.touch();
   }
   if (left_line_ > 1024 && left_line_ > line_.size() / 2) {
@@ -376,16 +371,9 @@ void UringSockets::watch_stalled(Nanos now) {
     // Its request is not all there, or cannot begin: the answers before it are not read.
     const bool stands = stream.want_ > 0 && (stream.bytes_to_read() > 0 || stream.watches_);
     if (!stream.open() || !stands || !holds || stream.waits_in_line_) continue;
-    const uint64_t moved = stream.bytes_moved_ - stream.checked_bytes_;
-    if (stream.checked_at_ >= short_since_) {
-      if (now - stream.checked_at_ < kProgressTime) continue;
-      if (moved < std::max<uint64_t>(kProgressBytes, stream.want_ / kProgressPart)) {
-        counters_.add(Metric::connections_closed_stalled);
-        broken_.push_back(&stream);
-      }
-    }
-    stream.checked_at_ = now;
-    stream.checked_bytes_ = stream.bytes_moved_;
+    if (!stream.progress_.too_slow(now, short_since_, stream.want_)) continue;
+    counters_.add(Metric::connections_closed_stalled);
+    broken_.push_back(&stream);
   }
 }
 

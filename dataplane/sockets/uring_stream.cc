@@ -48,8 +48,7 @@ void UringStream::start(int fd, uint16_t listener) {
   listener_ = listener;
   receive_ = Receive::kOff;
   starved_ = directly_ = paused_ = waits_in_line_ = watches_ = ended_ = closing_ = false;
-  bytes_moved_ = checked_bytes_ = 0;
-  checked_at_ = 0;
+  progress_ = {};
   touch();
 }
 
@@ -80,7 +79,7 @@ void UringStream::want(size_t n) {
   CHECK(want_ == 0 && n <= sockets_.options_.request_bytes_max);
   leave_large_buffer();
   want_ = n;
-  checked_at_ = 0;
+  progress_.begin_anew();
   touch();
 }
 
@@ -113,7 +112,7 @@ size_t UringStream::send(std::span<const std::span<const std::byte>> pieces) {
     return 0;
   }
   const size_t taken = sent < 0 ? 0 : static_cast<size_t>(sent);
-  bytes_moved_ += taken;
+  progress_.moved(taken);
   sockets_.counters_.add(Metric::bytes_sent, taken);
   if (taken < offered) {
     watches_ = true;
@@ -185,7 +184,7 @@ void UringStream::arm(Receive receive) {
 // memory behind the last byte first, so that what a chain holds is near what it says. But nothing joins a request that
 // is all there: its memory may be reserved, and what comes behind it would keep that while it waits.
 void UringStream::land(Buffer buffer) {
-  bytes_moved_ += buffer.size();
+  progress_.moved(buffer.size());
   sockets_.counters_.add(Metric::bytes_received, buffer.size());
   const bool behind_request = want_ > 0 && chain_.size() == want_;
   const auto room = behind_request ? std::span<std::byte>{} : chain_.tail_room();
@@ -220,7 +219,7 @@ UringStream::Read UringStream::read_once() {
     const ssize_t got = recv(fd_, room.data(), asked, MSG_DONTWAIT);
     if (got <= 0) return got == 0 ? Read::kEnd : errno == EAGAIN || errno == EINTR ? Read::kNothing : Read::kBroken;
     chain_.filled(static_cast<size_t>(got));
-    bytes_moved_ += static_cast<uint64_t>(got);
+    progress_.moved(static_cast<uint64_t>(got));
     sockets_.counters_.add(Metric::bytes_received, static_cast<uint64_t>(got));
     return Read::kBytes;
   }
@@ -259,7 +258,7 @@ UringStream::Read UringStream::read_into(Buffer buffer, size_t n) {
   if (got <= 0) return got == 0 ? Read::kEnd : errno == EAGAIN || errno == EINTR ? Read::kNothing : Read::kBroken;
   buffer.filled(static_cast<size_t>(got));
   chain_.append(std::move(buffer));
-  bytes_moved_ += static_cast<uint64_t>(got);
+  progress_.moved(static_cast<uint64_t>(got));
   sockets_.counters_.add(Metric::bytes_received, static_cast<uint64_t>(got));
   return Read::kBytes;
 }

@@ -16,6 +16,7 @@
 
 #include "base/buffer.h"
 #include "base/units.h"
+#include "dataplane/progress.h"
 #include "dataplane/sockets/uring.h"
 #include "dataplane/stream.h"
 
@@ -95,9 +96,7 @@ class UringStream {
   size_t asked_ = 0;                 // buffers it waits in line for
   uint64_t ticket_ = 0;              // its place in the line
 
-  uint64_t bytes_moved_ = 0;    // either way
-  uint64_t checked_bytes_ = 0;  // bytes_moved_ at checked_at_: the watch on stalled requests
-  Nanos checked_at_ = 0;
+  Progress progress_;  // either way: the watch on stalled requests
 };
 
 static_assert(Stream<UringStream>);

@@ -58,6 +58,7 @@ Tcb* take_tcb(Core& core, const Flow& flow, bool half_open) {
   core.flows.insert(t.hash, t.index);
   t.receive_limit = core.options.receive_buffer_bytes;
   t.rcv_scale = receive_scale(core.options);
+  t.rcv_mss_announced = announced_mss(core, flow.remote);
   t.ts_offset = timestamp_offset(core, flow);
   t.rtt.start(core.options.rto_min);
   t.last_heard_at = t.last_sent_at = core.now;
@@ -105,14 +106,12 @@ void forget_if_unowned(Core& core, Tcb& t) {
   t.in_use = false;
   ++t.generation;
   // Its places in the stack's lists find that it is not what they meant; it is taken again when they are gone.
-  if (!t.dirty && !t.event_queued && !t.waits_for_memory && !t.waits_in_line) core.free_tcbs.push_back(t.index);
+  if (!t.listed()) core.free_tcbs.push_back(t.index);
   core.counters.set(Metric::tcp_connections_open, core.connections + core.half_open);
 }
 
 void settle_lists(Core& core, Tcb& t) {
-  if (!t.in_use && !t.dirty && !t.event_queued && !t.waits_for_memory && !t.waits_in_line) {
-    core.free_tcbs.push_back(t.index);
-  }
+  if (!t.in_use && !t.listed()) core.free_tcbs.push_back(t.index);
 }
 
 void break_connection(Core& core, Tcb& t, Broken why) {
@@ -216,37 +215,29 @@ void settle_mss(Core& core, Tcb& t) {
   t.cubic.set_mss(mss);
 }
 
-// The last bytes of a request must not lie behind an edge that does not move: a sender keeps back what would not fill a
-// segment (RFC 9293 3.8.6.2.1), we move the edge by segments only, and a scaled field names units. So more is promised
-// than the request, and the peer never finds the window's end before the request's.
-namespace {
+// A request's last bytes must not lie behind an edge that does not move: a sender keeps back what would not fill a
+// segment (RFC 9293 3.8.6.2.1), and a scaled field names units. So the segment in which the request ends has room too,
+// and what the field cannot name. That the edge does move there is window_update_due()'s task.
+size_t promise_for(const Tcb& t, size_t n) { return n + t.segment_max() + t.window_unit(); }
 
-size_t segment_max(const Core& core, const Tcb& t) {
-  return std::max<size_t>(t.rcv_mss, announced_mss(core, t.flow.remote));
-}
-
-size_t unit(const Tcb& t) { return size_t{1} << t.rcv_scale; }
-
-size_t promise_for(const Core& core, const Tcb& t) { return t.want + 2 * segment_max(core, t) + unit(t); }
-
-}  // namespace
-
-bool fits_own_share(const Core& core, const Tcb& t, size_t n) {
+// Whom a large window was offered once sends segments as large as they may be: room for one stays, or a request after
+// that could not begin.
+size_t own_share(const Core& core, const Tcb& t) {
   const size_t share = core.options.receive_buffer_bytes;
-  return n + std::min(2 * segment_max(core, t), share / 2) + unit(t) <= share;
+  return t.receive_limit > share ? std::max(share, promise_for(t, 1)) : share;
 }
 
 void serve_line(Core& core) {
   while (!core.line.empty()) {
     Tcb& t = *core.tcbs[core.line.front()];
     if (t.in_use && t.want > 0) {
-      const size_t share = core.options.receive_buffer_bytes;
-      const size_t promise = std::clamp(promise_for(core, t), share, share + core.options.receive_pool_bytes);
+      const size_t share = own_share(core, t);
+      const size_t promise = std::clamp(promise_for(t, t.want), share, share + core.options.receive_pool_bytes);
       const size_t lacks = promise - share;
       if (core.receive_pool_used - t.reserved + lacks > core.options.receive_pool_bytes) return;
       core.receive_pool_used += lacks - t.reserved;
       t.reserved = lacks;
-      t.reserved_at = core.now;
+      t.progress.begin_anew();
       t.receive_limit = promise;
       make_dirty(core, t);  // the window opens
     }
@@ -256,23 +247,44 @@ void serve_line(Core& core) {
   }
 }
 
+namespace {
+
+// It is the peer's turn: what it has begun is not all there, or it does not take the answers before it. A request that
+// is all there may wait for the device as long as it must.
+bool waits_for_peer(const Tcb& t) {
+  const bool complete = t.want > 0 ? t.chain.size() >= t.want : !t.chain.empty();
+  return !complete || (t.send_short && t.queue.bytes() > 0);
+}
+
+}  // namespace
+
 void watch_line(Core& core) {
-  constexpr Nanos kStalledAfter = 10 * kSecond;
-  if (core.line.empty() || core.now - core.line_watched_at < kLineWatchInterval) return;
+  if (core.line.empty()) {
+    core.line_since = 0;
+    return;
+  }
+  if (core.now - core.line_watched_at < kLineWatchInterval) return;
+  if (core.line_since == 0) core.line_since = core.now;
   core.line_watched_at = core.now;
   for (const auto& t : core.tcbs) {
-    if (!t->in_use || t->reserved == 0 || core.now - t->reserved_at < kStalledAfter) continue;
+    if (!t->in_use || t->reserved == 0 || t->waits_in_line) continue;
+    if (!waits_for_peer(*t)) {
+      t->progress.begin_anew();
+      continue;
+    }
+    if (!t->progress.too_slow(core.now, core.line_since, t->want)) continue;
     core.counters.add(Metric::tcp_connections_stalled);
     send_reset(core, *t);
     break_connection(core, *t, Broken::kTimedOut);
   }
 }
 
-// What the peer may still send beyond the connection's own share was promised, and stays reserved.
+// What the peer may still send beyond the connection's own share was promised, and stays reserved; behind a close it is
+// thrown away.
 void give_back_reservation(Core& core, Tcb& t) {
-  t.receive_limit = core.options.receive_buffer_bytes;
+  t.receive_limit = own_share(core, t);
   size_t promised = 0;
-  if (t.state != State::kClosed && t.rcv_adv > t.rcv_consumed) {
+  if (t.state != State::kClosed && !t.closed && t.rcv_adv > t.rcv_consumed) {
     const size_t open = seq_bytes(t.rcv_consumed, t.rcv_adv);
     promised = open - std::min(open, t.receive_limit);
   }

@@ -52,9 +52,11 @@ struct Core {
   std::vector<Listener> listeners;
   Fifo<uint32_t> events;          // connections with something to tell
   std::vector<uint32_t> dirty;    // connections whose output is due
-  Fifo<uint32_t> memory_waiters;  // whose send found no memory
+  Fifo<uint32_t> block_waiters;   // whose send found no memory
+  Fifo<uint32_t> region_waiters;  // whose shared piece found no region
   Fifo<uint32_t> line;            // whose request waits for receive memory, first come first served
   size_t receive_pool_used = 0;
+  Nanos line_since = 0;       // somebody has stood in it at each look since then; 0: nobody does
   Nanos line_watched_at = 0;  // when those who hold reservations were last looked at
   size_t half_open = 0;
   size_t connections = 0;   // not half-open
@@ -95,10 +97,11 @@ uint16_t announced_mss(const Core& core, const net::IpAddress& remote);  // of a
 void settle_mss(Core& core, Tcb& t);
 
 // ---- receive memory
-bool fits_own_share(const Core& core, const Tcb& t, size_t n);  // a request of n bytes comes without a reservation
+size_t own_share(const Core& core, const Tcb& t);  // that the connection has by right
+size_t promise_for(const Tcb& t, size_t n);        // what must be promised, so that a request of n bytes comes
 void serve_line(Core& core);
-// While others stand in line, who has brought nothing of its request for ten seconds loses the connection: whoever only
-// begins requests cannot hold memory for ever. Looks once a second.
+// While others stand in line, whose request makes no progress (dataplane/progress.h), or who does not read the answers
+// before it, loses the connection. Looks once a second.
 void watch_line(Core& core);
 inline constexpr Nanos kLineWatchInterval = kSecond;
 void give_back_reservation(Core& core, Tcb& t);

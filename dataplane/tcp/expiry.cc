@@ -20,10 +20,12 @@ void repeat_syn(Core& core, Tcb& t) {
   arm(core, t, Timer::kRto, core.now + t.rtt.rto());
 }
 
-// R2 (RFC 9293 3.8.3): nothing of what we have sent again was answered for so long.
+// R2 (RFC 9293 3.8.3): nothing of what we have sent again was answered for so long; or behind our close() nothing was
+// taken, by a peer that may well be there and is told.
 bool given_up(Core& core, Tcb& t) {
   const Nanos since = std::min(t.unanswered_since, t.refused_since);
   if (since == kNever || core.now - since < core.options.user_timeout) return false;
+  if (t.closed) send_reset(core, t);
   break_connection(core, t, Broken::kTimedOut);
   return true;
 }

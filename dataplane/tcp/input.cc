@@ -128,11 +128,8 @@ void take_ahead(Core& core, Tcb& t, SeqNumber seq, Buffer payload) {
     core.counters.add(Metric::tcp_out_of_order_evicted, payload.size());
     return;
   }
-  if (payload.size() * 4 < payload.memory_bytes()) {
-    core.counters.add(Metric::tcp_bytes_copied_in, payload.size());
-    payload = core.heap.copy_of(payload.bytes());
-  }
-  const auto inserted = t.reassembly.insert(seq, std::move(payload));
+  const auto inserted = t.reassembly.insert(seq, std::move(payload), core.heap);
+  core.counters.add(Metric::tcp_bytes_copied_in, inserted.copied);
   if (inserted.duplicate) {
     core.counters.add(Metric::tcp_duplicates);
     if (t.sack) t.dsack = inserted.twice;
@@ -144,29 +141,47 @@ void take_in_order(Core& core, Tcb& t, Buffer payload, bool pushed) {
   const SeqNumber before = t.rcv_nxt;
   t.rcv_nxt += static_cast<uint32_t>(payload.size());
   t.rcv_mss = static_cast<uint16_t>(std::clamp<size_t>(payload.size(), t.rcv_mss, 65535));
-  if (core.receive_memory_low) {
-    core.counters.add(Metric::tcp_bytes_copied_in, payload.size());
-    payload = core.heap.copy_of(payload.bytes());
+  if (!top_up(t.chain, payload.bytes())) {
+    if (core.receive_memory_low) {
+      core.counters.add(Metric::tcp_bytes_copied_in, payload.size());
+      payload = core.heap.copy_of(payload.bytes());
+    }
+    t.chain.append(std::move(payload));
   }
-  append_compact(t.chain, std::move(payload));
   if (!t.reassembly.empty()) {
     t.rcv_nxt = t.reassembly.take(t.rcv_nxt, t.chain);
     t.ack_now = true;  // RFC 5681 4.2: a hole was filled, or a part of it
   }
-  t.reserved_at = core.now;
   const uint32_t taken = seq_bytes(before, t.rcv_nxt);
   core.counters.add(Metric::tcp_bytes_received, taken);
+  t.progress.moved(taken);
   t.ack_pending += taken;
   // RFC 9293 3.8.6.3: each second full segment. And the end of what the peer had to say: it may wait for us now.
   if (pushed || t.ack_pending >= 2u * t.rcv_mss) t.ack_now = true;
   if (t.owned) tell(core, t, EventKind::kReceived);
 }
 
+// While the peer has not acknowledged all that we had to say, a reset could destroy it (RFC 1122 4.2.2.13): so long,
+// and no longer than this, what comes behind our close() is acknowledged. It is at most what was promised before: the
+// window opens no more.
+constexpr Nanos kThrowAwayFor = 2 * kSecond;
+
+bool throws_away(const Core& core, const Tcb& t) { return !t.fin_acked() && core.now - t.closed_at < kThrowAwayFor; }
+
+// Only in order: what is ahead of a hole comes again.
+void throw_away(Core& core, Tcb& t, SeqNumber seq, size_t bytes) {
+  t.ack_now = true;
+  if (seq != t.rcv_nxt) return;
+  t.rcv_nxt += static_cast<uint32_t>(bytes);
+  t.rcv_consumed = t.rcv_nxt;
+  core.counters.add(Metric::tcp_bytes_received, bytes);
+}
+
 // Urgent data is data (step 6 does nothing): RFC 6093 advises applications against its use, and no stream offers it.
 Step step_7_text(Core& core, Tcb& t, Arrival& arrival) {
   if (arrival.payload.size() == 0 || !receives(t.state)) return Step::kGoOn;
   SeqNumber seq = arrival.segment.seq;
-  if (t.closed && arrival.segment.end() > t.rcv_nxt) {
+  if (t.closed && arrival.segment.end() > t.rcv_nxt && !throws_away(core, t)) {
     // Nobody will read it (RFC 9293 3.10.4, RFC 1122 4.2.2.13).
     send_reset(core, t);
     core.counters.add(Metric::tcp_connections_aborted);
@@ -178,7 +193,9 @@ Step step_7_text(Core& core, Tcb& t, Arrival& arrival) {
     core.counters.add(Metric::tcp_duplicates);
     return Step::kGoOn;
   }
-  if (seq == t.rcv_nxt) {
+  if (t.closed) {
+    throw_away(core, t, seq, arrival.payload.size());
+  } else if (seq == t.rcv_nxt) {
     take_in_order(core, t, std::move(arrival.payload), arrival.segment.has(kPsh));
   } else {
     take_ahead(core, t, seq, std::move(arrival.payload));

@@ -28,6 +28,11 @@ bool update_window(Tcb& t, const TcpSegment& s) {
   return changed;
 }
 
+// Half of what bounds it: not a few bytes for each acknowledgement.
+bool has_room_again(const Core& core, const Tcb& t) {
+  return t.queue.bytes() <= core.options.send_buffer_bytes / 2 && t.queue.copied() <= core.send_memory.share() / 2;
+}
+
 // What follows when our FIN is acknowledged. False: the connection is done.
 bool fin_is_acknowledged(Core& core, Tcb& t) {
   switch (t.state) {
@@ -62,15 +67,17 @@ bool step_5_ack(Core& core, Tcb& t, const Arrival& arrival) {
   AckEvent event{.segment = s, .at = arrival.at};
   event.duplicate = s.ack == t.snd_una && s.length() == 0 && !opened && !t.board.empty();
   acknowledge(core, t, event);
-  if (t.window_closed()) t.unanswered_since = kNever;  // it answers: RFC 9293 3.8.6.1, the connection stays open
-  if (t.board.empty()) t.unanswered_since = kNever;
+  // It answers: RFC 9293 3.8.6.1, the connection stays open. But nobody waits for it any more behind our close(): then
+  // only what it takes counts (RFC 6429).
+  const bool asks_nothing = t.window_closed() || t.board.empty();
+  if (asks_nothing && !t.closed) t.unanswered_since = kNever;
   if (opened) {
     t.persist_backoff = 0;
     t.disarm(Timer::kPersist);
   }
   if (event.advanced) {
     core.ip.confirm(t.flow.remote);
-    if (t.send_short && t.queue.bytes() <= core.options.send_buffer_bytes / 2) {
+    if (t.send_short && has_room_again(core, t)) {
       t.send_short = false;
       if (t.owned) tell(core, t, EventKind::kWritable);
     }

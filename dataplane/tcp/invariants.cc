@@ -63,6 +63,11 @@ void check_invariants_after_output(const Core& core, const Tcb& t) {
   // I3: a hole was reported, and data will be acknowledged.
   CHECK(!t.ack_now || retry);
   if (t.ack_pending > 0) CHECK(t.armed(Timer::kDelayedAck) || retry);
+  // I11: the request that the owner waits for can come, also from a peer that sends whole segments only.
+  const bool waits = t.want > t.chain.size() && receives(t.state) && t.rcv_nxt != t.irs + 1;
+  if (waits && !t.paused && !t.waits_in_line && !retry && promise_for(t, t.want) <= t.receive_limit) {
+    CHECK(t.rcv_wnd() >= t.segment_max());
+  }
   // I10: what was due has been served; a tick is the wheel's own delay.
   for (const Nanos deadline : t.deadlines) CHECK(deadline > core.now - Wheel::kTick);
 }

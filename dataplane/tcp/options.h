@@ -11,8 +11,8 @@
 
 namespace penstock::dataplane::tcp {
 
-// What is promised beyond a request: two segments of the largest IP packet and a unit of the largest scale.
-inline constexpr size_t kPromiseBeyondMax = 2 * 64 * kKiB + 16 * kKiB;
+// What is promised beyond a request: a segment of the largest IP packet and a unit of the largest scale.
+inline constexpr size_t kPromiseBeyondMax = 64 * kKiB + 16 * kKiB;
 
 struct StackOptions {
   // Secrets: of true randomness, other ones at each start. They make sequence numbers, cookies and hashes unguessable.

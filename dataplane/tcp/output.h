@@ -38,7 +38,7 @@ void refuse(Core& core, const Flow& flow, const TcpSegment& segment);
 
 // The window field of the next header; moves rcv_adv.
 uint16_t advertise(Tcb& t);
-// The window has opened by two segments or half the buffer since the peer was told.
+// The window has opened by two segments or half the buffer since the peer was told, or the peer waits for it to open.
 bool window_update_due(const Tcb& t);
 // When the tail loss probe is due, after something was sent or acknowledged (RFC 8985 7.2).
 void schedule_tail_probe(Core& core, Tcb& t);

@@ -1,14 +1,15 @@
 #include "dataplane/tcp/reassembly.h"
 
 #include <algorithm>
+#include <iterator>
+#include <ranges>
 #include <utility>
 
 #include "base/assert.h"
-#include "dataplane/tcp/receive_memory.h"
 
 namespace penstock::dataplane::tcp {
 
-Reassembly::Inserted Reassembly::insert(SeqNumber begin, Buffer buffer) {
+Reassembly::Inserted Reassembly::insert(SeqNumber begin, Buffer buffer, HeapBuffers& heap) {
   Inserted result{.bytes = 0, .duplicate = false};
   SeqNumber end = begin + static_cast<uint32_t>(buffer.size());
   auto first = std::find_if(ranges_.begin(), ranges_.end(), [&](const Range& r) { return r.end >= begin; });
@@ -35,9 +36,9 @@ Reassembly::Inserted Reassembly::insert(SeqNumber begin, Buffer buffer) {
     if (!result.duplicate) result.twice = {last->begin, seq_min(end, last->end)};
     result.duplicate = true;
     if (last->end > end) break;
-    superseded += last->chain.size();
+    superseded += last->bytes();
+    forget(*last);
   }
-  bytes_ -= superseded;
   if (last != ranges_.end() && last->begin < end) {
     buffer.drop_back(seq_bytes(last->begin, end));
     end = last->begin;
@@ -51,35 +52,76 @@ Reassembly::Inserted Reassembly::insert(SeqNumber begin, Buffer buffer) {
   const bool joins_previous = next != ranges_.begin() && std::prev(next)->end == begin;
   if (joins_previous) {
     auto previous = std::prev(next);
-    append_compact(previous->chain, std::move(buffer));
+    append(*previous, std::move(buffer), heap, result);
     previous->end = end;
     previous->touched = ++touches_;
     if (next != ranges_.end() && next->begin == end) {
-      previous->chain.append(std::move(next->chain));
-      previous->end = next->end;
+      join(*previous, *next);
       ranges_.erase(next);
     }
-    return result;
-  }
-  if (next != ranges_.end() && next->begin == end) {
-    BufferChain chain;
-    chain.append(std::move(buffer));
-    chain.append(std::move(next->chain));
-    next->chain = std::move(chain);
+  } else if (next != ranges_.end() && next->begin == end) {
+    prepend(*next, std::move(buffer), heap, result);
     next->begin = begin;
     next->touched = ++touches_;
-    return result;
+  } else {
+    Range& range = *ranges_.emplace(next, begin, end, ++touches_);
+    append(range, std::move(buffer), heap, result);
   }
-  Range range{begin, end, ++touches_, {}};
-  append_compact(range.chain, std::move(buffer));
-  ranges_.insert(next, std::move(range));
-  if (ranges_.size() > kRangesMax) evict_highest(result);
+  while (ranges_.size() > kRangesMax || buffers_ > kRangesMax + bytes_ / kBytesPerBuffer) evict_highest(result);
   return result;
 }
 
+// What fills less than a quarter of its buffer does not keep it.
+Buffer Reassembly::keep(Buffer buffer, HeapBuffers& heap, Inserted& result) {
+  ++buffers_;
+  if (buffer.size() * 4 >= buffer.memory_bytes()) return buffer;
+  result.copied += buffer.size();
+  return heap.copy_of(buffer.bytes());
+}
+
+void Reassembly::append(Range& range, Buffer buffer, HeapBuffers& heap, Inserted& result) {
+  if (!range.buffers.empty() && top_up(range.buffers.back(), buffer.bytes())) {
+    result.copied += buffer.size();
+  } else {
+    range.buffers.push_back(keep(std::move(buffer), heap, result));
+  }
+}
+
+// A small first piece goes behind the new one: who sends from the end on does not hold a buffer for each either.
+void Reassembly::prepend(Range& range, Buffer buffer, HeapBuffers& heap, Inserted& result) {
+  Buffer kept = keep(std::move(buffer), heap, result);
+  if (top_up(kept, range.buffers.front().bytes())) {
+    range.buffers.front() = std::move(kept);
+    --buffers_;
+  } else {
+    range.buffers.push_front(std::move(kept));
+  }
+}
+
+// high begins where low ends: the shorter one moves, so that however ranges grow together, a buffer moves seldom.
+void Reassembly::join(Range& low, Range& high) {
+  low.end = high.end;
+  if (top_up(low.buffers.back(), high.buffers.front().bytes())) {
+    high.buffers.pop_front();
+    --buffers_;
+  }
+  moved_ += std::min(low.buffers.size(), high.buffers.size());
+  if (low.buffers.size() >= high.buffers.size()) {
+    std::ranges::move(high.buffers, std::back_inserter(low.buffers));
+  } else {
+    std::ranges::move(low.buffers | std::views::reverse, std::front_inserter(high.buffers));
+    low.buffers.swap(high.buffers);
+  }
+}
+
+void Reassembly::forget(const Range& range) {
+  bytes_ -= range.bytes();
+  buffers_ -= range.buffers.size();
+}
+
 void Reassembly::evict_highest(Inserted& result) {
-  result.evicted = ranges_.back().chain.size();
-  bytes_ -= result.evicted;
+  result.evicted += ranges_.back().bytes();
+  forget(ranges_.back());
   ranges_.pop_back();
 }
 
@@ -87,11 +129,16 @@ SeqNumber Reassembly::take(SeqNumber rcv_nxt, BufferChain& chain) {
   size_t taken = 0;
   while (taken < ranges_.size() && ranges_[taken].begin <= rcv_nxt) {
     Range& range = ranges_[taken++];
-    bytes_ -= range.chain.size();
+    forget(range);
     if (range.end <= rcv_nxt) continue;
-    range.chain.consume(seq_bytes(range.begin, rcv_nxt));
+    size_t there = seq_bytes(range.begin, rcv_nxt);
     rcv_nxt = range.end;
-    chain.append(std::move(range.chain));
+    for (Buffer& buffer : range.buffers) {
+      const size_t skipped = std::min(there, buffer.size());
+      buffer.drop_front(skipped);
+      there -= skipped;
+      if (!top_up(chain, buffer.bytes())) chain.append(std::move(buffer));
+    }
   }
   ranges_.erase(ranges_.begin(), ranges_.begin() + static_cast<std::ptrdiff_t>(taken));
   return rcv_nxt;
@@ -113,6 +160,7 @@ size_t Reassembly::sack_blocks(std::span<SackBlock> out) const {
 
 size_t Reassembly::drop_all() {
   ranges_.clear();
+  buffers_ = 0;
   return std::exchange(bytes_, 0);
 }
 

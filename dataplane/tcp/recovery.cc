@@ -29,6 +29,7 @@ void take_acknowledged(Core& core, Tcb& t, AckEvent& event) {
   const uint32_t data = seq_bytes(begin, seq_min(ack, t.queue_end()));
   t.snd_una = ack;
   t.queue.drop_front(core.send_memory, data);
+  t.progress.moved(data);
 }
 
 // RFC 2018 5; blocks that lie outside of what is out say nothing (RFC 6675 3).

@@ -40,14 +40,21 @@ std::optional<SendMemory::RegionId> SendMemory::take_block() {
   return id;
 }
 
+size_t SendMemory::share() const {
+  constexpr size_t kLeast = 2, kUsual = 16;
+  const size_t kept = blocks_ / 8;
+  if (blocks_free() <= kept) return kLeast * kBlockBytes;
+  return std::max((blocks_free() - kept) / 4, kUsual) * kBlockBytes;
+}
+
 std::span<std::byte> SendMemory::block(RegionId region) const {
   DCHECK(is_block(region));
   return arena_.subspan(regions_[region].block * kBlockBytes, kBlockBytes);
 }
 
 std::optional<SendMemory::RegionId> SendMemory::take_shared(net::TxOwner& owner, uint64_t token) {
-  // Blocks have their regions for certain, so that copying goes on when others have lent too much.
-  if (free_regions_.size() <= free_blocks_.size()) return std::nullopt;
+  // Copying goes on when others have lent too much.
+  if (shared_free() == 0) return std::nullopt;
   const RegionId id = take_last(free_regions_);
   regions_[id] = {.references = 1, .owner = &owner, .token = token};
   return id;

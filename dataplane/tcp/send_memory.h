@@ -51,8 +51,14 @@ class SendMemory final : public net::TxOwner {
   std::optional<uint64_t> lend(std::span<const RegionId> regions);
   void release(uint64_t token) override;
 
+  // Bytes that one connection may have in blocks: a quarter of what is free beside an eighth of all, 64 KiB at least.
+  // The eighth is for those who have little, two blocks each: so a few who do not read leave something for everybody
+  // else.
+  size_t share() const;
+
   size_t blocks_free() const { return free_blocks_.size(); }
   size_t blocks() const { return blocks_; }
+  size_t shared_free() const { return free_regions_.size() - free_blocks_.size(); }  // blocks have theirs for certain
   size_t regions_used() const { return regions_.size() - free_regions_.size(); }
   size_t frames_flying() const { return frames_.size() - free_frames_.size(); }
 

@@ -31,6 +31,7 @@ size_t SendQueue::append_copy(SendMemory& memory, std::span<const std::byte> byt
     if (block_used_ == SendMemory::kBlockBytes) close_block(memory);
   }
   bytes_ += copied;
+  copied_ += copied;
   return copied;
 }
 
@@ -71,6 +72,7 @@ void SendQueue::drop_front(SendMemory& memory, size_t n) {
   hint_at_ = hint_at_ > n ? hint_at_ - n : 0;
   while (n > 0) {
     Slice& front = slices_.front();
+    if (memory.is_block(front.region)) copied_ -= std::min<size_t>(n, front.bytes);
     if (n < front.bytes) {
       front.data += n;
       front.bytes -= static_cast<uint32_t>(n);

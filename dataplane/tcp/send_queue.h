@@ -24,6 +24,7 @@ class SendQueue {
   };
 
   size_t bytes() const { return bytes_; }
+  size_t copied() const { return copied_; }  // of them, in blocks
   size_t slice_count() const { return slices_.size(); }
 
   // Copies as much as there is memory for; returns how much.
@@ -53,6 +54,7 @@ class SendQueue {
 
   Fifo<Slice> slices_;
   size_t bytes_ = 0;
+  size_t copied_ = 0;
   SendMemory::RegionId open_block_ = SendMemory::kNone;  // that is being filled: one reference is held for it
   uint32_t block_used_ = 0;
   // Where the last gather() ended: the next one mostly begins there.

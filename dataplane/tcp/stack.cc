@@ -39,13 +39,13 @@ bool choose_port(Core& core, Flow& flow) {
   return false;
 }
 
-void wake_memory_waiters(Core& core) {
-  // A few blocks each, or they would all be woken for the first free one.
-  size_t to_give = core.send_memory.blocks_free() / 4;
-  while (!core.memory_waiters.empty() && to_give > 0) {
-    Tcb& t = *core.tcbs[core.memory_waiters.front()];
-    core.memory_waiters.pop_front();
-    t.waits_for_memory = false;
+// Who finds some of what it waits for: a few each, or all would be woken for the first one that is free.
+void wake(Core& core, Fifo<uint32_t>& waiters, bool TcbVariables::* waits, size_t free) {
+  size_t to_give = (free + 3) / 4;
+  while (!waiters.empty() && to_give > 0) {
+    Tcb& t = *core.tcbs[waiters.front()];
+    waiters.pop_front();
+    t.*waits = false;
     settle_lists(core, t);
     if (!t.in_use || !t.owned) continue;
     t.send_short = false;
@@ -136,7 +136,8 @@ void Stack::poll(Nanos now) {
   }
   core.time_waits.expire(core.now);
   core.counters.set(Metric::tcp_time_waits, core.time_waits.size());
-  wake_memory_waiters(core);
+  wake(core, core.block_waiters, &TcbVariables::waits_for_block, core.send_memory.blocks_free());
+  wake(core, core.region_waiters, &TcbVariables::waits_for_region, core.send_memory.shared_free());
   watch_line(core);
   for (size_t i = 0; i < core.dirty.size(); ++i) {  // output may add to it
     Tcb& t = *core.tcbs[core.dirty[i]];
@@ -158,7 +159,8 @@ bool Stack::drained() const {
 
 Nanos Stack::next_deadline() const {
   if (!core_->dirty.empty() || !core_->events.empty()) return core_->now;
-  if (!core_->memory_waiters.empty() && core_->send_memory.blocks_free() >= 4) return core_->now;
+  if (!core_->block_waiters.empty() && core_->send_memory.blocks_free() > 0) return core_->now;
+  if (!core_->region_waiters.empty() && core_->send_memory.shared_free() > 0) return core_->now;
   const Nanos watch = core_->line.empty() ? kNever : core_->line_watched_at + kLineWatchInterval;
   return std::min({core_->wheel.next(), core_->time_waits.next(), watch});
 }

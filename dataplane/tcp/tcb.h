@@ -8,6 +8,7 @@
 // rcv_adv is the right edge that was promised to the peer; it never goes back.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "base/assert.h"
 #include "base/buffer.h"
 #include "base/units.h"
+#include "dataplane/progress.h"
 #include "dataplane/tcp/cubic.h"
 #include "dataplane/tcp/flow.h"
 #include "dataplane/tcp/reassembly.h"
@@ -105,6 +107,7 @@ struct TcbVariables {
   bool in_use = false;
   bool owned = false;   // the owner has the stream and has not closed it
   bool closed = false;  // the owner has closed it: what comes is of no use
+  Nanos closed_at = 0;
   bool passive = false;
   bool half_open = false;  // counted as such
   bool in_table = false;
@@ -149,6 +152,7 @@ struct TcbVariables {
   SeqNumber rcv_consumed;  // the owner is done with what is before it
   uint8_t rcv_scale = 0;
   uint16_t rcv_mss = 536;            // the largest segment seen: what "two full segments" means
+  uint16_t rcv_mss_announced = 0;    // the largest that we have asked for
   std::optional<SeqNumber> rcv_fin;  // the peer's FIN has this number
   BufferChain chain;                 // in order, not consumed
   Reassembly reassembly;
@@ -158,7 +162,7 @@ struct TcbVariables {
   size_t want = 0;           // length of the request at the front, once known
   size_t reserved = 0;       // of the stack's pool
   bool waits_in_line = false;
-  Nanos reserved_at = 0;  // of the reservation, or of the last bytes that came into it
+  Progress progress;  // either way
 
   // ---- acknowledgements
   uint32_t ack_pending = 0;  // bytes taken since the last ACK
@@ -184,7 +188,8 @@ struct TcbVariables {
   bool dirty = false;  // output() is due
   bool event_queued = false;
   uint8_t events = 0;  // bits of EventKind
-  bool waits_for_memory = false;
+  bool waits_for_block = false;
+  bool waits_for_region = false;
 
   std::array<Nanos, static_cast<size_t>(Timer::kCount)> deadlines = all_never();
   static constexpr std::array<Nanos, static_cast<size_t>(Timer::kCount)> all_never() {
@@ -195,6 +200,7 @@ struct TcbVariables {
 
   Nanos& deadline(Timer timer) { return deadlines[static_cast<size_t>(timer)]; }
   Nanos deadline(Timer timer) const { return deadlines[static_cast<size_t>(timer)]; }
+  bool listed() const { return dirty || event_queued || waits_for_block || waits_for_region || waits_in_line; }
   bool armed(Timer timer) const { return deadline(timer) != kNever; }
   void disarm(Timer timer) { deadline(timer) = kNever; }
 
@@ -219,6 +225,9 @@ struct TcbVariables {
   SeqNumber window_end() const { return snd_wl2 + snd_wnd; }
   bool window_closed() const { return window_end() <= snd_una; }
   uint32_t rcv_wnd() const { return seq_bytes(rcv_nxt, rcv_adv); }
+  // What the largest segment of the peer may carry, and how exactly the window field can name an edge.
+  uint32_t segment_max() const { return std::max(rcv_mss, rcv_mss_announced); }
+  uint32_t window_unit() const { return 1u << rcv_scale; }
   // Bytes in flight, without what duplicate ACKs say has left the network (no SACK: RFC 5681 3.2).
   uint32_t flight() const {
     const uint32_t pipe = board.pipe();

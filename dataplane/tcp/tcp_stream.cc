@@ -26,11 +26,18 @@ size_t room(const Core& core, const Tcb& t) {
   return bound - std::min(bound, t.queue.bytes());
 }
 
-void wait_for_room(Core& core, Tcb& t) {
+size_t room_for_copies(const Core& core, const Tcb& t) {
+  const size_t share = core.send_memory.share();
+  return std::min(room(core, t), share - std::min(share, t.queue.copied()));
+}
+
+// A send took less than it was offered, though the connection may have `left` more: others must give back what is
+// short. Without that its own acknowledgements make room.
+void wait_for_room(Tcb& t, size_t left, bool& waits, Fifo<uint32_t>& waiters) {
   t.send_short = true;
-  if (room(core, t) == 0 || t.waits_for_memory) return;  // acknowledgements make room
-  t.waits_for_memory = true;
-  core.memory_waiters.push_back(t.index);
+  if (left == 0 || waits) return;
+  waits = true;
+  waiters.push_back(t.index);
 }
 
 void queue_fin(Core& core, Tcb& t) {
@@ -73,7 +80,10 @@ void TcpStream::want(size_t n) {
   if (!tcb_.owned || tcb_.want == n) return;
   CHECK(tcb_.want == 0 && n <= core_.options.request_bytes_max);
   tcb_.want = n;
-  if (fits_own_share(core_, tcb_, n)) return;
+  if (promise_for(tcb_, n) <= own_share(core_, tcb_)) {  // its own share holds it
+    if (window_update_due(tcb_)) make_dirty(core_, tcb_);
+    return;
+  }
   if (!tcb_.waits_in_line) {
     tcb_.waits_in_line = true;
     core_.line.push_back(tcb_.index);
@@ -93,11 +103,11 @@ size_t TcpStream::send(std::span<const std::span<const std::byte>> pieces, bool 
   if (!may_send(tcb_)) return 0;
   size_t taken = 0;
   for (const auto& piece : pieces) {
-    const size_t n = std::min(piece.size(), room(core_, tcb_));
+    const size_t n = std::min(piece.size(), room_for_copies(core_, tcb_));
     const size_t copied = tcb_.queue.append_copy(core_.send_memory, piece.first(n));
     taken += copied;
     if (copied < piece.size()) {
-      wait_for_room(core_, tcb_);
+      wait_for_room(tcb_, room_for_copies(core_, tcb_), tcb_.waits_for_block, core_.block_waiters);
       break;
     }
   }
@@ -120,7 +130,9 @@ size_t TcpStream::send_shared(std::span<const SharedPiece> pieces) {
     core_.counters.add(Metric::tcp_bytes_lent, piece.bytes.size());
     ++taken;
   }
-  if (taken < pieces.size()) wait_for_room(core_, tcb_);
+  if (taken < pieces.size()) {
+    wait_for_room(tcb_, room(core_, tcb_), tcb_.waits_for_region, core_.region_waiters);
+  }
   tcb_.more = false;
   make_dirty(core_, tcb_);
   return taken;
@@ -138,10 +150,13 @@ void TcpStream::close() {
   if (may_send(tcb_)) queue_fin(core_, tcb_);
   tcb_.owned = false;
   tcb_.closed = true;
+  tcb_.closed_at = core_.now;
+  tcb_.paused = true;  // the window opens no more
   tcb_.events = 0;
   tcb_.send_short = false;
   tcb_.rcv_consumed += static_cast<uint32_t>(tcb_.chain.size());
   tcb_.chain.clear();
+  core_.counters.add(Metric::tcp_out_of_order_evicted, tcb_.reassembly.drop_all());
   tcb_.want = 0;
   give_back_reservation(core_, tcb_);
   if (opening) return detach(core_, tcb_);  // RFC 9293 3.10.4: nothing was promised yet

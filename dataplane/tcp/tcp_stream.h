@@ -31,7 +31,8 @@ class TcpStream {
   void want(size_t n);
   void pause(bool on);
   size_t send(std::span<const std::span<const std::byte>> pieces) { return send(pieces, false); }
-  // Everything that was taken is sent, then FIN. What comes after that is answered with a reset. Idempotent.
+  // Everything that was taken is sent, then FIN. What comes behind that is thrown away, until the peer has acknowledged
+  // everything, for two seconds at most; then it is answered with a reset. Idempotent.
   void close();
 
   // ---- and more

@@ -76,6 +76,14 @@ bool hand_over(Core& core, const Tcb& t, const TcpSegment& h, const SendQueue::G
   return true;
 }
 
+// The owner waits for bytes, and the peer has no room for a whole segment, though it may have it: who sends nothing
+// less (RFC 9293 3.8.6.2.1) waits for us.
+bool peer_waits(const Tcb& t) {
+  if (t.chain.size() >= std::max<size_t>(t.want, 1) || t.rcv_wnd() >= t.segment_max()) return false;
+  const SeqNumber edge = t.rcv_consumed + static_cast<uint32_t>(t.receive_limit);
+  return seq_bytes(t.rcv_nxt, edge) >= t.segment_max() + t.window_unit() - 1;
+}
+
 }  // namespace
 
 uint32_t sack_option_bytes(const Tcb& t) {
@@ -85,18 +93,21 @@ uint32_t sack_option_bytes(const Tcb& t) {
 }
 
 // Receiver's silly window avoidance (RFC 9293 3.8.6.2.2): the edge moves when it can move by a segment or half the
-// buffer. A scaled window cannot name each edge. Rounding down would take back what was promised, by less than a unit;
-// so it is rounded up (RFC 7323 appendix F), as long as that promises at most a unit beyond the buffer. Whatever a
-// header says, what was promised once is taken: rcv_adv never goes back.
+// buffer, or lets a peer go on that waits for it. A scaled window cannot name each edge. Rounding down would take back
+// what was promised, by less than a unit; so it is rounded up (RFC 7323 appendix F), as long as that promises at most a
+// unit beyond the buffer. Whatever a header says, what was promised once is taken: rcv_adv never goes back.
 uint16_t advertise(Tcb& t) {
-  const uint32_t unit = 1u << t.rcv_scale;
   const auto limit = static_cast<uint32_t>(t.receive_limit);
   SeqNumber edge = t.paused ? t.rcv_adv : t.rcv_consumed + limit;
-  if (edge < t.rcv_adv || seq_bytes(t.rcv_adv, edge) < std::min<uint32_t>(limit / 2, t.rcv_mss)) edge = t.rcv_adv;
+  const bool far = seq_bytes(t.rcv_adv, edge) >= std::min<uint32_t>(limit / 2, t.rcv_mss);
+  if (edge < t.rcv_adv || (!far && !peer_waits(t))) edge = t.rcv_adv;
   const uint32_t window = seq_bytes(t.rcv_nxt, edge);
   uint32_t field = std::min(window >> t.rcv_scale, 65535u);
   const SeqNumber up = t.rcv_nxt + ((field + 1) << t.rcv_scale);
-  if (t.rcv_nxt + (field << t.rcv_scale) < t.rcv_adv && field < 65535 && up <= t.rcv_consumed + limit + unit) ++field;
+  if (t.rcv_nxt + (field << t.rcv_scale) < t.rcv_adv && field < 65535 &&
+      up <= t.rcv_consumed + limit + t.window_unit()) {
+    ++field;
+  }
   t.rcv_adv = seq_max(t.rcv_adv, t.rcv_nxt + (field << t.rcv_scale));
   return static_cast<uint16_t>(field);
 }
@@ -108,7 +119,7 @@ bool window_update_due(const Tcb& t) {
   const uint32_t opened = seq_bytes(t.rcv_adv, t.rcv_consumed + limit);
   // What the field cannot say without scaling opens nothing.
   if (seq_bytes(t.rcv_nxt, t.rcv_adv) >> t.rcv_scale >= 65535) return false;
-  return opened > 0 && opened >= std::min<uint32_t>(2 * t.rcv_mss, limit / 2);
+  return (opened > 0 && opened >= std::min<uint32_t>(2 * t.rcv_mss, limit / 2)) || peer_waits(t);
 }
 
 void put_off(Core& core, Tcb& t) {

@@ -133,12 +133,67 @@ TEST_F(NetNeighbours, AfterFiveMinutesItIsAskedWhileStillUsed) {
     EXPECT_EQ(asked[0].mac, kPeerMac);
     EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
   }
-  const auto asked = probes();  // then all
-  ASSERT_EQ(asked.size(), 1u);
-  EXPECT_TRUE(asked[0].mac.is_zero());
-  EXPECT_FALSE(cache_.resolve(kPeer, now_));
+  for (int i = 0; i < 2; ++i, now_ += kSecond) {  // then all; and frames still go where they went
+    const auto asked = probes();
+    ASSERT_EQ(asked.size(), 1u);
+    EXPECT_TRUE(asked[0].mac.is_zero());
+    EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
+  }
   cache_.learn(kPeer, mac("02:00:00:00:00:09"), How::kAnswer, now_);
   EXPECT_EQ(cache_.resolve(kPeer, now_), mac("02:00:00:00:00:09"));
+  EXPECT_TRUE(probes().empty());
+}
+
+// A SYN or a gratuitous ARP is anybody's word.
+TEST_F(NetNeighbours, UnaskedWordsDoNotMoveWhoHasAnswered) {
+  const auto other = mac("02:00:00:00:00:09");
+  cache_.learn(kPeer, other, How::kSeen, now_);
+  cache_.learn(kPeer, kPeerMac, How::kSeen, now_);  // nobody has answered yet: the last one counts
+  EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
+  cache_.confirm(kPeer, now_);
+  for (const How how : {How::kSeen, How::kChanged}) {
+    now_ += 2 * kSecond;
+    cache_.learn(kPeer, other, how, now_);
+    cache_.learn(kPeer, other, how, now_);
+    EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
+    const auto asked = probes();  // at once, and of all
+    ASSERT_EQ(asked.size(), 1u);
+    EXPECT_TRUE(asked[0].mac.is_zero());
+    cache_.learn(kPeer, kPeerMac, How::kAnswer, now_);
+    cache_.learn(kPeer, other, how, now_);  // again: asked once a second at most
+    EXPECT_TRUE(probes().empty());
+    EXPECT_EQ(cache_.next_due(), now_ + kSecond);
+    cache_.learn(kPeer, kPeerMac, How::kAnswer, now_);
+  }
+  now_ += 2 * kSecond;
+  cache_.learn(kPeer, other, How::kChanged, now_);
+  EXPECT_EQ(probes().size(), 1u);
+  cache_.learn(kPeer, other, How::kAnswer, now_);  // it has moved
+  EXPECT_EQ(cache_.resolve(kPeer, now_), other);
+}
+
+TEST_F(NetNeighbours, WhoAnswersNobodyIsForgotten) {
+  cache_.learn(kPeer, kPeerMac, How::kSeen, now_);
+  EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
+  now_ += Neighbours::kDelayBeforeProbe;
+  for (int i = 0; i < 6; ++i, now_ += kSecond) EXPECT_EQ(probes().size(), 1u);
+  EXPECT_TRUE(probes().empty());
+  EXPECT_EQ(cache_.size(), 0u);
+  EXPECT_EQ(counters_.get(NetMetric::net_neighbours_lost), 1u);
+}
+
+TEST_F(NetNeighbours, AnAnswerWithoutAMacConfirmsWhatIsKnownAndNothingElse) {
+  cache_.learn(kPeer, {}, How::kConfirmed, now_);
+  EXPECT_EQ(cache_.size(), 0u);
+  cache_.resolve(kPeer, now_);
+  cache_.learn(kPeer, {}, How::kConfirmed, now_);
+  EXPECT_FALSE(cache_.resolve(kPeer, now_));
+  cache_.learn(kPeer, kPeerMac, How::kSeen, now_);
+  cache_.resolve(kPeer, now_);
+  cache_.learn(kPeer, {}, How::kConfirmed, now_);
+  now_ += Neighbours::kDelayBeforeProbe;
+  EXPECT_TRUE(probes().empty());
+  EXPECT_EQ(cache_.resolve(kPeer, now_), kPeerMac);
 }
 
 TEST_F(NetNeighbours, ForwardProgressSavesTheQuestion) {

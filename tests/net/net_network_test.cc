@@ -134,6 +134,32 @@ TEST(NetNdInput, AnAdvertisementSendsWhatWaits) {
   EXPECT_EQ(net::parse_ethernet(sent[0])->destination, kPeerMac);
 }
 
+// Linux's answer to a question that was sent to it alone says no MAC.
+TEST(NetNdInput, AnAnswerWithoutItsMacConfirmsTheNeighbour) {
+  NetRig rig;
+  NetRig other;  // the lcore that has asked; the answer comes to the first one's queue
+  rig.receive(nd_frame(kPeer6, kOurs6, {.target = kOurs6, .link_address = kPeerMac}));
+  other.network.on_neighbour(rig.sink.news.back());
+  for (NetRig* each : {&rig, &other}) {
+    each->network.send(kOurs6, kPeer6, tcp(kOurs6, kPeer6, 1, 2, 0x10), {}, nullptr, 0);
+    EXPECT_EQ(each->turn().size(), 1u);
+  }
+  Bytes body(net::kNdBytes);
+  const net::NdMessage answer{
+      .is_advertisement = true, .solicited = true, .override_cache = true, .target = kPeer6, .link_address = kPeerMac};
+  net::write_nd(body.data(), kPeer6, kOurs6, answer);
+  body.resize(24);  // without the option
+  store_be(body.data() + 2, uint16_t{0});
+  net::ChecksumSum sum = net::icmp_sum_start(kPeer6, kOurs6, body.size());
+  sum.add(body);
+  store_be(body.data() + 2, sum.finish());
+  EXPECT_TRUE(rig.receive(ethernet(net::EtherType::kIpv6, packet(kPeer6, kOurs6, net::IpProtocol::kIcmpV6, body, 255)))
+                  .empty());
+  EXPECT_EQ(rig.count(NetMetric::net_rx_bad_header), 0u);
+  other.network.on_neighbour(rig.sink.news.back());
+  for (NetRig* each : {&rig, &other}) EXPECT_TRUE(each->turn_after(10 * kSecond).empty());  // nothing is asked
+}
+
 TEST(NetInput, SegmentsReachTcpTrimmedAndNumbered) {
   NetRig rig;
   const Bytes data = {std::byte{1}, std::byte{2}, std::byte{3}};
