@@ -61,19 +61,18 @@ std::expected<ConsumerGroup::Found, ErrorCode> ConsumerGroup::find_joining(const
     }
     return as_it_is;
   }
-  const auto known = static_members_.find(*request.group_instance_id);
-  if (known == static_members_.end()) {
+  const ConsumerMember* holder = holder_of(*request.group_instance_id);
+  if (holder == nullptr) {
     if (!request.member_id.empty() && as_it_is.member == nullptr) return std::unexpected(ErrorCode::kUnknownMemberId);
     return as_it_is;
   }
-  if (known->second == id) return as_it_is;
+  if (holder->id == id) return as_it_is;
   if (!request.member_id.empty()) return std::unexpected(ErrorCode::kFencedInstanceId);
   // It was started again. One of the new protocol says so when it stops, a classic one does not.
-  const ConsumerMember& is = members_.find(known->second)->second;
-  if (!is.is_classic() && is.progress.epoch != kStaticLeaveEpoch) {
+  if (!holder->is_classic() && holder->progress.epoch != kStaticLeaveEpoch) {
     return std::unexpected(ErrorCode::kUnreleasedInstanceId);
   }
-  return Found{.id = id, .member = nullptr, .replaces = &is};
+  return Found{.id = id, .member = nullptr, .replaces = holder};
 }
 
 Outcome<JoinResponse> ConsumerGroup::classic_join(const JoinRequest& request, const HeartbeatCaller& caller,

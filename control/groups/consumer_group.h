@@ -80,6 +80,7 @@ class ConsumerGroup {
   const std::map<std::string, ConsumerMember, std::less<>>& members() const { return members_; }
   size_t bytes() const;  // about what it takes in memory
   ConsumerGroupState state() const;
+  const std::map<std::string, std::string, std::less<>>& static_members() const { return static_members_; }
   // Nothing of it is in the log any more.
   bool is_gone() const { return !exists_ && members_.empty() && targets_.empty() && regexes_.empty(); }
   // All that records made, as text: equal texts, equal state.
@@ -149,6 +150,7 @@ class ConsumerGroup {
   // consumer_records.cc
   void emit(GroupRecord record, Records& records);
   ConsumerMember& member_of(const std::string& member_id);
+  void forget_instance(const std::string& instance_id, const std::string& member_id);
   void erase_member(const std::string& member_id);
   void count_topics(const ConsumerMember& member, int by);
   void set_subscription(ConsumerMember& member, const protocol::ConsumerGroupMemberMetadataValue& value);
@@ -168,6 +170,7 @@ class ConsumerGroup {
 
   // consumer_heartbeat.cc
   Checked<Found> find_member(const Request& request, const HeartbeatCaller& caller) const;
+  const ConsumerMember* holder_of(const std::string& instance_id) const;
   Checked<Found> find_static_member(const Request& request, const std::string& member_id) const;
   Checked<void> check_epoch(const ConsumerMember& member, const Request& request) const;
   void take_place(const ConsumerMember& old, const std::string& member_id, Records& records);

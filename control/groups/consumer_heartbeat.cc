@@ -108,17 +108,23 @@ ConsumerGroup::Checked<ConsumerGroup::Found> ConsumerGroup::find_member(const Re
   return Found{.id = id, .member = &at->second};
 }
 
+const ConsumerMember* ConsumerGroup::holder_of(const std::string& instance_id) const {
+  const auto known = static_members_.find(instance_id);
+  const auto at = known == static_members_.end() ? members_.end() : members_.find(known->second);
+  return at == members_.end() ? nullptr : &at->second;
+}
+
 ConsumerGroup::Checked<ConsumerGroup::Found> ConsumerGroup::find_static_member(const Request& request,
                                                                                const std::string& member_id) const {
   const std::string& instance = *request.instance_id;
   const bool joins = request.member_epoch == kJoinEpoch;
-  const auto known = static_members_.find(instance);
-  if (known == static_members_.end()) {
+  const ConsumerMember* holder = holder_of(instance);
+  if (holder == nullptr) {
     if (!joins) return refuse(ErrorCode::kUnknownMemberId, "Instance id " + instance + " is unknown.");
     const auto same = members_.find(member_id);
     return Found{.id = member_id, .member = same == members_.end() ? nullptr : &same->second};
   }
-  const ConsumerMember& is = members_.find(known->second)->second;
+  const ConsumerMember& is = *holder;
   if (is.id == member_id) {
     if (auto good = check_epoch(is, request); !good) return std::unexpected(good.error());
     return Found{.id = member_id, .member = &is};

@@ -80,8 +80,7 @@ void ConsumerGroup::erase_member(const std::string& member_id) {
   set_progress(member, Progress{});
   count_topics(member, -1);
   if (member.subscription.instance_id) {
-    const auto is_static = static_members_.find(*member.subscription.instance_id);
-    if (is_static != static_members_.end() && is_static->second == member_id) static_members_.erase(is_static);
+    forget_instance(*member.subscription.instance_id, member_id);
   }
   members_.erase(at);
 }
@@ -112,6 +111,12 @@ void ConsumerGroup::set_subscription(ConsumerMember& member, const MemberValue& 
   count_topics(member, 1);
   if (is.instance_id) static_members_[*is.instance_id] = member.id;
   member.described = true;
+}
+
+// Its place is another's by now, if that one took it.
+void ConsumerGroup::forget_instance(const std::string& instance_id, const std::string& member_id) {
+  const auto is_static = static_members_.find(instance_id);
+  if (is_static != static_members_.end() && is_static->second == member_id) static_members_.erase(is_static);
 }
 
 void ConsumerGroup::set_progress(ConsumerMember& member, Progress progress) {
@@ -146,7 +151,10 @@ void ConsumerGroup::apply_key(const protocol::ConsumerGroupMetadataKey&, const s
 void ConsumerGroup::apply_key(const protocol::ConsumerGroupMemberMetadataKey& key,
                               const std::optional<RecordValue>& value) {
   if (value) {
-    set_subscription(member_of(key.member_id), std::get<MemberValue>(*value));
+    ConsumerMember& member = member_of(key.member_id);
+    const std::optional<std::string> had = member.subscription.instance_id;  // it may come with another one now
+    if (had) forget_instance(*had, key.member_id);
+    set_subscription(member, std::get<MemberValue>(*value));
   } else {
     erase_member(key.member_id);
   }

@@ -144,6 +144,16 @@ TEST(ConsumerClassic, AStaticOneComesBackWithoutSayingThatItWent) {
   EXPECT_EQ(rig.classic_join("x", {"t"}, "", "j"), "UNKNOWN_MEMBER_ID");
 }
 
+TEST(ConsumerClassic, AMemberThatTakesAnotherPlaceGivesItsOwnUp) {
+  ClassicRig rig;
+  rig.topic("t", 2);
+  EXPECT_EQ(rig.classic_join("", {"t"}, "", "i"), "made generation=1 cooperative-sticky");
+  EXPECT_EQ(rig.classic_join("made", {"t"}, "", "j"), "made generation=1 cooperative-sticky");
+  EXPECT_EQ(rig.classic_leave("made", "j"), "NONE");
+  rig.made = "again";
+  EXPECT_EQ(rig.classic_join("", {"t"}, "", "i"), "again generation=3 cooperative-sticky");
+}
+
 TEST(ConsumerClassic, RefusesWhatDoesNotFit) {
   ClassicRig rig;
   rig.topic("t", 2);
