@@ -68,10 +68,8 @@ std::expected<ConsumerGroup::Found, ErrorCode> ConsumerGroup::find_joining(const
   }
   if (holder->id == id) return as_it_is;
   if (!request.member_id.empty()) return std::unexpected(ErrorCode::kFencedInstanceId);
-  // It was started again. One of the new protocol says so when it stops, a classic one does not.
-  if (!holder->is_classic() && holder->progress.epoch != kStaticLeaveEpoch) {
-    return std::unexpected(ErrorCode::kUnreleasedInstanceId);
-  }
+  // It was started again, maybe with the other protocol than before. As in Kafka the place of a living member of the
+  // new protocol is kept only from others of the new protocol.
   return Found{.id = id, .member = nullptr, .replaces = holder};
 }
 

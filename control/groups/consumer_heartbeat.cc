@@ -133,7 +133,9 @@ ConsumerGroup::Checked<ConsumerGroup::Found> ConsumerGroup::find_static_member(c
     return refuse(ErrorCode::kFencedInstanceId, "Static member " + member_id + " with instance id " + instance +
                                                     " was fenced by member " + is.id + ".");
   }
-  if (is.progress.epoch != kStaticLeaveEpoch) {
+  // One of the new protocol says so when it stops. A classic one does not: who comes under its name is it, started
+  // again.
+  if (!is.is_classic() && is.progress.epoch != kStaticLeaveEpoch) {
     return refuse(ErrorCode::kUnreleasedInstanceId, "Static member " + member_id + " with instance id " + instance +
                                                         " cannot join the group because the instance id is owned by " +
                                                         is.id + " member.");
