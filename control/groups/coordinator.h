@@ -132,7 +132,9 @@ class Coordinator {
   void consumer_expire(const std::string& id, Now now, Effects& effects);
   void consumer_loaded(const std::string& id, Now now);
   void after_consumer_step(const std::string& id, Now now, Effects& effects);
-  bool to_consumer(const std::string& id, Group& group, Now now, Effects& effects);
+  ConsumerGroup::Response first_heartbeat(const ConsumerGroup::Request& request, const Caller& caller, Now now,
+                                          Effects& effects);
+  bool adopt(const ClassicGroup& classic, Now now, ConsumerGroup& consumer, std::vector<GroupRecord>& records) const;
   void empty_to_classic(const std::string& id, Group& group, Now now, Effects& effects);
   void maybe_to_classic(const std::string& id, Group& group, Now now, Effects& effects);
   void replay_consumer(const std::string& id, const GroupRecord& record);

@@ -75,10 +75,7 @@ Response Coordinator::consumer_heartbeat(const ConsumerGroup::Request& request, 
   if (consumer_of(group) == nullptr) {
     if (!joins) return refused(ErrorCode::kGroupIdNotFound, "Group " + id + " not found.");
     if (full()) return refused(ErrorCode::kCoordinatorNotAvailable, "The groups' memory is full.");
-    if (group == nullptr) group = &make(id, now.wall_ms);
-    if (!to_consumer(id, *group, now, effects)) {
-      return refused(ErrorCode::kGroupIdNotFound, "Group " + id + " is not a consumer group.");
-    }
+    return first_heartbeat(request, caller, now, effects);
   } else if (joins && full()) {
     return refused(ErrorCode::kCoordinatorNotAvailable, "The groups' memory is full.");
   }
@@ -86,6 +83,34 @@ Response Coordinator::consumer_heartbeat(const ConsumerGroup::Request& request, 
     return consumer_of(group)->heartbeat(request, heartbeat_caller(caller), context);
   });
   append(std::move(outcome.records), effects);
+  after_consumer_step(id, now, effects);
+  return std::move(outcome.response);
+}
+
+// Of a group that is not there, or is a classic one: it becomes another when who asks is let in, and not before.
+Response Coordinator::first_heartbeat(const ConsumerGroup::Request& request, const Caller& caller, Now now,
+                                      Effects& effects) {
+  const std::string& id = request.group_id;
+  Group* group = find(id);
+  ConsumerGroup consumer(id);
+  std::vector<GroupRecord> records;
+  if (group != nullptr && !adopt(std::get<ClassicGroup>(group->body), now, consumer, records)) {
+    return refused(ErrorCode::kGroupIdNotFound, "Group " + id + " is not a consumer group.");
+  }
+  auto outcome = with_context(id, now, [&](const GroupContext& context) {
+    return consumer.heartbeat(request, heartbeat_caller(caller), context);
+  });
+  if (outcome.response.error_code != ErrorCode::kNone) return std::move(outcome.response);
+  if (group == nullptr) group = &make(id, now.wall_ms);
+  // Who waits for the others need not any more: it joins again, and is let in at once.
+  Step the_step = step(now, effects);
+  std::get<ClassicGroup>(group->body).fail_waiting(ErrorCode::kRebalanceInProgress, the_step);
+  if (std::exchange(group->recorded, false)) {
+    effects.records.push_back(make_tombstone(protocol::GroupMetadataKey{.group = id}));
+  }
+  append(std::move(records), effects);
+  append(std::move(outcome.records), effects);
+  group->body = std::move(consumer);
   after_consumer_step(id, now, effects);
   return std::move(outcome.response);
 }
@@ -166,32 +191,23 @@ void Coordinator::after_consumer_step(const std::string& id, Now now, Effects& e
 
 // ---- groups that change their kind
 
-bool Coordinator::to_consumer(const std::string& id, Group& group, Now now, Effects& effects) {
-  auto& classic = std::get<ClassicGroup>(group.body);
+// The members of a classic group as a next-generation one has them; an empty one has none. False: it cannot become one
+// (Kafka: validateOnlineUpgrade).
+bool Coordinator::adopt(const ClassicGroup& classic, Now now, ConsumerGroup& consumer,
+                        std::vector<GroupRecord>& records) const {
+  if (classic.is_deletable()) return true;
+  const ConsumerGroupSettings settings = world_.settings_of(classic.id());
+  if (!settings.may_upgrade || classic.protocol_type() != "consumer") return false;
+  if (classic.members().size() > static_cast<size_t>(settings.max_size)) return false;
   std::vector<AdoptedMember> members;
-  if (!classic.is_deletable()) {
-    if (!world_.settings_of(id).may_upgrade || classic.protocol_type() != "consumer") return false;
-    for (const auto& [member_id, member] : classic.members()) {
-      auto as = adopted(member, world_.topics);
-      if (!as) return false;
-      members.push_back(*std::move(as));
-    }
-    // Who waits for the others need not any more: it joins again, and is let in at once.
-    Step the_step = step(now, effects);
-    classic.fail_waiting(ErrorCode::kRebalanceInProgress, the_step);
+  for (const auto& [member_id, member] : classic.members()) {
+    auto as = adopted(member, world_.topics);
+    if (!as) return false;
+    members.push_back(*std::move(as));
   }
-  const int32_t generation = classic.generation();
-  if (std::exchange(group.recorded, false)) {
-    effects.records.push_back(make_tombstone(protocol::GroupMetadataKey{.group = id}));
-  }
-  ConsumerGroup consumer(id);
-  if (!members.empty()) {
-    append(with_context(
-               id, now,
-               [&](const GroupContext& context) { return consumer.adopt(members, std::max(generation, 1), context); }),
-           effects);
-  }
-  group.body = std::move(consumer);
+  records = with_context(classic.id(), now, [&](const GroupContext& context) {
+    return consumer.adopt(members, std::max(classic.generation(), 1), context);
+  });
   return true;
 }
 

@@ -264,6 +264,27 @@ TEST(CoordinatorConsumer, AMoveThatIsNotWantedIsRefused) {
   EXPECT_EQ(rig.listed(), "g classic CompletingRebalance");
 }
 
+TEST(CoordinatorConsumer, WhoIsRefusedChangesNothing) {
+  Rig rig;
+  rig.settings.max_size = 1;
+  EXPECT_EQ(rig.beat("x", 3).error_code, ErrorCode::kGroupIdNotFound);
+  EXPECT_EQ(rig.listed(), "");
+  const std::string old = rig.join("").member_id;
+  const auto joined = rig.join(old);
+  rig.sync(old, joined.generation_id, {{old, {0, 1, 2, 3}}});
+  const size_t written = rig.log.size();
+  // The group could move over, but not with one more.
+  EXPECT_EQ(rig.beat("new", 0).error_code, ErrorCode::kGroupMaxSizeReached);
+  EXPECT_EQ(rig.listed(), "g classic Stable");
+  EXPECT_EQ(rig.classic_beat(old, 1), ErrorCode::kNone);
+  EXPECT_EQ(rig.log.size(), written);
+  // And a group that is larger than the new kind may be stays what it is.
+  rig.settings.max_size = 0;
+  EXPECT_EQ(rig.beat("new", 0).error_code, ErrorCode::kGroupIdNotFound);
+  EXPECT_EQ(rig.listed(), "g classic Stable");
+  EXPECT_EQ(rig.log.size(), written);
+}
+
 TEST(CoordinatorConsumer, WhoWaitsInAClassicRebalanceIsLetGo) {
   Rig rig;
   const std::string old = rig.join("").member_id;
