@@ -67,7 +67,7 @@ bool ClassicGroup::supports(const Join& request) const {
   if (protocol_type_ != request.protocol_type) return false;
   return std::ranges::any_of(request.protocols, [this](const auto& protocol) {
     const auto count = supporters_.find(protocol.name);
-    return count != supporters_.end() && count->second == members_.size();
+    return (count == supporters_.end() ? 0 : count->second) == members_.size();  // of nobody, any is all's
   });
 }
 
