@@ -191,7 +191,10 @@ protocol::LeaveGroupResponse Coordinator::leave(const protocol::LeaveGroupReques
 ErrorCode Coordinator::delete_group(const std::string& id, Now, Effects& effects) {
   Group* group = find(id);
   if (group == nullptr) return ErrorCode::kGroupIdNotFound;
-  if (!is_deletable(*group)) return ErrorCode::kNonEmptyGroup;
+  // Kafka asks for the state alone: who was told its id and has not come back is no member.
+  const auto* classic = std::get_if<ClassicGroup>(&group->body);
+  const bool is_empty = classic != nullptr ? classic->state() == ClassicState::kEmpty : is_deletable(*group);
+  if (!is_empty) return ErrorCode::kNonEmptyGroup;
   remove_offsets(group->offsets.select(id, [](const auto&, const auto&) { return true; }), effects);
   erase_group(id, effects);
   return ErrorCode::kNone;
@@ -207,6 +210,8 @@ void Coordinator::erase_group(const std::string& id, Effects& effects) {
       effects.records.push_back(std::move(record));
     }
     group->recorded = false;
+  } else {
+    group->body = ClassicGroup(id);  // without those that were to come back
   }
   if (std::exchange(group->recorded, false))
     effects.records.push_back(make_tombstone(protocol::GroupMetadataKey{.group = id}));

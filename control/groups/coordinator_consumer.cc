@@ -191,11 +191,11 @@ void Coordinator::after_consumer_step(const std::string& id, Now now, Effects& e
 
 // ---- groups that change their kind
 
-// The members of a classic group as a next-generation one has them; an empty one has none. False: it cannot become one
-// (Kafka: validateOnlineUpgrade).
+// The members of a classic group as a next-generation one has them; an empty one has none, also while somebody that was
+// told its id has not come back. False: it cannot become one (Kafka: validateOnlineUpgrade).
 bool Coordinator::adopt(const ClassicGroup& classic, Now now, ConsumerGroup& consumer,
                         std::vector<GroupRecord>& records) const {
-  if (classic.is_deletable()) return true;
+  if (classic.state() == ClassicState::kEmpty) return true;
   const ConsumerGroupSettings settings = world_.settings_of(classic.id());
   if (!settings.may_upgrade || classic.protocol_type() != "consumer") return false;
   if (classic.members().size() > static_cast<size_t>(settings.max_size)) return false;

@@ -285,6 +285,21 @@ TEST(CoordinatorConsumer, WhoIsRefusedChangesNothing) {
   EXPECT_EQ(rig.log.size(), written);
 }
 
+TEST(CoordinatorConsumer, WhoIsToComeBackKeepsNobodyOut) {
+  Rig rig;
+  const std::string pending = rig.join("").member_id;
+  EXPECT_EQ(rig.listed(), "g classic Empty");
+  EXPECT_EQ(rig.beat("a", 0).member_epoch, 1);
+  EXPECT_EQ(rig.listed(), "g consumer Stable");
+  rig.beat("a", -1);
+  EXPECT_EQ(rig.remove(), ErrorCode::kNone);
+  const std::string second = rig.join("").member_id;
+  EXPECT_EQ(rig.remove(), ErrorCode::kNone);
+  EXPECT_EQ(rig.listed(), "");
+  EXPECT_EQ(rig.memory.bytes, 0U);
+  EXPECT_EQ(rig.join(second).error_code, ErrorCode::kUnknownMemberId);
+}
+
 TEST(CoordinatorConsumer, WhoWaitsInAClassicRebalanceIsLetGo) {
   Rig rig;
   const std::string old = rig.join("").member_id;
