@@ -9,7 +9,8 @@
 // What survives a restart is one record: generation, protocol, leader, members with assignments. It is written when the
 // leader has said the assignment, when the group becomes empty, and when a static member comes back under a new id.
 //
-// Bounds: members by group.max.size, what they bring by GroupSettings::memory_max (the coordinator looks at bytes()).
+// Bounds: members by group.max.size, those to come by GroupSettings::pending_max, what they bring by memory_max (the
+// coordinator looks at bytes() and pending_bytes()).
 #pragma once
 
 #include <cstddef>
@@ -22,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/groups/timers.h"
 #include "control/groups/types.h"
 #include "protocol/gen/describe_groups.h"
 #include "protocol/gen/heartbeat.h"
@@ -52,6 +54,12 @@ struct ClassicMember {
   const std::vector<std::byte>* metadata(std::string_view protocol) const;
   size_t bytes() const;
 };
+
+// One that was told its id and is to come back.
+inline size_t bytes_of_pending(std::string_view member_id) {
+  constexpr size_t kPlace = 256;
+  return kPlace + 2 * member_id.size();
+}
 
 // JoinGroup before version 4 does not know MEMBER_ID_REQUIRED (KIP-394), before 9 not skip_assignment (KIP-814).
 inline constexpr int16_t kJoinNeedsMemberId = 4;
@@ -114,6 +122,7 @@ class ClassicGroup {
   bool is_deletable() const { return state_ == ClassicState::kEmpty && pending_.empty(); }
   protocol::DescribeGroupsResponse::DescribedGroup describe() const;
   size_t bytes() const { return bytes_; }
+  size_t pending_bytes() const { return pending_bytes_; }  // beside bytes(): of who is to come back
   size_t waiting() const;
 
  private:
@@ -148,6 +157,7 @@ class ClassicGroup {
 
   // ---- classic_group.cc
   ErrorCode check_member(const std::string& member_id, const std::optional<std::string>& instance_id) const;
+  bool forget_pending(const std::string& member_id);
   ClassicMember& add(ClassicMember member);
   void remove(const std::string& member_id);
   void count_protocols(const ClassicMember& member, bool more);
@@ -175,7 +185,8 @@ class ClassicGroup {
   std::optional<std::string> leader_;
   Members members_;
   std::map<std::string, std::string, std::less<>> static_members_;  // instance id -> member id
-  std::map<std::string, Nanos, std::less<>> pending_;               // told their id, not come back yet; until when
+  Timers pending_;                                                  // told their id, not come back yet; until when
+  size_t pending_bytes_ = 0;                                        // of those
   std::set<std::string, std::less<>> pending_sync_;                 // told to sync, not done so yet
   std::map<std::string, size_t, std::less<>> supporters_;           // by protocol
   std::optional<std::set<std::string, std::less<>>> subscribed_;    // nothing: not known

@@ -82,10 +82,12 @@ void Coordinator::touched(const std::string& id) {
   const auto [bytes, members, deadline] =
       std::visit([](const auto& body) { return std::tuple(body.bytes(), body.members().size(), body.next_deadline()); },
                  group->body);
-  const size_t now_holds = kGroupOverhead + id.size() + bytes + group->offsets.bytes();
+  const auto* classic = std::get_if<ClassicGroup>(&group->body);
+  const size_t pending = classic == nullptr ? 0 : classic->pending_bytes();
+  const size_t now_holds = kGroupOverhead + id.size() + bytes + pending + group->offsets.bytes();
   memory_.bytes += now_holds - std::exchange(group->counted, now_holds);
   memory_.members += members - std::exchange(group->members, members);
-  if (const auto* classic = std::get_if<ClassicGroup>(&group->body)) {
+  if (classic != nullptr) {
     const bool is_new = std::exchange(group->generation, classic->generation()) != classic->generation();
     if (is_new && loaded_) ++memory_.generations;
   }
