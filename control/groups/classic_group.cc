@@ -264,6 +264,14 @@ bool ClassicGroup::fits(const GroupSettings& settings) const {
 
 // ---- looks
 
+const ClassicMember* ClassicGroup::find(const std::string& member_id,
+                                        const std::optional<std::string>& instance_id) const {
+  auto at = members_.find(member_id);
+  const auto holder = instance_id ? static_members_.find(*instance_id) : static_members_.end();
+  if (at == members_.end() && holder != static_members_.end()) at = members_.find(holder->second);
+  return at == members_.end() ? nullptr : &at->second;
+}
+
 size_t ClassicGroup::waiting() const {
   return static_cast<size_t>(std::ranges::count_if(
       members_, [](const auto& member) { return member.second.joining || member.second.syncing; }));

@@ -118,6 +118,8 @@ class ClassicGroup {
   const std::optional<std::string>& protocol() const { return protocol_; }
   const std::optional<std::string>& leader() const { return leader_; }
   const std::map<std::string, ClassicMember, std::less<>>& members() const { return members_; }
+  // By its id, else by its instance id; nullptr if there is none.
+  const ClassicMember* find(const std::string& member_id, const std::optional<std::string>& instance_id) const;
   bool is_simple() const { return !protocol_type_ && members_.empty(); }
   bool is_deletable() const { return state_ == ClassicState::kEmpty && pending_.empty(); }
   protocol::DescribeGroupsResponse::DescribedGroup describe() const;

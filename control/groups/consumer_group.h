@@ -81,6 +81,8 @@ class ConsumerGroup {
   size_t bytes() const;  // about what it takes in memory
   ConsumerGroupState state() const;
   const std::map<std::string, std::string, std::less<>>& static_members() const { return static_members_; }
+  // By its id, else by its instance id; nullptr if there is none.
+  const ConsumerMember* find(const std::string& member_id, const std::optional<std::string>& instance_id) const;
   // Nothing of it is in the log any more.
   bool is_gone() const { return !exists_ && members_.empty() && targets_.empty() && regexes_.empty(); }
   // All that records made, as text: equal texts, equal state.

@@ -114,6 +114,13 @@ const ConsumerMember* ConsumerGroup::holder_of(const std::string& instance_id) c
   return at == members_.end() ? nullptr : &at->second;
 }
 
+const ConsumerMember* ConsumerGroup::find(const std::string& member_id,
+                                          const std::optional<std::string>& instance_id) const {
+  const auto at = members_.find(member_id);
+  if (at != members_.end()) return &at->second;
+  return instance_id ? holder_of(*instance_id) : nullptr;
+}
+
 ConsumerGroup::Checked<ConsumerGroup::Found> ConsumerGroup::find_static_member(const Request& request,
                                                                                const std::string& member_id) const {
   const std::string& instance = *request.instance_id;

@@ -54,6 +54,18 @@ std::optional<std::string> nonempty(const std::optional<std::string>& text) {
 
 }  // namespace
 
+size_t bytes_of(const Subscription& is) {
+  constexpr size_t kText = 4;  // for a length
+  size_t bytes = is.client_id.size() + is.client_host.size() + 6 * kText;
+  for (const auto* text : {&is.instance_id, &is.rack_id, &is.regex, &is.server_assignor}) {
+    if (*text) bytes += (*text)->size();
+  }
+  for (const std::string& topic : is.topic_names) bytes += topic.size() + kText;
+  if (!is.classic) return bytes;
+  for (const auto& [name, metadata] : is.classic->protocols) bytes += name.size() + metadata.size() + 2 * kText;
+  return bytes;
+}
+
 void ConsumerGroup::emit(GroupRecord record, Records& records) {
   apply(record);
   records.push_back(std::move(record));

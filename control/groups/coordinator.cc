@@ -31,9 +31,9 @@ bool texts_fit(const protocol::JoinGroupRequest& request, const Caller& caller) 
          std::ranges::all_of(request.protocols, [](const auto& protocol) { return protocol.name.size() <= kMost; });
 }
 
-size_t metadata_bytes(const protocol::JoinGroupRequest& request) {
+size_t metadata_bytes(const std::vector<ClassicMember::Protocol>& protocols) {
   size_t bytes = 0;
-  for (const auto& protocol : request.protocols) bytes += protocol.name.size() + protocol.metadata.size();
+  for (const auto& protocol : protocols) bytes += protocol.name.size() + protocol.metadata.size();
   return bytes;
 }
 
@@ -44,8 +44,19 @@ ErrorCode check_join(const protocol::JoinGroupRequest& request, const Caller& ca
     return ErrorCode::kInvalidSessionTimeout;
   if (!texts_fit(request, caller)) return ErrorCode::kInvalidRequest;
   // It could never be written down.
-  if (metadata_bytes(request) > settings.write_bytes_max) return ErrorCode::kMessageTooLarge;
+  if (metadata_bytes(request.protocols) > settings.write_bytes_max) return ErrorCode::kMessageTooLarge;
   return ErrorCode::kNone;
+}
+
+// What a member said when it joined. Nothing: there is no such member.
+std::optional<size_t> said_before(const Group* group, const protocol::JoinGroupRequest& request) {
+  if (group == nullptr) return std::nullopt;
+  if (const ConsumerGroup* consumer = consumer_of(group)) {
+    const ConsumerMember* member = consumer->find(request.member_id, request.group_instance_id);
+    return member == nullptr ? std::nullopt : std::optional(bytes_of(member->subscription));
+  }
+  const ClassicMember* member = std::get<ClassicGroup>(group->body).find(request.member_id, request.group_instance_id);
+  return member == nullptr ? std::nullopt : std::optional(metadata_bytes(member->protocols));
 }
 
 bool is_deletable(const Group& group) {
@@ -111,13 +122,19 @@ void Coordinator::erase_if_nothing(const std::string& id) {
 
 // ---- members
 
+bool Coordinator::lacks_memory(const Group* group, const protocol::JoinGroupRequest& request) const {
+  if (!full()) return false;
+  const auto had = said_before(group, request);
+  return !had || (is_over() && metadata_bytes(request.protocols) > *had);
+}
+
 void Coordinator::join(const protocol::JoinGroupRequest& request, const Caller& caller, Now now, Effects& effects) {
   if (const ErrorCode error = check_join(request, caller, settings_); error != ErrorCode::kNone)
     return refuse_join(error, request, caller, effects);
   Group* group = find(request.group_id);
   if (group == nullptr && !request.member_id.empty())
     return refuse_join(ErrorCode::kUnknownMemberId, request, caller, effects);
-  if (full()) return refuse_join(ErrorCode::kCoordinatorNotAvailable, request, caller, effects);
+  if (lacks_memory(group, request)) return refuse_join(ErrorCode::kCoordinatorNotAvailable, request, caller, effects);
   if (const ConsumerGroup* consumer = consumer_of(group)) {
     if (!consumer->members().empty()) return consumer_join(request, caller, now, effects);
     empty_to_classic(request.group_id, *group, now, effects);

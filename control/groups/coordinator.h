@@ -112,7 +112,12 @@ class Coordinator {
   Group& make(const std::string& id, int64_t now_ms);
   void touched(const std::string& id);
   void erase_if_nothing(const std::string& id);
+  // At the bound nothing new is taken. What is there may be replaced, and be larger than before by an eighth of all, so
+  // that members that are in go on.
   bool full() const { return memory_.bytes >= settings_.memory_max; }
+  bool is_over() const { return memory_.bytes >= settings_.memory_max + settings_.memory_max / 8; }
+  bool lacks_memory(const Group* group, const protocol::JoinGroupRequest& request) const;
+  bool lacks_memory(const ConsumerGroup& group, const ConsumerGroup::Request& request) const;
   ErrorCode commit_to(Group& group, const protocol::OffsetCommitRequest& request, int16_t version, Now now,
                       Effects& effects, protocol::OffsetCommitResponse& response);
   void remove_offsets(std::vector<protocol::OffsetCommitKey> keys, Effects& effects);

@@ -64,6 +64,17 @@ auto Coordinator::with_context(const std::string& id, Now now, Work work) const 
       GroupContext{.now = now.monotonic, .wall_ms = now.wall_ms, .settings = settings, .topics = world_.topics});
 }
 
+bool Coordinator::lacks_memory(const ConsumerGroup& group, const ConsumerGroup::Request& request) const {
+  if (!full()) return false;
+  const ConsumerMember* member = group.find(request.member_id, request.instance_id);
+  if (member == nullptr) return request.member_epoch == kJoinEpoch;
+  size_t wants = request.subscribed_topic_regex.value_or("").size();
+  if (request.subscribed_topic_names) {
+    for (const std::string& topic : *request.subscribed_topic_names) wants += topic.size();
+  }
+  return is_over() && wants > bytes_of(member->subscription);
+}
+
 Response Coordinator::consumer_heartbeat(const ConsumerGroup::Request& request, const Caller& caller, Now now,
                                          Effects& effects) {
   const std::string& id = request.group_id;
@@ -76,7 +87,7 @@ Response Coordinator::consumer_heartbeat(const ConsumerGroup::Request& request, 
     if (!joins) return refused(ErrorCode::kGroupIdNotFound, "Group " + id + " not found.");
     if (full()) return refused(ErrorCode::kCoordinatorNotAvailable, "The groups' memory is full.");
     return first_heartbeat(request, caller, now, effects);
-  } else if (joins && full()) {
+  } else if (lacks_memory(*consumer_of(group), request)) {
     return refused(ErrorCode::kCoordinatorNotAvailable, "The groups' memory is full.");
   }
   auto outcome = with_context(id, now, [&](const GroupContext& context) {

@@ -38,7 +38,6 @@ void Coordinator::commit(const protocol::OffsetCommitRequest& request, int16_t v
                          protocol::OffsetCommitResponse& response) {
   // The empty name is a group here, as ever.
   if (request.group_id.size() > kTextMax) return refuse_all(response, ErrorCode::kInvalidGroupId);
-  if (full()) return refuse_all(response, ErrorCode::kCoordinatorNotAvailable);
   Group* group = find(request.group_id);
   if (group == nullptr && request.generation_id_or_member_epoch >= 0) {
     return refuse_all(response,
@@ -82,6 +81,11 @@ ErrorCode Coordinator::commit_to(Group& group, const protocol::OffsetCommitReque
       const auto metadata = asked.committed_metadata.value_or("");
       if (metadata.size() > static_cast<size_t>(settings_.offset_metadata_max_bytes) || metadata.size() > kTextMax) {
         told = ErrorCode::kOffsetMetadataTooLarge;
+        continue;
+      }
+      const OffsetTable::Value* had = group.offsets.find(topic.name, asked.partition_index);
+      if (had == nullptr ? full() : is_over() && metadata.size() > had->metadata.size()) {
+        told = ErrorCode::kCoordinatorNotAvailable;
         continue;
       }
       bytes += kRecordOverhead + request.group_id.size() + topic.name.size() + metadata.size() + kRecordOverhead;
