@@ -207,6 +207,42 @@ TEST_F(GroupRuntimeTest, a_member_that_waits_is_told_when_its_partition_is_given
   EXPECT_EQ(done(), (Done{{7, ErrorCode::kCoordinatorNotAvailable}}));
 }
 
+TEST_F(GroupRuntimeTest, a_step_that_throws_leaves_nothing_behind) {
+  begin();
+  ASSERT_EQ(commit("g", 1, 1), ErrorCode::kNone);
+  obey();  // under way
+  ASSERT_EQ(commit("g", 2, 2), ErrorCode::kNone);
+  for (const bool late : {false, true}) {
+    const Ticket ticket = late ? 4 : 3;
+    if (late) {
+      finish_append();
+      load();
+      EXPECT_EQ(committed("g"), 1) << "what was under way has come to be in the log";
+    }
+    const auto throws = [&](Coordinator& coordinator, Effects& effects) {
+      protocol::JoinGroupRequest join{.group_id = "g", .session_timeout_ms = 10'000, .protocol_type = "consumer"};
+      join.protocols.push_back({.name = "range"});
+      if (late) coordinator.join(join, {.ticket = ticket, .version = 3}, now(), effects);
+      if (!late) coordinator.delete_group("g", now(), effects);
+      throw std::bad_alloc();
+    };
+    ASSERT_EQ(runtime().step("g", ticket, late, now(), throws), ErrorCode::kNone);
+    EXPECT_EQ(commit("g", 3, 9), ErrorCode::kCoordinatorLoadInProgress);
+    reads_.clear();
+    if (!late) {
+      obey();
+      EXPECT_TRUE(reads_.empty()) << "not before it is known what the log has";
+    }
+  }
+  using enum ErrorCode;
+  EXPECT_EQ(done(), (Done{{1, kCoordinatorNotAvailable},
+                          {2, kCoordinatorNotAvailable},
+                          {3, kCoordinatorNotAvailable},
+                          {4, kCoordinatorNotAvailable}}));
+  load();
+  EXPECT_EQ(committed("g"), 1);
+}
+
 TEST_F(GroupRuntimeTest, a_start_reads_what_was_written_in_as_many_reads_as_it_takes) {
   options.offsets_load_buffer_size = 1024;
   begin();

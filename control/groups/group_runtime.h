@@ -109,7 +109,9 @@ class GroupRuntime {
   void unbind(Now now);
   void begin_loads();
   void send_batch(size_t index, int64_t now_ms);
-  void take_effects(size_t index, Effects effects, Now now);
+  ErrorCode perform(size_t index, Now now, std::optional<Ticket> ticket,
+                    const std::function<void(Coordinator& coordinator, Effects& effects)>& work);
+  void take_effects(size_t index, Effects effects, Now now, std::optional<Ticket> ticket);
   bool write(Partition& partition, std::vector<GroupRecord> records);
   void release(Partition& partition);
   void fail(size_t index, ErrorCode error, State next, Now now);
