@@ -102,6 +102,7 @@ class ClassicGroup {
 
   // ---- the record
   GroupRecord record() const;
+  bool fits(const GroupSettings& settings) const;  // the record, into a batch
   void replay(const protocol::GroupMetadataValue& value);
   // After a replay: members have their whole session from now on.
   void loaded(Step& step);
@@ -175,7 +176,6 @@ class ClassicGroup {
   std::vector<JoinResponse::Member> told_members() const;
   JoinResponse joined(const ClassicMember& member) const;
   bool is_leader(std::string_view member_id) const { return leader_ && *leader_ == member_id; }
-  bool fits(const GroupSettings& settings) const;
 
   std::string id_;
   ClassicState state_ = ClassicState::kEmpty;

@@ -90,9 +90,6 @@ Outcome<JoinResponse> ConsumerGroup::classic_join(const JoinRequest& request, co
   const auto wants = *read_subscription(request.protocols.front().metadata, context.topics);
   const std::string id = found->id;
   const bool is_new = found->member == nullptr && found->replaces == nullptr;
-  Records& records = outcome.records;
-  if (found->replaces != nullptr) take_place(*found->replaces, id, records);
-  const Subscription before = is_new ? Subscription{} : members_.find(id)->second.subscription;
   Subscription now{.instance_id = request.group_instance_id,
                    .rack_id = wants.rack_id,
                    .client_id = caller.client_id,
@@ -104,6 +101,13 @@ Outcome<JoinResponse> ConsumerGroup::classic_join(const JoinRequest& request, co
                    .server_assignor = std::nullopt,
                    .classic = ClassicMetadata{.session_timeout_ms = request.session_timeout_ms, .protocols = {}}};
   for (const auto& protocol : request.protocols) now.classic->protocols.emplace_back(protocol.name, protocol.metadata);
+  if (!fits(id, now, context)) {
+    response.error_code = ErrorCode::kMessageTooLarge;
+    return outcome;
+  }
+  Records& records = outcome.records;
+  if (found->replaces != nullptr) take_place(*found->replaces, id, records);
+  const Subscription before = is_new ? Subscription{} : members_.find(id)->second.subscription;
   if (now != before) emit_subscription(id, now, records);
   const bool changed = is_new || now.topic_names != before.topic_names || now.regex != before.regex;
   const bool other_topics = refresh_topics(context, records);

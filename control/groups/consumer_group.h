@@ -49,6 +49,7 @@ struct GroupContext {
   int64_t wall_ms;  // for records
   const ConsumerGroupSettings& settings;
   const TopicTable& topics;
+  size_t record_bytes_max = 1'048'588;  // what a record may be at most
 };
 
 enum class ConsumerGroupState : uint8_t { kEmpty, kAssigning, kReconciling, kStable };
@@ -176,8 +177,8 @@ class ConsumerGroup {
   Checked<Found> find_static_member(const Request& request, const std::string& member_id) const;
   Checked<void> check_epoch(const ConsumerMember& member, const Request& request) const;
   void take_place(const ConsumerMember& old, const std::string& member_id, Records& records);
-  bool update_subscription(const std::string& member_id, bool is_new, const Request& request,
-                           const HeartbeatCaller& caller, Records& records);
+  bool fits(const std::string& member_id, const Subscription& subscription, const GroupContext& context) const;
+  bool update_subscription(const std::string& member_id, bool is_new, Subscription wants, Records& records);
   void reconcile_member(const std::string& member_id, const std::optional<Assignment>& owned, bool changed,
                         const GroupContext& context, Records& records);
   Response respond(const ConsumerMember& member, bool with_assignment, const GroupContext& context) const;

@@ -94,6 +94,9 @@ class Coordinator {
   void topics_deleted(std::span<const std::string> topics, Now now, Effects& effects);
   void expire(Now now, Effects& effects);
   Nanos next_deadline() const;
+  // Of effects, which a step has just come to, something can never be written, of these groups. Changes effects into
+  // what is to be written instead.
+  void start_over(const std::set<std::string>& ids, Now now, Effects& effects);
 
   // ---- the log
   void replay(const GroupRecord& record);

@@ -60,8 +60,11 @@ HeartbeatCaller Coordinator::heartbeat_caller(const Caller& caller) {
 template <class Work>
 auto Coordinator::with_context(const std::string& id, Now now, Work work) const {
   const ConsumerGroupSettings settings = world_.settings_of(id);
-  return work(
-      GroupContext{.now = now.monotonic, .wall_ms = now.wall_ms, .settings = settings, .topics = world_.topics});
+  return work(GroupContext{.now = now.monotonic,
+                           .wall_ms = now.wall_ms,
+                           .settings = settings,
+                           .topics = world_.topics,
+                           .record_bytes_max = settings_.write_bytes_max});
 }
 
 bool Coordinator::lacks_memory(const ConsumerGroup& group, const ConsumerGroup::Request& request) const {
@@ -235,15 +238,40 @@ void Coordinator::maybe_to_classic(const std::string& id, Group& group, Now now,
   const ConsumerGroup* consumer = consumer_of(&group);
   if (consumer == nullptr || !consumer->is_all_classic() || !world_.settings_of(id).may_downgrade) return;
   const auto value = with_context(id, now, [&](const GroupContext& context) { return consumer->as_classic(context); });
-  append(consumer->tombstones(), effects);
   ClassicGroup classic(id, now.wall_ms);
   classic.replay(value);
+  if (!classic.fits(settings_)) return;  // all members in one record: they go on as they are
+  append(consumer->tombstones(), effects);
   effects.records.push_back(make_record(protocol::GroupMetadataKey{.group = id}, value));
   group.body = std::move(classic);
   group.recorded = true;
   Step the_step = step(now, effects);
   std::get<ClassicGroup>(group.body).loaded(the_step);
   std::get<ClassicGroup>(group.body).rebalance(the_step);
+}
+
+// What a step of theirs wanted written cannot be: these groups begin anew, with the offsets that they have. What the
+// log has of their members goes, and so does what it was to have.
+void Coordinator::start_over(const std::set<std::string>& ids, Now now, Effects& effects) {
+  for (GroupRecord& record : effects.records) {
+    const bool is_offset = std::holds_alternative<protocol::OffsetCommitKey>(record.key);
+    if (!is_offset && ids.contains(group_of(record))) record.value.reset();
+  }
+  Step the_step = step(now, effects);
+  for (const std::string& id : ids) {
+    Group* group = find(id);
+    if (group == nullptr) continue;
+    if (const ConsumerGroup* consumer = consumer_of(group)) {
+      append(consumer->tombstones(), effects);
+    } else {
+      std::get<ClassicGroup>(group->body).fail_waiting(ErrorCode::kUnknownMemberId, the_step);
+      effects.records.push_back(make_tombstone(protocol::GroupMetadataKey{.group = id}));
+    }
+    group->body = ClassicGroup(id, now.wall_ms);
+    group->recorded = false;
+    touched(id);
+    erase_if_nothing(id);
+  }
 }
 
 void Coordinator::replay_consumer(const std::string& id, const GroupRecord& record) {

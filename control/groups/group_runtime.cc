@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <iterator>
+#include <set>
 
 #include "base/log.h"
 #include "protocol/record_batch.h"
@@ -160,31 +162,51 @@ ErrorCode GroupRuntime::look(const std::function<void(const Coordinator& coordin
 
 void GroupRuntime::take_effects(size_t index, Effects effects, Now now, std::optional<Ticket> ticket) {
   Partition& partition = partitions_[index];
-  const bool written = write(partition, std::move(effects.records));
+  ErrorCode error = ErrorCode::kNone;
+  bool written = write(partition, effects.records);
+  if (!written) {
+    error = ErrorCode::kUnknownServerError;  // as Kafka tells it
+    std::set<std::string> groups;
+    for (const GroupRecord& record : effects.records) {
+      if (!encode_for_batch(record)) groups.insert(group_of(record));
+    }
+    LOG_ERROR("%zu groups of %s-%zu begin anew: what they did does not fit a batch", groups.size(),
+              kOffsetsTopic.data(), index);
+    partition.coordinator->start_over(groups, now, effects);
+    written = write(partition, effects.records);
+  }
   for (LateAnswer& answer : effects.answers) {
     partition.waiting.push_back(
-        {.after = partition.written, .ticket = answer.ticket, .response = std::move(answer.response)});
+        {.after = partition.written, .ticket = answer.ticket, .response = std::move(answer.response), .error = error});
   }
   if (ticket) {
     partition.waiting.push_back(
-        {.after = partition.written, .ticket = *ticket, .response = std::nullopt});
+        {.after = partition.written, .ticket = *ticket, .response = std::nullopt, .error = error});
   }
   if (!written) return fail(index, ErrorCode::kUnknownServerError, State::kLoading, now);
   send_batch(index, now.wall_ms);
   count();
 }
 
-// False: one cannot be put into Kafka's format. What a client says is looked at before, so that does not happen.
-bool GroupRuntime::write(Partition& partition, std::vector<GroupRecord> records) {
+// Nothing: it cannot be put into Kafka's format, or is larger than a batch.
+std::optional<EncodedRecord> GroupRuntime::encode_for_batch(const GroupRecord& record) const {
+  auto encoded = encode(record);
+  const size_t around = kRecordOverhead + protocol::kBatchHeaderBytes;
+  if (!encoded || encoded->size() + around > settings_.write_bytes_max) return std::nullopt;
+  return *std::move(encoded);
+}
+
+// All or, if one cannot be written, none. What a client says is looked at before; what a group's members come to have
+// is not.
+bool GroupRuntime::write(Partition& partition, const std::vector<GroupRecord>& records) {
+  std::vector<EncodedRecord> encoded;
   for (const GroupRecord& record : records) {
-    auto encoded = encode(record);
-    if (!encoded) {
-      LOG_ERROR("a record of a group cannot be encoded: %s", to_string(encoded.error().code).data());
-      return false;
-    }
-    partition.queue.push_back(*std::move(encoded));
-    ++partition.written;
+    auto one = encode_for_batch(record);
+    if (!one) return false;
+    encoded.push_back(*std::move(one));
   }
+  partition.written += encoded.size();
+  std::ranges::move(encoded, std::back_inserter(partition.queue));
   return true;
 }
 
@@ -246,7 +268,7 @@ void GroupRuntime::appended(const dataplane::RecordsAppended& over, Now now) {
 void GroupRuntime::release(Partition& partition) {
   while (!partition.waiting.empty() && partition.waiting.front().after <= partition.durable) {
     Waiting& waiting = partition.waiting.front();
-    done_.push_back({.ticket = waiting.ticket, .error = ErrorCode::kNone, .response = std::move(waiting.response)});
+    done_.push_back({.ticket = waiting.ticket, .error = waiting.error, .response = std::move(waiting.response)});
     partition.waiting.pop_front();
   }
 }
