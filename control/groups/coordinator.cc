@@ -132,7 +132,9 @@ void Coordinator::join(const protocol::JoinGroupRequest& request, const Caller& 
   if (const ErrorCode error = check_join(request, caller, settings_); error != ErrorCode::kNone)
     return refuse_join(error, request, caller, effects);
   Group* group = find(request.group_id);
-  if (group == nullptr && !request.member_id.empty())
+  const ConsumerGroup* empty = consumer_of(group);
+  const bool is_nobody = group == nullptr || (empty != nullptr && empty->members().empty());
+  if (is_nobody && !request.member_id.empty())
     return refuse_join(ErrorCode::kUnknownMemberId, request, caller, effects);
   if (lacks_memory(group, request)) return refuse_join(ErrorCode::kCoordinatorNotAvailable, request, caller, effects);
   if (const ConsumerGroup* consumer = consumer_of(group)) {
@@ -186,7 +188,17 @@ protocol::LeaveGroupResponse Coordinator::leave(const protocol::LeaveGroupReques
   protocol::LeaveGroupResponse response;
   Group* group = find(request.group_id);
   if (request.group_id.empty() || group == nullptr) {
-    response.error_code = request.group_id.empty() ? ErrorCode::kInvalidGroupId : ErrorCode::kUnknownMemberId;
+    if (request.group_id.empty()) {
+      response.error_code = ErrorCode::kInvalidGroupId;
+    } else if (version < kSeveral) {
+      response.error_code = ErrorCode::kUnknownMemberId;
+    } else {  // as Kafka tells it: of each that would leave
+      for (const auto& member : request.members) {
+        response.members.push_back({.member_id = member.member_id,
+                                    .group_instance_id = member.group_instance_id,
+                                    .error_code = ErrorCode::kUnknownMemberId});
+      }
+    }
     return response;
   }
   if (consumer_of(group) != nullptr) return consumer_leave(request, version, now, effects);

@@ -285,6 +285,17 @@ TEST(CoordinatorConsumer, WhoIsRefusedChangesNothing) {
   EXPECT_EQ(rig.log.size(), written);
 }
 
+TEST(CoordinatorConsumer, AStrangerEndsNoEmptyGroup) {
+  Rig rig;
+  rig.beat("a", 0);
+  rig.beat("a", -1);
+  EXPECT_EQ(rig.listed(), "g consumer Empty");
+  const size_t written = rig.log.size();
+  EXPECT_EQ(rig.join("stranger").error_code, ErrorCode::kUnknownMemberId);
+  EXPECT_EQ(rig.listed(), "g consumer Empty");
+  EXPECT_EQ(rig.log.size(), written);
+}
+
 TEST(CoordinatorConsumer, WhoIsToComeBackKeepsNobodyOut) {
   Rig rig;
   const std::string pending = rig.join("").member_id;
