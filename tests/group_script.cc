@@ -216,7 +216,7 @@ void GroupScript::commit(const Words& words) {
   request.group_id = words.at(1);
   request.member_id = id_of(words.get("id"));
   request.generation_id_or_member_epoch = words.number("gen", -1);
-  request.retention_time_ms = words.number("retention", -1);
+  request.retention_time_ms = to_number(words.get("retention", "-1"));
   if (words.named.contains("instance")) request.group_instance_id = words.get("instance");
   protocol::OffsetCommitResponse response;
   for (const auto& [name, value] : words.named) {

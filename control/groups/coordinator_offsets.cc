@@ -2,6 +2,7 @@
 // Kafka's OffsetMetadataManager.
 #include <algorithm>
 
+#include "base/saturating.h"
 #include "control/groups/coordinator.h"
 
 namespace penstock::control::groups {
@@ -90,7 +91,7 @@ ErrorCode Coordinator::commit_to(Group& group, const protocol::OffsetCommitReque
       }
       bytes += kRecordOverhead + request.group_id.size() + topic.name.size() + metadata.size() + kRecordOverhead;
       const bool expires = request.retention_time_ms >= 0;
-      const int64_t expire_ms = expires ? now.wall_ms + request.retention_time_ms : -1;
+      const int64_t expire_ms = expires ? saturating_add(now.wall_ms, request.retention_time_ms) : -1;
       records.push_back(commit_record(request.group_id, topic.name, asked.partition_index,
                                       {.offset = asked.committed_offset,
                                        .leader_epoch = asked.committed_leader_epoch,
