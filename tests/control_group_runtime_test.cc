@@ -33,7 +33,13 @@ class GroupRuntimeTest : public testing::Test, protected ControllerFixture {
   // As after a restart of the process: the logs stay.
   void make_runtime() {
     runtime_.reset();
-    runtime_.emplace(*controller, counters, 5);
+    if (write_bytes_max_) {
+      GroupSettings settings = group_settings(options);
+      settings.write_bytes_max = *write_bytes_max_;
+      runtime_.emplace(*controller, counters, 5, settings);
+    } else {
+      runtime_.emplace(*controller, counters, 5);
+    }
     runtime_->refresh(now());
   }
   Now now() { return {.monotonic = clock.now, .wall_ms = clock.wall_ms()}; }
@@ -122,6 +128,23 @@ class GroupRuntimeTest : public testing::Test, protected ControllerFixture {
     load();
   }
 
+  // A next-generation member that begins; what it is told at once.
+  ErrorCode join(const std::string& group, std::vector<std::string> topics, Ticket ticket) {
+    ErrorCode told = ErrorCode::kNone;
+    EXPECT_EQ(runtime().step(group, ticket, false, now(),
+                             [&](Coordinator& coordinator, Effects& effects) {
+                               protocol::ConsumerGroupHeartbeatRequest request{.group_id = group, .member_id = "m"};
+                               request.rebalance_timeout_ms = 10'000;
+                               request.subscribed_topic_names = topics;
+                               request.topic_partitions.emplace();
+                               told =
+                                   coordinator.consumer_heartbeat(request, {.version = 1}, now(), effects).error_code;
+                             }),
+              ErrorCode::kNone);
+    return told;
+  }
+
+  std::optional<size_t> write_bytes_max_;
   std::optional<dataplane::AppendRecords> append_;
   std::vector<std::vector<std::byte>> log_;
   std::vector<dataplane::LogRead> held_reads_;
@@ -218,6 +241,65 @@ TEST_F(GroupRuntimeTest, a_member_that_waits_is_told_when_its_partition_is_given
   EXPECT_TRUE(done().empty());
   finish_append(storage::AppendStatus::kRingFull);
   EXPECT_EQ(done(), (Done{{7, ErrorCode::kCoordinatorNotAvailable}}));
+}
+
+TEST_F(GroupRuntimeTest, what_can_never_be_written_fails_the_group_that_wants_it_and_no_other) {
+  write_bytes_max_ = 600;
+  make_runtime();
+  create("wide", 200);
+  begin();
+  ASSERT_EQ(commit("g", 1, 1), ErrorCode::kNone);
+  EXPECT_EQ(join("big", {std::string(500, 'x')}, 2), ErrorCode::kMessageTooLarge) << "what it says";
+  EXPECT_EQ(join("wide", {"wide"}, 3), ErrorCode::kNone) << "what it gets: found when it is to be written";
+  EXPECT_EQ(join("small", {"t"}, 4), ErrorCode::kNone);
+  ASSERT_EQ(commit("g", 2, 5), ErrorCode::kNone);
+  for (int i = 0; i < 20 && (obey(), append_.has_value()); ++i) finish_append();
+  EXPECT_EQ(done(), (Done{{1, ErrorCode::kNone},
+                          {2, ErrorCode::kNone},
+                          {3, ErrorCode::kUnknownServerError},
+                          {4, ErrorCode::kNone},
+                          {5, ErrorCode::kNone}}));
+  EXPECT_EQ(counters.get(Metric::group_partitions_failed), 0u);
+  make_runtime();
+  load();
+  EXPECT_EQ(committed("g"), 2);
+  EXPECT_EQ(counters.get(Metric::group_members), 1u) << "of small";
+}
+
+TEST_F(GroupRuntimeTest, a_step_that_throws_leaves_nothing_behind) {
+  begin();
+  ASSERT_EQ(commit("g", 1, 1), ErrorCode::kNone);
+  obey();  // under way
+  ASSERT_EQ(commit("g", 2, 2), ErrorCode::kNone);
+  for (const bool late : {false, true}) {
+    const Ticket ticket = late ? 4 : 3;
+    if (late) {
+      finish_append();
+      load();
+      EXPECT_EQ(committed("g"), 1) << "what was under way has come to be in the log";
+    }
+    const auto throws = [&](Coordinator& coordinator, Effects& effects) {
+      protocol::JoinGroupRequest join{.group_id = "g", .session_timeout_ms = 10'000, .protocol_type = "consumer"};
+      join.protocols.push_back({.name = "range"});
+      if (late) coordinator.join(join, {.ticket = ticket, .version = 3}, now(), effects);
+      if (!late) coordinator.delete_group("g", now(), effects);
+      throw std::bad_alloc();
+    };
+    ASSERT_EQ(runtime().step("g", ticket, late, now(), throws), ErrorCode::kNone);
+    EXPECT_EQ(commit("g", 3, 9), ErrorCode::kCoordinatorLoadInProgress);
+    reads_.clear();
+    if (!late) {
+      obey();
+      EXPECT_TRUE(reads_.empty()) << "not before it is known what the log has";
+    }
+  }
+  using enum ErrorCode;
+  EXPECT_EQ(done(), (Done{{1, kCoordinatorNotAvailable},
+                          {2, kCoordinatorNotAvailable},
+                          {3, kCoordinatorNotAvailable},
+                          {4, kCoordinatorNotAvailable}}));
+  load();
+  EXPECT_EQ(committed("g"), 1);
 }
 
 TEST_F(GroupRuntimeTest, a_start_reads_what_was_written_in_as_many_reads_as_it_takes) {

@@ -126,6 +126,8 @@ std::vector<std::string> GroupScript::obey(const std::string& line) {
     set(words);
   else if (verb == "list")
     list();
+  else if (verb == "memory")
+    say(std::to_string(memory_.bytes));
   else if (verb == "restart")
     restart();
   else if (verb == "+")
@@ -214,7 +216,7 @@ void GroupScript::commit(const Words& words) {
   request.group_id = words.at(1);
   request.member_id = id_of(words.get("id"));
   request.generation_id_or_member_epoch = words.number("gen", -1);
-  request.retention_time_ms = words.number("retention", -1);
+  request.retention_time_ms = to_number(words.get("retention", "-1"));
   if (words.named.contains("instance")) request.group_instance_id = words.get("instance");
   protocol::OffsetCommitResponse response;
   for (const auto& [name, value] : words.named) {
@@ -300,6 +302,7 @@ void GroupScript::set(const Words& words) {
   settings_.initial_rebalance_delay_ms = words.number("initial_delay", settings_.initial_rebalance_delay_ms);
   settings_.write_bytes_max =
       static_cast<size_t>(words.number("write_max", static_cast<int>(settings_.write_bytes_max)));
+  settings_.pending_max = static_cast<size_t>(words.number("pending_max", static_cast<int>(settings_.pending_max)));
   settings_.memory_max = static_cast<size_t>(words.number("memory_max", static_cast<int>(settings_.memory_max)));
   settings_.offset_metadata_max_bytes = words.number("metadata_max", settings_.offset_metadata_max_bytes);
   settings_.offsets_retention_ms = words.number("retention", static_cast<int>(settings_.offsets_retention_ms));

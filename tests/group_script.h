@@ -9,6 +9,7 @@
 //   leave g m1 m2 instance=... v=
 //   commit g id= gen= topic-0=5 ... [metadata=TEXT] [retention=MS] [v=]
 //   fetch g topic-0 ...  without topics: all
+//   memory               what all groups hold
 //   describe g; list; delete g; forget g topic-0 ... (OffsetDelete); topics_deleted a b
 //   + MS                 time passes
 //   restart              a new coordinator reads what was written

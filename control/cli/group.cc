@@ -40,7 +40,7 @@ std::string or_dash(const std::string& text) { return text.empty() ? "-" : text;
 void run_list(const GroupOptions& options) {
   SystemClock clock;
   Cluster cluster(clock, options.broker);
-  const std::vector<ListedGroup> groups = list_groups(cluster);
+  const std::vector<ListedGroup> groups = list_groups(cluster, clock, options.broker.timeout);
   if (options.json) {
     auto list = Json::array();
     for (const ListedGroup& group : groups) {

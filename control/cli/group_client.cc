@@ -41,11 +41,17 @@ std::vector<std::pair<std::string, std::vector<int32_t>>> read_assignment(const 
 
 }  // namespace
 
-std::vector<ListedGroup> list_groups(Cluster& cluster) {
+std::vector<ListedGroup> list_groups(Cluster& cluster, Clock& clock, Nanos timeout) {
   std::vector<ListedGroup> groups;
   for (const auto& broker : cluster.metadata(nullptr).brokers) {
-    const auto response =
-        cluster.broker(broker.node_id).call<protocol::ListGroupsResponse>(protocol::ListGroupsRequest{});
+    const auto ask = [&] {
+      return cluster.broker(broker.node_id).call<protocol::ListGroupsResponse>(protocol::ListGroupsRequest{});
+    };
+    auto response = ask();
+    for (const Nanos deadline = clock.monotonic() + timeout;
+         is_elsewhere(response.error_code) && clock.monotonic() <= deadline; response = ask()) {
+      std::this_thread::sleep_for(kPause);
+    }
     check_error(response.error_code, "cannot list the groups of broker " + std::to_string(broker.node_id));
     for (const auto& group : response.groups) {
       groups.push_back({.id = group.group_id,

@@ -44,8 +44,8 @@ struct ListedGroup {
   std::string state;
   std::string protocol_type;
 };
-// Of all brokers, by id.
-std::vector<ListedGroup> list_groups(Cluster& cluster);
+// Of all brokers, by id. Asks for that long again while one still reads its groups' log.
+std::vector<ListedGroup> list_groups(Cluster& cluster, Clock& clock, Nanos timeout);
 
 class GroupClient {
  public:

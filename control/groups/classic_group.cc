@@ -65,12 +65,19 @@ ErrorCode ClassicGroup::check_member(const std::string& member_id,
   return members_.contains(member_id) ? ErrorCode::kNone : ErrorCode::kUnknownMemberId;
 }
 
+bool ClassicGroup::forget_pending(const std::string& member_id) {
+  if (!pending_.is_set(member_id)) return false;
+  pending_.cancel(member_id);
+  pending_bytes_ -= bytes_of_pending(member_id);
+  return true;
+}
+
 ClassicMember& ClassicGroup::add(ClassicMember member) {
   CHECK(!members_.contains(member.id));
   if (!leader_) leader_ = member.id;
   if (member.instance_id) static_members_[*member.instance_id] = member.id;
   if (member.joining) ++joining_;
-  pending_.erase(member.id);
+  forget_pending(member.id);
   count_protocols(member, true);
   bytes_ += member.bytes();
   std::string id = member.id;
@@ -78,7 +85,7 @@ ClassicMember& ClassicGroup::add(ClassicMember member) {
 }
 
 void ClassicGroup::remove(const std::string& member_id) {
-  pending_.erase(member_id);
+  forget_pending(member_id);
   pending_sync_.erase(member_id);
   const auto found = members_.find(member_id);
   if (found == members_.end()) return;
@@ -267,6 +274,14 @@ bool ClassicGroup::counts_are_right() const {
   ClassicGroup again(id_);
   for (const auto& [id, member] : members_) again.add(member);
   return again.bytes_ == bytes_ && again.joining_ == joining_ && again.supporters_ == supporters_;
+}
+
+const ClassicMember* ClassicGroup::find(const std::string& member_id,
+                                        const std::optional<std::string>& instance_id) const {
+  auto at = members_.find(member_id);
+  const auto holder = instance_id ? static_members_.find(*instance_id) : static_members_.end();
+  if (at == members_.end() && holder != static_members_.end()) at = members_.find(holder->second);
+  return at == members_.end() ? nullptr : &at->second;
 }
 
 size_t ClassicGroup::waiting() const {

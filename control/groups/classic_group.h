@@ -9,7 +9,8 @@
 // What survives a restart is one record: generation, protocol, leader, members with assignments. It is written when the
 // leader has said the assignment, when the group becomes empty, and when a static member comes back under a new id.
 //
-// Bounds: members by group.max.size, what they bring by GroupSettings::memory_max (the coordinator looks at bytes()).
+// Bounds: members by group.max.size, those to come by GroupSettings::pending_max, what they bring by memory_max (the
+// coordinator looks at bytes() and pending_bytes()).
 #pragma once
 
 #include <cstddef>
@@ -22,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "control/groups/timers.h"
 #include "control/groups/types.h"
 #include "protocol/gen/describe_groups.h"
 #include "protocol/gen/heartbeat.h"
@@ -52,6 +54,12 @@ struct ClassicMember {
   const std::vector<std::byte>* metadata(std::string_view protocol) const;
   size_t bytes() const;
 };
+
+// One that was told its id and is to come back.
+inline size_t bytes_of_pending(std::string_view member_id) {
+  constexpr size_t kPlace = 256;
+  return kPlace + 2 * member_id.size();
+}
 
 // JoinGroup before version 4 does not know MEMBER_ID_REQUIRED (KIP-394), before 9 not skip_assignment (KIP-814).
 inline constexpr int16_t kJoinNeedsMemberId = 4;
@@ -94,6 +102,7 @@ class ClassicGroup {
 
   // ---- the record
   GroupRecord record() const;
+  bool fits(const GroupSettings& settings) const;  // the record, into a batch
   void replay(const protocol::GroupMetadataValue& value);
   // After a replay: members have their whole session from now on.
   void loaded(Step& step);
@@ -110,10 +119,13 @@ class ClassicGroup {
   const std::optional<std::string>& protocol() const { return protocol_; }
   const std::optional<std::string>& leader() const { return leader_; }
   const std::map<std::string, ClassicMember, std::less<>>& members() const { return members_; }
+  // By its id, else by its instance id; nullptr if there is none.
+  const ClassicMember* find(const std::string& member_id, const std::optional<std::string>& instance_id) const;
   bool is_simple() const { return !protocol_type_ && members_.empty(); }
   bool is_deletable() const { return state_ == ClassicState::kEmpty && pending_.empty(); }
   protocol::DescribeGroupsResponse::DescribedGroup describe() const;
-  size_t bytes() const;  // about what it takes in memory; asked after each step
+  size_t bytes() const;                                    // about what it takes in memory; asked after each step
+  size_t pending_bytes() const { return pending_bytes_; }  // beside bytes(): of who is to come back
   size_t waiting() const;
 
  private:
@@ -149,6 +161,7 @@ class ClassicGroup {
 
   // ---- classic_group.cc
   ErrorCode check_member(const std::string& member_id, const std::optional<std::string>& instance_id) const;
+  bool forget_pending(const std::string& member_id);
   ClassicMember& add(ClassicMember member);
   void remove(const std::string& member_id);
   void count_protocols(const ClassicMember& member, bool more);
@@ -164,7 +177,6 @@ class ClassicGroup {
   std::vector<JoinResponse::Member> told_members() const;
   JoinResponse joined(const ClassicMember& member) const;
   bool is_leader(std::string_view member_id) const { return leader_ && *leader_ == member_id; }
-  bool fits(const GroupSettings& settings) const;
   bool counts_are_right() const;
 
   std::string id_;
@@ -177,7 +189,8 @@ class ClassicGroup {
   std::optional<std::string> leader_;
   Members members_;
   std::map<std::string, std::string, std::less<>> static_members_;  // instance id -> member id
-  std::map<std::string, Nanos, std::less<>> pending_;               // told their id, not come back yet; until when
+  Timers pending_;                                                  // told their id, not come back yet; until when
+  size_t pending_bytes_ = 0;                                        // of those
   std::set<std::string, std::less<>> pending_sync_;                 // told to sync, not done so yet
   std::map<std::string, size_t, std::less<>> supporters_;           // by protocol
   std::optional<std::set<std::string, std::less<>>> subscribed_;    // nothing: not known

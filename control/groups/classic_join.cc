@@ -68,7 +68,7 @@ bool ClassicGroup::supports(const Join& request) const {
   if (protocol_type_ != request.protocol_type) return false;
   return std::ranges::any_of(request.protocols, [this](const auto& protocol) {
     const auto count = supporters_.find(protocol.name);
-    return count != supporters_.end() && count->second == members_.size();
+    return (count == supporters_.end() ? 0 : count->second) == members_.size();  // of nobody, any is all's
   });
 }
 
@@ -82,12 +82,15 @@ void ClassicGroup::join_new(const Join& request, const Caller& caller, Step& ste
     return add_and_rebalance(request, caller, std::move(new_id), step);
   }
   if (caller.version < kJoinNeedsMemberId) return add_and_rebalance(request, caller, std::move(new_id), step);
-  pending_[new_id] = deadline_in(step.now, request.session_timeout_ms);
+  if (pending_.size() >= step.settings.pending_max)
+    return answer(caller, refused(ErrorCode::kCoordinatorNotAvailable, ""), step);  // it asks again
+  pending_.set(new_id, deadline_in(step.now, request.session_timeout_ms));
+  pending_bytes_ += bytes_of_pending(new_id);
   answer(caller, refused(ErrorCode::kMemberIdRequired, std::move(new_id)), step);
 }
 
 void ClassicGroup::join_again(const Join& request, const Caller& caller, Step& step) {
-  if (pending_.contains(request.member_id)) {
+  if (pending_.is_set(request.member_id)) {
     if (!request.group_instance_id) return add_and_rebalance(request, caller, request.member_id, step);
     return answer(caller, refused(ErrorCode::kUnknownServerError, request.member_id), step);  // static ones never wait
   }
@@ -272,7 +275,7 @@ ErrorCode ClassicGroup::leave(const std::string& member_id, const std::optional<
     const auto holder = instance_id ? static_members_.find(*instance_id) : static_members_.end();
     if (holder == static_members_.end()) return ErrorCode::kUnknownMemberId;
     id = holder->second;
-  } else if (pending_.erase(id) > 0) {
+  } else if (forget_pending(id)) {
     complete_join_if_ready(step);
     return ErrorCode::kNone;
   } else if (const ErrorCode error = check_member(id, instance_id); error != ErrorCode::kNone) {

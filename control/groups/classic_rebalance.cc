@@ -147,7 +147,7 @@ void ClassicGroup::expire(Step& step) {
   expire_members(step);
   earliest_ = std::min(join_deadline_, sync_deadline_);
   for (const auto& [id, member] : members_) earliest_ = std::min(earliest_, member.deadline);
-  for (const auto& [id, deadline] : pending_) earliest_ = std::min(earliest_, deadline);
+  earliest_ = std::min(earliest_, pending_.next());
 }
 
 // Those that have joined and not synced: gone.
@@ -161,7 +161,7 @@ void ClassicGroup::expire_sync(Step& step) {
 void ClassicGroup::expire_members(Step& step) {
   const Nanos now = step.now.monotonic;
   const size_t pending_before = pending_.size();
-  std::erase_if(pending_, [&](const auto& pending) { return pending.second <= now; });
+  while (const auto id = pending_.take_due(now)) pending_bytes_ -= bytes_of_pending(*id);
   if (pending_.size() < pending_before) complete_join_if_ready(step);
   std::vector<std::string> due;
   for (const auto& [id, member] : members_) {

@@ -55,19 +55,16 @@ std::expected<ConsumerGroup::Found, ErrorCode> ConsumerGroup::find_joining(const
     }
     return as_it_is;
   }
-  const auto known = static_members_.find(*request.group_instance_id);
-  if (known == static_members_.end()) {
+  const ConsumerMember* holder = holder_of(*request.group_instance_id);
+  if (holder == nullptr) {
     if (!request.member_id.empty() && as_it_is.member == nullptr) return std::unexpected(ErrorCode::kUnknownMemberId);
     return as_it_is;
   }
-  if (known->second == id) return as_it_is;
+  if (holder->id == id) return as_it_is;
   if (!request.member_id.empty()) return std::unexpected(ErrorCode::kFencedInstanceId);
-  // It was started again. One of the new protocol says so when it stops, a classic one does not.
-  const ConsumerMember& is = members_.find(known->second)->second;
-  if (!is.is_classic() && is.progress.epoch != kStaticLeaveEpoch) {
-    return std::unexpected(ErrorCode::kUnreleasedInstanceId);
-  }
-  return Found{.id = id, .member = nullptr, .replaces = &is};
+  // It was started again, maybe with the other protocol than before. As in Kafka the place of a living member of the
+  // new protocol is kept only from others of the new protocol.
+  return Found{.id = id, .member = nullptr, .replaces = holder};
 }
 
 Outcome<JoinResponse> ConsumerGroup::classic_join(const JoinRequest& request, const HeartbeatCaller& caller,
@@ -87,9 +84,6 @@ Outcome<JoinResponse> ConsumerGroup::classic_join(const JoinRequest& request, co
   const auto wants = *read_subscription(request.protocols.front().metadata, context.topics);
   const std::string id = found->id;
   const bool is_new = found->member == nullptr && found->replaces == nullptr;
-  Records& records = outcome.records;
-  if (found->replaces != nullptr) take_place(*found->replaces, id, records);
-  const Subscription before = is_new ? Subscription{} : members_.find(id)->second.subscription;
   Subscription now{.instance_id = request.group_instance_id,
                    .rack_id = wants.rack_id,
                    .client_id = caller.client_id,
@@ -101,6 +95,13 @@ Outcome<JoinResponse> ConsumerGroup::classic_join(const JoinRequest& request, co
                    .server_assignor = std::nullopt,
                    .classic = ClassicMetadata{.session_timeout_ms = request.session_timeout_ms, .protocols = {}}};
   for (const auto& protocol : request.protocols) now.classic->protocols.emplace_back(protocol.name, protocol.metadata);
+  if (!fits(id, now, context)) {
+    response.error_code = ErrorCode::kMessageTooLarge;
+    return outcome;
+  }
+  Records& records = outcome.records;
+  if (found->replaces != nullptr) take_place(*found->replaces, id, records);
+  const Subscription before = is_new ? Subscription{} : members_.find(id)->second.subscription;
   if (now != before) emit_subscription(id, now, records);
   const bool changed = is_new || now.topic_names != before.topic_names || now.regex != before.regex;
   const bool other_topics = refresh_topics(context, records);

@@ -50,6 +50,7 @@ struct GroupContext {
   int64_t wall_ms;  // for records
   const ConsumerGroupSettings& settings;
   const TopicTable& topics;
+  size_t record_bytes_max = 1'048'588;  // what a record may be at most
 };
 
 enum class ConsumerGroupState : uint8_t { kEmpty, kAssigning, kReconciling, kStable };
@@ -81,6 +82,9 @@ class ConsumerGroup {
   const std::map<std::string, ConsumerMember, std::less<>>& members() const { return members_; }
   size_t bytes() const;  // about what it takes in memory; asked after each step
   ConsumerGroupState state() const;
+  const std::map<std::string, std::string, std::less<>>& static_members() const { return static_members_; }
+  // By its id, else by its instance id; nullptr if there is none.
+  const ConsumerMember* find(const std::string& member_id, const std::optional<std::string>& instance_id) const;
   // Nothing of it is in the log any more.
   bool is_gone() const { return !exists_ && members_.empty() && targets_.empty() && tally_.patterns().empty(); }
   // All that records made, as text: equal texts, equal state.
@@ -144,6 +148,7 @@ class ConsumerGroup {
   // consumer_records.cc
   void emit(GroupRecord record, Records& records);
   ConsumerMember& member_of(const std::string& member_id);
+  void forget_instance(const std::string& instance_id, const std::string& member_id);
   void erase_member(const std::string& member_id);
   void set_subscription(ConsumerMember& member, const protocol::ConsumerGroupMemberMetadataValue& value);
   void set_progress(ConsumerMember& member, Progress progress);
@@ -162,11 +167,12 @@ class ConsumerGroup {
 
   // consumer_heartbeat.cc
   Checked<Found> find_member(const Request& request, const HeartbeatCaller& caller) const;
+  const ConsumerMember* holder_of(const std::string& instance_id) const;
   Checked<Found> find_static_member(const Request& request, const std::string& member_id) const;
   Checked<void> check_epoch(const ConsumerMember& member, const Request& request) const;
   void take_place(const ConsumerMember& old, const std::string& member_id, Records& records);
-  bool update_subscription(const std::string& member_id, bool is_new, const Request& request,
-                           const HeartbeatCaller& caller, Records& records);
+  bool fits(const std::string& member_id, const Subscription& subscription, const GroupContext& context) const;
+  bool update_subscription(const std::string& member_id, bool is_new, Subscription wants, Records& records);
   void reconcile_member(const std::string& member_id, const std::optional<Assignment>& owned, bool changed,
                         const GroupContext& context, Records& records);
   Response respond(const ConsumerMember& member, bool with_assignment, const GroupContext& context) const;

@@ -42,6 +42,28 @@ bool must_hear_again(const ConsumerMember& member, const GroupContext& context) 
          context.now >= member.told_at + context.settings.heartbeat_interval_ms * kMillisecond;
 }
 
+// What it wants now: what it does not say is as before.
+Subscription updated(const ConsumerMember* before, const ConsumerGroup::Request& request,
+                     const HeartbeatCaller& caller) {
+  Subscription now = before == nullptr ? Subscription{} : before->subscription;
+  if (request.instance_id) now.instance_id = request.instance_id;
+  if (request.rack_id) now.rack_id = request.rack_id;
+  if (request.rebalance_timeout_ms != -1) now.rebalance_timeout_ms = request.rebalance_timeout_ms;
+  if (request.server_assignor) now.server_assignor = request.server_assignor;
+  if (request.subscribed_topic_names) {
+    now.topic_names = *request.subscribed_topic_names;
+    std::ranges::sort(now.topic_names);
+    now.topic_names.erase(std::unique(now.topic_names.begin(), now.topic_names.end()), now.topic_names.end());
+  }
+  if (request.subscribed_topic_regex) {
+    now.regex = request.subscribed_topic_regex->empty() ? std::nullopt : request.subscribed_topic_regex;
+  }
+  now.client_id = caller.client_id;
+  now.client_host = caller.client_host;
+  now.classic.reset();
+  return now;
+}
+
 // A member that says everything again wants to hear everything again: its last answer may have been lost.
 bool is_full(const ConsumerGroup::Request& request) {
   return request.member_epoch == kJoinEpoch || (request.rebalance_timeout_ms != -1 && request.topic_partitions &&
@@ -62,6 +84,12 @@ Outcome<Response> ConsumerGroup::heartbeat(const Request& request, const Heartbe
                     .message = "The consumer group has reached its maximum capacity of " +
                                std::to_string(context.settings.max_size) + " members."});
   }
+  Subscription wants = updated(found->member != nullptr ? found->member : found->replaces, request, caller);
+  if (!fits(found->id, wants, context)) {
+    return refused({.error = ErrorCode::kMessageTooLarge,
+                    .message = "What the member says of itself does not fit a record of at most " +
+                               std::to_string(context.record_bytes_max) + " bytes."});
+  }
   // A member that begins anew while it was in the middle: were this request a late one, then whoever sent it is further
   // already, with partitions that this request gives away. A new epoch makes sure that it will notice.
   const bool begins_anew = found->member != nullptr && request.member_epoch == kJoinEpoch &&
@@ -73,7 +101,7 @@ Outcome<Response> ConsumerGroup::heartbeat(const Request& request, const Heartbe
   if (found->replaces != nullptr) take_place(*found->replaces, id, records);
   const Holding had = is_new ? Holding{} : members_.find(id)->second.progress.assigned;
   const std::string assignor = preferred_assignor(context.settings);
-  bool changed = update_subscription(id, is_new, request, caller, records);
+  const bool changed = update_subscription(id, is_new, std::move(wants), records);
   const bool other_assignor = preferred_assignor(context.settings) != assignor;
   const bool other_topics = refresh_topics(context, records);
   if (changed) drop_unused_regexes(records);
@@ -108,17 +136,30 @@ ConsumerGroup::Checked<ConsumerGroup::Found> ConsumerGroup::find_member(const Re
   return Found{.id = id, .member = &at->second};
 }
 
+const ConsumerMember* ConsumerGroup::holder_of(const std::string& instance_id) const {
+  const auto known = static_members_.find(instance_id);
+  const auto at = known == static_members_.end() ? members_.end() : members_.find(known->second);
+  return at == members_.end() ? nullptr : &at->second;
+}
+
+const ConsumerMember* ConsumerGroup::find(const std::string& member_id,
+                                          const std::optional<std::string>& instance_id) const {
+  const auto at = members_.find(member_id);
+  if (at != members_.end()) return &at->second;
+  return instance_id ? holder_of(*instance_id) : nullptr;
+}
+
 ConsumerGroup::Checked<ConsumerGroup::Found> ConsumerGroup::find_static_member(const Request& request,
                                                                                const std::string& member_id) const {
   const std::string& instance = *request.instance_id;
   const bool joins = request.member_epoch == kJoinEpoch;
-  const auto known = static_members_.find(instance);
-  if (known == static_members_.end()) {
+  const ConsumerMember* holder = holder_of(instance);
+  if (holder == nullptr) {
     if (!joins) return refuse(ErrorCode::kUnknownMemberId, "Instance id " + instance + " is unknown.");
     const auto same = members_.find(member_id);
     return Found{.id = member_id, .member = same == members_.end() ? nullptr : &same->second};
   }
-  const ConsumerMember& is = members_.find(known->second)->second;
+  const ConsumerMember& is = *holder;
   if (is.id == member_id) {
     if (auto good = check_epoch(is, request); !good) return std::unexpected(good.error());
     return Found{.id = member_id, .member = &is};
@@ -127,7 +168,9 @@ ConsumerGroup::Checked<ConsumerGroup::Found> ConsumerGroup::find_static_member(c
     return refuse(ErrorCode::kFencedInstanceId, "Static member " + member_id + " with instance id " + instance +
                                                     " was fenced by member " + is.id + ".");
   }
-  if (is.progress.epoch != kStaticLeaveEpoch) {
+  // One of the new protocol says so when it stops. A classic one does not: who comes under its name is it, started
+  // again.
+  if (!is.is_classic() && is.progress.epoch != kStaticLeaveEpoch) {
     return refuse(ErrorCode::kUnreleasedInstanceId, "Static member " + member_id + " with instance id " + instance +
                                                         " cannot join the group because the instance id is owned by " +
                                                         is.id + " member.");
@@ -167,28 +210,21 @@ void ConsumerGroup::take_place(const ConsumerMember& old, const std::string& mem
   emit_progress(member_id, progress, records);
 }
 
+// Whether it can be written down.
+bool ConsumerGroup::fits(const std::string& member_id, const Subscription& subscription,
+                         const GroupContext& context) const {
+  // What a record and a batch add, and more than that.
+  constexpr size_t kAround = 256;
+  return bytes_of(subscription) + id_.size() + member_id.size() + kAround <= context.record_bytes_max;
+}
+
 // True if it wants other topics than before.
-bool ConsumerGroup::update_subscription(const std::string& member_id, bool is_new, const Request& request,
-                                        const HeartbeatCaller& caller, Records& records) {
+bool ConsumerGroup::update_subscription(const std::string& member_id, bool is_new, Subscription wants,
+                                        Records& records) {
   const Subscription before = is_new ? Subscription{} : members_.find(member_id)->second.subscription;
-  Subscription now = before;
-  if (request.instance_id) now.instance_id = request.instance_id;
-  if (request.rack_id) now.rack_id = request.rack_id;
-  if (request.rebalance_timeout_ms != -1) now.rebalance_timeout_ms = request.rebalance_timeout_ms;
-  if (request.server_assignor) now.server_assignor = request.server_assignor;
-  if (request.subscribed_topic_names) {
-    now.topic_names = *request.subscribed_topic_names;
-    std::ranges::sort(now.topic_names);
-    now.topic_names.erase(std::unique(now.topic_names.begin(), now.topic_names.end()), now.topic_names.end());
-  }
-  if (request.subscribed_topic_regex) {
-    now.regex = request.subscribed_topic_regex->empty() ? std::nullopt : request.subscribed_topic_regex;
-  }
-  now.client_id = caller.client_id;
-  now.client_host = caller.client_host;
-  now.classic.reset();
-  if (is_new || now != before) emit_subscription(member_id, now, records);
-  return is_new || now.topic_names != before.topic_names || now.regex != before.regex;
+  const bool changed = is_new || wants.topic_names != before.topic_names || wants.regex != before.regex;
+  if (is_new || wants != before) emit_subscription(member_id, wants, records);
+  return changed;
 }
 
 void ConsumerGroup::reconcile_member(const std::string& member_id, const std::optional<Assignment>& owned, bool changed,

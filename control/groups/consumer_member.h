@@ -46,6 +46,9 @@ struct Subscription {
   friend bool operator==(const Subscription&, const Subscription&) = default;
 };
 
+// About what its texts take, in memory or in a record.
+size_t bytes_of(const Subscription& subscription);
+
 // Where it stands (ConsumerGroupCurrentMemberAssignmentValue). Nobody else gets a partition of either set.
 struct Progress {
   int32_t epoch = 0;

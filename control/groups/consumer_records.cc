@@ -54,6 +54,18 @@ std::optional<std::string> nonempty(const std::optional<std::string>& text) {
 
 }  // namespace
 
+size_t bytes_of(const Subscription& is) {
+  constexpr size_t kText = 4;  // for a length
+  size_t bytes = is.client_id.size() + is.client_host.size() + 6 * kText;
+  for (const auto* text : {&is.instance_id, &is.rack_id, &is.regex, &is.server_assignor}) {
+    if (*text) bytes += (*text)->size();
+  }
+  for (const std::string& topic : is.topic_names) bytes += topic.size() + kText;
+  if (!is.classic) return bytes;
+  for (const auto& [name, metadata] : is.classic->protocols) bytes += name.size() + metadata.size() + 2 * kText;
+  return bytes;
+}
+
 void ConsumerGroup::emit(GroupRecord record, Records& records) {
   apply(record);
   records.push_back(std::move(record));
@@ -85,8 +97,7 @@ void ConsumerGroup::erase_member(const std::string& member_id) {
   tally_.remove(member.id, member.subscription);
   tally_.remove(member.progress);
   if (member.subscription.instance_id) {
-    const auto is_static = static_members_.find(*member.subscription.instance_id);
-    if (is_static != static_members_.end() && is_static->second == member_id) static_members_.erase(is_static);
+    forget_instance(*member.subscription.instance_id, member_id);
   }
   members_.erase(at);
 }
@@ -110,6 +121,12 @@ void ConsumerGroup::set_subscription(ConsumerMember& member, const MemberValue& 
   member.described = true;
 }
 
+// Its place is another's by now, if that one took it.
+void ConsumerGroup::forget_instance(const std::string& instance_id, const std::string& member_id) {
+  const auto is_static = static_members_.find(instance_id);
+  if (is_static != static_members_.end() && is_static->second == member_id) static_members_.erase(is_static);
+}
+
 void ConsumerGroup::set_progress(ConsumerMember& member, Progress progress) {
   owners_.take(member.progress.assigned, member.id);
   owners_.take(member.progress.revoking, member.id);
@@ -130,7 +147,10 @@ void ConsumerGroup::apply_key(const protocol::ConsumerGroupMetadataKey&, const s
 void ConsumerGroup::apply_key(const protocol::ConsumerGroupMemberMetadataKey& key,
                               const std::optional<RecordValue>& value) {
   if (value) {
-    set_subscription(member_of(key.member_id), std::get<MemberValue>(*value));
+    ConsumerMember& member = member_of(key.member_id);
+    const std::optional<std::string> had = member.subscription.instance_id;  // it may come with another one now
+    if (had) forget_instance(*had, key.member_id);
+    set_subscription(member, std::get<MemberValue>(*value));
   } else {
     erase_member(key.member_id);
   }

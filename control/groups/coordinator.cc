@@ -31,9 +31,9 @@ bool texts_fit(const protocol::JoinGroupRequest& request, const Caller& caller) 
          std::ranges::all_of(request.protocols, [](const auto& protocol) { return protocol.name.size() <= kMost; });
 }
 
-size_t metadata_bytes(const protocol::JoinGroupRequest& request) {
+size_t metadata_bytes(const std::vector<ClassicMember::Protocol>& protocols) {
   size_t bytes = 0;
-  for (const auto& protocol : request.protocols) bytes += protocol.name.size() + protocol.metadata.size();
+  for (const auto& protocol : protocols) bytes += protocol.name.size() + protocol.metadata.size();
   return bytes;
 }
 
@@ -44,8 +44,19 @@ ErrorCode check_join(const protocol::JoinGroupRequest& request, const Caller& ca
     return ErrorCode::kInvalidSessionTimeout;
   if (!texts_fit(request, caller)) return ErrorCode::kInvalidRequest;
   // It could never be written down.
-  if (metadata_bytes(request) > settings.write_bytes_max) return ErrorCode::kMessageTooLarge;
+  if (metadata_bytes(request.protocols) > settings.write_bytes_max) return ErrorCode::kMessageTooLarge;
   return ErrorCode::kNone;
+}
+
+// What a member said when it joined. Nothing: there is no such member.
+std::optional<size_t> said_before(const Group* group, const protocol::JoinGroupRequest& request) {
+  if (group == nullptr) return std::nullopt;
+  if (const ConsumerGroup* consumer = consumer_of(group)) {
+    const ConsumerMember* member = consumer->find(request.member_id, request.group_instance_id);
+    return member == nullptr ? std::nullopt : std::optional(bytes_of(member->subscription));
+  }
+  const ClassicMember* member = std::get<ClassicGroup>(group->body).find(request.member_id, request.group_instance_id);
+  return member == nullptr ? std::nullopt : std::optional(metadata_bytes(member->protocols));
 }
 
 bool is_deletable(const Group& group) {
@@ -82,10 +93,12 @@ void Coordinator::touched(const std::string& id) {
   const auto [bytes, members, deadline] =
       std::visit([](const auto& body) { return std::tuple(body.bytes(), body.members().size(), body.next_deadline()); },
                  group->body);
-  const size_t now_holds = kGroupOverhead + id.size() + bytes + group->offsets.bytes();
+  const auto* classic = std::get_if<ClassicGroup>(&group->body);
+  const size_t pending = classic == nullptr ? 0 : classic->pending_bytes();
+  const size_t now_holds = kGroupOverhead + id.size() + bytes + pending + group->offsets.bytes();
   memory_.bytes += now_holds - std::exchange(group->counted, now_holds);
   memory_.members += members - std::exchange(group->members, members);
-  if (const auto* classic = std::get_if<ClassicGroup>(&group->body)) {
+  if (classic != nullptr) {
     const bool is_new = std::exchange(group->generation, classic->generation()) != classic->generation();
     if (is_new && loaded_) ++memory_.generations;
   }
@@ -109,13 +122,21 @@ void Coordinator::erase_if_nothing(const std::string& id) {
 
 // ---- members
 
+bool Coordinator::lacks_memory(const Group* group, const protocol::JoinGroupRequest& request) const {
+  if (!full()) return false;
+  const auto had = said_before(group, request);
+  return !had || (is_over() && metadata_bytes(request.protocols) > *had);
+}
+
 void Coordinator::join(const protocol::JoinGroupRequest& request, const Caller& caller, Now now, Effects& effects) {
   if (const ErrorCode error = check_join(request, caller, settings_); error != ErrorCode::kNone)
     return refuse_join(error, request, caller, effects);
   Group* group = find(request.group_id);
-  if (group == nullptr && !request.member_id.empty())
+  const ConsumerGroup* empty = consumer_of(group);
+  const bool is_nobody = group == nullptr || (empty != nullptr && empty->members().empty());
+  if (is_nobody && !request.member_id.empty())
     return refuse_join(ErrorCode::kUnknownMemberId, request, caller, effects);
-  if (full()) return refuse_join(ErrorCode::kCoordinatorNotAvailable, request, caller, effects);
+  if (lacks_memory(group, request)) return refuse_join(ErrorCode::kCoordinatorNotAvailable, request, caller, effects);
   if (const ConsumerGroup* consumer = consumer_of(group)) {
     if (!consumer->members().empty()) return consumer_join(request, caller, now, effects);
     empty_to_classic(request.group_id, *group, now, effects);
@@ -167,7 +188,17 @@ protocol::LeaveGroupResponse Coordinator::leave(const protocol::LeaveGroupReques
   protocol::LeaveGroupResponse response;
   Group* group = find(request.group_id);
   if (request.group_id.empty() || group == nullptr) {
-    response.error_code = request.group_id.empty() ? ErrorCode::kInvalidGroupId : ErrorCode::kUnknownMemberId;
+    if (request.group_id.empty()) {
+      response.error_code = ErrorCode::kInvalidGroupId;
+    } else if (version < kSeveral) {
+      response.error_code = ErrorCode::kUnknownMemberId;
+    } else {  // as Kafka tells it: of each that would leave
+      for (const auto& member : request.members) {
+        response.members.push_back({.member_id = member.member_id,
+                                    .group_instance_id = member.group_instance_id,
+                                    .error_code = ErrorCode::kUnknownMemberId});
+      }
+    }
     return response;
   }
   if (consumer_of(group) != nullptr) return consumer_leave(request, version, now, effects);
@@ -191,7 +222,10 @@ protocol::LeaveGroupResponse Coordinator::leave(const protocol::LeaveGroupReques
 ErrorCode Coordinator::delete_group(const std::string& id, Now, Effects& effects) {
   Group* group = find(id);
   if (group == nullptr) return ErrorCode::kGroupIdNotFound;
-  if (!is_deletable(*group)) return ErrorCode::kNonEmptyGroup;
+  // Kafka asks for the state alone: who was told its id and has not come back is no member.
+  const auto* classic = std::get_if<ClassicGroup>(&group->body);
+  const bool is_empty = classic != nullptr ? classic->state() == ClassicState::kEmpty : is_deletable(*group);
+  if (!is_empty) return ErrorCode::kNonEmptyGroup;
   remove_offsets(group->offsets.select(id, [](const auto&, const auto&) { return true; }), effects);
   erase_group(id, effects);
   return ErrorCode::kNone;
@@ -207,6 +241,8 @@ void Coordinator::erase_group(const std::string& id, Effects& effects) {
       effects.records.push_back(std::move(record));
     }
     group->recorded = false;
+  } else {
+    group->body = ClassicGroup(id);  // without those that were to come back
   }
   if (std::exchange(group->recorded, false))
     effects.records.push_back(make_tombstone(protocol::GroupMetadataKey{.group = id}));

@@ -94,6 +94,9 @@ class Coordinator {
   void topics_deleted(std::span<const std::string> topics, Now now, Effects& effects);
   void expire(Now now, Effects& effects);
   Nanos next_deadline() const;
+  // Of effects, which a step has just come to, something can never be written, of these groups. Changes effects into
+  // what is to be written instead.
+  void start_over(const std::set<std::string>& ids, Now now, Effects& effects);
 
   // ---- the log
   void replay(const GroupRecord& record);
@@ -112,7 +115,12 @@ class Coordinator {
   Group& make(const std::string& id, int64_t now_ms);
   void touched(const std::string& id);
   void erase_if_nothing(const std::string& id);
+  // At the bound nothing new is taken. What is there may be replaced, and be larger than before by an eighth of all, so
+  // that members that are in go on.
   bool full() const { return memory_.bytes >= settings_.memory_max; }
+  bool is_over() const { return memory_.bytes >= settings_.memory_max + settings_.memory_max / 8; }
+  bool lacks_memory(const Group* group, const protocol::JoinGroupRequest& request) const;
+  bool lacks_memory(const ConsumerGroup& group, const ConsumerGroup::Request& request) const;
   ErrorCode commit_to(Group& group, const protocol::OffsetCommitRequest& request, int16_t version, Now now,
                       Effects& effects, protocol::OffsetCommitResponse& response);
   void remove_offsets(std::vector<protocol::OffsetCommitKey> keys, Effects& effects);
@@ -134,7 +142,9 @@ class Coordinator {
   void consumer_expire(const std::string& id, Now now, Effects& effects);
   void consumer_loaded(const std::string& id, Now now);
   void after_consumer_step(const std::string& id, Now now, Effects& effects);
-  bool to_consumer(const std::string& id, Group& group, Now now, Effects& effects);
+  ConsumerGroup::Response first_heartbeat(const ConsumerGroup::Request& request, const Caller& caller, Now now,
+                                          Effects& effects);
+  bool adopt(const ClassicGroup& classic, Now now, ConsumerGroup& consumer, std::vector<GroupRecord>& records) const;
   void empty_to_classic(const std::string& id, Group& group, Now now, Effects& effects);
   void maybe_to_classic(const std::string& id, Group& group, Now now, Effects& effects);
   void replay_consumer(const std::string& id, const GroupRecord& record);

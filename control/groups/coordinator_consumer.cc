@@ -60,8 +60,22 @@ HeartbeatCaller Coordinator::heartbeat_caller(const Caller& caller, const std::s
 template <class Work>
 auto Coordinator::with_context(const std::string& id, Now now, Work work) const {
   const ConsumerGroupSettings settings = world_.settings_of(id);
-  return work(
-      GroupContext{.now = now.monotonic, .wall_ms = now.wall_ms, .settings = settings, .topics = world_.topics});
+  return work(GroupContext{.now = now.monotonic,
+                           .wall_ms = now.wall_ms,
+                           .settings = settings,
+                           .topics = world_.topics,
+                           .record_bytes_max = settings_.write_bytes_max});
+}
+
+bool Coordinator::lacks_memory(const ConsumerGroup& group, const ConsumerGroup::Request& request) const {
+  if (!full()) return false;
+  const ConsumerMember* member = group.find(request.member_id, request.instance_id);
+  if (member == nullptr) return request.member_epoch == kJoinEpoch;
+  size_t wants = request.subscribed_topic_regex.value_or("").size();
+  if (request.subscribed_topic_names) {
+    for (const std::string& topic : *request.subscribed_topic_names) wants += topic.size();
+  }
+  return is_over() && wants > bytes_of(member->subscription);
 }
 
 Response Coordinator::consumer_heartbeat(const ConsumerGroup::Request& request, const Caller& caller, Now now,
@@ -82,15 +96,40 @@ Response Coordinator::consumer_heartbeat(const ConsumerGroup::Request& request, 
   if (consumer_of(group) == nullptr) {
     if (!joins) return refused(ErrorCode::kGroupIdNotFound, "Group " + id + " not found.");
     if (full()) return refused(ErrorCode::kCoordinatorNotAvailable, "The groups' memory is full.");
-    if (group == nullptr) group = &make(id, now.wall_ms);
-    if (!to_consumer(id, *group, now, effects)) {
-      return refused(ErrorCode::kGroupIdNotFound, "Group " + id + " is not a consumer group.");
-    }
-  } else if (joins && full()) {
+    return first_heartbeat(request, caller, now, effects);
+  } else if (lacks_memory(*consumer_of(group), request)) {
     return refused(ErrorCode::kCoordinatorNotAvailable, "The groups' memory is full.");
   }
   auto outcome = consumer_of(group)->heartbeat(request, heartbeat_caller(caller, request.member_id), context);
   append(std::move(outcome.records), effects);
+  after_consumer_step(id, now, effects);
+  return std::move(outcome.response);
+}
+
+// Of a group that is not there, or is a classic one: it becomes another when who asks is let in, and not before.
+Response Coordinator::first_heartbeat(const ConsumerGroup::Request& request, const Caller& caller, Now now,
+                                      Effects& effects) {
+  const std::string& id = request.group_id;
+  Group* group = find(id);
+  ConsumerGroup consumer(id);
+  std::vector<GroupRecord> records;
+  if (group != nullptr && !adopt(std::get<ClassicGroup>(group->body), now, consumer, records)) {
+    return refused(ErrorCode::kGroupIdNotFound, "Group " + id + " is not a consumer group.");
+  }
+  auto outcome = with_context(id, now, [&](const GroupContext& context) {
+    return consumer.heartbeat(request, heartbeat_caller(caller, request.member_id), context);
+  });
+  if (outcome.response.error_code != ErrorCode::kNone) return std::move(outcome.response);
+  if (group == nullptr) group = &make(id, now.wall_ms);
+  // Who waits for the others need not any more: it joins again, and is let in at once.
+  Step the_step = step(now, effects);
+  std::get<ClassicGroup>(group->body).fail_waiting(ErrorCode::kRebalanceInProgress, the_step);
+  if (std::exchange(group->recorded, false)) {
+    effects.records.push_back(make_tombstone(protocol::GroupMetadataKey{.group = id}));
+  }
+  append(std::move(records), effects);
+  append(std::move(outcome.records), effects);
+  group->body = std::move(consumer);
   after_consumer_step(id, now, effects);
   return std::move(outcome.response);
 }
@@ -172,32 +211,23 @@ void Coordinator::after_consumer_step(const std::string& id, Now now, Effects& e
 
 // ---- groups that change their kind
 
-bool Coordinator::to_consumer(const std::string& id, Group& group, Now now, Effects& effects) {
-  auto& classic = std::get<ClassicGroup>(group.body);
+// The members of a classic group as a next-generation one has them; an empty one has none, also while somebody that was
+// told its id has not come back. False: it cannot become one (Kafka: validateOnlineUpgrade).
+bool Coordinator::adopt(const ClassicGroup& classic, Now now, ConsumerGroup& consumer,
+                        std::vector<GroupRecord>& records) const {
+  if (classic.state() == ClassicState::kEmpty) return true;
+  const ConsumerGroupSettings settings = world_.settings_of(classic.id());
+  if (!settings.may_upgrade || classic.protocol_type() != "consumer") return false;
+  if (classic.members().size() > static_cast<size_t>(settings.max_size)) return false;
   std::vector<AdoptedMember> members;
-  if (!classic.is_deletable()) {
-    if (!world_.settings_of(id).may_upgrade || classic.protocol_type() != "consumer") return false;
-    for (const auto& [member_id, member] : classic.members()) {
-      auto as = adopted(member, world_.topics);
-      if (!as) return false;
-      members.push_back(*std::move(as));
-    }
-    // Who waits for the others need not any more: it joins again, and is let in at once.
-    Step the_step = step(now, effects);
-    classic.fail_waiting(ErrorCode::kRebalanceInProgress, the_step);
+  for (const auto& [member_id, member] : classic.members()) {
+    auto as = adopted(member, world_.topics);
+    if (!as) return false;
+    members.push_back(*std::move(as));
   }
-  const int32_t generation = classic.generation();
-  if (std::exchange(group.recorded, false)) {
-    effects.records.push_back(make_tombstone(protocol::GroupMetadataKey{.group = id}));
-  }
-  ConsumerGroup consumer(id);
-  if (!members.empty()) {
-    append(with_context(
-               id, now,
-               [&](const GroupContext& context) { return consumer.adopt(members, std::max(generation, 1), context); }),
-           effects);
-  }
-  group.body = std::move(consumer);
+  records = with_context(classic.id(), now, [&](const GroupContext& context) {
+    return consumer.adopt(members, std::max(classic.generation(), 1), context);
+  });
   return true;
 }
 
@@ -214,15 +244,40 @@ void Coordinator::maybe_to_classic(const std::string& id, Group& group, Now now,
   const ConsumerGroup* consumer = consumer_of(&group);
   if (consumer == nullptr || !consumer->is_all_classic() || !world_.settings_of(id).may_downgrade) return;
   const auto value = with_context(id, now, [&](const GroupContext& context) { return consumer->as_classic(context); });
-  append(consumer->tombstones(), effects);
   ClassicGroup classic(id, now.wall_ms);
   classic.replay(value);
+  if (!classic.fits(settings_)) return;  // all members in one record: they go on as they are
+  append(consumer->tombstones(), effects);
   effects.records.push_back(make_record(protocol::GroupMetadataKey{.group = id}, value));
   group.body = std::move(classic);
   group.recorded = true;
   Step the_step = step(now, effects);
   std::get<ClassicGroup>(group.body).loaded(the_step);
   std::get<ClassicGroup>(group.body).rebalance(the_step);
+}
+
+// What a step of theirs wanted written cannot be: these groups begin anew, with the offsets that they have. What the
+// log has of their members goes, and so does what it was to have.
+void Coordinator::start_over(const std::set<std::string>& ids, Now now, Effects& effects) {
+  for (GroupRecord& record : effects.records) {
+    const bool is_offset = std::holds_alternative<protocol::OffsetCommitKey>(record.key);
+    if (!is_offset && ids.contains(group_of(record))) record.value.reset();
+  }
+  Step the_step = step(now, effects);
+  for (const std::string& id : ids) {
+    Group* group = find(id);
+    if (group == nullptr) continue;
+    if (const ConsumerGroup* consumer = consumer_of(group)) {
+      append(consumer->tombstones(), effects);
+    } else {
+      std::get<ClassicGroup>(group->body).fail_waiting(ErrorCode::kUnknownMemberId, the_step);
+      effects.records.push_back(make_tombstone(protocol::GroupMetadataKey{.group = id}));
+    }
+    group->body = ClassicGroup(id, now.wall_ms);
+    group->recorded = false;
+    touched(id);
+    erase_if_nothing(id);
+  }
 }
 
 void Coordinator::replay_consumer(const std::string& id, const GroupRecord& record) {

@@ -2,6 +2,7 @@
 // Kafka's OffsetMetadataManager.
 #include <algorithm>
 
+#include "base/saturating.h"
 #include "control/groups/coordinator.h"
 
 namespace penstock::control::groups {
@@ -38,7 +39,6 @@ void Coordinator::commit(const protocol::OffsetCommitRequest& request, int16_t v
                          protocol::OffsetCommitResponse& response) {
   // The empty name is a group here, as ever.
   if (request.group_id.size() > kTextMax) return refuse_all(response, ErrorCode::kInvalidGroupId);
-  if (full()) return refuse_all(response, ErrorCode::kCoordinatorNotAvailable);
   Group* group = find(request.group_id);
   if (group == nullptr && request.generation_id_or_member_epoch >= 0) {
     return refuse_all(response,
@@ -84,9 +84,14 @@ ErrorCode Coordinator::commit_to(Group& group, const protocol::OffsetCommitReque
         told = ErrorCode::kOffsetMetadataTooLarge;
         continue;
       }
+      const OffsetTable::Value* had = group.offsets.find(topic.name, asked.partition_index);
+      if (had == nullptr ? full() : is_over() && metadata.size() > had->metadata.size()) {
+        told = ErrorCode::kCoordinatorNotAvailable;
+        continue;
+      }
       bytes += kRecordOverhead + request.group_id.size() + topic.name.size() + metadata.size() + kRecordOverhead;
       const bool expires = request.retention_time_ms >= 0;
-      const int64_t expire_ms = expires ? now.wall_ms + request.retention_time_ms : -1;
+      const int64_t expire_ms = expires ? saturating_add(now.wall_ms, request.retention_time_ms) : -1;
       records.push_back(commit_record(request.group_id, topic.name, asked.partition_index,
                                       {.offset = asked.committed_offset,
                                        .leader_epoch = asked.committed_leader_epoch,

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
+#include <iterator>
+#include <set>
 
 #include "base/log.h"
 #include "protocol/record_batch.h"
@@ -128,12 +131,30 @@ ErrorCode GroupRuntime::step(const std::string& group_id, Ticket ticket, bool la
   Partition& partition = partitions_[index];
   if (partition.state == State::kLoading) return ErrorCode::kCoordinatorLoadInProgress;
   if (partition.state == State::kOffline) return ErrorCode::kNotCoordinator;
-  Effects effects;
-  work(*partition.coordinator, effects);
-  take_effects(index, std::move(effects), now);
-  if (!late) partition.waiting.push_back({.after = partition.written, .ticket = ticket, .response = std::nullopt});
+  const ErrorCode error = perform(index, now, late ? std::nullopt : std::optional(ticket), work);
+  if (error != ErrorCode::kNone) {
+    // Who waits in the groups has been told; whether it was among them depends on how far it came.
+    if (late) std::erase_if(done_, [&](const StepDone& done) { return done.ticket == ticket; });
+    done_.push_back({.ticket = ticket, .error = error, .response = std::nullopt});
+    return ErrorCode::kNone;
+  }
   release(partition);
   return ErrorCode::kNone;
+}
+
+// Not none: it threw, for want of memory. The groups may be ahead of what they wanted written, so they are forgotten.
+ErrorCode GroupRuntime::perform(size_t index, Now now, std::optional<Ticket> ticket,
+                                const std::function<void(Coordinator& coordinator, Effects& effects)>& work) {
+  try {
+    Effects effects;
+    work(*partitions_[index].coordinator, effects);
+    take_effects(index, std::move(effects), now, ticket);
+    return ErrorCode::kNone;
+  } catch (const std::exception& problem) {
+    LOG_ERROR("groups of %s-%zu are read again: %s", kOffsetsTopic.data(), index, problem.what());
+  }
+  fail(index, ErrorCode::kCoordinatorNotAvailable, State::kLoading, now);
+  return ErrorCode::kCoordinatorNotAvailable;
 }
 
 ErrorCode GroupRuntime::look(const std::function<void(const Coordinator& coordinator)>& work) const {
@@ -144,29 +165,53 @@ ErrorCode GroupRuntime::look(const std::function<void(const Coordinator& coordin
   return ErrorCode::kNone;
 }
 
-void GroupRuntime::take_effects(size_t index, Effects effects, Now now) {
+void GroupRuntime::take_effects(size_t index, Effects effects, Now now, std::optional<Ticket> ticket) {
   Partition& partition = partitions_[index];
-  const bool written = write(partition, std::move(effects.records));
+  ErrorCode error = ErrorCode::kNone;
+  bool written = write(partition, effects.records);
+  if (!written) {
+    error = ErrorCode::kUnknownServerError;  // as Kafka tells it
+    std::set<std::string> groups;
+    for (const GroupRecord& record : effects.records) {
+      if (!encode_for_batch(record)) groups.insert(group_of(record));
+    }
+    LOG_ERROR("%zu groups of %s-%zu begin anew: what they did does not fit a batch", groups.size(),
+              kOffsetsTopic.data(), index);
+    partition.coordinator->start_over(groups, now, effects);
+    written = write(partition, effects.records);
+  }
   for (LateAnswer& answer : effects.answers) {
     partition.waiting.push_back(
-        {.after = partition.written, .ticket = answer.ticket, .response = std::move(answer.response)});
+        {.after = partition.written, .ticket = answer.ticket, .response = std::move(answer.response), .error = error});
+  }
+  if (ticket) {
+    partition.waiting.push_back(
+        {.after = partition.written, .ticket = *ticket, .response = std::nullopt, .error = error});
   }
   if (!written) return fail(index, ErrorCode::kUnknownServerError, State::kLoading, now);
   send_at_end_of_turn(index);
   count();
 }
 
-// False: one cannot be put into Kafka's format. What a client says is looked at before, so that does not happen.
-bool GroupRuntime::write(Partition& partition, std::vector<GroupRecord> records) {
+// Nothing: it cannot be put into Kafka's format, or is larger than a batch.
+std::optional<EncodedRecord> GroupRuntime::encode_for_batch(const GroupRecord& record) const {
+  auto encoded = encode(record);
+  const size_t around = kRecordOverhead + protocol::kBatchHeaderBytes;
+  if (!encoded || encoded->size() + around > settings_.write_bytes_max) return std::nullopt;
+  return *std::move(encoded);
+}
+
+// All or, if one cannot be written, none. What a client says is looked at before; what a group's members come to have
+// is not.
+bool GroupRuntime::write(Partition& partition, const std::vector<GroupRecord>& records) {
+  std::vector<EncodedRecord> encoded;
   for (const GroupRecord& record : records) {
-    auto encoded = encode(record);
-    if (!encoded) {
-      LOG_ERROR("a record of a group cannot be encoded: %s", to_string(encoded.error().code).data());
-      return false;
-    }
-    partition.queue.push_back(*std::move(encoded));
-    ++partition.written;
+    auto one = encode_for_batch(record);
+    if (!one) return false;
+    encoded.push_back(*std::move(one));
   }
+  partition.written += encoded.size();
+  std::ranges::move(encoded, std::back_inserter(partition.queue));
   return true;
 }
 
@@ -223,6 +268,10 @@ void GroupRuntime::appended(const dataplane::RecordsAppended& over, Now now) {
   const auto index = index_of_token(over.token);
   if (!index) return;  // the topic is gone
   Partition& partition = partitions_[*index];
+  if (partition.state == State::kLoading) {  // it was given up meanwhile; now its log has all that it will have
+    to_load_.push_back(*index);
+    return begin_loads();
+  }
   if (over.status != storage::AppendStatus::kAppended) {
     const bool offline =
         over.status == storage::AppendStatus::kPoisoned || over.status == storage::AppendStatus::kUnknownLog;
@@ -239,7 +288,7 @@ void GroupRuntime::appended(const dataplane::RecordsAppended& over, Now now) {
 void GroupRuntime::release(Partition& partition) {
   while (!partition.waiting.empty() && partition.waiting.front().after <= partition.durable) {
     Waiting& waiting = partition.waiting.front();
-    done_.push_back({.ticket = waiting.ticket, .error = ErrorCode::kNone, .response = std::move(waiting.response)});
+    done_.push_back({.ticket = waiting.ticket, .error = waiting.error, .response = std::move(waiting.response)});
     partition.waiting.pop_front();
   }
 }
@@ -252,10 +301,14 @@ void GroupRuntime::fail(size_t index, ErrorCode error, State next, Now now) {
     done_.push_back({.ticket = waiting.ticket, .error = error, .response = std::nullopt});
   for (LateAnswer& answer : effects.answers)
     done_.push_back({.ticket = answer.ticket, .error = error, .response = std::nullopt});
-  tokens_.erase(partition.token);
+  // A batch that is under way may still come to be in the log: it is not read before that is known.
+  const bool drains = partition.state == State::kActive && next == State::kLoading && partition.token != 0;
+  const uint64_t token = partition.token;
+  if (!drains) tokens_.erase(token);
   partition = Partition{};
   partition.state = next;
-  if (next == State::kLoading) to_load_.push_back(index);
+  if (drains) partition.token = token;
+  if (next == State::kLoading && !drains) to_load_.push_back(index);
   counters_.add(Metric::group_partitions_failed);
   begin_loads();
 }
@@ -345,8 +398,6 @@ void GroupRuntime::finish_load(size_t index, Now now) {
   refresh_world(now);
   Partition& partition = partitions_[index];
   partition.state = State::kActive;
-  Effects effects;
-  partition.coordinator->loaded(now, effects);
   // A topic may have been deleted while nobody could write down what that means for its offsets.
   std::vector<std::string> gone;
   for (const auto& [id, group] : partition.coordinator->groups()) {
@@ -357,8 +408,10 @@ void GroupRuntime::finish_load(size_t index, Now now) {
   std::ranges::sort(gone);
   const auto repeats = std::ranges::unique(gone);
   gone.erase(repeats.begin(), repeats.end());
-  if (!gone.empty()) partition.coordinator->topics_deleted(gone, now, effects);
-  take_effects(index, std::move(effects), now);
+  perform(index, now, std::nullopt, [&](Coordinator& coordinator, Effects& effects) {
+    coordinator.loaded(now, effects);
+    if (!gone.empty()) coordinator.topics_deleted(gone, now, effects);
+  });
   begin_loads();
 }
 
@@ -367,9 +420,8 @@ void GroupRuntime::finish_load(size_t index, Now now) {
 void GroupRuntime::topics_deleted(std::span<const std::string> topics, Now now) {
   for (size_t i = 0; i < partitions_.size(); ++i) {
     if (partitions_[i].state != State::kActive) continue;
-    Effects effects;
-    partitions_[i].coordinator->topics_deleted(topics, now, effects);
-    take_effects(i, std::move(effects), now);
+    perform(i, now, std::nullopt,
+            [&](Coordinator& coordinator, Effects& effects) { coordinator.topics_deleted(topics, now, effects); });
   }
 }
 
@@ -377,9 +429,8 @@ void GroupRuntime::expire(Now now) {
   refresh_world(now);
   for (size_t i = 0; i < partitions_.size(); ++i) {
     if (partitions_[i].state != State::kActive || partitions_[i].coordinator->next_deadline() > now.monotonic) continue;
-    Effects effects;
-    partitions_[i].coordinator->expire(now, effects);
-    take_effects(i, std::move(effects), now);
+    perform(i, now, std::nullopt,
+            [&](Coordinator& coordinator, Effects& effects) { coordinator.expire(now, effects); });
     release(partitions_[i]);
   }
 }

@@ -5,7 +5,7 @@
 // written is appended as one batch a partition; one is under way at a time, what comes meanwhile goes with the next.
 // The answer to a step leaves when all that was written up to it is durable: nobody learns of what a power cut could
 // take. If a batch cannot be written, the partition forgets what it knows, answers who waits with a retriable error and
-// reads its log again.
+// reads its log again. If a record of a group can never be, that group alone begins anew.
 //
 // Bounds: GroupSettings::memory_max for what is known; a request adds at most one step a group it names; reads of logs
 // that are under way at once, kLoadsAtOnce, of offsets.load.buffer.size each.
@@ -57,6 +57,10 @@ class GroupRuntime {
   };
 
   GroupRuntime(Controller& controller, ControlCounters& counters, uint64_t seed);
+  GroupRuntime(Controller& controller, ControlCounters& counters, uint64_t seed, const GroupSettings& settings)
+      : GroupRuntime(controller, counters, seed) {
+    settings_ = settings;
+  }
 
   Ticket next_ticket() { return ++last_ticket_; }
 
@@ -93,6 +97,7 @@ class GroupRuntime {
     uint64_t after;  // so many records must be durable
     Ticket ticket;
     std::optional<LateResponse> response;
+    ErrorCode error = ErrorCode::kNone;  // nothing of it was written
   };
   struct Partition {
     State state = State::kLoading;
@@ -114,8 +119,11 @@ class GroupRuntime {
   void begin_loads();
   void send_at_end_of_turn(size_t index);
   void send_batch(size_t index, int64_t now_ms);
-  void take_effects(size_t index, Effects effects, Now now);
-  bool write(Partition& partition, std::vector<GroupRecord> records);
+  ErrorCode perform(size_t index, Now now, std::optional<Ticket> ticket,
+                    const std::function<void(Coordinator& coordinator, Effects& effects)>& work);
+  void take_effects(size_t index, Effects effects, Now now, std::optional<Ticket> ticket);
+  std::optional<EncodedRecord> encode_for_batch(const GroupRecord& record) const;
+  bool write(Partition& partition, const std::vector<GroupRecord>& records);
   void release(Partition& partition);
   void fail(size_t index, ErrorCode error, State next, Now now);
   void replay_batches(Partition& partition, std::span<const std::byte> bytes);
@@ -128,7 +136,7 @@ class GroupRuntime {
 
   Controller& controller_;
   ControlCounters& counters_;
-  const GroupSettings settings_;
+  GroupSettings settings_;
   const ConsumerGroupSettings consumer_defaults_;
   Prng prng_;
   GroupMemory memory_;

@@ -1,6 +1,7 @@
 // Timers: deadlines by name, the next one first. Kept by a group, fired by whoever owns the group.
 #pragma once
 
+#include <cstddef>
 #include <limits>
 #include <map>
 #include <optional>
@@ -30,6 +31,8 @@ class Timers {
     order_.clear();
     deadlines_.clear();
   }
+  bool empty() const { return deadlines_.empty(); }
+  size_t size() const { return deadlines_.size(); }
   bool is_set(std::string_view name) const { return deadlines_.contains(name); }
   // The largest number if there is none.
   Nanos next() const { return order_.empty() ? std::numeric_limits<Nanos>::max() : order_.begin()->first; }

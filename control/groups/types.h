@@ -62,6 +62,8 @@ struct GroupSettings {
   int64_t offsets_check_interval_ms = 600'000;
   // What one step writes is one batch: it stands or falls as a whole, so it must fit into one.
   size_t write_bytes_max = 1'048'588;
+  // Of a group: who was told its id and has not come back yet. They cost their sender nothing.
+  size_t pending_max = 10'000;
   // What the groups of all partitions may hold in memory; at that, nothing new is taken.
   size_t memory_max = 256 * kMiB;
 };

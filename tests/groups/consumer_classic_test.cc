@@ -122,14 +122,20 @@ TEST(ConsumerClassic, MovesToTheNewProtocolAndBack) {
   rig.topic("t", 2);
   EXPECT_EQ(rig.classic_join("", {"t"}, "", "i"), "made generation=1 cooperative-sticky");
   EXPECT_TRUE(rig.group.is_all_classic());
-  EXPECT_EQ(rig.join_static("b", "i", {"t"}), "UNRELEASED_INSTANCE_ID");
-  EXPECT_EQ(rig.classic_leave("", "i"), "NONE");
-  EXPECT_EQ(rig.join_static("b", "i", {"t"}), "b epoch=3 t:0,1");
+  EXPECT_EQ(rig.join_static("b", "i", {"t"}), "b epoch=1 t:0,1");
   EXPECT_FALSE(rig.group.is_all_classic());
-  EXPECT_EQ(rig.classic_join("", {"t"}, "", "i"), "UNRELEASED_INSTANCE_ID");
-  rig.leave("b", "i", -2);
-  EXPECT_EQ(rig.classic_join("", {"t"}, "", "i"), "made generation=3 cooperative-sticky");
-  EXPECT_EQ(rig.classic_sync("made", 3), "made epoch=3 t:0,1");
+  EXPECT_EQ(rig.classic_beat("made", 1), "UNKNOWN_MEMBER_ID");
+  EXPECT_EQ(rig.join_static("c", "i", {"t"}), "UNRELEASED_INSTANCE_ID");
+  // Back, while b still lives, and after it said that it stops.
+  rig.made = "again";
+  EXPECT_EQ(rig.classic_join("", {"t"}, "", "i"), "again generation=1 cooperative-sticky");
+  EXPECT_EQ(rig.classic_sync("again", 1), "again epoch=1 t:0,1");
+  EXPECT_EQ(rig.beat("b", 1), "UNKNOWN_MEMBER_ID");
+  EXPECT_EQ(rig.join_static("d", "i", {"t"}), "d epoch=1 t:0,1");
+  rig.leave("d", "i", -2);
+  rig.made = "last";
+  EXPECT_EQ(rig.classic_join("", {"t"}, "", "i"), "last generation=1 cooperative-sticky");
+  EXPECT_EQ(rig.classic_sync("last", 1), "last epoch=1 t:0,1");
 }
 
 TEST(ConsumerClassic, AStaticOneComesBackWithoutSayingThatItWent) {
@@ -142,6 +148,16 @@ TEST(ConsumerClassic, AStaticOneComesBackWithoutSayingThatItWent) {
   EXPECT_EQ(rig.classic_sync("again", 1), "again epoch=1 t:0,1");
   EXPECT_EQ(rig.classic_join("x", {"t"}, "", "i"), "FENCED_INSTANCE_ID");
   EXPECT_EQ(rig.classic_join("x", {"t"}, "", "j"), "UNKNOWN_MEMBER_ID");
+}
+
+TEST(ConsumerClassic, AMemberThatTakesAnotherPlaceGivesItsOwnUp) {
+  ClassicRig rig;
+  rig.topic("t", 2);
+  EXPECT_EQ(rig.classic_join("", {"t"}, "", "i"), "made generation=1 cooperative-sticky");
+  EXPECT_EQ(rig.classic_join("made", {"t"}, "", "j"), "made generation=1 cooperative-sticky");
+  EXPECT_EQ(rig.classic_leave("made", "j"), "NONE");
+  rig.made = "again";
+  EXPECT_EQ(rig.classic_join("", {"t"}, "", "i"), "again generation=3 cooperative-sticky");
 }
 
 TEST(ConsumerClassic, RefusesWhatDoesNotFit) {

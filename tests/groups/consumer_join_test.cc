@@ -213,6 +213,17 @@ TEST(ConsumerStatic, APlaceThatIsTakenIsNotGiven) {
   EXPECT_EQ(rig.leave("b", "j", -2), "UNKNOWN_MEMBER_ID");
 }
 
+TEST(ConsumerStatic, AMemberThatTakesAnotherPlaceGivesItsOwnUp) {
+  ConsumerRig rig;
+  rig.topic("t", 1);
+  rig.join_static("a", "i", {"t"});
+  EXPECT_EQ(rig.join_static("a", "j", {"t"}), "a epoch=1 t:0");
+  EXPECT_EQ(rig.leave("a", "i"), "UNKNOWN_MEMBER_ID");
+  EXPECT_EQ(rig.leave("a", "j"), "a epoch=-1");
+  EXPECT_TRUE(rig.group.static_members().empty());
+  EXPECT_EQ(rig.join_static("b", "i", {"t"}), "b epoch=3 t:0");
+}
+
 TEST(ConsumerStatic, ItsPlaceIsKeptForASessionOnly) {
   ConsumerRig rig;
   rig.topic("t", 2);

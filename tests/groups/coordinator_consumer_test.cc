@@ -264,6 +264,53 @@ TEST(CoordinatorConsumer, AMoveThatIsNotWantedIsRefused) {
   EXPECT_EQ(rig.listed(), "g classic CompletingRebalance");
 }
 
+TEST(CoordinatorConsumer, WhoIsRefusedChangesNothing) {
+  Rig rig;
+  rig.settings.max_size = 1;
+  EXPECT_EQ(rig.beat("x", 3).error_code, ErrorCode::kGroupIdNotFound);
+  EXPECT_EQ(rig.listed(), "");
+  const std::string old = rig.join("").member_id;
+  const auto joined = rig.join(old);
+  rig.sync(old, joined.generation_id, {{old, {0, 1, 2, 3}}});
+  const size_t written = rig.log.size();
+  // The group could move over, but not with one more.
+  EXPECT_EQ(rig.beat("new", 0).error_code, ErrorCode::kGroupMaxSizeReached);
+  EXPECT_EQ(rig.listed(), "g classic Stable");
+  EXPECT_EQ(rig.classic_beat(old, 1), ErrorCode::kNone);
+  EXPECT_EQ(rig.log.size(), written);
+  // And a group that is larger than the new kind may be stays what it is.
+  rig.settings.max_size = 0;
+  EXPECT_EQ(rig.beat("new", 0).error_code, ErrorCode::kGroupIdNotFound);
+  EXPECT_EQ(rig.listed(), "g classic Stable");
+  EXPECT_EQ(rig.log.size(), written);
+}
+
+TEST(CoordinatorConsumer, AStrangerEndsNoEmptyGroup) {
+  Rig rig;
+  rig.beat("a", 0);
+  rig.beat("a", -1);
+  EXPECT_EQ(rig.listed(), "g consumer Empty");
+  const size_t written = rig.log.size();
+  EXPECT_EQ(rig.join("stranger").error_code, ErrorCode::kUnknownMemberId);
+  EXPECT_EQ(rig.listed(), "g consumer Empty");
+  EXPECT_EQ(rig.log.size(), written);
+}
+
+TEST(CoordinatorConsumer, WhoIsToComeBackKeepsNobodyOut) {
+  Rig rig;
+  const std::string pending = rig.join("").member_id;
+  EXPECT_EQ(rig.listed(), "g classic Empty");
+  EXPECT_EQ(rig.beat("a", 0).member_epoch, 1);
+  EXPECT_EQ(rig.listed(), "g consumer Stable");
+  rig.beat("a", -1);
+  EXPECT_EQ(rig.remove(), ErrorCode::kNone);
+  const std::string second = rig.join("").member_id;
+  EXPECT_EQ(rig.remove(), ErrorCode::kNone);
+  EXPECT_EQ(rig.listed(), "");
+  EXPECT_EQ(rig.memory.bytes, 0U);
+  EXPECT_EQ(rig.join(second).error_code, ErrorCode::kUnknownMemberId);
+}
+
 TEST(CoordinatorConsumer, WhoWaitsInAClassicRebalanceIsLetGo) {
   Rig rig;
   const std::string old = rig.join("").member_id;

@@ -35,6 +35,14 @@ class SimConsumer {
     say_all_ = true;
   }
 
+  // It is started again, under its old id and another instance id.
+  void take_place(std::string instance, Nanos now) {
+    instance_ = std::move(instance);
+    waits_ = false;
+    ++number_;
+    begin_anew(now);
+  }
+
   // What it sends now, with its number; mostly nothing.
   std::optional<Request> turn(Nanos now, Prng& prng);
   uint64_t last_request() const { return number_; }

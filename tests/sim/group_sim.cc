@@ -114,6 +114,7 @@ void GroupSim::member_mishap() {
     std::vector<std::string> topics = some_topics();
     return member.subscribe(std::move(topics), prng_.one_in(3) ? std::optional<std::string>("t[1-3]") : std::nullopt);
   }
+  if (member.instance() && prng_.one_in(8)) return member.take_place("i" + std::to_string(names_++), now_);
   if (prng_.one_in(2) && member.epoch() > 0) {  // it leaves, and may not be heard
     SimConsumer::Request request;
     request.group_id = "g";
@@ -272,6 +273,12 @@ void GroupSim::check_replay() {
 }
 
 void GroupSim::check_owners() {
+  for (const auto& [instance, id] : group_->static_members()) {
+    const auto holder = group_->members().find(id);
+    if (holder == group_->members().end() || holder->second.subscription.instance_id != instance) {
+      fail("the place " + instance + " is held by " + id + ", which has it not");
+    }
+  }
   std::set<std::pair<Uuid, int32_t>> given;
   for (const auto& [id, member] : group_->members()) {
     for (const auto* holding : {&member.progress.assigned, &member.progress.revoking}) {

@@ -4,6 +4,7 @@
 //   - the coordinator gives a partition to one member only, and takes commits for it from one member only;
 //   - of members that have a partition at the same time (one may not know yet that it was thrown out), no two have it
 //     in the same epoch;
+//   - who holds a static member's place is a member of that instance id;
 //   - a coordinator that reads the log, compacted or not, is the same to the byte;
 // and once the faults stop, that the group becomes stable, every partition that is wanted is consumed by one member,
 // and nothing is written any more.
