@@ -141,16 +141,8 @@ bool FakeBroker::answer(int fd, std::span<const std::byte> frame) {
   return write_all(fd, out);
 }
 
-template <class Request, class Response, class Handle>
-void FakeBroker::handle(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out, Handle&& with) {
-  Request request;
-  CHECK(decode(body, version, request).has_value());
-  Response response;
-  with(request, response);
-  CHECK(encode(response, version, out).has_value());
-}
-
 void FakeBroker::dispatch(int16_t key, int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out) {
+  if (const auto handler = handlers_.find(key); handler != handlers_.end()) return handler->second(version, body, out);
   switch (static_cast<ApiKey>(key)) {
     case ApiKey::kApiVersions: return api_versions(version, out);
     case ApiKey::kMetadata: return metadata(version, body, out);

@@ -7,13 +7,17 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "base/assert.h"
+#include "protocol/codec.h"
 #include "protocol/descriptor.h"
 #include "protocol/error_code.h"
 #include "protocol/types.h"
@@ -43,6 +47,16 @@ class FakeBroker {
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   // Ranges to claim other than the codec's; empty range: not served.
   void serve(int16_t api_key, protocol::VersionRange range);
+  // Answers an API that it does not know, or in another way, before anything is asked; one call at a time.
+  template <class Request, class Response>
+  void on(std::function<void(const Request&, Response&)> with) {
+    handlers_[Request::kApiKey] = [this, with](int16_t version, Bytes body, Out& out) {
+      handle<Request, Response>(version, body, out, [&](const Request& request, Response& response) {
+        const std::lock_guard lock(handlers_mutex_);
+        with(request, response);
+      });
+    };
+  }
 
   // Things that tests look at.
   uint64_t produce_requests() const { return produce_requests_; }
@@ -52,6 +66,8 @@ class FakeBroker {
   bool has_topic(const std::string& name);
 
  private:
+  using Bytes = std::span<const std::byte>;
+  using Out = std::vector<std::byte>;
   struct Log {
     std::vector<std::byte> bytes;                   // whole batches, offsets assigned
     std::vector<std::pair<int64_t, size_t>> index;  // base offset, place
@@ -68,7 +84,13 @@ class FakeBroker {
   void serve_connection(int fd);
   bool answer(int fd, std::span<const std::byte> frame);
   template <class Request, class Response, class Handle>
-  void handle(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out, Handle&& with);
+  static void handle(int16_t version, Bytes body, Out& out, Handle&& with) {
+    Request request;
+    CHECK(protocol::decode(body, version, request).has_value());
+    Response response;
+    with(request, response);
+    CHECK(protocol::encode(response, version, out).has_value());
+  }
   void dispatch(int16_t key, int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
   void api_versions(int16_t version, std::vector<std::byte>& out);
   void metadata(int16_t version, std::span<const std::byte> body, std::vector<std::byte>& out);
@@ -83,6 +105,8 @@ class FakeBroker {
   StoredTopic* find(const std::string& name, const Uuid& id);
 
   const FakeBrokerFaults faults_;
+  std::map<int16_t, std::function<void(int16_t version, Bytes body, Out& out)>> handlers_;
+  std::mutex handlers_mutex_;
   int listener_ = -1;
   uint16_t port_ = 0;
   std::atomic<bool> stopping_{false};
