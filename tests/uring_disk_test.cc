@@ -119,12 +119,12 @@ TEST_F(Folders, AFolderIsMadeLockedAndKnownAgain) {
   std::string line;
   std::getline(now, line);
   std::getline(now, line);
-  EXPECT_EQ(line, "format_version = 2");
+  EXPECT_EQ(line, "format_version = 3");
   // A newer one is refused by name.
   write_version(kFormatVersion + 1);
   const auto newer = open_folder(**disk, prng, path_ + "/data");
   ASSERT_FALSE(newer);
-  EXPECT_NE(newer.error().what.find("has format 3"), std::string::npos) << newer.error().what;
+  EXPECT_NE(newer.error().what.find("has format 4"), std::string::npos) << newer.error().what;
 }
 
 TEST_F(Folders, AFolderWithNoFolderAboveItSaysSo) {
