@@ -165,6 +165,7 @@ TEST_F(ControllerTest, a_topics_settings_reach_its_logs) {
                                      .retention_ms = 60'000,
                                      .retention_bytes = 7,
                                      .delete_old = false,
+                                     .compact = true,
                                      .timestamp_after_max_ms = kHourMs}));
   EXPECT_TRUE(opened_with({{"cleanup.policy", "compact, delete"}}).delete_old);
   EXPECT_FALSE(opened_with({{"cleanup.policy", ""}}).delete_old);
@@ -197,6 +198,7 @@ TEST_F(ControllerTest, the_brokers_settings_are_its_topics_defaults) {
                                                  .retention_ms = -1,
                                                  .retention_bytes = 10,
                                                  .delete_old = false,
+                                                 .compact = true,
                                                  .timestamp_after_max_ms = kHourMs}));
   EXPECT_EQ(opened_with({{"retention.ms", "77"}}).retention_ms, 77) << "a topic's own setting wins";
 }
