@@ -317,7 +317,8 @@ Step Broker::open_storage() {
 // Whoever compacts the logs of a folder's rings.
 Step Broker::make_cleaner(size_t folder) {
   if (cleaners_.contains(folder) || !settings_.storage.cleaner_enable) return {};
-  auto disk = storage::open_uring_disk();
+  constexpr size_t kOpsAtOnce = 4;  // a step of it blocks
+  auto disk = storage::open_uring_disk(kOpsAtOnce);
   if (!disk) return Failure(disk.error().what);
   Cleaner& cleaner = cleaners_[folder];
   cleaner.disk = *std::move(disk);

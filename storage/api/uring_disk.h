@@ -15,6 +15,8 @@ struct DiskDeleter {
   void operator()(Disk* disk) const;
 };
 using DiskPtr = std::unique_ptr<Disk, DiskDeleter>;
-std::expected<DiskPtr, OpenFailure> open_uring_disk();
+// ops_at_once: what its owner keeps in flight as a rule, by which the queues are made: kernels count them as locked
+// memory.
+std::expected<DiskPtr, OpenFailure> open_uring_disk(size_t ops_at_once = Disk::kOpsInFlightMax);
 
 }  // namespace penstock::storage

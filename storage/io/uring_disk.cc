@@ -18,9 +18,8 @@
 namespace penstock::storage {
 namespace {
 
-constexpr unsigned kQueueEntries = 2 * Disk::kOpsInFlightMax;  // a durable write may take two
-constexpr uint64_t kBufferBytesMax = kGiB;                     // the kernel's bound on one registered buffer
-constexpr uint64_t kFlushTag = 1;                              // low bit of user_data: the fdatasync behind a write
+constexpr uint64_t kBufferBytesMax = kGiB;  // the kernel's bound on one registered buffer
+constexpr uint64_t kFlushTag = 1;           // low bit of user_data: the fdatasync behind a write
 constexpr int kRwfNowait = RWF_NOWAIT;
 constexpr int kRwfDsync = RWF_DSYNC;
 constexpr uint64_t kFilesTag = 2;  // all of user_data: FileOps were done. No op is there
@@ -48,7 +47,7 @@ Result<void> UringDisk::make_ring() {
   CHECK(!have_ring_);
   io_uring_params params{};
   params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
-  const auto make = [&] { return io_uring_queue_init_params(kQueueEntries, &ring_, &params); };
+  const auto make = [&] { return io_uring_queue_init_params(queue_entries_, &ring_, &params); };
   const int rc = std::exchange(had_ring_, true) ? try_until_released(make) : make();
   if (rc < 0) return fail(rc == -EPERM || rc == -EACCES ? Errc::kNoPermission : Errc::kUnsupported, -rc);
   have_ring_ = true;
@@ -300,8 +299,8 @@ void UringDisk::arm_wakeup(int fd, bool armed) {
 
 void DiskDeleter::operator()(Disk* disk) const { delete static_cast<UringDisk*>(disk); }
 
-std::expected<DiskPtr, OpenFailure> open_uring_disk() {
-  auto disk = std::make_unique<UringDisk>();
+std::expected<DiskPtr, OpenFailure> open_uring_disk(size_t ops_at_once) {
+  auto disk = std::make_unique<UringDisk>(ops_at_once);
   if (auto ready = disk->probe(); !ready) {
     const int error = ready.error().os_errno;
     std::string what = std::string("io_uring is not available (") + std::strerror(error) + "): ";

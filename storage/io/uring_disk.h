@@ -22,6 +22,8 @@ namespace penstock::storage {
 
 class UringDisk final : public Disk {
  public:
+  // A durable write may take two entries.
+  explicit UringDisk(size_t ops_at_once = kOpsInFlightMax) : queue_entries_(static_cast<unsigned>(2 * ops_at_once)) {}
   ~UringDisk();
 
   // Whether this kernel lets us: an old kernel or a forbidden io_uring is an error with its errno.
@@ -67,6 +69,7 @@ class UringDisk final : public Disk {
   void drop_files_events();
   int buffer_index(std::span<const std::byte> memory) const;
 
+  const unsigned queue_entries_;
   io_uring ring_{};
   bool have_ring_ = false;
   bool holds_locks_ = false;  // a data folder's, until its writes have landed
