@@ -169,8 +169,8 @@ def test_missing_ring_is_refused(run):
 
 
 def test_little_locked_memory_costs_one_log_line(run):
-    """8 MiB is what Debian gives a user; 256 KiB just holds the queues to the kernel."""
-    for limit in (8 << 20, 256 << 10):
+    """8 MiB is what Debian gives a user; 320 KiB just holds the queues to the kernel."""
+    for limit in (8 << 20, 320 << 10):
         with Stranger(run) as stranger:
             broker = stranger.broker.start(prefix=stranger.prefix(limit))
             with broker.connect() as connection:
