@@ -31,7 +31,7 @@ uint64_t seeds() {
   return text == nullptr ? 200 : std::strtoull(text, nullptr, 10);
 }
 
-constexpr HashSecret kSecret{0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL};
+constexpr SipKey kSecret{0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL};
 
 // ---------------------------------------------------------------- the hash and the map
 

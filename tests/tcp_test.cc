@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "base/prng.h"
+#include "base/siphash.h"
 #include "dataplane/net/checksum.h"
 #include "dataplane/tcp/cookie.h"
 #include "dataplane/tcp/flow_table.h"
 #include "dataplane/tcp/header.h"
-#include "dataplane/tcp/siphash.h"
 #include "dataplane/tcp/state.h"
 #include "dataplane/tcp/time_wait.h"
 

@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/siphash.h"
 #include "dataplane/api/device_counters.h"
 #include "dataplane/net/hand_over.h"
 #include "dataplane/net/network.h"
 #include "dataplane/net/nic.h"
 #include "dataplane/net/steering.h"
-#include "dataplane/tcp/siphash.h"
 
 namespace penstock::dataplane {
 
@@ -28,7 +28,7 @@ struct DeviceQueue {
 
 struct DeviceSecrets {  // of true randomness, other ones at each start
   net::ToeplitzKey steering_key{};
-  tcp::SipKey tcp{};
+  SipKey tcp{};
   uint64_t neighbours = 0;
 };
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include "base/bytes.h"
+#include "base/siphash.h"
 #include "dataplane/net/ip.h"
-#include "dataplane/tcp/siphash.h"
 
 namespace penstock::dataplane::tcp {
 

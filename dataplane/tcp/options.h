@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <span>
 
+#include "base/siphash.h"
 #include "base/units.h"
 #include "dataplane/tcp/rtt.h"
-#include "dataplane/tcp/siphash.h"
 
 namespace penstock::dataplane::tcp {
 

@@ -51,7 +51,6 @@ Result<void> walk(std::span<const std::byte> records, Look&& look) {
 struct Fates {
   std::vector<bool> stays;
   size_t kept = 0;
-  uint32_t keyless_gone = 0;
   bool keeps_tombstone = false;
 };
 
@@ -101,7 +100,6 @@ Result<Fates> judge(const CleaningRules& rules, const RecordBatchView& batch, st
     fates.stays.push_back(kept);
     fates.kept += kept ? 1 : 0;
     fates.keeps_tombstone = fates.keeps_tombstone || (kept && !record.view.value);
-    fates.keyless_gone += !kept && !record.view.key ? 1 : 0;
     return true;
   }));
   return fates;
@@ -176,8 +174,7 @@ CleanedBatch clean_batch(const CleaningRules& rules, std::span<const std::byte> 
   if (!records) return {};
   const auto fates = judge(rules, view, *records);
   if (!fates) return {};
-  CleanedBatch result{.records_gone = static_cast<uint32_t>(fates->stays.size() - fates->kept),
-                      .keyless_gone = fates->keyless_gone};
+  CleanedBatch result{.records_gone = static_cast<uint32_t>(fates->stays.size() - fates->kept)};
   if (fates->kept == 0) {
     if (!header_stays(rules, view)) {
       result.what = Cleaned::kGone;

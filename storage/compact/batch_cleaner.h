@@ -46,7 +46,6 @@ enum class Cleaned : uint8_t {
 struct CleanedBatch {
   Cleaned what = Cleaned::kAsItWas;
   uint32_t records_gone = 0;
-  uint32_t keyless_gone = 0;  // of them, those without a key
 };
 
 // The most bytes of records that a compressed batch may hold; a larger one stays as it is.

@@ -28,7 +28,7 @@ class Cleaner {
     double map_load = 0.9;  // Kafka's log.cleaner.io.buffer.load.factor
     uint64_t bytes_per_second = UINT64_MAX;
     uint64_t reserve_bytes = 0;  // of the drive, that it leaves free
-    HashSecret secret{};
+    SipKey secret{};
   };
   Cleaner(Disk& disk, Clock& clock, Options options);
 

@@ -7,12 +7,9 @@
 #include <cstdint>
 #include <span>
 
-namespace penstock::storage {
+#include "base/siphash.h"
 
-struct HashSecret {
-  uint64_t low = 0;
-  uint64_t high = 0;
-};
+namespace penstock::storage {
 
 struct KeyHash {
   uint64_t low = 0;
@@ -20,6 +17,6 @@ struct KeyHash {
   friend bool operator==(const KeyHash&, const KeyHash&) = default;
 };
 
-KeyHash hash_of(const HashSecret& secret, std::span<const std::byte> key);
+KeyHash hash_of(const SipKey& secret, std::span<const std::byte> key);
 
 }  // namespace penstock::storage

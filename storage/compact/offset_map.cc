@@ -8,7 +8,7 @@
 
 namespace penstock::storage {
 
-OffsetMap::OffsetMap(size_t bytes, double load, const HashSecret& secret)
+OffsetMap::OffsetMap(size_t bytes, double load, const SipKey& secret)
     : secret_(secret),
       count_(std::max<size_t>(bytes / sizeof(Slot), 2)),
       most_(std::clamp<size_t>(static_cast<size_t>(static_cast<double>(count_) * load), 1, count_ - 1)) {
@@ -27,7 +27,7 @@ void OffsetMap::allocate() {
 void OffsetMap::clear() {
   if (size_ == 0) return;
   size_ = 0;
-  // The kernel takes the pages back and gives zeros, where it owns them; what is small is written.
+  // New zeros: those of a large map are pages that nobody has touched yet.
   allocate();
 }
 

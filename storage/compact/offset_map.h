@@ -16,7 +16,7 @@ namespace penstock::storage {
 class OffsetMap {
  public:
   // Memory that nobody has touched costs nothing. load: the part of it that may be taken, so that lookups stay short.
-  OffsetMap(size_t bytes, double load, const HashSecret& secret);
+  OffsetMap(size_t bytes, double load, const SipKey& secret);
 
   // The key's last offset is this one; offsets rise. False: the key is new and there is no room for it.
   [[nodiscard]] bool put(std::span<const std::byte> key, Offset offset);
@@ -38,7 +38,7 @@ class OffsetMap {
   Slot& slot_of(const KeyHash& hash) const;
   void allocate();
 
-  const HashSecret secret_;
+  const SipKey secret_;
   const size_t count_;
   const size_t most_;
   std::unique_ptr<Slot, Freer> slots_;
