@@ -155,10 +155,11 @@ void UringSockets::wait(Nanos timeout) {
 
 std::optional<SocketEvent> UringSockets::next() {
   owner_.check();
-  while (!broken_.empty()) {
-    UringStream* stream = broken_.back();
-    broken_.pop_back();
-    if (stream->open()) return SocketEvent{SocketEvent::Kind::kBroken, stream, stream->listener_};
+  while (!news_.empty()) {
+    const News news = news_.back();
+    news_.pop_back();
+    UringStream* stream = news.of.stream;
+    if (is_there(news.of)) return SocketEvent{news.kind, stream, stream->listener_};
   }
   while (const auto completion = uring_->next()) {
     if (auto event = on_completion(*completion)) return event;
@@ -186,7 +187,7 @@ std::optional<SocketEvent> UringSockets::on_completion(const SocketCompletion& c
       stream.watches_ = false;
       if (stream.open()) event = SocketEvent{SocketEvent::Kind::kWritable, &stream, stream.listener_};
       break;
-    case SocketOp::kCancel:
+    case SocketOp::kCancel: stream.on_cancelled(completion.result); break;
     case SocketOp::kAccept:
     case SocketOp::kDoorbell: break;
   }
@@ -243,6 +244,8 @@ std::optional<SocketEvent> UringSockets::on_receive(UringStream& stream, const S
   stream.touch();
   if (result > 0) {
     CHECK(buffer.has_value());
+    using Heard = UringStream::Heard;
+    if (std::exchange(stream.heard_, Heard::kThisTick) == Heard::kNothing) heard_.push_back(ref_of(stream));
     stream.land(*std::move(buffer));
     return SocketEvent{SocketEvent::Kind::kReceived, &stream, stream.listener_};
   }
@@ -352,11 +355,13 @@ void UringSockets::tick(Nanos now) {
   ticked_at_ = now;
   arm_listeners();
   watch_stalled(now);
+  look_at_quiet();
 }
 
 Nanos UringSockets::next_deadline() const {
   const bool accepting = std::ranges::all_of(listeners_, [](const Listener& l) { return l.accepting || l.fd < 0; });
-  return accepting && line_.empty() && !short_of_buffers() ? kNever : ticked_at_ + kTick;
+  const bool content = accepting && line_.empty() && heard_.empty() && !short_of_buffers();
+  return content ? kNever : ticked_at_ + kTick;
 }
 
 void UringSockets::watch_stalled(Nanos now) {
@@ -373,8 +378,46 @@ void UringSockets::watch_stalled(Nanos now) {
     if (!stream.open() || !stands || !holds || stream.waits_in_line_) continue;
     if (!stream.progress_.too_slow(now, short_since_, stream.want_)) continue;
     counters_.add(Metric::connections_closed_stalled);
-    broken_.push_back(&stream);
+    tell(stream, SocketEvent::Kind::kBroken);
   }
+}
+
+// ---- ends that the kernel does not tell
+
+UringSockets::StreamRef UringSockets::ref_of(UringStream& stream) { return {&stream, stream.generation_}; }
+
+bool UringSockets::is_there(const StreamRef& ref) {
+  return ref.stream->generation_ == ref.generation && ref.stream->open();
+}
+
+void UringSockets::tell(UringStream& stream, SocketEvent::Kind kind) { news_.push_back({ref_of(stream), kind}); }
+
+// The kernel can lose what closely follows bytes on an armed multishot receive: a reset whose wake-up comes while the
+// bytes are being taken (seen with Linux 6.18: the error stays on the socket, the receive stays armed, nothing more
+// wakes it). So a connection that brought bytes and then nothing for a whole tick is looked at, once.
+void UringSockets::look_at_quiet() {
+  using Heard = UringStream::Heard;
+  std::erase_if(heard_, [this](const StreamRef& ref) {
+    if (!is_there(ref)) return true;
+    UringStream& stream = *ref.stream;
+    if (std::exchange(stream.heard_, Heard::kLastTick) == Heard::kThisTick) return false;
+    stream.heard_ = Heard::kNothing;
+    switch (stream.look()) {
+      case UringStream::Read::kNothing: break;
+      case UringStream::Read::kBytes: stream.arm_anew(); break;
+      case UringStream::Read::kEnd:
+        stream.ended_ = true;
+        counters_.add(Metric::connections_found_gone);
+        tell(stream, SocketEvent::Kind::kEnded);
+        break;
+      case UringStream::Read::kBroken:
+        stream.ended_ = true;
+        counters_.add(Metric::connections_found_gone);
+        tell(stream, SocketEvent::Kind::kBroken);
+        break;
+    }
+    return true;
+  });
 }
 
 }  // namespace penstock::dataplane

@@ -76,6 +76,15 @@ class UringSockets {
     bool accepting = false;
   };
 
+  // Of a connection that has not been closed since.
+  struct StreamRef {
+    UringStream* stream;
+    uint32_t generation;
+  };
+  struct News {
+    StreamRef of;
+    SocketEvent::Kind kind;
+  };
   struct Waiting {
     UringStream* stream;
     uint64_t ticket;
@@ -97,6 +106,10 @@ class UringSockets {
   void leave_line(UringStream& stream);
   void serve_line();
   void watch_stalled(Nanos now);
+  void look_at_quiet();
+  void tell(UringStream& stream, SocketEvent::Kind kind);
+  static StreamRef ref_of(UringStream& stream);
+  static bool is_there(const StreamRef& ref);
 
   OnLcore owner_;
   const SocketOptions options_;
@@ -109,7 +122,8 @@ class UringSockets {
   std::vector<std::unique_ptr<UringStream>> slots_;
   std::vector<uint32_t> free_slots_;
   std::vector<UringStream*> touched_;  // to settle before the kernel is entered
-  std::vector<UringStream*> broken_;   // to tell their owners
+  std::vector<News> news_;             // to tell the streams' owners
+  std::vector<StreamRef> heard_;       // that look_at_quiet() will look at
   std::deque<Waiting> line_;           // those that wait for one, first come first
   size_t left_line_ = 0;               // entries of line_ whose stream does not wait any more
   uint64_t last_ticket_ = 0;

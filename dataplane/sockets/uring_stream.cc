@@ -47,6 +47,7 @@ void UringStream::start(int fd, uint16_t listener) {
   fd_ = fd;
   listener_ = listener;
   receive_ = Receive::kOff;
+  heard_ = Heard::kNothing;
   starved_ = directly_ = paused_ = waits_in_line_ = watches_ = ended_ = closing_ = false;
   progress_ = {};
   touch();
@@ -108,7 +109,7 @@ size_t UringStream::send(std::span<const std::span<const std::byte>> pieces) {
   }
   const ssize_t sent = sendmsg(fd_, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
-    sockets_.broken_.push_back(this);
+    sockets_.tell(*this, SocketEvent::Kind::kBroken);
     return 0;
   }
   const size_t taken = sent < 0 ? 0 : static_cast<size_t>(sent);
@@ -130,8 +131,7 @@ void UringStream::close() {
   give_back_reservation();
   // The peer sees the end at once, behind what was sent; the descriptor goes when no operation names it any more.
   shutdown(fd_, SHUT_RDWR);
-  if (receive_ == Receive::kMultishot) cancel(SocketOp::kReceive);
-  if (receive_ == Receive::kPolling) cancel(SocketOp::kReadable);
+  if (receive_ != Receive::kOff && receive_ != Receive::kCancelling) cancel_receive();
   if (watches_) cancel(SocketOp::kWritable);
   if (operations_ == 0) sockets_.free_slot(*this);
 }
@@ -165,18 +165,42 @@ void UringStream::settle() {
   const Receive wanted = wanted_receive();
   if (wanted == receive_ || receive_ == Receive::kCancelling) return;
   if (receive_ == Receive::kOff) return arm(wanted);
-  cancel(receive_ == Receive::kMultishot ? SocketOp::kReceive : SocketOp::kReadable);
-  receive_ = Receive::kCancelling;
+  cancel_receive();
 }
 
 void UringStream::arm(Receive receive) {
   ++operations_;
-  receive_ = receive;
+  receive_ = armed_ = receive;
   if (receive == Receive::kMultishot) {
     sockets_.uring_->receive(fd_, tag(SocketOp::kReceive));
   } else {
     sockets_.uring_->poll(fd_, POLLIN, false, tag(SocketOp::kReadable));
   }
+}
+
+void UringStream::cancel_receive() {
+  cancel(armed_ == Receive::kMultishot ? SocketOp::kReceive : SocketOp::kReadable);
+  receive_ = Receive::kCancelling;
+}
+
+// The kernel does not find what runs at that moment, and it may stand armed again behind it.
+void UringStream::on_cancelled(int result) {
+  if (result >= 0 || receive_ != Receive::kCancelling) return;
+  receive_ = armed_;
+  touch();
+}
+
+// What the socket would give, without taking it. An error is told once only: who sees it must tell the owner.
+UringStream::Read UringStream::look() const {
+  if (ended_ || receive_ != Receive::kMultishot) return Read::kNothing;  // arming looks by itself
+  std::byte one{};
+  const ssize_t got = recv(fd_, &one, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0) return errno == EAGAIN || errno == EINTR ? Read::kNothing : Read::kBroken;
+  return got == 0 ? Read::kEnd : Read::kBytes;
+}
+
+void UringStream::arm_anew() {
+  if (receive_ == Receive::kMultishot) cancel_receive();
 }
 
 // life: 2

@@ -55,6 +55,7 @@ class UringStream {
     kCancelling,  // one of the two before, on its way to kOff
   };
   enum class Read : uint8_t { kNothing, kBytes, kEnd, kBroken };
+  enum class Heard : uint8_t { kNothing, kLastTick, kThisTick };  // bytes, by the multishot receive
 
   bool open() const { return fd_ >= 0 && !closing_; }
   void start(int fd, uint16_t listener);
@@ -64,6 +65,10 @@ class UringStream {
   size_t bytes_to_read() const;
   void arm(Receive receive);
   void cancel(SocketOp of);
+  void cancel_receive();
+  void on_cancelled(int result);
+  Read look() const;
+  void arm_anew();
   void land(Buffer buffer);
   Read read_directly();
   Read read_once();
@@ -80,6 +85,8 @@ class UringStream {
   int fd_ = -1;
   uint16_t listener_ = 0;
   Receive receive_ = Receive::kOff;
+  Receive armed_ = Receive::kOff;  // what kCancelling cancels
+  Heard heard_ = Heard::kNothing;
   bool touched_ = false;        // settle() is due this turn
   bool starved_ = false;        // no buffer was posted when bytes came
   bool directly_ = false;       // reads for itself
