@@ -10,7 +10,19 @@ namespace penstock::control {
 namespace {
 
 constexpr int kSleepMs = 500;        // log lines and leases have no bell
-constexpr int kRingFullSleepMs = 1;  // nor has room in a command ring
+constexpr int kRingFullSleepMs = 1;  // nor have room in a command ring and an image that is put in force
+
+// Answers that tell of topics, or of their end.
+bool speaks_of_topics(int16_t api_key) {
+  switch (static_cast<protocol::ApiKey>(api_key)) {
+    case protocol::ApiKey::kMetadata:
+    case protocol::ApiKey::kCreateTopics:
+    case protocol::ApiKey::kDeleteTopics:
+    case protocol::ApiKey::kCreatePartitions:
+    case protocol::ApiKey::kDescribeTopicPartitions: return true;
+    default: return false;
+  }
+}
 
 template <class... Handlers>
 struct Match : Handlers... {
@@ -35,9 +47,7 @@ bool EventLoop::turn() {
   publish_changes();
   pass_on_questions();
   pass_on_groups();
-  for (PendingAnswer& pending : std::exchange(answers_, {})) {
-    pending.lcore->waiting.emplace_back(std::move(pending.answer));
-  }
+  send_answers();
   for (Lcore& lcore : lcores_) worked |= push_commands(lcore);
   do_timed_work();
   return worked;
@@ -65,7 +75,8 @@ void EventLoop::take(dataplane::Event event, Lcore& lcore, uint16_t index) {
                  [&](const dataplane::SlowRequest& request) {
                    auto response = parts_.slow_path->handle(request, index, now());
                    if (response)
-                     add_answer(lcore, {.connection = request.connection, .response = *std::move(response)});
+                     add_answer(lcore, {.connection = request.connection, .response = *std::move(response)},
+                                speaks_of_topics(request.api_key));
                  },
                  [](const dataplane::RetiredImage&) {},  // freed here, not on the lcore
                  [&](const dataplane::LogTrimmed& over) { parts_.slow_path->delete_records().trimmed(over); },
@@ -89,9 +100,9 @@ void EventLoop::take(const dataplane::DeviceLink& told) {
   told.up ? LOG_INFO("device %s: it has a link again", name.c_str()) : LOG_ERROR("%s", line.c_str());
 }
 
-void EventLoop::add_answer(Lcore& lcore, dataplane::Answer answer) {
+void EventLoop::add_answer(Lcore& lcore, dataplane::Answer answer, bool of_topics) {
   answer_bytes_ += answer.response.size();
-  answers_.push_back({.lcore = &lcore, .answer = std::move(answer)});
+  answers_.push_back({.lcore = &lcore, .answer = std::move(answer), .of_topics = of_topics});
 }
 
 // What slow requests ask of the lcores, and the answers that they have by now.
@@ -125,11 +136,33 @@ void EventLoop::publish_changes() {
   if (change.image != nullptr) {
     for (Lcore& lcore : lcores_) lcore.waiting.emplace_back(dataplane::PublishImage{.image = change.image});
     parts_.counters->add(Metric::images_published);
+    ++images_;
   }
   for (const LogPlace& place : change.dropped) {
     lcores_[place.lcore].waiting.emplace_back(dataplane::DropLog{.log = place.log});
   }
   if (!change.deleted.empty()) groups().topics_deleted(change.deleted, now());
+}
+
+// Whoever was told of a topic may ask for it on any connection at once. The lcore that passes the answer on has the
+// image before it, by the order of its commands; the others must have said so. Nobody waits for what he does not speak
+// of: a member's heartbeat does not know of an lcore that is slow.
+void EventLoop::send_answers() {
+  for (PendingAnswer& answer : std::exchange(answers_, {})) {
+    answer.images = answer.of_topics ? images_ : 0;
+    held_.push_back(std::move(answer));
+  }
+  std::erase_if(held_, [this](PendingAnswer& held) {
+    const bool leaves = others_know(*held.lcore, held.images);
+    if (leaves) held.lcore->waiting.emplace_back(std::move(held.answer));
+    return leaves;
+  });
+}
+
+bool EventLoop::others_know(const Lcore& but, uint64_t images) const {
+  return std::ranges::all_of(lcores_, [&](const Lcore& lcore) {
+    return &lcore == &but || lcore.stopped || lcore.link.counters->get(dataplane::Metric::images_in_force) >= images;
+  });
 }
 
 bool EventLoop::push_commands(Lcore& lcore) {
@@ -162,7 +195,8 @@ void EventLoop::do_timed_work() {
 }
 
 void EventLoop::sleep() {
-  const bool full = std::ranges::find_if(lcores_, [](const Lcore& l) { return !l.waiting.empty(); }) != lcores_.end();
+  const bool full =
+      !held_.empty() || std::ranges::any_of(lcores_, [](const Lcore& lcore) { return !lcore.waiting.empty(); });
   const Nanos next = std::min(parts_.slow_path->delete_records().next_deadline(), groups().next_deadline());
   const Nanos due = (next - parts_.clock->monotonic()) / kMillisecond + 1;
   pollfd bell{.fd = parts_.doorbell->fd(), .events = POLLIN, .revents = 0};

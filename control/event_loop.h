@@ -35,6 +35,7 @@ struct LcoreLink {
   SpscRing<dataplane::Event>* events;
   Doorbell* doorbell;
   LogRing* log;
+  const dataplane::DataplaneCounters* counters;
 };
 
 struct EventLoopParts {
@@ -74,6 +75,8 @@ class EventLoop {
   struct PendingAnswer {
     Lcore* lcore;
     dataplane::Answer answer;
+    bool of_topics = false;
+    uint64_t images = 0;  // leaves when other lcores have put so many in force
   };
 
   bool take_events(Lcore& lcore, uint16_t index);
@@ -81,8 +84,10 @@ class EventLoop {
   groups::Now now() { return {parts_.clock->monotonic(), parts_.clock->wall_ms()}; }
   void take(dataplane::Event event, Lcore& lcore, uint16_t index);
   void take(const dataplane::DeviceLink& told);
-  void add_answer(Lcore& lcore, dataplane::Answer answer);
+  void add_answer(Lcore& lcore, dataplane::Answer answer, bool of_topics = false);
   void publish_changes();
+  void send_answers();
+  bool others_know(const Lcore& but, uint64_t images) const;
   void pass_on_questions();
   void pass_on_groups();
   bool push_commands(Lcore& lcore);
@@ -90,8 +95,10 @@ class EventLoop {
 
   EventLoopParts parts_;
   std::deque<Lcore> lcores_;
-  size_t answer_bytes_ = 0;             // of answers_ and of those among the lcores' waiting commands
+  size_t answer_bytes_ = 0;             // of answers_, held_ and those among the lcores' waiting commands
   std::vector<PendingAnswer> answers_;  // of this turn: they leave after the changes that they speak of
+  std::vector<PendingAnswer> held_;     // until no lcore works by an older image than they speak of
+  uint64_t images_ = 0;                 // published
   RingWatch rings_;
   Nanos timed_work_at_ = 0;
 };

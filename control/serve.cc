@@ -426,7 +426,8 @@ Step Broker::make_event_loop() {
     lcores.push_back({.commands = &lcores_[i]->commands(),
                       .events = &lcores_[i]->events(),
                       .doorbell = &lcores_[i]->doorbell(),
-                      .log = log_rings_[i].get()});
+                      .log = log_rings_[i].get(),
+                      .counters = &lcore_counters_[i]});
   }
   registration_ = std::make_unique<Registration>(*metadata_, clock_, controller_->node(), addresses);
   event_loop_ = std::make_unique<EventLoop>(EventLoopParts{.controller = controller_.get(),

@@ -105,7 +105,9 @@ size_t Lcore::Impl::obey_commands() {
 }
 
 void Lcore::Impl::obey(PublishImage command) {
-  if (auto retired = clients_.publish(std::move(command.image))) tell_control(RetiredImage{std::move(retired)});
+  auto retired = clients_.publish(std::move(command.image));
+  broker_.counters.add(Metric::images_in_force);
+  if (retired) tell_control(RetiredImage{std::move(retired)});
 }
 
 void Lcore::Impl::obey(AskLog command) {

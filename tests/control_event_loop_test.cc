@@ -34,9 +34,22 @@ class EventLoopTest : public testing::Test, protected ControllerFixture {
                          .clock = &clock,
                          .counters = &counters,
                          .doorbell = &doorbell,
-                         .lcores = {{.commands = &commands, .events = &events, .doorbell = &lcore_bell, .log = &log}}});
+                         .lcores = links()});
     }
     return *loop_;
+  }
+
+  std::vector<LcoreLink> links() {
+    std::vector<LcoreLink> all{
+        {.commands = &commands, .events = &events, .doorbell = &lcore_bell, .log = &log, .counters = &lcore_counters}};
+    if (two_lcores) {
+      all.push_back({.commands = &other.commands,
+                     .events = &other.events,
+                     .doorbell = &other.bell,
+                     .log = &other.log,
+                     .counters = &other.counters});
+    }
+    return all;
   }
 
   // Asks for a topic that is made on the way.
@@ -97,6 +110,15 @@ class EventLoopTest : public testing::Test, protected ControllerFixture {
   SpscRing<dataplane::Command> commands{8};
   SpscRing<dataplane::Event> events{8192};
   LogRing log{16};
+  dataplane::DataplaneCounters lcore_counters;
+  bool two_lcores = false;  // before the first loop()
+  struct {
+    Doorbell bell;
+    SpscRing<dataplane::Command> commands{8};
+    SpscRing<dataplane::Event> events{8};
+    LogRing log{16};
+    dataplane::DataplaneCounters counters;
+  } other;
 
  private:
   std::unique_ptr<SlowPath> slow_path_;
@@ -123,6 +145,26 @@ TEST_F(EventLoopTest, an_answer_leaves_after_the_log_and_the_image_that_it_speak
   ASSERT_EQ(removed.size(), 2u);
   EXPECT_TRUE(is<dataplane::PublishImage>(removed[0]));
   EXPECT_TRUE(is<dataplane::DropLog>(removed[1])) << "after the image that no longer names it";
+}
+
+TEST_F(EventLoopTest, an_answer_waits_until_every_lcore_works_by_the_image_that_it_speaks_of) {
+  two_lcores = true;
+  loop().turn();
+  take_commands();
+  other.counters.set(dataplane::Metric::images_in_force, 1);
+  ask_for("a", 7);
+  loop().turn();
+  EXPECT_EQ(take_commands().size(), 2u) << "the log and the image";
+  ask_for("a", 8);  // it would be told the same
+  loop().turn();
+  loop().turn();
+  EXPECT_TRUE(take_commands().empty());
+  other.counters.set(dataplane::Metric::images_in_force, 2);
+  loop().turn();
+  const auto told = take_commands();
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_EQ(std::get<dataplane::Answer>(told[0]).connection, dataplane::ConnectionId{7});
+  EXPECT_EQ(std::get<dataplane::Answer>(told[1]).connection, dataplane::ConnectionId{8});
 }
 
 TEST_F(EventLoopTest, what_is_asked_in_one_turn_makes_one_image) {

@@ -2,7 +2,6 @@
 Messages: wire_messages.py. Errors of the peer come as wire.Closed."""
 import socket
 import struct
-import time
 
 from wire_messages import REQUESTS, RESPONSES
 
@@ -251,16 +250,6 @@ class Connection:
         result = self.call('CreateTopics', 7, {'topics': topics})['topics'][0]
         assert result['error'] == 0, f'{topic} was not created: {result}'
         return result
-
-    def until_known(self, topic, partitions=1):
-        """The lcore of this connection may hear of a topic a moment after the one that was asked to make it."""
-        for index in range(partitions):
-            for _ in range(600):
-                if self.fetch(topic, 0, partition=index)['error'] == 0:
-                    break
-                time.sleep(0.05)
-            else:
-                raise AssertionError(f'{topic}-{index} is not known')
 
     def produce(self, topic, records, version=9, acks=-1, partition=0, **more):
         body = {'acks': acks, 'topics': [{'name': topic, 'partitions': [{'index': partition, 'records': records}]}]}

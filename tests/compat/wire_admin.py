@@ -66,7 +66,6 @@ def test_line_33_partitions_that_cannot_be(broker):
 def test_line_33_clients_that_know_the_topic_find_the_new_partition(broker):
     with broker.connect() as waiting, broker.connect() as connection:
         connection.create('found')
-        waiting.until_known('found')
         check.equal(connection.produce('found', batches.build(), partition=1)['error'], UNKNOWN_TOPIC, 'before')
         sent = waiting.send('Fetch', 11, {'max_wait_ms': 30_000, 'min_bytes': 1, 'topics': [
             {'name': 'found', 'partitions': [{'index': 0, 'offset': 0}]}]})

@@ -41,7 +41,6 @@ def test_every_version(broker):
 def test_line_63_a_long_poll_ends_with_data(broker):
     with broker.connect() as waiting, broker.connect() as connection:
         connection.create('poll')
-        waiting.until_known('poll')
         partitions = [{'index': 0, 'offset': 0}]
         parked = broker.metrics()['fetches_parked_total']
         sent = waiting.send('Fetch', 11, {'max_wait_ms': FOR_EVER_MS, 'min_bytes': 1,
@@ -63,7 +62,6 @@ def wait_until(condition, what):
 def test_line_63_a_long_poll_waits_for_min_bytes(broker):
     with broker.connect() as waiting, broker.connect() as connection:
         size = fill(connection, 'enough', 1)
-        waiting.until_known('enough')
         partitions = [{'index': 0, 'offset': 0}]
         parked = broker.metrics()['fetches_parked_total']
         sent = waiting.send('Fetch', 11, {'max_wait_ms': FOR_EVER_MS, 'min_bytes': 3 * size,
@@ -261,7 +259,6 @@ def test_line_69_every_version_has_sessions(broker):
 def test_line_69_a_long_poll_of_a_session(broker):
     with broker.connect() as waiting, broker.connect() as connection:
         connection.create('session-poll', partitions=4)
-        waiting.until_known('session-poll', 4)
         session = Session(waiting, 'session-poll', range(4))
         parked = broker.metrics()['fetches_parked_total']
         sent = waiting.send('Fetch', 11, {'session_id': session.id, 'session_epoch': 1, 'min_bytes': 1,

@@ -217,7 +217,6 @@ def test_line_32_delete_topics(broker):
 def test_line_32_deletion_wakes_and_recreation_heals_consumers(broker):
     with broker.connect() as waiting, broker.connect() as connection:
         connection.create('healed')
-        waiting.until_known('healed')
         partitions = [{'index': 0, 'offset': 0}]
         sent = waiting.send('Fetch', 11, {'max_wait_ms': 40_000, 'min_bytes': 1,
                                           'topics': [{'name': 'healed', 'partitions': partitions}]})
