@@ -68,7 +68,7 @@ bool Destager::under_pressure(Lsn oldest) const {
 // ---------------------------------------------------------------- a turn
 
 void Destager::run() {
-  if (shard_.poisoned) return;
+  if (shard_.poisoned || halted_) return;
   // Each log that holds the tail may need its block's head kept before it can let go.
   shard_.ring->set_small_reserve(RingWriter::small_bytes(dirty_.size(), block_, block_));
   if (jobs_busy_ > 0) {
@@ -99,7 +99,7 @@ bool Destager::go_on_sealing(PartitionLog& log) {
     log.roll_at.reset();
     return true;
   }
-  if (log.jobs > 0 || log.rewinding) return false;
+  if (log.jobs > 0 || log.rewinding || log.truncated_at > shard_.ring->durable()) return false;
   if (log.written < *log.roll_at || log.written_skip > 0) {
     if (jobs_busy_ < kBuffers) begin(log, true);
     return false;
@@ -140,6 +140,7 @@ void Destager::begin_oldest() {
 // True if a job was begun.
 bool Destager::begin(PartitionLog& log, bool to_the_byte) {
   if (log.rewinding || log.truncate_to || log.dropped || log.stale_sidecars > 0) return false;
+  if (log.truncated_at > shard_.ring->durable()) return false;  // a roll would cut what a crash may bring back
   if (log.segments.empty()) log.segments.push_back({.base = log.staged});
   if (log.open == nullptr) log.open = std::make_unique<OpenSegment>(log.segments.back().base);
   if (!roll_if_full(log)) return false;

@@ -69,6 +69,8 @@ class Destager {
   void run();
   // Everything durable is written to the byte, however little it is: a stop.
   void write_all(bool on) { write_all_ = on; }
+  // Nothing is begun any more: what is left stays in the ring.
+  void halt() { halted_ = true; }
   // Nothing waits to be written and no job is under way.
   bool clean() const { return dirty_.empty() && jobs_busy_ == 0; }
   bool idle() const { return jobs_busy_ == 0; }
@@ -81,7 +83,7 @@ class Destager {
   uint64_t bytes_written() const { return bytes_written_; }  // into segments, ever
   size_t jobs_busy() const { return jobs_busy_; }
   // When to run again though nothing completes.
-  Nanos next_deadline() const { return no_space_ || failures_waiting_ ? retry_at_ : INT64_MAX; }
+  Nanos next_deadline() const { return halted_ ? INT64_MAX : no_space_ || failures_waiting_ ? retry_at_ : INT64_MAX; }
 
  private:
   static constexpr uint64_t kMuch = kBufferBytes;  // worth a write of whole blocks
@@ -124,6 +126,7 @@ class Destager {
   uint64_t unstaged_bytes_ = 0;
   uint64_t bytes_written_ = 0;
   bool write_all_ = false;
+  bool halted_ = false;
   bool no_space_ = false;
   bool failures_waiting_ = false;
   Nanos retry_at_ = 0;

@@ -259,8 +259,11 @@ void IndexLoader::scan_more(Task& task) {
   const uint64_t good_to = task.scan->position();
   task.begun = task.scan->take_index();
   if (task.orphan || good_to == task.bytes) return finish(task, true);
-  // An open segment's last write may have ended inside a batch: the rest of it was in the ring.
-  if (stop != ScanStop::kTorn || !task.ends_in_batch) return finish(task, false);
+  // An open segment's last write may have ended inside a batch: the rest of it was in the ring. A few zeros may be the
+  // beginning of its offset.
+  const bool few = task.bytes - good_to < protocol::kBatchHeaderBytes;
+  const bool in_batch = stop == ScanStop::kTorn || (stop == ScanStop::kZeros && few);
+  if (!in_batch || !task.ends_in_batch) return finish(task, false);
   task.step = Task::Step::kTail;
   read_on(task, align_down(good_to, shard_.disk.block_bytes()));
 }

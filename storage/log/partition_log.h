@@ -121,6 +121,7 @@ struct PartitionLog {
   uint32_t stale_sidecars = 0;        // to be deleted before anything is written: they tell of what was cut off
   bool rewinding = false;             // a write failed: wait for the others, then stage again from written
   std::optional<Offset> truncate_to;  // takes no appends until it is done
+  Lsn truncated_at{0};  // behind the ring's entry of the newest truncation: not before that is durable its file is cut
   std::optional<MaxScan> max_scan{};
 
   // ---- compaction

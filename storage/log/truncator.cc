@@ -45,10 +45,10 @@ bool Truncator::cut_memory(PartitionLog& log, Offset to) {
   CHECK(first < log.batches.size());
   const Offset end = log.batches[first].base_offset;
   const bool open = log.open != nullptr;
-  shard_.ring->append(log.id, TruncateEntry{.offset = end,
-                                            .segment = open ? log.segments.back().base : Offset{0},
-                                            .position = open ? log.open->written : 0,
-                                            .epoch = log.epochs.latest()});
+  log.truncated_at = shard_.ring->append(log.id, TruncateEntry{.offset = end,
+                                                               .segment = open ? log.segments.back().base : Offset{0},
+                                                               .position = open ? log.open->written : 0,
+                                                               .epoch = log.epochs.latest()});
   finish(log, end);
   return true;
 }
@@ -74,7 +74,7 @@ Result<void> Truncator::cut_segments(PartitionLog& log, Offset to) {
   const uint64_t block = align_down(position, shard_.disk.block_bytes());
   const std::span<const std::byte> head = std::span<const std::byte>(tail).subspan(block - interval);
 
-  shard_.ring->append(
+  log.truncated_at = shard_.ring->append(
       log.id, TruncateEntry{.offset = end, .segment = base, .position = position, .epoch = log.epochs.latest()});
   while (log.segments.back().base != base) {
     const SegmentId dropped = log.segments.back().id();
