@@ -45,6 +45,7 @@ SimConsumer::Request SimConsumer::make_request() {
   if (say_all_ || epoch_ == 0 || said_ != owned_) {
     request.topic_partitions = control::groups::to_entries<Request::TopicPartitions>(owned_);
   }
+  say_all_ = false;  // what it subscribes to while this is on its way is told with the next
   return request;
 }
 
@@ -57,7 +58,6 @@ void SimConsumer::answered(uint64_t number, const Response& response, Nanos now)
     case ErrorCode::kUnknownMemberId: return begin_anew(now);
     default: return begin_anew(now + kSecond);  // its instance id is still another's: it tries again
   }
-  say_all_ = false;
   said_ = saying_;
   epoch_ = response.member_epoch;
   next_beat_ = now + response.heartbeat_interval_ms * kMillisecond;

@@ -258,9 +258,14 @@ std::string SimLog::settle(const Found& found, uint64_t sure, Kept& kept, int64_
   }
   const int64_t sure_end = may.end;
   starts.insert(may.start);
-  // A state slot may tell of a new beginning before the ring does.
-  for (size_t j = i; j < events_.size(); ++j)
-    if (events_[j].start >= 0) starts.insert(events_[j].start);
+  // A state slot may tell of a new beginning before the ring does, which then plays once more what was before: a cut
+  // below that beginning moves it.
+  for (size_t j = i; j < events_.size(); ++j) {
+    if (events_[j].start < 0) continue;
+    starts.insert(events_[j].start);
+    for (size_t k = 0; k < j; ++k)
+      if (events_[k].cut >= 0) starts.insert(std::min(events_[j].start, events_[k].cut));
+  }
   std::optional<State> fits;
   std::string why = differs(may, found, now_ms);
   for (uint64_t last_kept = kept.last_kept;; ++i) {

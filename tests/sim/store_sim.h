@@ -107,6 +107,7 @@ class StoreSim {
   std::string truncate_some();
   std::string truncate_to(Logs::iterator at, int64_t to);
   void config_some();
+  void change_config(uint64_t id, const storage::LogConfig& config);
   std::string leap();
   void producers_after_cut(uint64_t log);
   void producers_after_crash();

@@ -25,11 +25,11 @@ std::string StoreSim::begin_again() {
 // Whatever is in the logs is old at once, so that it is sealed and cleaned.
 std::string StoreSim::compact_all() {
   for (auto& [id, live] : logs_) {
-    live.config.compact = true;
-    live.config.max_compaction_lag_ms = 1;
-    live.config.delete_retention_ms = 0;
-    live.log.may_be_compacted(0);
-    store_->set_config(LogId{id}, live.config);
+    storage::LogConfig config = live.config;
+    config.compact = true;
+    config.max_compaction_lag_ms = 1;
+    config.delete_retention_ms = 0;
+    change_config(id, config);
   }
   const uint64_t before = counters_.get(storage::Metric::compactions);
   constexpr int kCompactionTurns = 400;

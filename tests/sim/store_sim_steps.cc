@@ -285,9 +285,22 @@ std::string StoreSim::truncate_to(Logs::iterator at, int64_t to) {
 void StoreSim::config_some() {
   if (logs_.empty()) return;
   auto& [id, live] = *some_log();
-  live.config = swarm_.draw_config(prng_);
-  if (live.config.compact) live.log.may_be_compacted(live.config.delete_retention_ms);
-  store_->set_config(LogId{id}, live.config);
+  change_config(id, swarm_.draw_config(prng_));
+}
+
+// Answers that were begun are sure as long as the files that a compaction replaces are kept: a shorter delay takes
+// those that were replaced before at once.
+void StoreSim::change_config(uint64_t id, const storage::LogConfig& config) {
+  Live& live = logs_.at(id);
+  const bool sooner = config.file_delete_delay_ms < live.config.file_delete_delay_ms;
+  live.config = config;
+  if (config.compact) live.log.may_be_compacted(config.delete_retention_ms);
+  if (live.log.is_compacted()) {
+    const Nanos until = clock_.monotonic() + (sooner ? 0 : config.file_delete_delay_ms * kMillisecond);
+    for (Reader& reader : readers_)
+      if (reader.log == id) reader.sure_until = std::min(reader.sure_until.value_or(until), until);
+  }
+  store_->set_config(LogId{id}, config);
 }
 
 // Retention may drop only what is over.
