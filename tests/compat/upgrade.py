@@ -73,7 +73,8 @@ def upgrade(run, archive):
 def main():
     run = check.Run()
     archives = sorted(GOLDEN.glob('folder-v*.tar.xz'))
-    wanted = {f'folder-v{version}{end}.tar.xz' for version in range(1, current_version() + 1) for end in ('', '-killed')}
+    wanted = {f'folder-v{version}{end}.tar.xz' for version in range(1, current_version() + 1)
+              for end in ('', '-killed')}
     check.equal({archive.name for archive in archives}, wanted, 'folders of each format version')
 
     def named(archive):

@@ -8,8 +8,8 @@ OUT/folder-vVERSION.txt, OUT/folder-vVERSION-killed.txt  the records in it, a li
 
 Two topics of three partitions; records of all sizes up to some that span chunks of the ring, some compressed, some from
 idempotent producers; a third topic that was deleted, in whose space the ring went on; one that was compacted, with new
-records behind (from format version 3 on); a restart in between. Run it with a release program that writes a format version,
-and never again: what is kept is what that version left.
+records behind (from format version 3 on); a restart in between. Run it with a release program that writes a format
+version, and never again: what is kept is what that version left.
 """
 import hashlib
 import pathlib
