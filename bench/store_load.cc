@@ -1,6 +1,6 @@
 // store_load: what the log does to a drive, without clients. Appends batches to a Store on a real folder as fast as it
 // takes them, for so many laps of its ring, by turns with raw sequential durable writes of the same drive by the same
-// operation, and tells the ratios. docs/BENCHMARKING.md has figures.
+// operation, and tells the ratios. docs/BENCHMARKING.md says how it is used.
 //
 //   store_load --data DIR [--partitions 16] [--batch-bytes 65536] [--ring-mib 256] [--laps 6] [--spin]
 //              [--segment-mib 1024]

@@ -16,9 +16,11 @@ import generate_configs  # pylint: disable=wrong-import-position
 
 CONFIGS = list(generate_configs.read(ROOT / 'control/controller/kafka_configs.tsv'))
 # Topic configs that change what happens here; the others are kept and told.
-IN_FORCE = {'cleanup.policy', 'max.message.bytes', 'message.timestamp.after.max.ms', 'message.timestamp.before.max.ms',
-            'message.timestamp.type', 'min.insync.replicas', 'retention.bytes', 'retention.ms', 'segment.bytes',
-            'segment.ms'}
+IN_FORCE = {'cleanup.policy', 'compression.gzip.level', 'compression.lz4.level', 'compression.type',
+            'compression.zstd.level', 'delete.retention.ms', 'file.delete.delay.ms', 'max.compaction.lag.ms',
+            'max.message.bytes', 'message.timestamp.after.max.ms', 'message.timestamp.before.max.ms',
+            'message.timestamp.type', 'min.cleanable.dirty.ratio', 'min.compaction.lag.ms', 'min.insync.replicas',
+            'retention.bytes', 'retention.ms', 'segment.bytes', 'segment.ms'}
 LAYERS = (('Broker', 'control'), ('Network and requests', 'dataplane/api'), ('Storage', 'storage/api'))
 METRICS = tuple((title, (f'{folder}/metrics.def',)) for title, folder in LAYERS) + (
     ('Devices', ('dataplane/net/metrics.def', 'dataplane/net/nic_metrics.def', 'dataplane/tcp/metrics.def')),)
@@ -124,7 +126,7 @@ Kafka's where Kafka has the setting; the others begin with `penstock.`. All take
 Given when a topic is created or at any time later (`kafka-configs.sh`, IncrementalAlterConfigs); a change is in force
 when its answer is there. What a topic does not have comes from the broker's config of the last column, which may be
 given like a setting above or changed while the broker runs. All are checked, kept and told as Kafka does; those with a
-star change what happens here (nothing is compacted yet; `min.insync.replicas` counts the replicas there are).
+star change what happens here (`min.insync.replicas` counts the replicas there are).
 [KAFKA_CONFIGS.md](KAFKA_CONFIGS.md) has the others.
 """
     yield config_table('topic', 'Broker', lambda config: f'`{config.source.split(",")[0]}`' if config.source else '')
@@ -155,8 +157,8 @@ Made by `scripts/gen_docs.py` from control/controller/kafka_configs.tsv; do not 
 What DescribeConfigs (`kafka-configs.sh --describe --all`) tells of a broker, a group and client metrics, so that tools
 find what they expect. Most of a broker's say something of how Kafka works inside and change nothing here; the column
 Here has what does: *setting*: it is one of this program's settings ([CONFIG.md](CONFIG.md)), read at start. *topics*:
-topics that do not say have it, at once when it is changed for all brokers or for one. Of a group and of client metrics
-everything is kept and told, for the day there are groups.
+topics that do not say have it, at once when it is changed for all brokers or for one. What is set for one group or for
+client metrics is kept and told, and changes nothing: groups go by the broker's settings.
 """
     for scope, title in (('broker', 'Broker'), ('group', 'Groups'), ('client-metrics', 'Client metrics')):
         yield f'\n## {title}\n'

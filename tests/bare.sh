@@ -33,7 +33,7 @@ inside() { chroot "$bare" /usr/bin/env -i "${environment[@]}" "$@" </dev/null; }
 environment=(HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive)
 while IFS= read -r line; do
   environment+=("$line")
-done < <(env | grep -iE '^(https?|ftp|no)_proxy=|^(npm_config_|SSL_CERT_|NODE_EXTRA_CA_CERTS)' || true)
+done < <(env | grep -iE '^(https?|ftp|no)_proxy=|^(npm_config_|PIP_|SSL_CERT_|NODE_EXTRA_CA_CERTS)' || true)
 
 make_root() {
   local suite mirror
@@ -64,7 +64,9 @@ copy_network_settings() {
   cp -L /etc/resolv.conf /etc/hosts "$bare/etc/"
   mkdir -p "$bare/usr/local/share/ca-certificates"
   cp -a /usr/local/share/ca-certificates/. "$bare/usr/local/share/ca-certificates/" 2>/dev/null || true
-  [[ ! -f /etc/npmrc ]] || cp /etc/npmrc "$bare/etc/"
+  for file in /etc/npmrc /etc/pip.conf; do
+    [[ ! -f $file ]] || cp "$file" "$bare/etc/"
+  done
 }
 
 give_up() {
@@ -130,5 +132,6 @@ if [[ $only == --run ]]; then
 fi
 say "scripts/test"
 environment+=(PENSTOCK_SIM_SEEDS=20 PENSTOCK_KILL_ROUNDS=1 PENSTOCK_FUZZ_SECONDS=2)
-inside bash -c 'cd /penstock && scripts/test'
-say "passed"
+inside bash -c 'cd /penstock && scripts/test' | tee "$bare/test.log"
+skipped=$(sed -nE 's/^[[:space:]]*[0-9]+ - (.+) \(Skipped\)$/\1/p' "$bare/test.log" | sort -u | paste -sd ' ')
+say "passed${skipped:+, but skipped: $skipped}"

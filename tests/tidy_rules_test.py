@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -209,12 +210,25 @@ class Headers(Tree):
 
 
 class Format(Tree):
-    def test_what_is_not_formatted_is_named_or_the_lack_of_the_tool_is(self):
+    def check(self, path):
+        program = pathlib.Path(check_tidy.__file__)
+        return subprocess.run([sys.executable, '-B', program, '--root', self.root, 'format'], capture_output=True,
+                              text=True, env=os.environ | {'PATH': path})
+
+    @unittest.skipUnless(shutil.which(check_tidy.FORMATTER), 'tidy.format says so')
+    def test_what_is_not_formatted_is_named(self):
         self.seed('.clang-format', 'BasedOnStyle: Google\n')
         self.seed('a.cc', 'int   x ;\n')
         self.seed('b.cc', 'int x;\n')
-        expected = ['a.cc: not formatted'] if shutil.which(check_tidy.FORMATTER) else []
-        self.expect(check_tidy.check_format(self.root, self.files()), *expected)
+        self.expect(check_tidy.check_format(self.root, self.files()), 'a.cc: not formatted')
+        done = self.check(os.environ['PATH'])
+        self.assertEqual(done.returncode, 1, done)
+
+    def test_the_lack_of_the_formatter_is_no_success(self):
+        self.seed('a.cc', 'int x;\n')
+        done = self.check('/nowhere')
+        self.assertEqual(done.returncode, check_tidy.SKIP_STATUS, done)
+        self.assertIn('scripts/setup', done.stdout)
 
     def test_stale_generated_pages_are_named(self):
         self.expect(check_tidy.check_generated_docs(self.root))

@@ -5,10 +5,11 @@ import os
 import pathlib
 import shutil
 
-import check
 import processes
+import registry
 
 HERE = pathlib.Path(__file__).resolve().parent
+LATEST = -1  # ListOffsets' name for the end
 PYTHON = '/usr/bin/python3'  # Debian's: the client libraries are Debian packages
 
 
@@ -50,15 +51,23 @@ class PythonClient:
 
 
 class KafkaJs:
-    """Produces only: its consumer needs groups."""
+    """Consumes as the only member of a group, for it has no other way; so it reads as many records as are wanted."""
     name = 'kafkajs'
 
     def __init__(self, build):
-        self.module = install_kafkajs(build)
+        self.build = build
+
+    def run(self, script, *arguments):
+        return processes.run(['node', HERE / 'kafkajs' / script, *arguments],
+                             env=os.environ | {'PENSTOCK_KAFKAJS': str(install_kafkajs(self.build))})
 
     def produce(self, broker, topic, codec, text):
-        processes.run(['node', HERE / 'kafkajs' / 'produce.js', broker.bootstrap, topic, codec, text.path],
-                      env=os.environ | {'PENSTOCK_KAFKAJS': str(self.module)})
+        self.run('produce.js', broker.bootstrap, topic, codec, text.path)
+
+    def consume(self, broker, topic):
+        with broker.connect() as connection:
+            end = connection.offset(topic, LATEST)['offset']
+        return self.run('consume.js', broker.bootstrap, topic, end)
 
 
 def install_kafkajs(build):
@@ -73,7 +82,7 @@ def install_kafkajs(build):
         if not module.exists() or not installed.exists() or installed.read_bytes() != wanted.read_bytes():
             for name in ('package.json', 'package-lock.json'):
                 shutil.copy(HERE / 'kafkajs' / name, place / name)
-            processes.run(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], cwd=place)
+            registry.fetch('kafkajs', ['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], cwd=place)
     return module
 
 
@@ -85,10 +94,7 @@ def install_python(build, requirement):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / 'complete').exists():
             shutil.rmtree(place, ignore_errors=True)
-            try:
-                processes.run([PYTHON, '-m', 'pip', 'install', '--quiet', '--target', place, requirement])
-            except processes.ProcessFailed as problem:
-                raise check.Skipped(f'{requirement} cannot be had: {problem}') from problem
+            registry.fetch(requirement, [PYTHON, '-m', 'pip', 'install', '--quiet', '--target', place, requirement])
             (place / 'complete').touch()
     return place
 

@@ -1,11 +1,10 @@
 #!/usr/bin/python3
 """Real clients with group.protocol=consumer (docs/compatibility.md, line 97): ctest compat.groups_next. As groups.py:
-what they are asked to get through, and that each record is processed. And Kafka's own tools for groups, and ours."""
+what they are asked to get through, and that each record is processed. And Kafka's own tools for groups, and ours.
+franz-go: groups_franz.py."""
 import json
-import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 
@@ -47,37 +46,19 @@ class Next(OfNextGeneration, members.FromRegistry):
         return said
 
 
-class Franz(OfNextGeneration):
-    """franz-go, with a toolchain of Go that is here already."""
-    has_static_members = False
-
-    def __init__(self, build, assignor):
-        self.name, self.build, self.assignor = f'franz-go-{assignor}', build, assignor
-
-    def program(self):
-        if not shutil.which('go'):
-            raise check.Skipped('go is not installed, so there is no franz-go')
-        program = self.build / 'franz_member'
-        try:
-            processes.run(['go', 'build', '-o', program, '.'], cwd=clients.HERE / 'franz', timeout=600,
-                          env=os.environ | {'GOTOOLCHAIN': 'local'})
-        except processes.ProcessFailed as problem:
-            raise check.Skipped(f'franz-go cannot be had: {problem}') from problem
-        return program
-
-    def command(self, brokers, topic, group, instance):
-        return [self.program(), brokers, topic, group, instance, self.assignor], {}
-
-
 class Java:
     """Kafka's own client; it commits by itself, so what was polled and not committed comes twice after a kill."""
     has_static_members = False
 
-    def __init__(self, jars, protocol):
-        self.name, self.jars, self.protocol = f'java-{protocol}', jars, protocol
+    def __init__(self, build, protocol):
+        self.name, self.build, self.protocol = f'java-{protocol}', build, protocol
+
+    def jars(self):
+        return java_tools.fetch(self.build)
 
     def command(self, brokers, topic, group, _instance):
-        return [clients.PYTHON, members.MEMBERS / 'java_member.py', self.jars, brokers, topic, group, self.protocol], {}
+        return ([clients.PYTHON, members.MEMBERS / 'java_member.py', self.jars(), brokers, topic, group, self.protocol],
+                {})
 
     def play(self, scene):
         scene.produce()
@@ -94,7 +75,7 @@ class Java:
         second.leave()
         scene.produce()
         scene.wait_processed('after one has left')
-        kafka_tools(java_tools.Tools(self.jars, scene.broker, scene.run.folder), scene, self.protocol)
+        kafka_tools(java_tools.Tools(self.jars(), scene.broker, scene.run.folder), scene, self.protocol)
         return f'{scene.produced} records, {scene.check_offsets()} twice'
 
 
@@ -186,16 +167,12 @@ def refusals(run):
 def main():
     run = check.Run()
     kinds = [Next(run.build, 'uniform'), Next(run.build, 'range'), Next(run.build, 'uniform', '^wor[k]'),
-             Franz(run.build, 'uniform'), Franz(run.build, 'range')]
+             Java(run.build, 'consumer'), Java(run.build, 'classic')]
     for kind in kinds:
         if run.only in kind.name:
             run.test(kind.name, groups.play, run, kind)
     if run.only in 'refusals':
         run.test('refusals', refusals, run)
-    if run.only in 'java-consumer-classic':
-        jars = java_tools.fetch(run.build)
-        for protocol in ('consumer', 'classic'):
-            run.test(f'java-{protocol}', groups.play, run, Java(jars, protocol))
     run.finish()
 
 

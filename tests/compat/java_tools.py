@@ -6,16 +6,13 @@ import fcntl
 import pathlib
 import re
 import shutil
-import subprocess
 
 import check
 import processes
+import registry
 
 HERE = pathlib.Path(__file__).resolve().parent
-FETCH_TIMEOUT_S = 900
 TOOL_TIMEOUT_S = 240  # a Java machine starts in seconds, on one that does much else in more
-UNREACHABLE = ('Could not transfer', 'Unknown host', 'Connection refused', 'Connection timed out', 'timed out',
-               'Network is unreachable', 'No route to host', 'Temporary failure')
 NODE = '1'
 MEMORY = ('-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1')  # short lives on a small machine
 
@@ -24,7 +21,7 @@ def fetch(build):
     """The folder with the jars; once for a build folder and a pom."""
     for command in ('java', 'mvn'):
         if not shutil.which(command):
-            check.skip_all(f'{command} is not installed: scripts/setup installs it')
+            raise check.Skipped(f'{command} is not installed: scripts/setup installs it')
     place, pom = build / 'java-tools', HERE / 'java' / 'pom.xml'
     place.mkdir(exist_ok=True)
     with (place / 'lock').open('w') as lock:
@@ -33,15 +30,8 @@ def fetch(build):
         if kept.exists() and kept.read_bytes() == pom.read_bytes():
             return place / 'jars'
         shutil.rmtree(place / 'jars', ignore_errors=True)
-        try:
-            done = subprocess.run(processes.dies_with_us(
-                ['mvn', '-B', '-q', '-f', pom, 'dependency:copy-dependencies', f'-DoutputDirectory={place / "jars"}']),
-                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            check.skip_all(f'the registry of Java packages did not answer within {FETCH_TIMEOUT_S} s')
-        if done.returncode and any(word in done.stdout + done.stderr for word in UNREACHABLE):
-            check.skip_all('the registry of Java packages cannot be reached')
-        check.expect(done.returncode == 0, f'Maven failed: {done.stdout[-2000:]}')
+        registry.fetch('Kafka\'s tools', ['mvn', '-B', '-q', '-f', pom, 'dependency:copy-dependencies',
+                                          f'-DoutputDirectory={place / "jars"}'])
         shutil.copy(pom, kept)
     return place / 'jars'
 
@@ -70,7 +60,7 @@ class Tools:
             self.run('ConsoleProducer', '--topic', topic, *arguments, stdin=file)
 
     def consume(self, topic, count, partition=0):
-        """By partition and offset: consuming by group needs a coordinator."""
+        """By partition and offset, without a group; groups_next.py has those."""
         return self.run('consumer.ConsoleConsumer', '--topic', topic, '--partition', str(partition), '--offset',
                         'earliest', '--max-messages', str(count), '--timeout-ms', '60000').splitlines()
 
@@ -193,6 +183,15 @@ def test_producer_performance(tools):
     return text.splitlines()[-1]
 
 
+def test_consumer_performance(tools):
+    """As a group of its own; behind the one above: its topic has 200,000 records of 100 bytes."""
+    text = tools.run('ConsumerPerformance', '--topic', 'performance', '--num-records', '200000', '--timeout', '60000')
+    heads, figures = ([word.strip() for word in line.split(',')] for line in text.splitlines()[-2:])
+    row = dict(zip(heads, figures))
+    check.equal(int(row['data.consumed.in.nMsg']), 200_000, f'records consumed: {text}')
+    return f'{row["MB.sec"]} MB/s'
+
+
 def test_kafka_leader_election_and_reassignment(tools):
     text = tools.run('LeaderElectionCommand', '--election-type', 'preferred', '--topic', 'lines-gzip', '--partition',
                      '0')
@@ -213,7 +212,11 @@ def test_kafka_cluster(tools):
 
 def main():
     run = check.Run()
-    jars = fetch(run.build)
+    try:
+        jars = fetch(run.build)
+    except check.Skipped as why:
+        run.skipped.append(str(why))
+        run.finish()
     tests = [function for name, function in globals().items() if name.startswith('test_')]
     run.tests(Tools(jars, run.broker(ring_bytes=64 << 20), run.folder), *tests)
     run.finish()

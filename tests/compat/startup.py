@@ -36,6 +36,13 @@ def test_port_in_use(run):
     broker.start()  # nothing of the failed starts is in the way
 
 
+def test_an_old_kernel(run):
+    """uname says 2.6 to a program under this personality; nothing has been made when it is refused."""
+    broker = run.broker(start=False)
+    one_line(broker.fails_to_start(prefix=('setarch', '--uname-2.6')), 'Linux 6.1', 'this is 2.6')
+    check.expect(not broker.data.exists(), 'a data folder was made')
+
+
 def test_data_folder_in_use(run):
     first = run.broker()
     second = run.broker(start=False)

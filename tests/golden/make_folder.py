@@ -7,9 +7,9 @@ OUT/folder-vVERSION.txt, OUT/folder-vVERSION-killed.txt  the records in it, a li
     TOPIC PARTITION OFFSET KEY BYTES SHA256-OF-THE-VALUE
 
 Two topics of three partitions; records of all sizes up to some that span chunks of the ring, some compressed, some from
-idempotent producers; a third topic that was deleted, in whose space the ring went on; a restart in between. Run it with
-the release program of the last commit that writes a format version, and never again: what is kept is what that version
-left.
+idempotent producers; a third topic that was deleted, in whose space the ring went on; one that was compacted, with new
+records behind (from format version 3 on); a restart in between. Run it with a release program that writes a format
+version, and never again: what is kept is what that version left.
 """
 import hashlib
 import pathlib
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / 'compat'))
 import broker  # noqa: E402  (needs the path above)
@@ -25,6 +26,12 @@ import broker  # noqa: E402  (needs the path above)
 RING_BYTES = 4 << 20
 TOPICS = 'orders', 'trades'
 PARTITIONS = 3
+COMPACTED = 'latest'  # of one partition
+KEYS = 20
+# To have it compacted at once; none of it is left in the folder, so that nothing more is compacted when it is used.
+AT_ONCE = {'segment.ms': 500, 'max.compaction.lag.ms': 500, 'min.cleanable.dirty.ratio': 0.01,
+           'file.delete.delay.ms': 1000}
+CLEAN_S = 60
 
 
 def kcat(*words, stdin=''):
@@ -53,16 +60,41 @@ def fill(running, prng, rounds):
         produce(running, prng.choice(TOPICS), number % PARTITIONS, records(prng, prng.randrange(1, 40), 2000), *options)
 
 
-def read_all(running):
+def topic_command(running, *words):
+    subprocess.run([running.program, 'topic', *words, '--bootstrap', running.bootstrap], check=True, timeout=60,
+                   stdout=subprocess.DEVNULL)
+
+
+def fill_compacted(running, prng):
+    """Returns when the last record of each key is all that is left."""
+    topic_command(running, 'create', COMPACTED, '--config', 'cleanup.policy=compact',
+                  *(word for name, value in AT_ONCE.items() for word in ('--config', f'{name}={value}')))
+    for number in range(6):
+        text = ' '.join(prng.choice(('past', 'the', 'river')) for _ in range(60))
+        produce(running, COMPACTED, 0, [(f'key-{key}', f'{number} {text}') for key in range(KEYS)])
+    deadline = time.monotonic() + CLEAN_S
+    while len(read(running, COMPACTED, 0)) > KEYS:
+        assert time.monotonic() < deadline, 'nothing was compacted'
+        time.sleep(0.2)
+    topic_command(running, 'config', COMPACTED, *(word for name in AT_ONCE for word in ('--unset', name)))
+
+
+def read(running, topic, partition):
+    text = kcat('-b', running.bootstrap, '-C', '-t', topic, '-p', partition, '-o', 'beginning', '-e', '-q', '-f',
+                '%o %k %s\n')
     lines = []
+    for line in text.splitlines():
+        offset, key, value = line.split(' ', 2)
+        digest = hashlib.sha256(value.encode()).hexdigest()
+        lines.append(f'{topic} {partition} {offset} {key} {len(value)} {digest}\n')
+    return lines
+
+
+def read_all(running):
+    lines = read(running, COMPACTED, 0)
     for topic in TOPICS:
         for partition in range(PARTITIONS):
-            text = kcat('-b', running.bootstrap, '-C', '-t', topic, '-p', partition, '-o', 'beginning', '-e', '-q',
-                        '-f', '%o %k %s\n')
-            for line in text.splitlines():
-                offset, key, value = line.split(' ', 2)
-                digest = hashlib.sha256(value.encode()).hexdigest()
-                lines.append(f'{topic} {partition} {offset} {key} {len(value)} {digest}\n')
+            lines += read(running, topic, partition)
     assert len(lines) > 200, lines
     return ''.join(lines)
 
@@ -82,7 +114,8 @@ def pack(data, archive):
 def make(program, seed, kill, archive):
     prng = random.Random(seed)
     with tempfile.TemporaryDirectory(dir='.') as folder:
-        running = broker.Broker(program, pathlib.Path(folder), ring_bytes=RING_BYTES).start()
+        running = broker.Broker(program, pathlib.Path(folder), {'log.cleaner.backoff.ms': 200},
+                                ring_bytes=RING_BYTES).start()
         try:
             for topic in (*TOPICS, 'deleted'):
                 running.create_topic(topic, PARTITIONS)
@@ -91,13 +124,14 @@ def make(program, seed, kill, archive):
                 produce(running, 'deleted', 0, large)
             fill(running, prng, 12)
             produce(running, 'deleted', 1, records(prng, 50, 500))
-            subprocess.run([program, 'topic', 'delete', 'deleted', '--bootstrap', running.bootstrap], check=True,
-                           timeout=60, stdout=subprocess.DEVNULL)
+            topic_command(running, 'delete', 'deleted')
             produce(running, 'orders', 1, large)
             produce(running, 'trades', 0, large)
+            fill_compacted(running, prng)
             running.stop()
             running.start()
             fill(running, prng, 12)
+            produce(running, COMPACTED, 0, [('key-0', 'not compacted yet'), ('new', 'is the river')])
             expected = read_all(running)
             produce(running, 'trades', 2, [('last', 'acknowledged')])
             expected_last = read_all(running)

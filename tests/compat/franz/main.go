@@ -1,4 +1,4 @@
-// A member of a next-generation group through franz-go, run by groups_next.py:
+// A member of a next-generation group through franz-go, run by groups_franz.py:
 //
 //	franz_member BROKERS TOPIC GROUP INSTANCE ASSIGNOR     INSTANCE "-": a dynamic member
 //
