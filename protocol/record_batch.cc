@@ -34,15 +34,28 @@ ErrorCode check_batch_fields(const RecordBatchView& batch) {
 
 }  // namespace
 
-void store_append_time(std::span<std::byte, kBatchHeaderBytes> header, size_t batch_bytes, int64_t now_ms) {
+namespace {
+
+void store_times(std::span<std::byte, kBatchHeaderBytes> header, size_t batch_bytes, int16_t attributes,
+                 int64_t max_timestamp) {
   const auto checked = header.subspan<BatchLayout::kAttributes>();
   const uint32_t before = crc32c(0, checked);
-  const auto attributes = static_cast<int16_t>(RecordBatchView(header).attributes() | kLogAppendTimeBit);
   store_be(header.data() + BatchLayout::kAttributes, attributes);
-  store_be(header.data() + BatchLayout::kMaxTimestamp, now_ms);
+  store_be(header.data() + BatchLayout::kMaxTimestamp, max_timestamp);
   const uint32_t crc = crc32c_with_other_beginning(RecordBatchView(header).crc(), before, crc32c(0, checked),
                                                    batch_bytes - kBatchHeaderBytes);
   store_be(header.data() + BatchLayout::kCrc, crc);
+}
+
+}  // namespace
+
+void store_append_time(std::span<std::byte, kBatchHeaderBytes> header, size_t batch_bytes, int64_t now_ms) {
+  store_times(header, batch_bytes, static_cast<int16_t>(RecordBatchView(header).attributes() | kLogAppendTimeBit),
+              now_ms);
+}
+
+void store_max_timestamp(std::span<std::byte, kBatchHeaderBytes> header, size_t batch_bytes, int64_t max_timestamp) {
+  store_times(header, batch_bytes, RecordBatchView(header).attributes(), max_timestamp);
 }
 
 ErrorCode check_batch_header(std::span<const std::byte> head, size_t total_bytes) {

@@ -107,6 +107,8 @@ inline void store_partition_leader_epoch(std::span<std::byte, kBatchHeaderBytes>
 // Makes the broker's clock the time of every record of a batch of batch_bytes (LogAppendTime), checksum included. Looks
 // at the header alone.
 void store_append_time(std::span<std::byte, kBatchHeaderBytes> header, size_t batch_bytes, int64_t now_ms);
+// The greatest time of its records, for a batch whose producer did not say it rightly; checksum included.
+void store_max_timestamp(std::span<std::byte, kBatchHeaderBytes> header, size_t batch_bytes, int64_t max_timestamp);
 
 // What a broker asks of the records field of a Produce request before it looks at the records: exactly one batch of
 // magic 2, consistent lengths and counts, nothing that only a broker may write. head: the first bytes of the field, 61

@@ -39,6 +39,14 @@ protocol::RecordsSummary walk(const RingMemory& memory, Lsn at, size_t length, i
   return protocol::walk_records(pieces, count);
 }
 
+// The greatest time of the records. Producers do not all fill in the header's (sarama before 1.46 wrote -1). Of a
+// compressed batch what the header says counts, and its first record's time at least.
+int64_t greatest_of(const protocol::RecordBatchView& batch, const protocol::RecordsSummary& records) {
+  const bool known = batch.compression() == protocol::Compression::kNone;
+  return known ? saturating_add(batch.base_timestamp(), records.max_timestamp_delta)
+               : std::max(batch.max_timestamp(), batch.base_timestamp());
+}
+
 // Kafka: LogValidator.validateTimestamp. Of a compressed batch the first record's time and the greatest are known.
 bool times_fit(const protocol::RecordBatchView& batch, const protocol::RecordsSummary& records, const LogConfig& config,
                int64_t now_ms) {
@@ -46,7 +54,7 @@ bool times_fit(const protocol::RecordBatchView& batch, const protocol::RecordsSu
   const bool known = batch.compression() == protocol::Compression::kNone;
   const int64_t base = batch.base_timestamp();
   const int64_t least = known ? saturating_add(base, records.min_timestamp_delta) : base;
-  const int64_t greatest = known ? saturating_add(base, records.max_timestamp_delta) : batch.max_timestamp();
+  const int64_t greatest = greatest_of(batch, records);
   const bool any_age = config.timestamp_before_max_ms == INT64_MAX;
   const int64_t earliest = any_age ? INT64_MIN : saturating_subtract(now_ms, config.timestamp_before_max_ms);
   const int64_t latest = saturating_add(now_ms, config.timestamp_after_max_ms);
@@ -130,6 +138,10 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
   if (log.config.append_time) {  // a clock that goes back does not take the log with it
     log.append_time_ms = std::max(log.append_time_ms, now_ms);
     protocol::store_append_time(head, length, log.append_time_ms);
+  } else if (const int64_t greatest = greatest_of(batch, records); greatest != batch.max_timestamp()) {
+    // Kafka: LogValidator sets it too. Retention, offsets by time and the age of producers go by it.
+    protocol::store_max_timestamp(head, length, greatest);
+    counters.add(Metric::batches_retimed);
   }
   const Lsn end = ring->commit_entry();
   log.add({base, batch.max_timestamp(), payload, static_cast<uint32_t>(length), batch.last_offset_delta()});

@@ -329,6 +329,28 @@ TEST_F(StoreSegments, TimestampsOutOfBoundsAreRefused) {
   EXPECT_EQ(status(1, 2), AppendStatus::kAppended);
 }
 
+// Older sarama writes -1 there; others may write anything.
+TEST_F(StoreSegments, AHeaderThatDoesNotSayTheGreatestTimeIsSet) {
+  StoreRig rig(1, {1});
+  ASSERT_EQ(rig.open(), "");
+  const int64_t now = rig.clock.wall_ms();
+  for (const int64_t said : {int64_t{-1}, INT64_MAX, now}) {
+    auto batch = batch_at(now - 5, now + 7);
+    const auto right = batch;
+    protocol::store_max_timestamp(std::span(batch).first<protocol::kBatchHeaderBytes>(), batch.size(), said);
+    ASSERT_EQ(rig.append_batch(1, batch).status, AppendStatus::kAppended);
+    rig.logs.at(1).batches.back().bytes = right;  // as the log has it
+    protocol::store_base_offset(std::span(rig.logs.at(1).batches.back().bytes).first<protocol::kBatchHeaderBytes>(),
+                                Offset{rig.logs.at(1).batches.back().base_offset});
+  }
+  EXPECT_EQ(rig.counters.get(Metric::batches_retimed), 3u);
+  rig.settle();
+  const auto found = rig.store->find_by_time(LogId{1}, now + 6);
+  ASSERT_TRUE(found.found.has_value());
+  EXPECT_EQ(found.found->timestamp, now + 7);
+  EXPECT_EQ(rig.check_acked(), "");
+}
+
 TEST_F(StoreSegments, BytesAndProducersAreTold) {
   StoreRig rig(1, {1, 2});
   rig.config.segment_bytes = 50'000;
