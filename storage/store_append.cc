@@ -39,23 +39,30 @@ protocol::RecordsSummary walk(const RingMemory& memory, Lsn at, size_t length, i
   return protocol::walk_records(pieces, count);
 }
 
-// Kafka: LogValidator.validateTimestamp. Of a compressed batch the first record's time and the greatest are known.
-bool times_fit(const protocol::RecordBatchView& batch, const protocol::RecordsSummary& records, const LogConfig& config,
-               int64_t now_ms) {
-  if (config.append_time) return true;
-  const bool known = batch.compression() == protocol::Compression::kNone;
+// given: of a compressed batch, by who has looked at its records; else its first record's time and the greatest are
+// known.
+RecordTimes times_of(const protocol::RecordBatchView& batch, const protocol::RecordsSummary& records,
+                     const std::optional<RecordTimes>& given) {
   const int64_t base = batch.base_timestamp();
-  const int64_t least = known ? saturating_add(base, records.min_timestamp_delta) : base;
-  const int64_t greatest = known ? saturating_add(base, records.max_timestamp_delta) : batch.max_timestamp();
+  if (batch.compression() != protocol::Compression::kNone)
+    return given.value_or(RecordTimes{.least = base, .greatest = batch.max_timestamp()});
+  return {.least = saturating_add(base, records.min_timestamp_delta),
+          .greatest = saturating_add(base, records.max_timestamp_delta)};
+}
+
+// Kafka: LogValidator.validateTimestamp.
+bool times_fit(const RecordTimes& times, const LogConfig& config, int64_t now_ms) {
+  if (config.append_time) return true;
   const bool any_age = config.timestamp_before_max_ms == INT64_MAX;
   const int64_t earliest = any_age ? INT64_MIN : saturating_subtract(now_ms, config.timestamp_before_max_ms);
   const int64_t latest = saturating_add(now_ms, config.timestamp_after_max_ms);
-  return (least >= earliest || least == protocol::kNoTimestamp) && greatest <= latest;
+  return (times.least >= earliest || times.least == protocol::kNoTimestamp) && times.greatest <= latest;
 }
 
 }  // namespace
 
-AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length) {
+AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length,
+                           const std::optional<RecordTimes>& times) {
   Impl& s = *impl_;
   s.owner.check();
   CHECK(length >= protocol::kBatchHeaderBytes && length <= chain.size() - at);
@@ -65,7 +72,7 @@ AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain
   if (log->truncate_to) return {.status = AppendStatus::kBusy};
   AppendStatus room = status_of(s.shard.ring->room_for(length));
   if (room == AppendStatus::kAppended && !s.space.has_room(length)) room = AppendStatus::kDiskFull;
-  if (room == AppendStatus::kAppended) return s.append(*log, epoch, chain, at, length);
+  if (room == AppendStatus::kAppended) return s.append(*log, epoch, chain, at, length, times);
   if (room != AppendStatus::kRingFull && room != AppendStatus::kDiskFull) return {.status = room};
   if (const auto repeat = s.find_repeat(*log, chain, at)) return *repeat;
   s.shard.counters.add(room == AppendStatus::kRingFull ? Metric::appends_refused_full
@@ -88,7 +95,7 @@ std::optional<AppendResult> Store::Impl::find_repeat(const PartitionLog& log, co
 }
 
 AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const BufferChain& chain, size_t at,
-                                 size_t length) {
+                                 size_t length, const std::optional<RecordTimes>& times) {
   RingWriter* const ring = shard.ring.get();
   StorageCounters& counters = shard.counters;
   // life: 7 (one touch)
@@ -108,7 +115,7 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
   if (records.error != ErrorCode::kNone) return refuse(AppendStatus::kInvalidRecord, Metric::appends_refused_corrupt);
   if (records.any_null_key && log.config.compact) return refuse(AppendStatus::kNoKey, Metric::appends_refused_keyless);
   const int64_t now_ms = shard.clock.wall_ms();
-  if (!times_fit(batch, records, log.config, now_ms))
+  if (!times_fit(times_of(batch, records, times), log.config, now_ms))
     return refuse(AppendStatus::kInvalidTimestamp, Metric::appends_refused_timestamp);
 
   if (batch.has_producer_id()) {
