@@ -253,6 +253,7 @@ TEST_F(Sockets, AConnectionThatIsClosedWhileItsReceiveIsCancelledGoes) {
   open();
   for (int round = 0; round < 50; ++round) {
     connect(1);
+    turn();  // arms its receive
     for (int i = 0; i < 20; ++i) ASSERT_TRUE(clients[0]->send(pattern(100, 1)));
     streams[0]->pause(true);
     sockets->enter();  // asks for the cancel; what became of it is not looked at yet
