@@ -51,9 +51,9 @@ class AllClients {
   void reap_idle(Nanos before) {
     each([&](auto& clients) { clients.reap_idle(before); });
   }
-  void close_unread(Nanos before) {
+  void close_unread(Nanos now) {
     const size_t all = count();
-    each([&](auto& clients) { clients.close_unread(before, all); });
+    each([&](auto& clients) { clients.close_unread(now, all); });
   }
   void stop() {
     each([](auto& clients) { clients.stop(); });

@@ -17,8 +17,6 @@ constexpr Nanos kHousekeepingMax = kSecond;
 constexpr Nanos kAnsweringMax = 5 * kSecond;
 // How long peers have to acknowledge what they were sent, behind that; the kernel does this for its sockets.
 constexpr Nanos kDrainingMax = 2 * kSecond;
-// How long answers may stand unread while others wait for their room.
-constexpr Nanos kUnreadMax = 10 * kSecond;
 // Sleep while something is tried again each turn for which nobody rings.
 constexpr Nanos kRetrySleep = kMillisecond;
 
@@ -236,7 +234,7 @@ void Lcore::Impl::keep_house() {
   sockets_->tick(broker_.now);
   watch_links();
   clients_.reap_idle(broker_.now - idle_max);
-  clients_.close_unread(broker_.now - kUnreadMax);
+  clients_.close_unread(broker_.now);
 }
 
 Nanos Lcore::Impl::next_deadline() const {

@@ -1,5 +1,6 @@
-// Progress: whether a connection that holds memory which others wait for brings its request forward. One rule for each
-// transport, so that who only begins requests, or drips them, cannot hold memory for ever.
+// Progress: whether a connection that holds memory which others wait for brings its request forward, or takes its
+// answers. One rule for each transport and for the answers of all, so that who only begins requests, or drips bytes one
+// way or the other, cannot hold memory for ever. That he is not idle does not help him.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +12,8 @@ namespace penstock::dataplane {
 
 class Progress {
  public:
-  // So much in so long, or a sixtieth of the request if that is more: the largest is there, or gone, in ten minutes.
+  // So much in so long, or a sixtieth of the request (or answer) if that is more: the largest is there, or gone, in ten
+  // minutes.
   static constexpr Nanos kTime = 10 * kSecond;
   static constexpr uint64_t kBytes = 64 * kKiB;
   static constexpr uint64_t kPart = 60;

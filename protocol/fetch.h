@@ -64,6 +64,7 @@ class FetchRequestView {
   const FetchParameters& parameters() const { return parameters_; }
   uint32_t topics_count() const { return topics_.count; }
   uint32_t partitions_count() const { return topics_.partitions_count; }
+  uint32_t forgotten_topics_count() const { return forgotten_.count; }
   uint32_t forgotten_partitions_count() const { return forgotten_.partitions_count; }
 
   // The topics to fetch: the next one in order, and then its partitions; nullopt after the last.

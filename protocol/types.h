@@ -3,6 +3,7 @@
 
 #include <array>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/strong.h"
@@ -25,6 +26,8 @@ struct Uuid {
   friend auto operator<=>(const Uuid&, const Uuid&) = default;
   bool is_zero() const { return *this == Uuid{}; }
 };
+
+inline constexpr size_t kTopicNameMax = 249;  // bytes: a folder's name of 255 less a dash and five digits
 
 enum class Acks : int8_t { kAll = -1, kNone = 0, kLeader = 1 };
 

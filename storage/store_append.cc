@@ -39,31 +39,30 @@ protocol::RecordsSummary walk(const RingMemory& memory, Lsn at, size_t length, i
   return protocol::walk_records(pieces, count);
 }
 
-// The greatest time of the records. Producers do not all fill in the header's (sarama before 1.46 wrote -1). Of a
-// compressed batch what the header says counts, and its first record's time at least.
-int64_t greatest_of(const protocol::RecordBatchView& batch, const protocol::RecordsSummary& records) {
-  const bool known = batch.compression() == protocol::Compression::kNone;
-  return known ? saturating_add(batch.base_timestamp(), records.max_timestamp_delta)
-               : std::max(batch.max_timestamp(), batch.base_timestamp());
+// given: of a compressed batch, by who has looked at its records; else its first record's time and what its header says
+// are known.
+RecordTimes times_of(const protocol::RecordBatchView& batch, const protocol::RecordsSummary& records,
+                     const std::optional<RecordTimes>& given) {
+  const int64_t base = batch.base_timestamp();
+  if (batch.compression() != protocol::Compression::kNone)
+    return given.value_or(RecordTimes{.least = base, .greatest = std::max(base, batch.max_timestamp())});
+  return {.least = saturating_add(base, records.min_timestamp_delta),
+          .greatest = saturating_add(base, records.max_timestamp_delta)};
 }
 
-// Kafka: LogValidator.validateTimestamp. Of a compressed batch the first record's time and the greatest are known.
-bool times_fit(const protocol::RecordBatchView& batch, const protocol::RecordsSummary& records, const LogConfig& config,
-               int64_t now_ms) {
+// Kafka: LogValidator.validateTimestamp.
+bool times_fit(const RecordTimes& times, const LogConfig& config, int64_t now_ms) {
   if (config.append_time) return true;
-  const bool known = batch.compression() == protocol::Compression::kNone;
-  const int64_t base = batch.base_timestamp();
-  const int64_t least = known ? saturating_add(base, records.min_timestamp_delta) : base;
-  const int64_t greatest = greatest_of(batch, records);
   const bool any_age = config.timestamp_before_max_ms == INT64_MAX;
   const int64_t earliest = any_age ? INT64_MIN : saturating_subtract(now_ms, config.timestamp_before_max_ms);
   const int64_t latest = saturating_add(now_ms, config.timestamp_after_max_ms);
-  return (least >= earliest || least == protocol::kNoTimestamp) && greatest <= latest;
+  return (times.least >= earliest || times.least == protocol::kNoTimestamp) && times.greatest <= latest;
 }
 
 }  // namespace
 
-AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length) {
+AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length,
+                           const std::optional<RecordTimes>& times) {
   Impl& s = *impl_;
   s.owner.check();
   CHECK(length >= protocol::kBatchHeaderBytes && length <= chain.size() - at);
@@ -73,7 +72,7 @@ AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain
   if (log->truncate_to) return {.status = AppendStatus::kBusy};
   AppendStatus room = status_of(s.shard.ring->room_for(length));
   if (room == AppendStatus::kAppended && !s.space.has_room(length)) room = AppendStatus::kDiskFull;
-  if (room == AppendStatus::kAppended) return s.append(*log, epoch, chain, at, length);
+  if (room == AppendStatus::kAppended) return s.append(*log, epoch, chain, at, length, times);
   if (room != AppendStatus::kRingFull && room != AppendStatus::kDiskFull) return {.status = room};
   if (const auto repeat = s.find_repeat(*log, chain, at)) return *repeat;
   s.shard.counters.add(room == AppendStatus::kRingFull ? Metric::appends_refused_full
@@ -96,7 +95,7 @@ std::optional<AppendResult> Store::Impl::find_repeat(const PartitionLog& log, co
 }
 
 AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const BufferChain& chain, size_t at,
-                                 size_t length) {
+                                 size_t length, const std::optional<RecordTimes>& known) {
   RingWriter* const ring = shard.ring.get();
   StorageCounters& counters = shard.counters;
   // life: 7 (one touch)
@@ -116,7 +115,8 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
   if (records.error != ErrorCode::kNone) return refuse(AppendStatus::kInvalidRecord, Metric::appends_refused_corrupt);
   if (records.any_null_key && log.config.compact) return refuse(AppendStatus::kNoKey, Metric::appends_refused_keyless);
   const int64_t now_ms = shard.clock.wall_ms();
-  if (!times_fit(batch, records, log.config, now_ms))
+  const RecordTimes times = times_of(batch, records, known);
+  if (!times_fit(times, log.config, now_ms))
     return refuse(AppendStatus::kInvalidTimestamp, Metric::appends_refused_timestamp);
 
   if (batch.has_producer_id()) {
@@ -138,9 +138,10 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
   if (log.config.append_time) {  // a clock that goes back does not take the log with it
     log.append_time_ms = std::max(log.append_time_ms, now_ms);
     protocol::store_append_time(head, length, log.append_time_ms);
-  } else if (const int64_t greatest = greatest_of(batch, records); greatest != batch.max_timestamp()) {
-    // Kafka: LogValidator sets it too. Retention, offsets by time and the age of producers go by it.
-    protocol::store_max_timestamp(head, length, greatest);
+  } else if (times.greatest != batch.max_timestamp() && times.greatest != INT64_MAX) {  // that is as much as beyond it
+    // Producers do not all say it rightly (sarama before 1.46 wrote -1). Kafka's LogValidator sets it too: retention,
+    // offsets by time and the age of producers go by it.
+    protocol::store_max_timestamp(head, length, times.greatest);
     counters.add(Metric::batches_retimed);
   }
   const Lsn end = ring->commit_entry();

@@ -57,7 +57,8 @@ class Store::Impl {
 
   PartitionLog* find(LogId log) const { return shard.find(log); }
   PartitionLog& make_log(LogId log, const LogConfig& config);
-  AppendResult append(PartitionLog& log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length);
+  AppendResult append(PartitionLog& log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length,
+                      const std::optional<RecordTimes>& times);
   std::optional<AppendResult> find_repeat(const PartitionLog& log, const BufferChain& chain, size_t at);
 
   // A segment is not in its log's list any more: nothing of it is read, and its files go in time.

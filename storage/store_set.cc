@@ -46,10 +46,11 @@ void StoreSet::drop_log(LogId log) {
   places_.erase(log);
 }
 
-StoreSet::Appended StoreSet::append(LogId log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length) {
+StoreSet::Appended StoreSet::append(LogId log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length,
+                                    const std::optional<RecordTimes>& times) {
   Store* store = find(log);
   if (store == nullptr) return {.status = AppendStatus::kUnknownLog};
-  const AppendResult done = store->append(log, epoch, chain, at, length);
+  const AppendResult done = store->append(log, epoch, chain, at, length, times);
   return {done.status,
           done.base_offset,
           done.log_start_offset,

@@ -376,13 +376,38 @@ TEST_F(FullOfAnswers, RequestsWaitUntilOneIsRead) {
 }
 
 TEST_F(FullOfAnswers, WhoReadsNothingIsClosedWhenOthersWait) {
-  rig.clients->close_unread(rig.clock.monotonic() - kSecond);
+  rig.clients->close_unread(rig.clock.monotonic());
+  rig.clock.advance(9 * kSecond);
+  rig.clients->close_unread(rig.clock.monotonic());
   EXPECT_EQ(rig.count(Metric::connections_closed_stalled), 0u);
-  rig.clock.advance(10 * kSecond);
-  rig.clients->close_unread(rig.clock.monotonic() - kSecond);
+  rig.clock.advance(kSecond);
+  rig.clients->close_unread(rig.clock.monotonic());
   EXPECT_EQ(rig.count(Metric::connections_closed_stalled), deaf.size());
   for (const uint32_t client : waiting) EXPECT_TRUE(rig.answer(client));
   EXPECT_EQ(rig.broker->answer_bytes, 0u);
+}
+
+// Nobody is idle who takes a byte now and then; but he holds what others wait for.
+TEST_F(FullOfAnswers, WhoReadsDripByDripIsClosedWhoReadsSlowlyIsNot) {
+  const uint32_t slow = deaf[0];
+  const uint32_t drip = deaf[1];
+  rig.stream(slow).peer_window(20'000);
+  rig.stream(drip).peer_window(100);
+  for (const uint32_t client : {slow, drip}) rig.stream(client).peer_reads(true);
+  const size_t slow_had = rig.stream(slow).sent();
+  const size_t drip_had = rig.stream(drip).sent();
+  for (int second = 0; second <= 12; ++second) {
+    rig.clock.advance(kSecond);
+    rig.turns(20);
+    rig.clients->close_unread(rig.clock.monotonic());
+  }
+  EXPECT_GT(rig.stream(drip).sent(), drip_had);
+  EXPECT_FALSE(rig.is_open(drip));
+  EXPECT_GT(rig.stream(slow).sent(), slow_had + dataplane::Progress::kBytes);
+  EXPECT_TRUE(rig.is_open(slow));
+  EXPECT_GT(rig.broker->answer_bytes, 0u) << "he still reads";
+  EXPECT_EQ(rig.count(Metric::connections_closed_stalled), deaf.size() - 1);
+  for (const uint32_t client : waiting) EXPECT_TRUE(rig.answer(client));
 }
 
 TEST(Connection, UnreadAnswersMayStandWhileNobodyWaits) {
@@ -393,8 +418,10 @@ TEST(Connection, UnreadAnswersMayStandWhileNobodyWaits) {
   rig.send(deaf, frame_with_errors(20'000, 1));
   rig.turns(500);
   EXPECT_GT(rig.broker->answer_bytes, 0u);
-  rig.clock.advance(3600 * kSecond);
-  rig.clients->close_unread(rig.clock.monotonic());
+  for (int i = 0; i < 3; ++i) {
+    rig.clock.advance(3600 * kSecond);
+    rig.clients->close_unread(rig.clock.monotonic());
+  }
   EXPECT_TRUE(rig.is_open(deaf));
 }
 
@@ -461,6 +488,36 @@ TEST(Connection, IdleOnesAreReapedBusyOnesAreNot) {
   EXPECT_TRUE(rig.is_open(polling));
   EXPECT_TRUE(rig.is_open(fresh));
   EXPECT_EQ(rig.count(Metric::connections_closed_idle), 1u);
+}
+
+TEST(Connection, WhoReadsOrSendsSlowlyIsNotIdle) {
+  BrokerRig rig(1);
+  rig.publish(1);
+  const uint32_t reader = rig.connect();
+  rig.stream(reader).peer_reads(false);
+  rig.stream(reader).peer_window(1000);
+  rig.send(reader, frame_with_errors(4'000, 1));
+  rig.turns(200);
+  rig.stream(reader).peer_reads(true);
+  const uint32_t writer = rig.connect();
+  const Bytes request = frame_of(produce_of(0, batch_of(1, "x", 5'000)), 9, 1);
+  for (size_t i = 0; i < 10; ++i) {
+    rig.send(writer, std::span(request).subspan(i * 500, 500));
+    rig.clock.advance(20 * kSecond);
+    rig.turns(50);
+    rig.clients->reap_idle(rig.clock.monotonic() - 30 * kSecond);
+    ASSERT_TRUE(rig.is_open(reader)) << i;
+    ASSERT_TRUE(rig.is_open(writer)) << i;
+  }
+  EXPECT_GT(rig.broker->answer_bytes, 0u) << "it reads all the time";
+  rig.send(writer, std::span(request).subspan(5'000));
+  EXPECT_TRUE(rig.answer(writer));
+  rig.stream(reader).peer_reads(false);
+  rig.turns(50);
+  rig.clock.advance(60 * kSecond);
+  rig.clients->reap_idle(rig.clock.monotonic() - 30 * kSecond);
+  EXPECT_FALSE(rig.is_open(reader));
+  EXPECT_FALSE(rig.is_open(writer));
 }
 
 TEST(Connection, StopAnswersWhatWasAppendedAndBeginsNothing) {

@@ -171,6 +171,63 @@ TEST_F(Fetch, SessionsAreMadeWhenAskedFor) {
   }
 }
 
+// Names come with each request, up to 32 KiB; a session would keep them.
+TEST_F(Fetch, ANameThatNoTopicCanHaveEntersNoSession) {
+  FetchRequest request = fetch_of(0, 0, 0);
+  request.session_epoch = 0;
+  request.topics.push_back(request.topics[0]);
+  request.topics[1].topic = std::string(kTopicNameMax + 1, 'x');
+  const auto without = rig.call<FetchResponse>(client, request, 12);
+  ASSERT_TRUE(without);
+  EXPECT_EQ(without->error_code, ErrorCode::kNone);
+  EXPECT_EQ(without->session_id, 0);
+  ASSERT_EQ(without->responses.size(), 2u);
+  EXPECT_EQ(without->responses[0].partitions[0].error_code, ErrorCode::kNone);
+  EXPECT_EQ(without->responses[1].partitions[0].error_code, ErrorCode::kUnknownTopicOrPartition);
+  EXPECT_EQ(rig.broker->sessions.count(), 0u);
+
+  request.topics[1].topic.pop_back();  // one could have this
+  const auto with = rig.call<FetchResponse>(client, request, 12);
+  ASSERT_TRUE(with);
+  EXPECT_NE(with->session_id, 0);
+  EXPECT_EQ(with->responses[1].partitions[0].error_code, ErrorCode::kUnknownTopicOrPartition);
+  EXPECT_EQ(rig.broker->sessions.count(), 1u);
+
+  request.session_id = with->session_id;
+  request.session_epoch = 1;
+  request.topics[1].topic += 'x';
+  const auto ended = rig.call<FetchResponse>(client, request, 12);
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->error_code, ErrorCode::kFetchSessionIdNotFound) << "the client begins anew";
+  EXPECT_EQ(rig.broker->sessions.count(), 0u);
+}
+
+TEST_F(Fetch, ForgottenPartitionsAreBoundedAsOthersAre) {
+  FetchRequest request = fetch_of(0, 0, 0);
+  request.session_epoch = 0;
+  const auto full = rig.call<FetchResponse>(client, request, 12);
+  ASSERT_TRUE(full);
+  request.session_id = full->session_id;
+  request.session_epoch = 1;
+  auto& forgotten = request.forgotten_topics_data.emplace_back();
+  forgotten.topic = "u";
+  for (size_t i = 0; i < dataplane::kRequestPartitionsMax; ++i) forgotten.partitions.push_back(static_cast<int32_t>(i));
+  const auto taken = rig.call<FetchResponse>(client, request, 12);
+  ASSERT_TRUE(taken);
+  EXPECT_EQ(taken->error_code, ErrorCode::kNone);
+  EXPECT_EQ(taken->session_id, full->session_id);
+
+  request.session_epoch = 2;
+  request.forgotten_topics_data[0].partitions.push_back(0);
+  EXPECT_FALSE(rig.call<FetchResponse>(client, request, 12));
+  EXPECT_FALSE(rig.is_open(client));
+  EXPECT_EQ(rig.count(Metric::connections_closed_bad_request), 1u);
+  FetchRequest topics = fetch_of(0, 0, 0);
+  topics.forgotten_topics_data.resize(dataplane::kRequestPartitionsMax + 1);
+  EXPECT_FALSE(rig.call<FetchResponse>(producer, topics, 12)) << "nor so many topics without any";
+  EXPECT_EQ(rig.count(Metric::connections_closed_bad_request), 2u);
+}
+
 // Its session went while it waited, by another connection: it is answered all the same.
 TEST_F(Fetch, ASessionThatEndsWhileAFetchOfItWaits) {
   FetchRequest request = fetch_of(0, 0, 0);

@@ -2,6 +2,7 @@
 // the lcore, and everything else about a Produce stays as it is (docs/compatibility.md, line 46).
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <thread>
 
 #include "protocol/compression/batches.h"
@@ -76,38 +77,61 @@ TEST(Recompress, WhatTheProducerChoseStaysOtherwise) {
   EXPECT_EQ(rig.count(Metric::batches_recompressed), 0u);
 }
 
-TEST(CompactedTopic, RecordsWithoutAKeyAreRefusedByNumberCompressedOrNot) {
+// Four records; without with_keys the second and the fourth have none.
+Bytes keyed_batch(Compression codec, bool with_keys) {
+  protocol::BatchBuilder builder;
+  const std::string key = "key", value = "value";
+  for (int i = 0; i < 4; ++i) {
+    protocol::BatchBuilder::Bytes bytes;
+    if (with_keys || i % 2 == 0) bytes = std::as_bytes(std::span(key));
+    builder.add(1, bytes, std::as_bytes(std::span(value)));
+  }
+  return protocol::recompressed(builder.finish(), codec, usual_level(codec), kMost).value();
+}
+
+// Every codec in which a batch may come, into a compacted topic of this one, or of the producer's choice.
+void expect_keyless_refused(std::optional<Compression> stored) {
   BrokerRig rig(4);
   rig.compacted = true;
+  if (stored) rig.stored_as = StoredCodec{*stored, usual_level(*stored)};
   rig.publish(1);
   const uint32_t client = rig.connect();
   for (const Compression codec : kCodecs) {
     SCOPED_TRACE(protocol::to_string(codec));
-    const auto batch = [&](bool with_keys) {
-      protocol::BatchBuilder builder;
-      const std::string key = "key", value = "value";
-      for (int i = 0; i < 4; ++i) {
-        protocol::BatchBuilder::Bytes bytes;
-        if (with_keys || i % 2 == 0) bytes = std::as_bytes(std::span(key));
-        builder.add(1, bytes, std::as_bytes(std::span(value)));
-      }
-      return protocol::recompressed(builder.finish(), codec, usual_level(codec), kMost).value();
-    };
     const int64_t before = rig.store->offsets(storage::LogId{1})->log_end_offset.value();
-    const auto refused = rig.call<ProduceResponse>(client, produce_of(0, batch(false)), 9);
+    const auto refused = rig.call<ProduceResponse>(client, produce_of(0, keyed_batch(codec, false)), 9);
     ASSERT_TRUE(refused);
     EXPECT_EQ(only(*refused).error_code, ErrorCode::kInvalidRecord);
     ASSERT_EQ(only(*refused).record_errors.size(), 2u);
     EXPECT_EQ(only(*refused).record_errors[0].batch_index, 1);
     EXPECT_EQ(only(*refused).record_errors[1].batch_index, 3);
-    const auto taken = rig.call<ProduceResponse>(client, produce_of(0, batch(true)), 9);
+    const auto taken = rig.call<ProduceResponse>(client, produce_of(0, keyed_batch(codec, true)), 9);
     ASSERT_TRUE(taken);
     EXPECT_EQ(only(*taken).error_code, ErrorCode::kNone);
     EXPECT_EQ(only(*taken).base_offset, before) << "nothing of the other was stored";
     const auto fetched = rig.call<FetchResponse>(client, fetch_of(0, before), 12);
-    EXPECT_EQ(protocol::view_of(*only(*fetched).records).compression(), codec);
+    ASSERT_TRUE(fetched && only(*fetched).records);
+    EXPECT_EQ(protocol::view_of(*only(*fetched).records).compression(), stored.value_or(codec));
   }
 }
+
+TEST(CompactedTopic, RecordsWithoutAKeyAreRefusedByNumberCompressedOrNot) { expect_keyless_refused(std::nullopt); }
+
+TEST(CompactedTopic, RecordsWithoutAKeyAreRefusedWhateverTheTopicsCodec) {
+  for (const Compression stored : kCodecs) {
+    SCOPED_TRACE(protocol::to_string(stored));
+    expect_keyless_refused(stored);
+  }
+}
+
+Bytes batch_at(int64_t first_ms, int64_t second_ms) {
+  protocol::BatchBuilder builder;
+  builder.add(first_ms, std::nullopt, std::nullopt);
+  builder.add(second_ms, std::nullopt, std::nullopt);
+  return builder.finish();
+}
+
+constexpr storage::LogConfig kAMinute{.timestamp_before_max_ms = 60'000, .timestamp_after_max_ms = 60'000};
 
 class RecompressToZstd : public ::testing::Test {
  protected:
@@ -134,6 +158,33 @@ TEST_F(RecompressToZstd, BatchesThatAreNoneAreRefusedAndNothingIsAppended) {
   EXPECT_EQ(error_of(no_stream), ErrorCode::kInvalidRecord);
   EXPECT_EQ(rig.storage_counters.get(storage::Metric::batches_appended), 0u);
   EXPECT_EQ(error_of(batch_in(Compression::kLz4, 2, "x")), ErrorCode::kNone) << "the connection lives on";
+}
+
+// What storage would see of them is compressed.
+TEST_F(RecompressToZstd, RecordsThatContradictTheirHeaderAreRefused) {
+  Bytes longer = batch_of(3, "x", 300);
+  longer[protocol::kBatchHeaderBytes] ^= std::byte{2};  // the first record's length
+  protocol::seal_batch(longer);
+  EXPECT_EQ(error_of(longer), ErrorCode::kInvalidRecord);
+  Bytes trailing = batch_of(3, "x", 300);
+  trailing.resize(trailing.size() + 5);
+  protocol::seal_batch(trailing);
+  EXPECT_EQ(error_of(trailing), ErrorCode::kInvalidRecord);
+  EXPECT_EQ(rig.storage_counters.get(storage::Metric::batches_appended), 0u);
+  EXPECT_EQ(error_of(batch_of(3, "x", 300)), ErrorCode::kNone) << "the connection lives on";
+}
+
+TEST_F(RecompressToZstd, EachRecordsTimeIsHeldAgainstTheTopicsBounds) {
+  rig.store->set_config(storage::LogId{1}, kAMinute);
+  const int64_t now = rig.clock.wall_ms();
+  EXPECT_EQ(error_of(batch_at(now, now - 120'000)), ErrorCode::kInvalidTimestamp);
+  EXPECT_EQ(error_of(batch_at(now, now + 120'000)), ErrorCode::kInvalidTimestamp);
+  Bytes lies = batch_at(now, now + 120'000);
+  store_be(lies.data() + protocol::BatchLayout::kMaxTimestamp, now);
+  protocol::seal_batch(lies);
+  EXPECT_EQ(error_of(lies), ErrorCode::kInvalidTimestamp);
+  EXPECT_EQ(error_of(batch_at(now, now - 1000)), ErrorCode::kNone);
+  EXPECT_EQ(error_of(batch_at(now, now + 1000)), ErrorCode::kNone);
 }
 
 TEST_F(RecompressToZstd, RecordsThatInflateBeyondARequestAreRefused) {
@@ -219,6 +270,21 @@ TEST(RecompressLcores, PartitionsOfOthersGetTheirCodecToo) {
       }
     }
   }
+}
+
+TEST(RecompressLcores, TheTimesThatWereSeenGoAlongToTheOwner) {
+  LcoresRig rig(4, 2);
+  rig.stored_as = StoredCodec{Compression::kLz4, 9};
+  rig.publish(2);
+  rig.lcore(1).store->set_config(LcoresRig::log_of(1), kAMinute);
+  const auto client = rig.connect(0);
+  const int64_t now = rig.clock.wall_ms();
+  const auto error_of = [&](const Bytes& batch) {
+    const auto answer = rig.call<ProduceResponse>(client, produce_of(1, batch), 9);
+    return answer ? only(*answer).error_code : ErrorCode::kUnknownServerError;
+  };
+  EXPECT_EQ(error_of(batch_at(now, now - 120'000)), ErrorCode::kInvalidTimestamp);
+  EXPECT_EQ(error_of(batch_at(now, now - 1000)), ErrorCode::kNone);
 }
 
 // The thread itself: everything that goes there comes home, and it ends when it is told to.

@@ -1,6 +1,7 @@
 // UringSockets over loopback, driven by hand on one thread: receive memory and its line, closing, refusing.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <functional>
 #include <map>
 #include <thread>
@@ -209,6 +210,59 @@ TEST_F(Sockets, ALookFindsWhatTheKernelDidNotTell) {
   EXPECT_EQ(count(Metric::connections_found_gone), 2u);
   for (size_t i : {1, 2, 3}) streams[i]->close();
   turn_until([&] { return count(Metric::connections_open) == 0; });
+}
+
+TEST_F(Sockets, ManyThatFallQuietTogetherAreLookedAtInTurns) {
+  open();
+  constexpr size_t kMany = 300;
+  connect(kMany);
+  for (size_t i = 0; i < kMany; ++i) {
+    ASSERT_TRUE(clients[i]->send(pattern(11, 1)));
+    turn_until([&] { return streams[i]->received().size() == 11; });
+  }
+  for (const auto& client : clients) client->reset();
+  sockets->tick(1);
+  sockets->tick(2);
+  EXPECT_EQ(count(Metric::connections_found_gone), 256u);
+  EXPECT_LE(sockets->next_deadline(), 2) << "the lcore must not sleep over them";
+  while (const auto event = sockets->next()) take(*event);
+  EXPECT_EQ(broken, 256);
+  EXPECT_LE(sockets->next_deadline(), 2) << "nor over the others";
+  sockets->enter();  // looks before the kernel can tell
+  EXPECT_EQ(count(Metric::connections_found_gone), kMany);
+  turn_until([&] { return count(Metric::connections_open) == 0; });
+  EXPECT_EQ(broken, static_cast<int>(kMany));
+  EXPECT_GT(sockets->next_deadline(), kSecond);
+}
+
+TEST_F(Sockets, WhatASendFindsBrokenIsToldBeforeTheNextSleep) {
+  open();
+  connect(1);
+  sockets->tick(1);
+  EXPECT_GT(sockets->next_deadline(), kSecond);
+  clients[0]->reset();
+  const Bytes few = pattern(100, 1);
+  EXPECT_EQ(streams[0]->send(std::array{std::span<const std::byte>(few)}), 0u);
+  EXPECT_LE(sockets->next_deadline(), 1);
+  turn_until([&] { return broken == 1; });
+  EXPECT_GT(sockets->next_deadline(), kSecond);
+}
+
+// A cancel that finds the receive at work fails, and the receive stays.
+TEST_F(Sockets, AConnectionThatIsClosedWhileItsReceiveIsCancelledGoes) {
+  open();
+  for (int round = 0; round < 50; ++round) {
+    connect(1);
+    turn();  // arms its receive
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(clients[0]->send(pattern(100, 1)));
+    streams[0]->pause(true);
+    sockets->enter();  // asks for the cancel; what became of it is not looked at yet
+    streams[0]->close();
+    turn_until([&] { return count(Metric::connections_open) == 0; });
+    streams.clear();
+    clients.clear();
+  }
+  EXPECT_EQ(count(Metric::connections_closed), 50u);
 }
 
 // About one in two thousand such resets is never told (Linux 6.18).

@@ -93,7 +93,8 @@ void Store::open_log(LogId log, const LogConfig&) { impl_->logs[log]; }
 void Store::set_config(LogId, const LogConfig&) {}
 void Store::drop_log(LogId log) { impl_->logs.erase(log); }
 
-AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length) {
+AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length,
+                           const std::optional<RecordTimes>& /*times*/) {
   Impl::Log* log = impl_->find(id);
   if (log == nullptr) return {.status = AppendStatus::kUnknownLog};
   if (impl_->drive.health.poisoned) return {.status = AppendStatus::kPoisoned};

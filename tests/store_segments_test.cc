@@ -339,9 +339,11 @@ TEST_F(StoreSegments, AHeaderThatDoesNotSayTheGreatestTimeIsSet) {
     const auto right = batch;
     protocol::store_max_timestamp(std::span(batch).first<protocol::kBatchHeaderBytes>(), batch.size(), said);
     ASSERT_EQ(rig.append_batch(1, batch).status, AppendStatus::kAppended);
-    rig.logs.at(1).batches.back().bytes = right;  // as the log has it
-    protocol::store_base_offset(std::span(rig.logs.at(1).batches.back().bytes).first<protocol::kBatchHeaderBytes>(),
-                                Offset{rig.logs.at(1).batches.back().base_offset});
+    LogModel::Batch& kept = rig.logs.at(1).batches.back();
+    kept.bytes = right;
+    const auto head = std::span(kept.bytes).first<protocol::kBatchHeaderBytes>();
+    protocol::store_base_offset(head, Offset{kept.base_offset});
+    protocol::store_partition_leader_epoch(head, LeaderEpoch{0});
   }
   EXPECT_EQ(rig.counters.get(Metric::batches_retimed), 3u);
   rig.settle();

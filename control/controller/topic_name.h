@@ -5,18 +5,20 @@
 #include <string>
 #include <string_view>
 
+#include "protocol/types.h"
+
 namespace penstock::control {
 
 // What is wrong with the name, in a sentence for the client; nothing if it is fine.
 inline std::optional<std::string> check_topic_name(std::string_view name) {
-  constexpr size_t kLongest = 249;  // a folder name of 255 less a dash and five digits
   const auto allowed = [](char c) {
     return ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z') || ('0' <= c && c <= '9') || c == '.' || c == '_' ||
            c == '-';
   };
   if (name.empty()) return "Topic name is invalid: the empty string is not allowed";
   if (name == "." || name == "..") return "Topic name is invalid: '.' or '..' is not allowed";
-  if (name.size() > kLongest) return "Topic name is invalid: the length is longer than the max allowed length 249";
+  static_assert(kTopicNameMax == 249);
+  if (name.size() > kTopicNameMax) return "Topic name is invalid: the length is longer than the max allowed length 249";
   for (const char c : name) {
     if (!allowed(c))
       return "Topic name is invalid: it contains a character other than ASCII alphanumerics, '.', '_' and '-'";

@@ -100,7 +100,7 @@ class Clients {
     if (is_there(id)) with(slot_of(id), [this](auto& c) { c.resume(broker_.wakes); });
   }
 
-  // Closes connections that did nothing since before; looks at some of them in each call.
+  // Closes connections on which nothing moved since before; looks at some of them in each call.
   void reap_idle(Nanos before) {
     constexpr size_t kAtOnce = 4096;
     for (size_t i = 0; i < kAtOnce && i < by_slot_.size(); ++i) {
@@ -112,15 +112,19 @@ class Clients {
     }
   }
 
-  // While requests wait for room: closes those that hold more than an equal share of it in answers that nobody has read
-  // since before. There is always one, or all of it waits for the device: so the waiting ends. all: the connections of
-  // the lcore, on every transport.
-  void close_unread(Nanos before) { close_unread(before, count_); }
-  void close_unread(Nanos before, size_t all) {
-    if (!broker_.wakeups.any_waits_for_room() || all == 0) return;
+  // Once a second or so. While requests wait for room: closes those that hold more than an equal share of it in answers
+  // which they do not read, or too slowly. There is always one that holds so much, or all of it waits for the device:
+  // so the waiting ends. all: the connections of the lcore, on every transport.
+  void close_unread(Nanos now) { close_unread(now, count_); }
+  void close_unread(Nanos now, size_t all) {
+    if (!broker_.wakeups.any_waits_for_room() || all == 0) {
+      short_since_ = 0;
+      return;
+    }
+    if (short_since_ == 0) short_since_ = now;
     const size_t share = Broker::kAnswerBytesMax / all;
     for (uint32_t slot = 0; slot < by_slot_.size(); ++slot) {
-      with(slot, [&](auto& c) { c.close_if_unread(before, share); });
+      with(slot, [&](auto& c) { c.close_if_unread(now, short_since_, share); });
     }
   }
 
@@ -157,6 +161,7 @@ class Clients {
   uint64_t serial_ = 0;
   size_t count_ = 0;
   size_t reap_at_ = 0;
+  Nanos short_since_ = 0;  // requests have waited for room at each look since; 0: at the last one none did
 };
 
 }  // namespace penstock::dataplane

@@ -33,6 +33,7 @@
 #include "dataplane/kafka/request.h"
 #include "dataplane/kafka/response.h"
 #include "dataplane/kafka/slow_request.h"
+#include "dataplane/progress.h"
 #include "dataplane/stream.h"
 #include "protocol/header.h"
 
@@ -52,7 +53,10 @@ class Connection {
       : broker_(broker), stream_(stream), id_(id), listener_(listener), last_active_(broker.now) {}
 
   // ---- events; after each of them look at closed()
-  void on_received() { busy() ? hold_back() : pump(); }
+  void on_received() {
+    last_active_ = broker_.now;
+    busy() ? hold_back() : pump();
+  }
   void on_writable() { pump(); }
   // A wait of this connection may be over (Wakeups). Once in a wake: it may have waited for many things.
   void resume(uint64_t wake) {
@@ -69,13 +73,14 @@ class Connection {
   void on_parcel(ParcelPtr parcel);
   // The broker stops: what was appended is answered, nothing begins.
   void stop();
-  // Holds hold_max bytes or more of answers that could have been read since before.
-  void close_if_unread(Nanos before, size_t hold_max);
+  // Holds hold_max bytes or more of answers, and takes them too slowly (dataplane/progress.h): others have waited for
+  // their memory since short_since.
+  void close_if_unread(Nanos now, Nanos short_since, size_t hold_max);
   void close();
 
   bool closed() const { return closed_; }
   ConnectionId id() const { return id_; }
-  // When it last began or finished a request; busy: it is in the middle of one.
+  // When bytes of it last came or went, or it began or finished a request; busy: it is in the middle of one.
   Nanos last_active() const { return last_active_; }
   bool busy() const { return !std::holds_alternative<Idle>(work_); }
 
@@ -95,7 +100,6 @@ class Connection {
   void hold_back();
   bool work();
   bool begin_request();
-  std::optional<protocol::RequestHeader> read_header(size_t frame_bytes);
   Request front_request(const protocol::RequestHeader& header, size_t frame_bytes) const;
   bool may_begin(int16_t api_key) const;
   bool dispatch(const Request& request, size_t frame_bytes);
@@ -143,6 +147,7 @@ class Connection {
   bool drive_blocks_ = false;          // and there is nothing to do before it is over
   Loans loans_;                        // of the front answer
   Nanos last_active_;
+  Progress progress_;         // of its answers, while others wait for their memory
   bool needs_bytes_ = false;  // the front request is not all there: only the peer can go on
   bool stands_in_wakeups_ = false;
   uint64_t resumed_in_ = 0;  // the last wake that resumed it
@@ -199,7 +204,7 @@ bool Connection<S>::begin_request() {
     if (!std::exchange(stands_in_wakeups_, true)) broker_.wakeups.when_image(id_);
     return false;
   }
-  const auto header = read_header(frame.size);
+  const auto header = read_header(stream_.received(), frame.size);
   if (!header) return refuse(Metric::connections_closed_bad_request);
   if (!may_begin(header->api_key)) return false;
   if (!broker_.has_room_for_answers()) return wait_for_room();
@@ -216,29 +221,6 @@ Request Connection<S>::front_request(const protocol::RequestHeader& header, size
           .api_key = header.api_key,
           .api_version = header.api_version,
           .correlation_id = header.correlation_id};
-}
-
-// The header of the front request, if it is one that we serve. An ApiVersions of any version is, so that control can
-// tell the client which ones there are (KIP-511).
-template <Stream S>
-std::optional<protocol::RequestHeader> Connection<S>::read_header(size_t frame_bytes) {
-  std::span<const std::byte> front;
-  const size_t n = std::min(frame_bytes - kFrameLengthBytes, protocol::kRequestHeaderMax);
-  std::vector<std::byte> scratch;
-  stream_.received().for_each_piece(kFrameLengthBytes, n, [&](std::span<const std::byte> piece) {
-    if (front.empty()) front = piece;
-  });
-  auto header = protocol::decode_request_header(front);
-  if (!header && front.size() < n) {  // it straddles two buffers
-    scratch.resize(n);
-    stream_.received().copy_out(kFrameLengthBytes, scratch);
-    header = protocol::decode_request_header(scratch);
-  }
-  if (!header) return std::nullopt;
-  header->client_id = {};  // it may lie in scratch
-  const bool served = protocol::find_api(header->api_key)->serves(header->api_version);
-  if (!served && header->key() != ApiKey::kApiVersions) return std::nullopt;
-  return *header;
 }
 
 template <Stream S>
@@ -272,7 +254,7 @@ template <Stream S>
 bool Connection<S>::go_on(ProduceHandler& handler) {
   if (handler.job() != nullptr) return produce_on(handler);
   const Framing frame = front_frame(stream_.received(), static_cast<size_t>(broker_.options.request_max_bytes));
-  const auto header = read_header(frame.size);
+  const auto header = read_header(stream_.received(), frame.size);
   CHECK(frame.state == Framing::State::kComplete && header);  // it was when the request began
   return produce(handler, front_request(*header, frame.size), frame.size);
 }
@@ -510,6 +492,8 @@ void Connection<S>::wait_for_drive(storage::LogId log) {
 
 template <Stream S>
 void Connection<S>::mark_sent(size_t n) {
+  if (n > 0) last_active_ = broker_.now;
+  progress_.moved(n);
   for (drop_silent(); !answers_.empty(); drop_silent()) {
     Response& front = answers_.front().response;
     n -= Outgoing::mark_sent(broker_.store, broker_.lcore, front, n, broker_.counters);
@@ -519,6 +503,7 @@ void Connection<S>::mark_sent(size_t n) {
     answers_.pop_front();
     if (n == 0) break;
   }
+  if (answers_.empty()) progress_.begin_anew();
 }
 
 template <Stream S>
@@ -571,8 +556,12 @@ void Connection<S>::forget_untold() {
 }
 
 template <Stream S>
-void Connection<S>::close_if_unread(Nanos before, size_t hold_max) {
-  if (answer_bytes_ < hold_max || answers_.empty() || !may_leave(answers_.front()) || last_active_ >= before) return;
+void Connection<S>::close_if_unread(Nanos now, Nanos short_since, size_t hold_max) {
+  if (answers_.empty()) return;
+  const Answer& front = answers_.front();
+  // A drive is what it waits for, not the peer.
+  if (!may_leave(front) || drive_wait_ || loans_.away()) return progress_.begin_anew();
+  if (answer_bytes_ < hold_max || !progress_.too_slow(now, short_since, front.response.frame_bytes())) return;
   refuse(Metric::connections_closed_stalled);
 }
 

@@ -14,13 +14,17 @@ constexpr int32_t kNewSession = 0;  // epochs
 constexpr int32_t kWithoutSession = -1;
 constexpr int8_t kReadCommitted = 1;
 
+bool names_too_many(const protocol::FetchRequestView& view) {
+  return std::max({view.topics_count(), view.partitions_count(), view.forgotten_topics_count(),
+                   view.forgotten_partitions_count()}) > kRequestPartitionsMax;
+}
+
 }  // namespace
 
 FetchHandler::State FetchHandler::begin(Broker& broker, const Request& request, ConnectionId who) {
   auto view =
       protocol::FetchRequestView::parse(request.chain, request.body_at, request.body_bytes, request.api_version);
-  if (!view || view->partitions_count() > kRequestPartitionsMax || view->topics_count() > kRequestPartitionsMax)
-    return State::kMalformed;
+  if (!view || names_too_many(*view)) return State::kMalformed;
   const protocol::FetchParameters& parameters = view->parameters();
   who_ = who;
   version_ = request.api_version;
@@ -66,23 +70,24 @@ ErrorCode FetchHandler::enter_session(Broker& broker, protocol::FetchRequestView
 ErrorCode FetchHandler::update_session(Broker& broker, FetchSession& session, protocol::FetchRequestView& view) {
   const int32_t id = view.parameters().session_id;
   while (const auto topic = view.next_topic()) {
-    const FetchTopicKey key{std::string(topic->name), topic->id};
+    const std::string name(topic->name);
     while (const auto partition = view.next_partition()) {
       const bool there =
-          broker.sessions.put(session, {.topic = key,
-                                        .index = partition->index,
-                                        .from = partition->fetch_offset,
-                                        .max_bytes = static_cast<uint64_t>(std::max(partition->partition_max_bytes, 0)),
-                                        .current_epoch = partition->current_leader_epoch.value(),
-                                        .last_fetched_epoch = partition->last_fetched_epoch.value()});
+          broker.sessions.put(session, {name, topic->id},
+                              {.index = partition->index,
+                               .from = partition->fetch_offset,
+                               .max_bytes = static_cast<uint64_t>(std::max(partition->partition_max_bytes, 0)),
+                               .current_epoch = partition->current_leader_epoch.value(),
+                               .last_fetched_epoch = partition->last_fetched_epoch.value()});
       if (there) continue;
       broker.sessions.remove(id);  // the client makes a new one
       return ErrorCode::kFetchSessionIdNotFound;
     }
   }
   while (const auto topic = view.next_forgotten_topic()) {
-    const FetchTopicKey key{std::string(topic->name), topic->id};
-    while (const auto partition = view.next_forgotten_partition()) broker.sessions.forget(session, key, *partition);
+    const std::string name(topic->name);
+    while (const auto partition = view.next_forgotten_partition())
+      broker.sessions.forget(session, {name, topic->id}, *partition);
   }
   if (session.partitions().empty()) {  // Kafka: that ends it
     broker.sessions.remove(id);
@@ -97,9 +102,9 @@ ErrorCode FetchHandler::update_session(Broker& broker, FetchSession& session, pr
 
 // Runs of one topic become one.
 void FetchHandler::copy_session(const FetchSession& session) {
+  const FetchTopicKey* last = nullptr;
   for (const FetchSession::Partition& there : session.partitions()) {
-    if (topics_.empty() || topics_.back().name != there.topic.name || topics_.back().id != there.topic.id)
-      topics_.push_back({there.topic.name, there.topic.id, 0});
+    if (std::exchange(last, there.topic) != there.topic) topics_.push_back({there.topic->name, there.topic->id, 0});
     ++topics_.back().partitions_count;
     partitions_.push_back({.index = there.index,
                            .told_high_watermark = there.high_watermark,
@@ -111,7 +116,9 @@ void FetchHandler::copy_session(const FetchSession& session) {
   }
 }
 
+// A name that no topic can have is answered as unknown, and not kept: such a client gets no session.
 void FetchHandler::make_session(Broker& broker) {
+  if (std::ranges::any_of(topics_, [](const Topic& topic) { return topic.name.size() > kTopicNameMax; })) return;
   session_id_ = broker.sessions.make(broker.now, version_ >= protocol::kFetchTopicIds, partitions_.size());
   FetchSession* session = broker.sessions.find(session_id_);
   if (session == nullptr) return;
@@ -119,12 +126,12 @@ void FetchHandler::make_session(Broker& broker) {
   for (const Topic& topic : topics_) {
     for (uint32_t i = 0; i < topic.partitions_count; ++i, ++partition) {
       const Look& look = partition->look;
-      broker.sessions.put(*session, {.topic = {topic.name, topic.id},
-                                     .index = partition->index,
-                                     .from = look.from,
-                                     .max_bytes = look.max_bytes,
-                                     .current_epoch = look.current_epoch,
-                                     .last_fetched_epoch = look.last_fetched_epoch});
+      broker.sessions.put(*session, {topic.name, topic.id},
+                          {.index = partition->index,
+                           .from = look.from,
+                           .max_bytes = look.max_bytes,
+                           .current_epoch = look.current_epoch,
+                           .last_fetched_epoch = look.last_fetched_epoch});
     }
   }
 }

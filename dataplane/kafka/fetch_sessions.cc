@@ -50,38 +50,49 @@ void FetchSessions::advance(int32_t id, FetchSession& session, Nanos now) {
   session.age_ = by_age_.insert(by_age_.end(), id);
 }
 
-bool FetchSessions::put(FetchSession& session, FetchSession::Partition partition) {
-  const FetchSession::Key key{partition.topic, partition.index.value()};
-  const auto known = session.by_key_.find(key);
-  if (known != session.by_key_.end()) {
-    FetchSession::Partition& there = *known->second;
-    there.from = partition.from;
-    there.max_bytes = partition.max_bytes;
-    there.current_epoch = partition.current_epoch;
-    there.last_fetched_epoch = partition.last_fetched_epoch;
+FetchSession::Place FetchSession::find(const FetchTopicName& topic, PartitionIndex index) {
+  const auto named = topics_.find(topic);
+  if (named == topics_.end()) return order_.end();
+  const auto known = named->second.find(index.value());
+  return known == named->second.end() ? order_.end() : known->second;
+}
+
+bool FetchSessions::put(FetchSession& session, const FetchTopicName& topic, const FetchSession::Partition& partition) {
+  if (const auto there = session.find(topic, partition.index); there != session.order_.end()) {
+    there->from = partition.from;
+    there->max_bytes = partition.max_bytes;
+    there->current_epoch = partition.current_epoch;
+    there->last_fetched_epoch = partition.last_fetched_epoch;
     return true;
   }
-  if (partitions_ >= kPartitionsMax) return false;
-  session.by_key_[key] = session.order_.insert(session.order_.end(), std::move(partition));
+  if (partitions_ >= kPartitionsMax || topic.name.size() > kTopicNameMax) return false;
+  auto named = session.topics_.find(topic);
+  if (named == session.topics_.end())
+    named = session.topics_.try_emplace(FetchTopicKey{std::string(topic.name), topic.id}).first;
+  const auto added = session.order_.insert(session.order_.end(), partition);
+  added->topic = &named->first;
+  named->second.emplace(partition.index.value(), added);
   ++partitions_;
   return true;
 }
 
-void FetchSessions::forget(FetchSession& session, const FetchTopicKey& topic, PartitionIndex index) {
-  const auto known = session.by_key_.find({topic, index.value()});
-  if (known == session.by_key_.end()) return;
-  session.order_.erase(known->second);
-  session.by_key_.erase(known);
+void FetchSessions::forget(FetchSession& session, const FetchTopicName& topic, PartitionIndex index) {
+  const auto there = session.find(topic, index);
+  if (there == session.order_.end()) return;
+  session.order_.erase(there);
+  const auto named = session.topics_.find(topic);
+  named->second.erase(index.value());
+  if (named->second.empty()) session.topics_.erase(named);
   --partitions_;
 }
 
-void FetchSessions::told(FetchSession& session, const FetchTopicKey& topic, PartitionIndex index,
+void FetchSessions::told(FetchSession& session, const FetchTopicName& topic, PartitionIndex index,
                          int64_t high_watermark, int64_t log_start_offset, bool had_records) {
-  const auto known = session.by_key_.find({topic, index.value()});
-  if (known == session.by_key_.end()) return;
-  known->second->high_watermark = high_watermark;
-  known->second->log_start_offset = log_start_offset;
-  if (had_records) session.order_.splice(session.order_.end(), session.order_, known->second);
+  const auto there = session.find(topic, index);
+  if (there == session.order_.end()) return;
+  there->high_watermark = high_watermark;
+  there->log_start_offset = log_start_offset;
+  if (had_records) session.order_.splice(session.order_.end(), session.order_, there);
 }
 
 }  // namespace penstock::dataplane

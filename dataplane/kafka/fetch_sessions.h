@@ -4,15 +4,17 @@
 // begins anew.
 //
 // Bounds: kSessionsMax sessions with kPartitionsMax partitions in all, an lcore. Without room the one that was used
-// longest ago goes, if that is two minutes; otherwise the client gets no session (id 0), and sends full requests.
+// longest ago goes, if that is two minutes; otherwise the client gets no session (id 0), and sends full requests. A
+// session has each topic's name once, and none that is longer than kTopicNameMax.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <list>
 #include <map>
 #include <optional>
 #include <string>
-#include <tuple>
+#include <string_view>
 #include <unordered_map>
 
 #include "base/clock.h"
@@ -23,16 +25,20 @@
 namespace penstock::dataplane {
 
 // A topic as a Fetch names it: by name below version 13, by id from there on.
+struct FetchTopicName {
+  std::string_view name;
+  Uuid id;
+};
+// The same, of a session.
 struct FetchTopicKey {
   std::string name;
   Uuid id;
-  friend auto operator<=>(const FetchTopicKey&, const FetchTopicKey&) = default;
 };
 
 class FetchSession {
  public:
   struct Partition {
-    FetchTopicKey topic;
+    const FetchTopicKey* topic = nullptr;  // all partitions of a topic have the one
     PartitionIndex index;
     // What the client last asked for.
     Offset from{};
@@ -51,10 +57,21 @@ class FetchSession {
 
  private:
   friend class FetchSessions;
-  using Key = std::pair<FetchTopicKey, int32_t>;
+  struct Before {
+    using is_transparent = void;
+    template <class A, class B>
+    bool operator()(const A& a, const B& b) const {
+      const auto order = std::string_view(a.name) <=> std::string_view(b.name);
+      return order < 0 || (order == 0 && a.id < b.id);
+    }
+  };
+  using Place = std::list<Partition>::iterator;
+  using ByIndex = std::map<int32_t, Place>;
+
+  Place find(const FetchTopicName& topic, PartitionIndex index);  // order_.end(): it is not there
 
   std::list<Partition> order_;
-  std::map<Key, std::list<Partition>::iterator> by_key_;
+  std::map<FetchTopicKey, ByIndex, Before> topics_;
   bool uses_topic_ids_ = false;
   int32_t epoch_ = 1;  // of the next request
   Nanos used_at_ = 0;
@@ -73,11 +90,12 @@ class FetchSessions {
   void remove(int32_t id);
   // A request of it was taken: the next one has the next epoch.
   void advance(int32_t id, FetchSession& session, Nanos now);
-  // What the client asks for of a partition, new or known. False: there is no room for it.
-  bool put(FetchSession& session, FetchSession::Partition partition);
-  void forget(FetchSession& session, const FetchTopicKey& topic, PartitionIndex index);
+  // What the client asks for of a partition of topic, new or known. False: there is no room for it, or no topic can
+  // have that name.
+  bool put(FetchSession& session, const FetchTopicName& topic, const FetchSession::Partition& partition);
+  void forget(FetchSession& session, const FetchTopicName& topic, PartitionIndex index);
   // An answer has told this of it. had_records: others come before it the next time.
-  void told(FetchSession& session, const FetchTopicKey& topic, PartitionIndex index, int64_t high_watermark,
+  void told(FetchSession& session, const FetchTopicName& topic, PartitionIndex index, int64_t high_watermark,
             int64_t log_start_offset, bool had_records);
 
   size_t count() const { return sessions_.size(); }

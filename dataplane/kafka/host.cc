@@ -51,8 +51,8 @@ void Host::send_home(ParcelPtr parcel) {
 bool Host::serve(Parcel& parcel, ProducePart& part) {
   for (; part.done < part.items.size(); ++part.done) {
     ProducePart::Item& item = part.items[part.done];
-    auto outcome =
-        append_batch(broker_, item.log, item.epoch, item.own != nullptr ? *item.own : *part.chain, item.at, item.bytes);
+    const BufferChain& chain = item.own != nullptr ? *item.own : *part.chain;
+    auto outcome = append_batch(broker_, item.log, item.epoch, chain, item.at, item.bytes, item.times);
     if (!outcome) return false;
     outcome->partition = item.outcome.partition;
     item.outcome = *outcome;

@@ -45,7 +45,8 @@ struct ProducePart {
     LeaderEpoch epoch;
     size_t at;  // in chain
     size_t bytes;
-    const BufferChain* own = nullptr;  // it is there, and not in the request's chain
+    const BufferChain* own = nullptr;             // it is there, and not in the request's chain
+    std::optional<storage::RecordTimes> times{};  // of its records, if they were looked at
     ProduceOutcome outcome{};
   };
   std::shared_ptr<struct ProduceJob> job;  // home's
@@ -149,11 +150,12 @@ struct RecompressPart {
   protocol::Compression codec{};
   int level = 0;
   size_t records_max = 0;   // bytes of its records, uncompressed
-  bool wants_keys = false;  // each record needs one
+  bool wants_keys = false;  // each record needs one; so one looks at records that came compressed, too
   size_t sent_bytes = 0;    // the recompressor's
   // ---- found
   ErrorCode error = ErrorCode::kNone;
-  std::string_view message{};  // of a literal
+  std::string_view message{};                   // of a literal
+  std::optional<storage::RecordTimes> times{};  // if the records were looked at
   std::vector<int32_t> bad_records{};
 };
 

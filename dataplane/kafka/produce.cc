@@ -96,8 +96,9 @@ std::vector<int32_t> keyless_records(const BufferChain& chain, size_t at, size_t
 }  // namespace
 
 std::optional<ProduceOutcome> append_batch(Broker& broker, storage::LogId log, LeaderEpoch epoch,
-                                           const BufferChain& chain, size_t at, size_t bytes) {
-  const auto result = broker.store.append(log, epoch, chain, at, bytes);
+                                           const BufferChain& chain, size_t at, size_t bytes,
+                                           const std::optional<storage::RecordTimes>& times) {
+  const auto result = broker.store.append(log, epoch, chain, at, bytes, times);
   if (result.status == storage::AppendStatus::kBusy) return std::nullopt;
   if (result.status == storage::AppendStatus::kDiskFull) broker.counters.add(Metric::produce_refused_disk_full);
   const Verdict said = verdict(result.status);
@@ -174,8 +175,8 @@ bool ProduceHandler::place(Broker& broker, const Request& request, const protoco
   if (!*batch) return settle(batch->error());
   const Placed placed = **batch;
   if (to.partition->lcore == broker.lcore) {
-    const auto outcome =
-        append_batch(broker, to.partition->log, to.partition->leader_epoch, *placed.chain, placed.at, placed.bytes);
+    const auto outcome = append_batch(broker, to.partition->log, to.partition->leader_epoch, *placed.chain, placed.at,
+                                      placed.bytes, placed.times);
     return outcome && settle(*outcome);
   }
   elsewhere_ = job_ == nullptr;
@@ -189,6 +190,7 @@ bool ProduceHandler::place(Broker& broker, const Request& request, const protoco
                         .at = placed.at,
                         .bytes = placed.bytes,
                         .own = own,
+                        .times = placed.times,
                         .outcome = {.partition = partition.index}});
   return settle({});
 }
@@ -201,10 +203,11 @@ auto ProduceHandler::in_stored_codec(Broker& broker, const Request& request,
     if ((!topic.stored_as && !topic.is_compacted) || broker.recompressor == nullptr) return as_it_came;
     std::array<std::byte, protocol::kBatchHeaderBytes> header{};
     request.chain.copy_out(partition.records_at, header);
-    // Storage looks for the keys of records that are not compressed.
     const protocol::Compression has = protocol::RecordBatchView(header).compression();
     const StoredCodec wanted = topic.stored_as.value_or(StoredCodec{.codec = has});
-    const bool wants_keys = topic.is_compacted && has != protocol::Compression::kNone;
+    // Of a batch that stays uncompressed storage looks for the keys.
+    const bool stays_plain = has == protocol::Compression::kNone && wanted.codec == protocol::Compression::kNone;
+    const bool wants_keys = topic.is_compacted && !stays_plain;
     if (has == wanted.codec && !wants_keys) return as_it_came;
     recompression_.emplace(Recompression{.number = broker.next_number(),
                                          .part = {.batch = std::vector<std::byte>(partition.records_bytes),
@@ -224,7 +227,7 @@ auto ProduceHandler::in_stored_codec(Broker& broker, const Request& request,
   if (made.error != ErrorCode::kNone) return refused(made.error, made.message);
   const size_t bytes = recompression_->chain.size();
   if (static_cast<int64_t>(bytes) > topic.max_message_bytes) return refused(ErrorCode::kMessageTooLarge);
-  return Placed{&recompression_->chain, 0, bytes};
+  return Placed{&recompression_->chain, 0, bytes, made.times};
 }
 
 void ProduceHandler::home(ParcelPtr parcel) {

@@ -62,9 +62,11 @@ struct Produced {
   bool any_error = false;
 };
 
-// The batch in chain[at, at + bytes), whose header was checked, to a log of this lcore. Nothing: the device is behind.
+// The batch in chain[at, at + bytes), whose header was checked, to a log of this lcore. times: of its records, if they
+// were looked at. Nothing: the device is behind.
 std::optional<ProduceOutcome> append_batch(Broker& broker, storage::LogId log, LeaderEpoch epoch,
-                                           const BufferChain& chain, size_t at, size_t bytes);
+                                           const BufferChain& chain, size_t at, size_t bytes,
+                                           const std::optional<storage::RecordTimes>& times);
 
 class ProduceHandler {
  public:
@@ -101,6 +103,7 @@ class ProduceHandler {
     const BufferChain* chain;
     size_t at;
     size_t bytes;
+    std::optional<storage::RecordTimes> times{};
   };
   // The partition's batch in its topic's codec. Nothing: not now; or an error, which its outcome is.
   std::optional<std::expected<Placed, ProduceOutcome>> in_stored_codec(Broker& broker, const Request& request,

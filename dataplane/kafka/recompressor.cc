@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/saturating.h"
 #include "protocol/compression/batches.h"
 
 namespace penstock::dataplane {
@@ -29,23 +30,28 @@ void refuse(RecompressPart& part, Errc error) {
                            : "the batch's records cannot be decompressed";
 }
 
-// False: part says what is wrong with the records.
-bool all_have_keys(RecompressPart& part) {
-  std::vector<std::byte> records;
-  const auto done = protocol::append_records(part.batch, part.records_max, records);
-  if (!done) {
-    refuse(part, done.error().code);
-    return false;
+// Storage's look at the records of a batch that will not come to it uncompressed. False: part says what is wrong.
+bool look_at_records(RecompressPart& part) {
+  const protocol::RecordBatchView batch = protocol::view_of(part.batch);
+  std::span<const std::byte> records = std::span(part.batch).subspan(protocol::kBatchHeaderBytes);
+  std::vector<std::byte> opened;
+  if (batch.compression() != protocol::Compression::kNone) {
+    if (const auto done = protocol::append_records(part.batch, part.records_max, opened); !done) {
+      refuse(part, done.error().code);
+      return false;
+    }
+    records = opened;
   }
-  const std::span<const std::byte> piece(records);
-  const int32_t count = protocol::view_of(part.batch).records_count();
-  const protocol::RecordsSummary summary = protocol::walk_records({&piece, 1}, count);
-  if (summary.error == ErrorCode::kNone && !summary.any_null_key) return true;
+  const protocol::RecordsSummary summary = protocol::walk_records({&records, 1}, batch.records_count());
+  const bool keyless = part.wants_keys && summary.any_null_key;
+  part.times = {.least = saturating_add(batch.base_timestamp(), summary.min_timestamp_delta),
+                .greatest = saturating_add(batch.base_timestamp(), summary.max_timestamp_delta)};
+  if (summary.error == ErrorCode::kNone && !keyless) return true;
   part.error = ErrorCode::kInvalidRecord;
   part.message = "the records contradict the batch's header";
   if (summary.error != ErrorCode::kNone) return false;
   part.message = kKeyless;
-  part.bad_records = protocol::records_without_key({&piece, 1}, count, kBadRecordsMax);
+  part.bad_records = protocol::records_without_key({&records, 1}, batch.records_count(), kBadRecordsMax);
   return false;
 }
 
@@ -63,8 +69,9 @@ void recompress(RecompressPart& part) {
     part.error = ErrorCode::kCorruptMessage;
     return;
   }
-  if (part.wants_keys && !all_have_keys(part)) return;
-  if (part.wants_keys && protocol::view_of(part.batch).compression() == part.codec) return;
+  const protocol::Compression has = protocol::view_of(part.batch).compression();
+  if ((part.wants_keys || has == protocol::Compression::kNone) && !look_at_records(part)) return;
+  if (has == part.codec) return;
   auto made = protocol::recompressed(part.batch, part.codec, part.level, part.records_max);
   if (!made) return refuse(part, made.error().code);
   part.batch = std::move(*made);

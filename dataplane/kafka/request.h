@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/buffer.h"
+#include "protocol/header.h"
 #include "protocol/types.h"
 
 namespace penstock::dataplane {
@@ -19,6 +21,10 @@ struct Request {
   int16_t api_version;
   CorrelationId correlation_id;
 };
+
+// The header of the request whose frame stands at the front of chain, if it is one that we serve. An ApiVersions of any
+// version is, so that control can tell the client which ones there are (KIP-511).
+std::optional<protocol::RequestHeader> read_header(const BufferChain& chain, size_t frame_bytes);
 
 // The body in one piece: where it lies, or copied to scratch if it straddles buffers. For requests whose bytes are few.
 inline std::span<const std::byte> contiguous_body(const Request& request, std::vector<std::byte>& scratch) {

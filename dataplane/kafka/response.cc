@@ -38,6 +38,11 @@ void Response::finish() {
   store_be(bytes_.data(), static_cast<int32_t>(length));
 }
 
+size_t Response::frame_bytes() const {
+  if (bytes_.empty()) return 0;  // of a Produce with acks=0
+  return kLengthBytes + load_be<uint32_t>(bytes_.data());
+}
+
 bool Response::borrows(uint16_t lcore) const {
   uint64_t bytes = 0;
   for (size_t i = next_records_; i < records_.size() && bytes < Outgoing::kBytes; ++i) {

@@ -32,6 +32,8 @@ class Response {
   void finish();
 
   size_t own_bytes() const { return bytes_.capacity() + records_.capacity() * sizeof(Records); }  // of memory
+  // Of a finished one: what its client is to read, records and all.
+  size_t frame_bytes() const;
   // Whose records come next; of an answer that has records to send.
   storage::LogId next_log() const { return records_.at(next_records_).cursor.log; }
   uint16_t next_lcore() const { return records_.at(next_records_).lcore; }

@@ -143,6 +143,7 @@ void UringSockets::settle() {
 
 void UringSockets::enter() {
   owner_.check();
+  look_at_quiet();
   settle();
   uring_->enter();
 }
@@ -355,10 +356,12 @@ void UringSockets::tick(Nanos now) {
   ticked_at_ = now;
   arm_listeners();
   watch_stalled(now);
+  note_quiet();
   look_at_quiet();
 }
 
 Nanos UringSockets::next_deadline() const {
+  if (!news_.empty() || !quiet_.empty()) return ticked_at_;  // there is work: no sleep
   const bool accepting = std::ranges::all_of(listeners_, [](const Listener& l) { return l.accepting || l.fd < 0; });
   const bool content = accepting && line_.empty() && heard_.empty() && !short_of_buffers();
   return content ? kNever : ticked_at_ + kTick;
@@ -382,7 +385,7 @@ void UringSockets::watch_stalled(Nanos now) {
   }
 }
 
-// ---- ends that the kernel does not tell
+// ---- who is told what
 
 UringSockets::StreamRef UringSockets::ref_of(UringStream& stream) { return {&stream, stream.generation_}; }
 
@@ -391,33 +394,5 @@ bool UringSockets::is_there(const StreamRef& ref) {
 }
 
 void UringSockets::tell(UringStream& stream, SocketEvent::Kind kind) { news_.push_back({ref_of(stream), kind}); }
-
-// The kernel can lose what closely follows bytes on an armed multishot receive: a reset whose wake-up comes while the
-// bytes are being taken (seen with Linux 6.18: the error stays on the socket, the receive stays armed, nothing more
-// wakes it). So a connection that brought bytes and then nothing for a whole tick is looked at, once.
-void UringSockets::look_at_quiet() {
-  using Heard = UringStream::Heard;
-  std::erase_if(heard_, [this](const StreamRef& ref) {
-    if (!is_there(ref)) return true;
-    UringStream& stream = *ref.stream;
-    if (std::exchange(stream.heard_, Heard::kLastTick) == Heard::kThisTick) return false;
-    stream.heard_ = Heard::kNothing;
-    switch (stream.look()) {
-      case UringStream::Read::kNothing: break;
-      case UringStream::Read::kBytes: stream.arm_anew(); break;
-      case UringStream::Read::kEnd:
-        stream.ended_ = true;
-        counters_.add(Metric::connections_found_gone);
-        tell(stream, SocketEvent::Kind::kEnded);
-        break;
-      case UringStream::Read::kBroken:
-        stream.ended_ = true;
-        counters_.add(Metric::connections_found_gone);
-        tell(stream, SocketEvent::Kind::kBroken);
-        break;
-    }
-    return true;
-  });
-}
 
 }  // namespace penstock::dataplane

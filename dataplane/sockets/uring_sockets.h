@@ -61,7 +61,8 @@ class UringSockets {
   void enter();
   // The next thing that happened. The stream of an event lives until the following next().
   std::optional<SocketEvent> next();
-  // Housekeeping, a few times a second at most; needed by next_deadline().
+  // Housekeeping, a few times a second at most; needed by next_deadline(), which is over while next() or enter() has
+  // work.
   void tick(Nanos now);
   Nanos next_deadline() const;
   void wait(Nanos timeout);
@@ -106,7 +107,9 @@ class UringSockets {
   void leave_line(UringStream& stream);
   void serve_line();
   void watch_stalled(Nanos now);
+  void note_quiet();
   void look_at_quiet();
+  void look_at(UringStream& stream);
   void tell(UringStream& stream, SocketEvent::Kind kind);
   static StreamRef ref_of(UringStream& stream);
   static bool is_there(const StreamRef& ref);
@@ -123,7 +126,8 @@ class UringSockets {
   std::vector<uint32_t> free_slots_;
   std::vector<UringStream*> touched_;  // to settle before the kernel is entered
   std::vector<News> news_;             // to tell the streams' owners
-  std::vector<StreamRef> heard_;       // that look_at_quiet() will look at
+  std::vector<StreamRef> heard_;       // brought bytes in this tick or the last
+  std::deque<StreamRef> quiet_;        // brought bytes and then none: to be looked at, some each turn
   std::deque<Waiting> line_;           // those that wait for one, first come first
   size_t left_line_ = 0;               // entries of line_ whose stream does not wait any more
   uint64_t last_ticket_ = 0;

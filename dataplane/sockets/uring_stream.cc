@@ -183,9 +183,11 @@ void UringStream::cancel_receive() {
   receive_ = Receive::kCancelling;
 }
 
-// The kernel does not find what runs at that moment, and it may stand armed again behind it.
+// The kernel does not find what runs at that moment, and it may stand armed again behind it. A stream that closes
+// settles no more: it cancels again here, or its slot might never be free. Its own completion is to be counted yet.
 void UringStream::on_cancelled(int result) {
   if (result >= 0 || receive_ != Receive::kCancelling) return;
+  if (closing_) return cancel_receive();
   receive_ = armed_;
   touch();
 }

@@ -55,7 +55,8 @@ class UringStream {
     kCancelling,  // one of the two before, on its way to kOff
   };
   enum class Read : uint8_t { kNothing, kBytes, kEnd, kBroken };
-  enum class Heard : uint8_t { kNothing, kLastTick, kThisTick };  // bytes, by the multishot receive
+  // When the multishot receive last brought bytes; kQuiet: none since, and it has not been looked at yet.
+  enum class Heard : uint8_t { kNothing, kQuiet, kLastTick, kThisTick };
 
   bool open() const { return fd_ >= 0 && !closing_; }
   void start(int fd, uint16_t listener);

@@ -39,6 +39,12 @@ enum class AppendStatus : uint8_t {
   kPoisoned,              // a failed write fenced the ring
 };
 
+// Of a batch's records, in ms: the batch's base and greatest timestamps need not be that.
+struct RecordTimes {
+  int64_t least;
+  int64_t greatest;
+};
+
 struct AppendResult {
   AppendStatus status;
   Offset base_offset;           // of the batch as stored; with kAppended and kDuplicate
@@ -168,7 +174,8 @@ class Store {
   // Copies the batch at chain[at, at + length) into the ring in one pass with its CRC, checks it, assigns offsets and
   // stamps the leader epoch. The caller has checked the batch's header (protocol/record_batch.h): length is the whole
   // batch. Nothing of a refused batch remains.
-  AppendResult append(LogId log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length);
+  AppendResult append(LogId log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length,
+                      const std::optional<RecordTimes>& times = {});
 
   std::optional<LogOffsets> offsets(LogId log) const;
   uint64_t bytes_of(LogId log) const;  // its batches, wherever they are; 0 for a log that is not here

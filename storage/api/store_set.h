@@ -78,7 +78,8 @@ class StoreSet {
   void open_log(uint16_t ring, LogId log, const LogConfig& config = {});
   void set_config(LogId log, const LogConfig& config);
   void drop_log(LogId log);
-  Appended append(LogId log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length);
+  Appended append(LogId log, LeaderEpoch epoch, const BufferChain& chain, size_t at, size_t length,
+                  const std::optional<RecordTimes>& times = {});
   std::optional<LogOffsets> offsets(LogId log) const;
   uint64_t bytes_of(LogId log) const;
   std::vector<ProducerFacts> producers_of(LogId log) const;

@@ -62,9 +62,11 @@ class SimStream {
   void peer_sends(std::span<const std::byte> bytes) { from_peer_.insert(from_peer_.end(), bytes.begin(), bytes.end()); }
   void peer_ends() { peer_ended_ = true; }
   void peer_reads(bool on) { reads_ = on; }
+  void peer_window(size_t bytes) { window_ = bytes; }  // how much may be sent that it has not read
   bool closed() const { return closed_; }
   bool paused() const { return paused_; }
   size_t wanted() const { return wanted_; }
+  size_t sent() const { return to_peer_.size(); }  // to the peer
   size_t undelivered() const { return from_peer_.size() - delivered_; }
   // The next whole answer that the peer has read, without its length.
   std::optional<std::vector<std::byte>> next_answer() {
