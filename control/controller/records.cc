@@ -57,6 +57,9 @@ Result<PartitionRecord> parse_partition(std::string_view words) {
   return partition;
 }
 
+// Nothing but what former versions took from around values before they checked them.
+bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r") == std::string_view::npos; }
+
 // The lines of configs, of both records.
 class ConfigLines {
  public:
@@ -69,7 +72,7 @@ class ConfigLines {
   // Of a line that is of no kind: former versions stored values with line breaks around them, so it is the value of the
   // config before it if that seemed to have none.
   Result<void> take_rest(std::string_view line) {
-    if (last_ == nullptr || !last_->empty()) return fail(Errc::kCorrupt);
+    if (last_ == nullptr || !is_blank(*last_)) return fail(Errc::kCorrupt);
     *last_ = line;
     return {};
   }
@@ -136,7 +139,7 @@ Result<TopicRecord> parse_topic_record(std::string_view text) {
   ConfigLines configs(record.configs);
   while (!text.empty()) {
     const std::string_view line = next_word(text, '\n');
-    if (!line.empty()) TRY_VOID(parse_line(line, record, configs));
+    if (!is_blank(line)) TRY_VOID(parse_line(line, record, configs));
   }
   if (record.id.is_zero() || record.partitions.empty()) return fail(Errc::kCorrupt);
   return record;
@@ -158,7 +161,7 @@ Result<ConfigMap> parse_configs(std::string_view text) {
   while (!text.empty()) {
     const std::string_view whole = next_word(text, '\n');
     std::string_view line = whole;
-    if (whole.empty()) continue;
+    if (is_blank(whole)) continue;
     if (next_word(line, ' ') == "config")
       lines.take(line);
     else
