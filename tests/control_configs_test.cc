@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include "control/controller/config_values.h"
+#include "control/controller/keys.h"
 #include "control/controller/log_config.h"
+#include "control/controller/records.h"
 #include "control/slow_path/config_entries.h"
 #include "tests/control_fixture.h"
 
@@ -24,6 +26,15 @@ class ConfigsTest : public testing::Test, protected ControllerFixture {
   }
   ErrorCode clear(ConfigScope scope, const std::string& name, const std::string& config) {
     return alter(scope, name, {{.name = config, .op = ConfigOp::kDelete}}).error;
+  }
+  void write(const std::string& key, const std::string& value) {
+    ASSERT_TRUE(store.commit({.conditions = {}, .writes = {{.key = key, .value = value}}}).value().applied);
+  }
+  // A list of replicas that is about 16 bytes long for each.
+  static std::string replicas(size_t count) {
+    std::string list;
+    for (size_t i = 0; i < count; ++i) list += (i == 0 ? "" : ",") + std::to_string(i) + ":2147483647";
+    return list;
   }
   const ConfigMap& own(const std::string& topic) { return controller->image().find(topic)->record.configs; }
   ConfigEntry entry(const std::vector<ConfigEntry>& entries, std::string_view name) {
@@ -198,6 +209,127 @@ TEST_F(ConfigsTest, more_partitions_than_there_may_be) {
   EXPECT_EQ(outcomes[0].error, ErrorCode::kNone);
   EXPECT_EQ(outcomes[1].error, ErrorCode::kPolicyViolation);
   EXPECT_EQ(controller->image().partition_count(), 5u);
+}
+
+// What Java's String.trim takes from around a value.
+constexpr std::pair<const char*, const char*> kAround[] = {
+    {"\n", ""}, {"", "\n"}, {"\r", ""}, {"", "\r"}, {"", " "}, {"\t\v", "\f"}, {"\r\n", "\r\n\n"}, {"\x01", "\x1f"}};
+
+TEST_F(ConfigsTest, what_is_around_a_topics_value_is_not_stored) {
+  std::map<std::string, std::pair<std::string, std::string>> expected;  // by topic: config, value
+  create("altered");
+  for (const ConfigInfo& info : configs_of(ConfigScope::kTopic)) {
+    if (!info.default_value) continue;
+    const std::string name(info.name);
+    for (const auto& [before, after] : kAround) {
+      const std::string value = before + std::string(*info.default_value) + after;
+      const std::string topic = "t" + std::to_string(expected.size());
+      const auto made = create({.name = topic, .partitions = 1, .configs = {{name, value}}});
+      EXPECT_EQ(made.error, ErrorCode::kNone) << name << ": " << made.message;
+      expected[topic] = {name, std::string(*info.default_value)};
+      EXPECT_EQ(set(ConfigScope::kTopic, "altered", name, value), ErrorCode::kNone) << name;
+      EXPECT_EQ(own("altered").at(name), *info.default_value) << name;
+    }
+  }
+  restart();
+  for (const auto& [topic, config] : expected) {
+    EXPECT_EQ(own(topic), (ConfigMap{{config.first, config.second}})) << topic;
+  }
+  for (const auto& [name, value] : own("altered")) {
+    EXPECT_EQ(value, find_config(ConfigScope::kTopic, name)->default_value) << name;
+  }
+  EXPECT_EQ(own("altered").size() * std::size(kAround), expected.size());
+}
+
+TEST_F(ConfigsTest, what_is_around_a_value_of_a_broker_a_group_or_client_metrics_is_not_stored) {
+  for (const auto& [scope, resource] :
+       {std::pair(ConfigScope::kBroker, ""), {ConfigScope::kGroup, "g"}, {ConfigScope::kClientMetrics, "m"}}) {
+    size_t taken = 0;
+    for (const ConfigInfo& info : configs_of(scope)) {
+      if (!info.default_value) continue;
+      const std::string name(info.name);
+      const bool is_settable = scope != ConfigScope::kBroker || controller->is_dynamic(info);
+      if (is_settable) ++taken;
+      for (const auto& [before, after] : kAround) {
+        const ErrorCode error = set(scope, resource, name, before + std::string(*info.default_value) + after);
+        EXPECT_EQ(error == ErrorCode::kNone, is_settable) << name;
+        if (!is_settable) break;
+        EXPECT_EQ(controller->stored_configs(scope, resource).at(name), *info.default_value) << name;
+      }
+    }
+    restart();
+    EXPECT_EQ(controller->stored_configs(scope, resource).size(), taken);
+    EXPECT_GT(taken, 2u);
+  }
+}
+
+TEST_F(ConfigsTest, control_characters_within_a_value_are_refused) {
+  create("t");
+  const auto of_topic = [&](const std::string& name, const std::string& value) {
+    return set(ConfigScope::kTopic, "t", name, value);
+  };
+  EXPECT_EQ(of_topic("retention.ms", "6\n0"), ErrorCode::kInvalidConfig);
+  EXPECT_EQ(of_topic("compression.type", "zs\rtd"), ErrorCode::kInvalidConfig);
+  EXPECT_EQ(of_topic("preallocate", "true\nconfig a=b"), ErrorCode::kInvalidConfig);
+  EXPECT_EQ(of_topic("cleanup.policy", "com\npact"), ErrorCode::kInvalidConfig);
+  EXPECT_EQ(of_topic("cleanup.policy", "compact,\n"), ErrorCode::kInvalidConfig) << "an empty element";
+  EXPECT_EQ(of_topic("cleanup.policy", ",compact"), ErrorCode::kInvalidConfig) << "an empty element";
+  EXPECT_EQ(of_topic("no.such\nconfig a", "b"), ErrorCode::kInvalidConfig);
+  EXPECT_EQ(set(ConfigScope::kGroup, "g", "share.auto.offset.reset", "la\ntest"), ErrorCode::kInvalidConfig);
+  EXPECT_EQ(set(ConfigScope::kClientMetrics, "m", "match", "client_id=a\nb"), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(set(ConfigScope::kBroker, "", "a.plugin", "secret\n"), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(set(ConfigScope::kBroker, "", "a.plugin\nconfig b", "c"), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(of_topic("cleanup.policy", "compact\r\n,\n delete"), ErrorCode::kNone) << "as Kafka parts a list";
+  restart();
+  EXPECT_EQ(own("t"), (ConfigMap{{"cleanup.policy", "compact,delete"}}));
+}
+
+TEST_F(ConfigsTest, a_store_with_line_breaks_around_values_is_read) {
+  create("t");
+  create("u");
+  const auto record = [&](const std::string& topic) { return store.get(keys::topic(topic)).value()->value; };
+  write(keys::topic("t"), record("t") + "config retention.ms=60000\n\nconfig segment.ms=7\n");
+  write(keys::topic("u"), record("u") + "config preallocate=true\r\nconfig retention.ms= \n\t\n 60000\n \n");
+  write(std::string(keys::kConfigs) + "brokers/", "configs 1\nconfig log.retention.ms=\n5\nconfig log.roll.ms=7\n\n");
+  restart();
+  EXPECT_EQ(own("t"), (ConfigMap{{"retention.ms", "60000"}, {"segment.ms", "7"}}));
+  EXPECT_EQ(controller->image().find("u")->log_config.retention_ms, 60'000);
+  EXPECT_EQ(controller->stored_configs(ConfigScope::kBroker, ""),
+            (ConfigMap{{"log.retention.ms", "5"}, {"log.roll.ms", "7"}}));
+  EXPECT_EQ(set(ConfigScope::kTopic, "u", "segment.ms", "7"), ErrorCode::kNone);
+  restart();
+  EXPECT_EQ(own("u"), (ConfigMap{{"preallocate", "true"}, {"retention.ms", "60000"}, {"segment.ms", "7"}}));
+  EXPECT_FALSE(parse_topic_record(record("t") + "nonsense\n").has_value());
+  EXPECT_FALSE(parse_configs("configs 1\nconfig a=b\nnonsense\n").has_value());
+  EXPECT_FALSE(parse_configs("configs 1\nnonsense\n").has_value());
+}
+
+TEST(RecordsDeathTest, what_could_not_be_read_back_is_not_written) {
+  EXPECT_DEATH(encode(ConfigMap{{"a", "b\n"}}), "value.find");
+  EXPECT_DEATH(encode(ConfigMap{{"a\n", "b"}}), "name.find");
+  EXPECT_DEATH(encode(ConfigMap{{"a=b", "c"}}), "name.find");
+}
+
+TEST_F(ConfigsTest, a_long_config_costs_its_own_topic_only) {
+  constexpr auto kLong = "leader.replication.throttled.replicas";
+  std::vector<NewTopic> topics(20);
+  for (size_t i = 0; i < topics.size(); ++i) {
+    topics[i] = {.name = "t" + std::to_string(i), .partitions = 1, .configs = {{kLong, replicas(4000)}}};
+  }
+  topics[7].configs[kLong] = replicas(70'000);  // more than a transaction may have
+  const auto outcomes = controller->create_topics(topics, false);
+  for (size_t i = 0; i < topics.size(); ++i) {
+    EXPECT_EQ(outcomes[i].error, i == 7 ? ErrorCode::kPolicyViolation : ErrorCode::kNone) << outcomes[i].message;
+  }
+  EXPECT_EQ(controller->create_topics(std::span(topics).subspan(7, 1), true)[0].error, ErrorCode::kPolicyViolation);
+  EXPECT_EQ(set(ConfigScope::kTopic, "t0", kLong, replicas(70'000)), ErrorCode::kPolicyViolation);
+  EXPECT_EQ(set(ConfigScope::kTopic, "t0", kLong, replicas(45'000)), ErrorCode::kNone);
+  const PartitionGrowth growth{.topic = "t0", .count = 10'000};
+  EXPECT_EQ(controller->create_partitions({&growth, 1}, false)[0].error, ErrorCode::kPolicyViolation);
+  EXPECT_EQ(counters.get(Metric::metadata_failures), 0u) << "the store was never asked for too much";
+  restart();
+  EXPECT_EQ(controller->image().topics().size(), topics.size() - 1);
+  EXPECT_EQ(own("t19").at(kLong), replicas(4000));
 }
 
 }  // namespace

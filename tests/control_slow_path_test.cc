@@ -356,6 +356,30 @@ TEST_F(SlowPathTest, create_topics_refuses_as_kafka_does) {
   EXPECT_TRUE(controller->image().topics().empty());
 }
 
+TEST_F(SlowPathTest, line_breaks_around_the_values_of_configs_do_not_reach_the_store) {
+  CreateTopicsRequest made = creation("t");
+  made.topics[0].configs = {{.name = "retention.ms", .value = "604800000\n"},
+                            {.name = "cleanup.policy", .value = "\ncompact"},
+                            {.name = "preallocate", .value = "True\r\n"}};
+  EXPECT_EQ(ask<CreateTopicsResponse>(made, 7).topics.at(0).error_code, ErrorCode::kNone);
+  protocol::IncrementalAlterConfigsRequest changed;
+  changed.resources.push_back({.resource_type = 2, .resource_name = "t", .configs = {}});
+  changed.resources[0].configs = {{.name = "segment.ms", .value = "\r\n7"}, {.name = "flush.ms", .value = "8\n"}};
+  const auto incremental = ask<protocol::IncrementalAlterConfigsResponse>(changed, 1);
+  EXPECT_EQ(incremental.responses.at(0).error_code, ErrorCode::kNone);
+  protocol::AlterConfigsRequest replaced;
+  replaced.resources.push_back({.resource_type = 32, .resource_name = "g", .configs = {}});
+  replaced.resources[0].configs = {{.name = "share.auto.offset.reset", .value = "\nearliest\n"}};
+  EXPECT_EQ(ask<protocol::AlterConfigsResponse>(replaced, 2).responses.at(0).error_code, ErrorCode::kNone);
+  restart_all();
+  EXPECT_EQ(controller->image().find("t")->record.configs, (ConfigMap{{"cleanup.policy", "compact"},
+                                                                      {"flush.ms", "8"},
+                                                                      {"preallocate", "true"},
+                                                                      {"retention.ms", "604800000"},
+                                                                      {"segment.ms", "7"}}));
+  EXPECT_EQ(controller->stored_configs(ConfigScope::kGroup, "g"), (ConfigMap{{"share.auto.offset.reset", "earliest"}}));
+}
+
 TEST_F(SlowPathTest, validate_only_answers_and_makes_nothing) {
   CreateTopicsRequest request = creation("a", -1);
   request.topics[0].replication_factor = -1;

@@ -62,7 +62,7 @@ TopicOutcome Controller::plan_growth(const PartitionGrowth& growth, RingLogs& ri
                        std::to_string(defaults_.node.value()) + ".");
   }
   assign(record, more, ring_logs);
-  return {};
+  return check_size(growth.topic, record);
 }
 
 std::vector<TopicOutcome> Controller::create_partitions(std::span<const PartitionGrowth> growths, bool validate_only) {
@@ -119,6 +119,8 @@ TopicOutcome Controller::alter_topic(const ConfigAlteration& alteration) {
   if (auto wrong = check_topic_configs(record.configs, defaults_.configs)) {
     return refused(ErrorCode::kInvalidConfig, *std::move(wrong));
   }
+  make_canonical(ConfigScope::kTopic, record.configs);
+  if (auto bad = check_size(topic->name, record); bad.error != ErrorCode::kNone) return bad;
   if (alteration.validate_only || record == topic->record) return {};
   const Transaction transaction{.conditions = {{.key = keys::topic(topic->name), .changed = topic->changed}},
                                 .writes = {{.key = keys::topic(topic->name), .value = encode(record)}}};

@@ -2,6 +2,8 @@
 // of topics too. Kafka's rules and error codes (org.apache.kafka.controller.ConfigurationControlManager,
 // kafka.server.ConfigAdminManager, DynamicBrokerConfig); the sentences are ours.
 #include <algorithm>
+#include <iterator>
+#include <set>
 #include <utility>
 
 #include "control/controller/controller.h"
@@ -112,12 +114,14 @@ TopicOutcome Controller::change(ConfigScope scope, const ConfigChange& change, C
   const auto own = configs.find(change.name);
   const std::string before = own == configs.end() ? default_text(scope, *info) : own->second;
   std::vector<std::string_view> elements = list_elements(before);
-  for (const std::string_view element : list_elements(change.value)) {
-    if (change.op == ConfigOp::kSubtract) {
-      std::erase(elements, element);
-    } else if (std::ranges::find(elements, element) == elements.end()) {
-      elements.push_back(element);
-    }
+  const auto asked = list_elements(change.value);
+  if (change.op == ConfigOp::kSubtract) {
+    const std::set<std::string_view> gone(asked.begin(), asked.end());
+    std::erase_if(elements, [&](std::string_view element) { return gone.contains(element); });
+  } else {
+    std::set<std::string_view> there(elements.begin(), elements.end());
+    std::ranges::copy_if(asked, std::back_inserter(elements),
+                         [&](std::string_view element) { return there.insert(element).second; });
   }
   configs[change.name] = join_list(elements);
   return {};
@@ -211,6 +215,7 @@ TopicOutcome Controller::alter_stored(const ConfigAlteration& alteration) {
   for (const ConfigChange& asked : alteration.changes) {
     if (auto bad = change(alteration.scope, asked, configs); bad.error != ErrorCode::kNone) return bad;
   }
+  make_canonical(alteration.scope, configs);
   if (auto bad = check_stored(alteration, configs); bad.error != ErrorCode::kNone) return bad;
   std::string text = encode(configs);
   if (text.size() > kRecordBytesMax || (found == stored_configs_.end() && stored_configs_.size() >= kResourcesMax)) {

@@ -115,7 +115,8 @@ std::vector<TopicOutcome> Controller::create_topics(std::span<const NewTopic> to
       continue;
     }
     claims.emplace(keys::topic_claim(topics[i].name), topics[i].name);
-    planned.push_back({.index = i, .name = topics[i].name, .record = std::move(record)});
+    const size_t bytes = transaction_bytes(topics[i].name, record);
+    planned.push_back({.index = i, .name = topics[i].name, .record = std::move(record), .bytes = bytes});
   }
   if (validate_only) {
     for (Planned& topic : planned) {
@@ -126,9 +127,9 @@ std::vector<TopicOutcome> Controller::create_topics(std::span<const NewTopic> to
   for (std::span rest(planned); !rest.empty();) {
     size_t take = 0;
     size_t bytes = 0;
-    // A partition's line has under 64 bytes; at least one topic goes, and the largest allowed one fits alone.
-    do bytes += 4096 + 64 * rest[take++].record.partitions.size();
-    while (take < rest.size() && take < kTopicsPerTransaction && bytes < kTransactionBytesMax / 4);
+    // At least one goes, and the largest that was planned fits alone.
+    do bytes += rest[take++].bytes;
+    while (take < rest.size() && take < kTopicsPerTransaction && bytes + rest[take].bytes <= kTransactionBytesMax / 4);
     create_planned(rest.first(take), outcomes);
     rest = rest.subspan(take);
   }

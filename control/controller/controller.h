@@ -173,6 +173,7 @@ class Controller {
     size_t index;  // of the request
     std::string name;
     TopicRecord record;
+    size_t bytes;  // of a transaction
   };
 
   Controller(MetadataStore& store, Prng& prng, ControllerSettings settings, ControlCounters& counters);
@@ -188,6 +189,7 @@ class Controller {
   TopicOutcome check_name(const std::string& name, const Claims& planned) const;
   TopicOutcome check_assignments(const NewTopic& topic) const;
   TopicOutcome check_counts(const NewTopic& topic) const;
+  static TopicOutcome check_size(const std::string& name, const TopicRecord& record);
   void assign(TopicRecord& record, size_t partitions, RingLogs& ring_logs) const;
 
   void create_planned(std::span<Planned> batch, std::vector<TopicOutcome>& outcomes);

@@ -33,10 +33,12 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
+// As Java's String.trim: everything up to the blank goes, control characters too.
 std::string_view trim(std::string_view text) {
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+  const auto goes = [](char c) { return static_cast<unsigned char>(c) <= ' '; };
+  while (!text.empty() && goes(text.front())) text.remove_prefix(1);
+  while (!text.empty() && goes(text.back())) text.remove_suffix(1);
+  return text;
 }
 
 template <class Number>
@@ -124,9 +126,10 @@ bool has_control_letters(std::string_view text) {
   return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; });
 }
 
+// value: canonical.
 std::optional<std::string> check_value(const ConfigInfo& info, std::string_view value) {
-  if (has_control_letters(trim(value))) return "it has control characters";
-  if (info.nonempty && trim(value).empty()) return "it must not be empty";
+  if (has_control_letters(value)) return "it has control characters";
+  if (info.nonempty && value.empty()) return "it must not be empty";
   switch (info.type) {
     case ConfigType::kBoolean: return check_boolean(value);
     case ConfigType::kString: return check_word(info, value);
@@ -163,7 +166,7 @@ bool gives_topics_a_default(std::string_view broker_config) {
 
 std::string join_list(const std::vector<std::string_view>& elements) {
   std::string text;
-  for (const std::string_view element : elements) text.append(text.empty() ? "" : ",").append(element);
+  for (size_t i = 0; i < elements.size(); ++i) text.append(i == 0 ? "" : ",").append(elements[i]);
   return text;
 }
 
@@ -179,7 +182,7 @@ const ConfigInfo* find_config(ConfigScope scope, std::string_view name) {
 }
 
 std::optional<std::string> check_config(const ConfigInfo& info, std::string_view value) {
-  const auto wrong = check_value(info, value);
+  const auto wrong = check_value(info, canonical(info, value));
   if (!wrong) return std::nullopt;
   return "Invalid value " + std::string(value.substr(0, 100)) + " for configuration " + std::string(info.name) + ": " +
          *wrong;
@@ -187,15 +190,24 @@ std::optional<std::string> check_config(const ConfigInfo& info, std::string_view
 
 std::string canonical(const ConfigInfo& info, std::string_view value) {
   switch (info.type) {
-    case ConfigType::kBoolean: return parse_boolean(value) == true ? "true" : "false";
+    case ConfigType::kBoolean: {
+      const auto truth = parse_boolean(value);
+      return !truth ? std::string(trim(value)) : *truth ? "true" : "false";
+    }
     case ConfigType::kList: return join_list(list_elements(value));
     case ConfigType::kInt:
     case ConfigType::kShort:
     case ConfigType::kLong: {
       const auto number = parse_long(value);
-      return number ? std::to_string(*number) : std::string(value);
+      return number ? std::to_string(*number) : std::string(trim(value));
     }
     default: return std::string(trim(value));
+  }
+}
+
+void make_canonical(ConfigScope scope, ConfigMap& configs) {
+  for (auto& [name, value] : configs) {
+    if (const ConfigInfo* info = find_config(scope, name)) value = canonical(*info, value);
   }
 }
 

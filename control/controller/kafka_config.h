@@ -52,13 +52,18 @@ const ConfigInfo* find_config(ConfigScope scope, std::string_view name);
 // Whether topics that do not say have something from this broker config.
 bool gives_topics_a_default(std::string_view broker_config);
 
-// What is wrong with the value, in a sentence for the client; nothing if it is fine.
+// What is wrong with the value, in a sentence for the client; nothing if it is fine: then its canonical() has no
+// control characters.
 std::optional<std::string> check_config(const ConfigInfo& info, std::string_view value);
 // The same for a topic's whole set, with the rules between configs. defaults: what topics have that do not say.
 std::optional<std::string> check_topic_configs(const ConfigMap& configs, const ConfigMap& defaults = {});
 
-// The text that Kafka makes of a parsed value: no blanks around it, true and false in small letters. value is checked.
+// The text that Kafka makes of a parsed value: nothing around it or the elements of a list that String.trim would take
+// (ConfigDef.parseType does so for every type), true and false in small letters. What is not of the type stays as it is
+// but for that.
 std::string canonical(const ConfigInfo& info, std::string_view value);
+// The same for all that Kafka knows, as they are stored; other names' values are left alone.
+void make_canonical(ConfigScope scope, ConfigMap& configs);
 
 // A whole number as these configs take it; nothing if it is none.
 std::optional<int64_t> parse_long(std::string_view text);

@@ -19,9 +19,18 @@ TopicOutcome Controller::plan(const NewTopic& topic, const Claims& planned, Ring
   if (auto wrong = check_topic_configs(topic.configs, defaults_.configs))
     return refused(ErrorCode::kInvalidConfig, *std::move(wrong));
   record.configs = topic.configs;
+  make_canonical(ConfigScope::kTopic, record.configs);
   const auto partitions = topic.partitions == -1 ? settings_.options->num_partitions : topic.partitions;
   assign(record, assigned ? topic.assignments.size() : static_cast<size_t>(partitions), ring_logs);
-  return {};
+  return check_size(topic.name, record);
+}
+
+// What is too large for the store must be found before it goes there: its refusal would be everybody's in the batch.
+TopicOutcome Controller::check_size(const std::string& name, const TopicRecord& record) {
+  constexpr size_t kCounterBytes = 256;  // the counter of log ids goes along
+  if (transaction_bytes(name, record) <= kTransactionBytesMax - kCounterBytes) return {};
+  return refused(ErrorCode::kPolicyViolation,
+                 "The configs of topic '" + name + "' are too long: with its partitions they must fit into 1 MiB.");
 }
 
 TopicOutcome Controller::check_name(const std::string& name, const Claims& planned) const {

@@ -1,8 +1,11 @@
 #include "control/controller/records.h"
 
 #include <charconv>
+#include <limits>
 #include <sstream>
 
+#include "base/assert.h"
+#include "control/controller/keys.h"
 #include "control/controller/uuid_text.h"
 
 namespace penstock::control {
@@ -54,7 +57,42 @@ Result<PartitionRecord> parse_partition(std::string_view words) {
   return partition;
 }
 
-Result<void> parse_line(std::string_view line, TopicRecord& record) {
+// Nothing but what former versions took from around values before they checked them.
+bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r") == std::string_view::npos; }
+
+// The lines of configs, of both records.
+class ConfigLines {
+ public:
+  explicit ConfigLines(ConfigMap& configs) : configs_(configs) {}
+
+  void take(std::string_view line) {
+    const std::string_view name = next_word(line, '=');
+    last_ = &configs_.emplace(name, line).first->second;
+  }
+  // Of a line that is of no kind: former versions stored values with line breaks around them, so it is the value of the
+  // config before it if that seemed to have none.
+  Result<void> take_rest(std::string_view line) {
+    if (last_ == nullptr || !is_blank(*last_)) return fail(Errc::kCorrupt);
+    *last_ = line;
+    return {};
+  }
+
+ private:
+  ConfigMap& configs_;
+  std::string* last_ = nullptr;
+};
+
+void write(const ConfigMap& configs, std::ostream& text) {
+  for (const auto& [name, value] : configs) {
+    // A record that cannot be read back would end the next start; to end now keeps what is stored whole.
+    CHECK(name.find_first_of("=\n") == std::string::npos);
+    CHECK(value.find('\n') == std::string::npos);
+    text << "config " << name << '=' << value << '\n';
+  }
+}
+
+Result<void> parse_line(const std::string_view whole, TopicRecord& record, ConfigLines& configs) {
+  std::string_view line = whole;
   const std::string_view kind = next_word(line, ' ');
   if (kind == "id") {
     const auto id = parse_uuid(line);
@@ -67,11 +105,10 @@ Result<void> parse_line(std::string_view line, TopicRecord& record) {
     return {};
   }
   if (kind == "config") {
-    const std::string_view name = next_word(line, '=');
-    record.configs.emplace(name, line);
+    configs.take(line);
     return {};
   }
-  return fail(Errc::kCorrupt);
+  return configs.take_rest(whole);
 }
 
 }  // namespace
@@ -84,15 +121,26 @@ std::string encode(const TopicRecord& record) {
          << ' ' << partition.leader.value() << ' ' << join(partition.replicas) << ' ' << join(partition.in_sync)
          << '\n';
   }
-  for (const auto& [name, value] : record.configs) text << "config " << name << '=' << value << '\n';
+  write(record.configs, text);
   return std::move(text).str();
+}
+
+size_t transaction_bytes(std::string_view name, const TopicRecord& record) {
+  constexpr size_t kLogIdMore = std::numeric_limits<uint64_t>::digits10;                    // digits beyond the first
+  const size_t own_keys = 2 * (keys::topic(name).size() + keys::topic_claim(name).size());  // compared and written
+  return encode(record).size() + kLogIdMore * record.partitions.size() + own_keys + keys::topic_id(record.id).size() +
+         2 * name.size();
 }
 
 Result<TopicRecord> parse_topic_record(std::string_view text) {
   const std::string_view version = next_word(text, '\n');
   if (version != kVersionLine) return fail(version.starts_with("topic ") ? Errc::kUnsupported : Errc::kCorrupt);
   TopicRecord record;
-  while (!text.empty()) TRY_VOID(parse_line(next_word(text, '\n'), record));
+  ConfigLines configs(record.configs);
+  while (!text.empty()) {
+    const std::string_view line = next_word(text, '\n');
+    if (!is_blank(line)) TRY_VOID(parse_line(line, record, configs));
+  }
   if (record.id.is_zero() || record.partitions.empty()) return fail(Errc::kCorrupt);
   return record;
 }
@@ -100,7 +148,7 @@ Result<TopicRecord> parse_topic_record(std::string_view text) {
 std::string encode(const ConfigMap& configs) {
   std::ostringstream text;
   text << kConfigsVersionLine << '\n';
-  for (const auto& [name, value] : configs) text << "config " << name << '=' << value << '\n';
+  write(configs, text);
   return std::move(text).str();
 }
 
@@ -109,11 +157,15 @@ Result<ConfigMap> parse_configs(std::string_view text) {
   if (version != kConfigsVersionLine)
     return fail(version.starts_with("configs ") ? Errc::kUnsupported : Errc::kCorrupt);
   ConfigMap configs;
+  ConfigLines lines(configs);
   while (!text.empty()) {
-    std::string_view line = next_word(text, '\n');
-    if (next_word(line, ' ') != "config") return fail(Errc::kCorrupt);
-    const std::string_view name = next_word(line, '=');
-    configs.emplace(name, line);
+    const std::string_view whole = next_word(text, '\n');
+    std::string_view line = whole;
+    if (is_blank(whole)) continue;
+    if (next_word(line, ' ') == "config")
+      lines.take(line);
+    else
+      TRY_VOID(lines.take_rest(whole));
   }
   return configs;
 }

@@ -34,13 +34,18 @@ struct PartitionRecord {
 struct TopicRecord {
   Uuid id;
   std::vector<PartitionRecord> partitions;  // by partition index
-  ConfigMap configs;                        // validated: no line breaks
+  ConfigMap configs;                        // canonical: no line breaks
   friend bool operator==(const TopicRecord&, const TopicRecord&) = default;
 };
 
+// Both: a line break in a name or value, or "=" in a name, is a bug of the caller.
 std::string encode(const TopicRecord& record);
-// kCorrupt: not such a record; kUnsupported: of a newer version.
+// kCorrupt: not such a record; kUnsupported: of a newer version. A config's value that has line breaks around it, which
+// former versions stored, is read without them.
 Result<TopicRecord> parse_topic_record(std::string_view text);
+// The most that the creation of this topic takes of a transaction, whatever its log ids will be: the record, the claim
+// on the name, the id, and their keys.
+size_t transaction_bytes(std::string_view name, const TopicRecord& record);
 
 std::string encode(const ConfigMap& configs);
 Result<ConfigMap> parse_configs(std::string_view text);  // errors as above

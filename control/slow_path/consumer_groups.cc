@@ -44,8 +44,9 @@ std::optional<GroupRequests::Bytes> GroupRequests::answer(const protocol::Consum
     for (const std::string& id : ids) response.groups.push_back(without(id, error));
     return encode(response, asked);
   };
+  AnswerRoom room = asked.room;
   Response response;
-  for (const std::string& id : request.group_ids) {
+  for (const std::string& id : request.group_ids) {  // as Kafka: told as often as it is named
     std::optional<Response::DescribedGroup> described;
     const ErrorCode error = step(id, ticket, asked, open, [&](Coordinator& coordinator, Effects&) {
       described = coordinator.describe_consumer(id, asked.now);
@@ -58,6 +59,7 @@ std::optional<GroupRequests::Bytes> GroupRequests::answer(const protocol::Consum
     } else if (request.include_authorized_operations) {
       described->authorized_operations = kAllGroupOperations;
     }
+    if (!room.take(Response::kInfo, "Groups", &*described)) return encode(response, asked, room);
     response.groups.push_back(*std::move(described));
   }
   open.response = encode(response, asked);

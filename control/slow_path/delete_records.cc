@@ -21,9 +21,10 @@ ErrorCode error_of(storage::TrimStatus status) {
   std::unreachable();
 }
 
-std::vector<std::byte> encode(const protocol::DeleteRecordsResponse& response, const DeleteRecords::Asked& asked) {
+std::vector<std::byte> encode(const protocol::DeleteRecordsResponse& response, const DeleteRecords::Asked& asked,
+                              ControlCounters& counters) {
   const protocol::Api& api = *protocol::find_api(protocol::DeleteRecordsResponse::kApiKey);
-  return respond(api, asked.version, asked.correlation, response);
+  return respond(api, asked.version, asked.correlation, response, AnswerRoom(counters));
 }
 
 }  // namespace
@@ -40,7 +41,7 @@ std::optional<std::vector<std::byte>> DeleteRecords::begin(const protocol::Delet
   Open open{.asked = asked, .response = {}};
   open.deadline = asked.now + std::max(request.timeout_ms, 0) * kMillisecond;
   for (const auto& [name, offsets] : wanted) begin_topic(name, offsets, id, open);
-  if (open.partitions_left == 0) return encode(open.response, asked);
+  if (open.partitions_left == 0) return encode(open.response, asked, counters_);
   open_.emplace(id, std::move(open));
   return std::nullopt;
 }
@@ -105,8 +106,9 @@ Nanos DeleteRecords::next_deadline() const {
 }
 
 void DeleteRecords::finish(uint64_t id, Open& open) {
-  answers_.push_back({.lcore = open.asked.lcore,
-                      .answer = {.connection = open.asked.connection, .response = encode(open.response, open.asked)}});
+  answers_.push_back(
+      {.lcore = open.asked.lcore,
+       .answer = {.connection = open.asked.connection, .response = encode(open.response, open.asked, counters_)}});
   open_.erase(id);
 }
 

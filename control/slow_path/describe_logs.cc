@@ -54,15 +54,35 @@ protocol::DescribeLogDirsResponse::Result describe(const LogDir& dir, const Cont
 }
 
 template <class Response>
-std::vector<std::byte> encoded(const Response& response, const LateAsker& asker) {
-  return respond(*protocol::find_api(Response::kApiKey), asker.version, asker.correlation, response);
+std::vector<std::byte> encoded(const Response& response, const LateAsker& asker, const AnswerRoom& room) {
+  return respond(*protocol::find_api(Response::kApiKey), asker.version, asker.correlation, response, room);
+}
+
+// Where the answer to a question goes. A partition that is named several times is asked for once and, as Kafka does,
+// told each time.
+struct ProducersPlace {
+  size_t topic;      // of the response
+  size_t partition;  // of it
+  size_t question;
+};
+
+void tell(const std::vector<storage::ProducerFacts>& producers,
+          protocol::DescribeProducersResponse::PartitionResponse& partition) {
+  for (const storage::ProducerFacts& facts : producers) {
+    auto& producer = partition.active_producers.emplace_back();
+    producer.producer_id = facts.id.value();
+    producer.producer_epoch = facts.epoch;
+    producer.last_sequence = facts.last_sequence;
+    producer.last_timestamp = facts.last_timestamp;
+    producer.coordinator_epoch = -1;  // no marker was written
+  }
 }
 
 }  // namespace
 
 std::optional<std::vector<std::byte>> begin(const protocol::DescribeLogDirsRequest& request, const LateAsker& asker,
                                             const Controller& controller, const std::vector<LogDir>& dirs,
-                                            LogQuestions& questions) {
+                                            LogQuestions& questions, const AnswerRoom& room) {
   protocol::DescribeLogDirsResponse response;
   for (const LogDir& dir : dirs) response.results.push_back(describe(dir, controller));
   std::vector<LogQuestions::PlacedQuestion> ask;
@@ -79,8 +99,8 @@ std::optional<std::vector<std::byte>> begin(const protocol::DescribeLogDirsReque
     }
   }
   return questions.ask(std::move(ask), asker,
-                       [response = std::move(response), asked = std::move(asked),
-                        asker](std::span<const dataplane::LogTold> told) mutable {
+                       [response = std::move(response), asked = std::move(asked), asker,
+                        room](std::span<const dataplane::LogTold> told) mutable {
                          for (size_t i = 0; i < told.size(); ++i) {
                            auto& topics = response.results[asked[i].dir].topics;
                            if (topics.empty() || topics.back().name != asked[i].topic)
@@ -89,27 +109,30 @@ std::optional<std::vector<std::byte>> begin(const protocol::DescribeLogDirsReque
                            partition.partition_index = asked[i].partition;
                            partition.partition_size = static_cast<int64_t>(told[i].bytes);
                          }
-                         return encoded(response, asker);
+                         return encoded(response, asker, room);
                        });
 }
 
 std::optional<std::vector<std::byte>> begin(const protocol::DescribeProducersRequest& request, const LateAsker& asker,
-                                            const Controller& controller, LogQuestions& questions) {
-  protocol::DescribeProducersResponse response;
+                                            const Controller& controller, LogQuestions& questions, AnswerRoom room) {
+  using Response = protocol::DescribeProducersResponse;
+  Response response;
   std::vector<LogQuestions::PlacedQuestion> ask;
-  std::vector<std::pair<size_t, size_t>> places;  // of the answers in response: topic, partition
+  std::map<storage::LogId, size_t> question_of;
+  std::vector<ProducersPlace> places;
   for (const auto& named : request.topics) {
     auto& topic = response.topics.emplace_back();
     topic.name = named.name;
+    if (!room.take(sizeof topic + named.name.size())) return encoded(response, asker, room);
     const TopicPtr found = controller.image().find(named.name);
+    const auto absent =
+        check_topic_name(named.name) ? ErrorCode::kInvalidTopicException : ErrorCode::kUnknownTopicOrPartition;
     for (const int32_t index : named.partition_indexes) {
       auto& partition = topic.partitions.emplace_back();
       partition.partition_index = index;
-      const bool is_there =
-          found != nullptr && index >= 0 && static_cast<size_t>(index) < found->record.partitions.size();
-      if (!is_there) {
-        partition.error_code =
-            check_topic_name(named.name) ? ErrorCode::kInvalidTopicException : ErrorCode::kUnknownTopicOrPartition;
+      if (!room.take(sizeof partition + sizeof places.front())) return encoded(response, asker, room);
+      if (found == nullptr || index < 0 || static_cast<size_t>(index) >= found->record.partitions.size()) {
+        partition.error_code = absent;
         continue;
       }
       const PartitionRecord& record = found->record.partitions[static_cast<size_t>(index)];
@@ -118,25 +141,21 @@ std::optional<std::vector<std::byte>> begin(const protocol::DescribeProducersReq
         continue;
       }
       const LogPlace place = controller.place_of(record);
-      ask.push_back({.lcore = place.lcore, .question = {.log = place.log, .producers = true}});
-      places.emplace_back(response.topics.size() - 1, topic.partitions.size() - 1);
+      const auto [question, is_new] = question_of.emplace(place.log, ask.size());
+      if (is_new) ask.push_back({.lcore = place.lcore, .question = {.log = place.log, .producers = true}});
+      places.push_back({response.topics.size() - 1, topic.partitions.size() - 1, question->second});
     }
   }
   return questions.ask(std::move(ask), asker,
-                       [response = std::move(response), places = std::move(places),
-                        asker](std::span<const dataplane::LogTold> told) mutable {
-                         for (size_t i = 0; i < told.size(); ++i) {
-                           auto& partition = response.topics[places[i].first].partitions[places[i].second];
-                           for (const storage::ProducerFacts& facts : told[i].producers) {
-                             auto& producer = partition.active_producers.emplace_back();
-                             producer.producer_id = facts.id.value();
-                             producer.producer_epoch = facts.epoch;
-                             producer.last_sequence = facts.last_sequence;
-                             producer.last_timestamp = facts.last_timestamp;
-                             producer.coordinator_epoch = -1;  // no marker was written
-                           }
+                       [response = std::move(response), places = std::move(places), asker,
+                        room](std::span<const dataplane::LogTold> told) mutable {
+                         for (const ProducersPlace& place : places) {
+                           const auto& producers = told[place.question].producers;
+                           auto& partition = response.topics[place.topic].partitions[place.partition];
+                           if (!room.take(producers.size() * sizeof(Response::ProducerState))) break;
+                           tell(producers, partition);
                          }
-                         return encoded(response, asker);
+                         return encoded(response, asker, room);
                        });
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "control/controller/controller.h"
+#include "control/slow_path/answer_room.h"
 #include "control/slow_path/log_questions.h"
 #include "protocol/gen/describe_log_dirs.h"
 #include "protocol/gen/describe_producers.h"
@@ -21,8 +22,8 @@ struct LogDir {
 
 std::optional<std::vector<std::byte>> begin(const protocol::DescribeLogDirsRequest& request, const LateAsker& asker,
                                             const Controller& controller, const std::vector<LogDir>& dirs,
-                                            LogQuestions& questions);
+                                            LogQuestions& questions, const AnswerRoom& room);
 std::optional<std::vector<std::byte>> begin(const protocol::DescribeProducersRequest& request, const LateAsker& asker,
-                                            const Controller& controller, LogQuestions& questions);
+                                            const Controller& controller, LogQuestions& questions, AnswerRoom room);
 
 }  // namespace penstock::control

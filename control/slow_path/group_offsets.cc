@@ -1,4 +1,8 @@
 // OffsetCommit, OffsetFetch, OffsetDelete and FindCoordinator: topics by name or id, in the form of each version.
+#include <map>
+#include <set>
+#include <utility>
+
 #include "control/slow_path/group_requests.h"
 #include "control/slow_path/slow_path.h"
 
@@ -28,6 +32,16 @@ protocol::OffsetFetchResponse::Topics refuse_topic(const protocol::OffsetFetchRe
     topic.partitions.push_back({.partition_index = index, .committed_offset = -1, .metadata = "", .error_code = error});
   }
   return topic;
+}
+
+// A partition that is named several times is told once: each time would be a copy of what was committed as its
+// metadata, for four bytes of the request.
+void drop_repeated(std::vector<protocol::OffsetFetchRequest::Topics>& topics) {
+  std::map<std::pair<std::string, Uuid>, std::set<int32_t>> seen;
+  for (auto& topic : topics) {
+    auto& indexes = seen[{topic.name, topic.topic_id}];
+    std::erase_if(topic.partition_indexes, [&](int32_t index) { return !indexes.insert(index).second; });
+  }
 }
 
 // As versions before 8 say it.
@@ -131,8 +145,13 @@ std::optional<GroupRequests::Bytes> GroupRequests::answer(protocol::OffsetFetchR
     for (const auto& group : wanted) groups.push_back(refuse_group(group, error, version));
     return encode(response_of(std::move(groups), version), asked);
   };
+  AnswerRoom room = asked.room;
   std::vector<protocol::OffsetFetchResponse::Group> groups;
-  for (auto& group : request.groups) groups.push_back(fetch(group, ticket, asked, open));
+  for (auto& group : request.groups) {
+    groups.push_back(fetch(group, ticket, asked, open));
+    if (room.take(protocol::OffsetFetchResponse::kInfo, "Groups", &groups.back())) continue;
+    return encode(protocol::OffsetFetchResponse(), asked, room);
+  }
   open.response = encode(response_of(std::move(groups), version), asked);
   return answer_when_durable(ticket, std::move(open));
 }
@@ -140,6 +159,7 @@ std::optional<GroupRequests::Bytes> GroupRequests::answer(protocol::OffsetFetchR
 protocol::OffsetFetchResponse::Group GroupRequests::fetch(protocol::OffsetFetchRequest::Group& request,
                                                           groups::Ticket ticket, const Asked& asked, Open& open) {
   const int16_t version = asked.asker.version;
+  if (request.topics) drop_repeated(*request.topics);
   std::vector<protocol::OffsetFetchResponse::Topics> unknown;
   if (version >= kTopicIds && request.topics) {
     std::erase_if(*request.topics, [&](auto& topic) {
@@ -192,7 +212,8 @@ std::optional<GroupRequests::Bytes> GroupRequests::answer(const protocol::Offset
 }
 
 protocol::FindCoordinatorResponse GroupRequests::find_coordinator(const protocol::FindCoordinatorRequest& request,
-                                                                  int16_t version, const AdvertisedAddress& address) {
+                                                                  int16_t version, const AdvertisedAddress& address,
+                                                                  AnswerRoom& room) {
   constexpr int16_t kSeveral = 4;
   ErrorCode error = ErrorCode::kNone;
   std::string message;
@@ -230,7 +251,10 @@ protocol::FindCoordinatorResponse GroupRequests::find_coordinator(const protocol
     response.port = found.port;
     return response;
   }
-  for (const std::string& key : request.coordinator_keys) response.coordinators.push_back(find(key));
+  for (const std::string& key : request.coordinator_keys) {
+    const auto& found = response.coordinators.emplace_back(find(key));
+    if (!room.take(protocol::FindCoordinatorResponse::kInfo, "Coordinators", &found)) break;
+  }
   return response;
 }
 

@@ -210,21 +210,23 @@ std::optional<GroupRequests::Bytes> GroupRequests::answer(const protocol::Descri
     for (const std::string& id : ids) response.groups.push_back(without(id, error));
     return encode(response, asked);
   };
+  AnswerRoom room = asked.room;
   protocol::DescribeGroupsResponse response;
-  for (const std::string& id : request.groups) {
+  for (const std::string& id : request.groups) {  // as Kafka: told as often as it is named
     std::optional<Described> described;
     const ErrorCode error = step(id, ticket, asked, open,
                                  [&](Coordinator& coordinator, Effects&) { described = coordinator.describe(id); });
     if (error != ErrorCode::kNone) {
-      response.groups.push_back(without(id, error));
-      continue;
-    }
-    if (!described) {
+      described = without(id, error);
+    } else if (!described) {
       described = without(id, tells_unknown ? ErrorCode::kGroupIdNotFound : ErrorCode::kNone);
       described->group_state = "Dead";
       if (tells_unknown) described->error_message = "Group " + id + " not found.";
     }
-    if (request.include_authorized_operations) described->authorized_operations = kAllGroupOperations;
+    if (error == ErrorCode::kNone && request.include_authorized_operations)
+      described->authorized_operations = kAllGroupOperations;
+    if (!room.take(protocol::DescribeGroupsResponse::kInfo, "Groups", &*described))
+      return encode(response, asked, room);
     response.groups.push_back(*std::move(described));
   }
   open.response = encode(response, asked);

@@ -41,6 +41,7 @@ class GroupRequests {
     std::string client_id;
     std::string client_host;
     groups::Now now;
+    AnswerRoom room;
   };
 
   GroupRequests(Controller& controller, ControlCounters& counters, uint64_t seed)
@@ -50,7 +51,7 @@ class GroupRequests {
   // The whole answer if it may leave at once; else it is one of take_answers(). Empty: the body is not of its version.
   std::optional<Bytes> begin(std::span<const std::byte> body, const Asked& asked);
   protocol::FindCoordinatorResponse find_coordinator(const protocol::FindCoordinatorRequest& request, int16_t version,
-                                                     const AdvertisedAddress& address);
+                                                     const AdvertisedAddress& address, AnswerRoom& room);
 
   groups::GroupRuntime& runtime() { return runtime_; }
   // What has been done since: answers, and connections whose requests' bytes are not needed any more.
@@ -71,7 +72,11 @@ class GroupRequests {
   std::optional<Bytes> decode_and_answer(std::span<const std::byte> body, const Asked& asked);
   template <class Response>
   static Bytes encode(const Response& response, const Asked& asked) {
-    return respond(asked.api, asked.asker.version, asked.asker.correlation, response);
+    return encode(response, asked, asked.room);
+  }
+  template <class Response>
+  static Bytes encode(const Response& response, const Asked& asked, const AnswerRoom& room) {
+    return respond(asked.api, asked.asker.version, asked.asker.correlation, response, room);
   }
   template <class Request>
   std::optional<Bytes> wait_for_members(const Request& request, const Asked& asked, Open open,

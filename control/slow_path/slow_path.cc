@@ -62,7 +62,8 @@ std::vector<std::byte> serve(const protocol::Api& api, const protocol::RequestHe
                              std::span<const std::byte> frame, Call& call) {
   Request request;
   if (!protocol::decode(frame.subspan(header.size), header.api_version, request)) return {};
-  return respond(api, header.api_version, header.correlation_id, answer(request, call));
+  const auto response = answer(request, call);
+  return respond(api, header.api_version, header.correlation_id, response, call.room);
 }
 
 const std::vector<std::byte> kClose;
@@ -120,7 +121,8 @@ std::optional<std::vector<std::byte>> SlowPath::dispatch(const dataplane::SlowRe
   if (api->key == ApiKey::kApiVersions && !api->serves(request.api_version)) {
     // Its header may be of a form that we do not know either, but the correlation id has a fixed place.
     counters_.add(Metric::api_versions_unsupported);
-    return respond(*api, 0, CorrelationId{load_be<int32_t>(frame.data() + 4)}, unsupported_api_versions());
+    return respond(*api, 0, CorrelationId{load_be<int32_t>(frame.data() + 4)}, unsupported_api_versions(),
+                   AnswerRoom(counters_, limits_));
   }
   const auto header = protocol::decode_request_header(frame);
   if (!header || !api->serves(header->api_version)) return kClose;
@@ -128,7 +130,8 @@ std::optional<std::vector<std::byte>> SlowPath::dispatch(const dataplane::SlowRe
   Call call{.controller = controller_,
             .counters = counters_,
             .address = advertised_[request.listener],
-            .version = header->api_version};
+            .version = header->api_version,
+            .room = AnswerRoom(counters_, limits_)};
   switch (api->key) {
     case ApiKey::kApiVersions: return serve<protocol::ApiVersionsRequest>(*api, *header, frame, call);
     case ApiKey::kMetadata: return serve<protocol::MetadataRequest>(*api, *header, frame, call);
@@ -153,8 +156,9 @@ std::optional<std::vector<std::byte>> SlowPath::begin_of_group(const dataplane::
   if (api.key == ApiKey::kFindCoordinator) {
     protocol::FindCoordinatorRequest asked;
     if (!protocol::decode(body, header.api_version, asked)) return kClose;
-    return respond(api, header.api_version, header.correlation_id,
-                   groups_.find_coordinator(asked, header.api_version, advertised_[request.listener]));
+    AnswerRoom room(counters_, limits_);
+    const auto found = groups_.find_coordinator(asked, header.api_version, advertised_[request.listener], room);
+    return respond(api, header.api_version, header.correlation_id, found, room);
   }
   return groups_.begin(body, {.api = api,
                               .asker = {.lcore = lcore,
@@ -163,7 +167,8 @@ std::optional<std::vector<std::byte>> SlowPath::begin_of_group(const dataplane::
                                         .correlation = header.correlation_id},
                               .client_id = std::string(header.client_id),
                               .client_host = request.client_host,
-                              .now = now});
+                              .now = now,
+                              .room = AnswerRoom(counters_, limits_)});
 }
 
 std::optional<std::vector<std::byte>> SlowPath::begin_late(const dataplane::SlowRequest& request,
@@ -177,12 +182,12 @@ std::optional<std::vector<std::byte>> SlowPath::begin_late(const dataplane::Slow
   if (request.api_key == protocol::DescribeLogDirsRequest::kApiKey) {
     protocol::DescribeLogDirsRequest asked;
     if (!protocol::decode(body, header.api_version, asked)) return kClose;
-    return begin(asked, asker, controller_, log_dirs_, log_questions_);
+    return begin(asked, asker, controller_, log_dirs_, log_questions_, AnswerRoom(counters_, limits_));
   }
   if (request.api_key == protocol::DescribeProducersRequest::kApiKey) {
     protocol::DescribeProducersRequest asked;
     if (!protocol::decode(body, header.api_version, asked)) return kClose;
-    return begin(asked, asker, controller_, log_questions_);
+    return begin(asked, asker, controller_, log_questions_, AnswerRoom(counters_, limits_));
   }
   return begin_delete_records(request, header, lcore, now);
 }

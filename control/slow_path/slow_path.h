@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "control/controller/controller.h"
+#include "control/slow_path/answer_room.h"
 #include "control/slow_path/delete_records.h"
 #include "control/slow_path/describe_logs.h"
 #include "control/slow_path/group_requests.h"
@@ -34,17 +35,19 @@ struct Call {
   ControlCounters& counters;
   const AdvertisedAddress& address;  // of the listener that the client used
   int16_t version;
+  AnswerRoom room;
 };
 
 class SlowPath {
  public:
   // advertised: by listener index. seed: of what is told apart by chance, as members' ids.
   SlowPath(Controller& controller, std::vector<AdvertisedAddress> advertised, ControlCounters& counters,
-           std::vector<LogDir> log_dirs = {}, uint64_t seed = 0)
+           std::vector<LogDir> log_dirs = {}, uint64_t seed = 0, const AnswerLimits& limits = {})
       : controller_(controller),
         advertised_(std::move(advertised)),
         log_dirs_(std::move(log_dirs)),
         counters_(counters),
+        limits_(limits),
         delete_records_(controller, counters),
         groups_(controller, counters, seed) {}
 
@@ -76,6 +79,7 @@ class SlowPath {
   const std::vector<AdvertisedAddress> advertised_;
   const std::vector<LogDir> log_dirs_;
   ControlCounters& counters_;
+  const AnswerLimits limits_;
   DeleteRecords delete_records_;
   LogQuestions log_questions_;
   GroupRequests groups_;
