@@ -14,12 +14,12 @@ constexpr int kRingFullSleepMs = 1;  // nor have room in a command ring and an i
 
 // Answers that tell of topics, or of their end.
 bool speaks_of_topics(int16_t api_key) {
-  switch (static_cast<protocol::ApiKey>(api_key)) {
-    case protocol::ApiKey::kMetadata:
-    case protocol::ApiKey::kCreateTopics:
-    case protocol::ApiKey::kDeleteTopics:
-    case protocol::ApiKey::kCreatePartitions:
-    case protocol::ApiKey::kDescribeTopicPartitions: return true;
+  switch (static_cast<ApiKey>(api_key)) {
+    case ApiKey::kMetadata:
+    case ApiKey::kCreateTopics:
+    case ApiKey::kDeleteTopics:
+    case ApiKey::kCreatePartitions:
+    case ApiKey::kDescribeTopicPartitions: return true;
     default: return false;
   }
 }
