@@ -15,8 +15,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPY = ROOT / 'build' / 'mutants'
-PROGRAMS = ['store_segments_test', 'store_fault_test', 'store_damage_test', 'compact_batch_test', 'store_compact_test',
-            'store_sim_test']
+PROGRAMS = ['store_segments_test', 'store_fault_test', 'store_damage_test', 'store_ends_test', 'compact_batch_test',
+            'store_compact_test', 'store_sim_test']
 
 # name: (file, what stands there, what the mutant has)
 MUTANTS = {
@@ -56,6 +56,14 @@ MUTANTS = {
     'ring space is reused before the state slot is durable': (
         'storage/log/checkpointer.cc', '  slot_ = encoder_.finish(next_);\n',
         '  slot_ = encoder_.finish(next_);\n  shard_.ring->advance_tail(next_.tail);\n'),
+    'a file is cut before its truncation is durable': (
+        'storage/log/destager.cc', 'log.truncated_at > shard_.ring->durable()) return false;  // a roll',
+        'false) return false;  // a roll'),
+    'a stop that gives up goes on writing': ('storage/store.cc', '    destager.halt();', '    //'),
+    'the first zeros of an offset are damage': (
+        'storage/log/index_loader.cc', '(stop == ScanStop::kZeros && few)', '(few && false)'),
+    'a batch keeps the greatest time that its producer said': (
+        'storage/store_append.cc', 'times.greatest != batch.max_timestamp() &&', 'false &&'),
     'a batch is durable when its frame is sent': (
         'storage/ring/ring_writer.cc', '  in_flight_ = frame;\n', '  in_flight_ = frame;\n  durable_ = frame.end;\n'),
     'segments are not flushed before the slot that names them': (

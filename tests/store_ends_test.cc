@@ -57,7 +57,7 @@ TEST_F(StoreEnds, AnOpenSegmentMayEndAFewZerosInsideABatch) {
 // durable, or a crash brings the log back without the bytes.
 TEST_F(StoreEnds, ACutWaitsForItsTruncation) {
   int came_back = 0;
-  for (uint64_t seed = 1; seed <= 150; ++seed) {
+  for (uint64_t seed = 1; seed <= 80; ++seed) {
     StoreRig rig(seed, {1});
     rig.config.segment_bytes = 9 * kBlock;
     ASSERT_EQ(rig.open(), "");
@@ -66,12 +66,12 @@ TEST_F(StoreEnds, ACutWaitsForItsTruncation) {
     rig.stop();
     rig.config.segment_bytes = 2 * kBlock;
     ASSERT_EQ(rig.open(), "");
+    rig.disk.faults().slow_disk = 10;
     ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{2}));
     ASSERT_TRUE(rig.turn_until([&] { return !rig.store->truncating(LogId{1}); }));
     const LogModel before = rig.logs.at(1);
     ASSERT_EQ(rig.append_batch(1, batch_of(kBlock)).status, AppendStatus::kAppended);  // does not fit behind the cut
     rig.logs.at(1) = before;
-    rig.disk.faults().slow_disk = 10;
     rig.store->begin_stop();
     for (uint64_t turns = seed % 10; turns > 0; --turns) rig.turn();
     rig.crash();
@@ -88,14 +88,14 @@ TEST_F(StoreEnds, ACutWaitsForItsTruncation) {
 // A stop that gives up on its drive cuts the open files to what counts as written. What the destager writes when the
 // drive goes well again would be cut off with that, and the last slot would count on it.
 TEST_F(StoreEnds, AStopThatGivesUpWritesNothingMore) {
-  for (uint64_t seed = 1; seed <= 60; ++seed) {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
     StoreRig rig(seed, {1, 2});
     ASSERT_EQ(rig.open(), "");
     for (int i = 0; i < 10; ++i) ASSERT_TRUE(rig.append(9'000));
     rig.settle();
     rig.disk.faults().fail_writes_always = "data/logs";
     rig.store->begin_stop();
-    const Nanos well_at = rig.clock.monotonic() + 4'900 * kMillisecond + static_cast<Nanos>(seed) * 10 * kMillisecond;
+    const Nanos well_at = rig.clock.monotonic() + 4'900 * kMillisecond + static_cast<Nanos>(seed) * 15 * kMillisecond;
     ASSERT_TRUE(rig.turn_until([&] {
       if (rig.clock.monotonic() >= well_at) rig.disk.faults().fail_writes_always.clear();
       return rig.store->stopped();
