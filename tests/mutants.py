@@ -57,8 +57,8 @@ MUTANTS = {
         'storage/log/checkpointer.cc', '  slot_ = encoder_.finish(next_);\n',
         '  slot_ = encoder_.finish(next_);\n  shard_.ring->advance_tail(next_.tail);\n'),
     'a file is cut before its truncation is durable': (
-        'storage/log/destager.cc', 'log.truncated_at > shard_.ring->durable()) return false;  // a roll',
-        'false) return false;  // a roll'),
+        'storage/log/destager.cc', ' || log.truncated_at > shard_.ring->durable()) return false;\n  if (log.written',
+        ') return false;\n  if (log.written'),
     'a stop that gives up goes on writing': ('storage/store.cc', '    destager.halt();', '    //'),
     'the first zeros of an offset are damage': (
         'storage/log/index_loader.cc', '(stop == ScanStop::kZeros && few)', '(few && false)'),
