@@ -330,9 +330,9 @@ void Store::Impl::go_on_stopping() {
   if (!pending.empty()) return;
   const bool gives_up = shard.clock.monotonic() - stop_began_at > kStopPatience && destager.idle();
   if (!destager.clean() && !gives_up) return;
-  const auto may_come_back = [this](const auto& log) { return log.second->truncated_at > shard.ring->durable(); };
-  if (!open_segments_cut && std::ranges::any_of(shard.logs, may_come_back)) return;
   if (!open_segments_cut) {
+    const auto may_come_back = [this](const auto& log) { return log.second->truncated_at > shard.ring->durable(); };
+    if (std::ranges::any_of(shard.logs, may_come_back)) return;
     open_segments_cut = true;
     destager.halt();  // what is written behind a file's cut would go with it, and the last slot would count on it
     std::vector<LogId> order;

@@ -139,8 +139,8 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
     log.append_time_ms = std::max(log.append_time_ms, now_ms);
     protocol::store_append_time(head, length, log.append_time_ms);
   } else if (times.greatest != batch.max_timestamp() && times.greatest != INT64_MAX) {  // that is as much as beyond it
-    // Producers do not all say it rightly (sarama before 1.46 wrote -1). Kafka's LogValidator sets it too: retention,
-    // offsets by time and the age of producers go by it.
+    // Producers do not all say it rightly (sarama wrote -1 before its PR 3108). Kafka's LogValidator sets it too:
+    // retention, offsets by time and the age of producers go by it.
     protocol::store_max_timestamp(head, length, times.greatest);
     counters.add(Metric::batches_retimed);
   }

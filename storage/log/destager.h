@@ -83,7 +83,7 @@ class Destager {
   uint64_t bytes_written() const { return bytes_written_; }  // into segments, ever
   size_t jobs_busy() const { return jobs_busy_; }
   // When to run again though nothing completes.
-  Nanos next_deadline() const { return halted_ ? INT64_MAX : no_space_ || failures_waiting_ ? retry_at_ : INT64_MAX; }
+  Nanos next_deadline() const { return !halted_ && (no_space_ || failures_waiting_) ? retry_at_ : INT64_MAX; }
 
  private:
   static constexpr uint64_t kMuch = kBufferBytes;  // worth a write of whole blocks
