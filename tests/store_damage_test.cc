@@ -89,6 +89,25 @@ TEST_F(StoreDamage, TheScrubberFindsNothingWhereNothingIs) {
   EXPECT_EQ(rig.check_acked(), "");
 }
 
+// Never more than the rate allows and one read, from any moment on, and not much less while there is something to do.
+TEST_F(StoreDamage, TheScrubberKeepsItsRate) {
+  constexpr uint64_t kRate = 200'000;
+  StoreRig rig(6);
+  rig.options.scrub_bytes_per_second = kRate;
+  ASSERT_NO_FATAL_FAILURE(with_segments(rig));
+  ASSERT_EQ(rig.open(), "");
+  const auto scrubbed = [&] { return rig.counters.get(Metric::scrubbed_bytes); };
+  ASSERT_TRUE(rig.turn_until([&] { return scrubbed() > 0; }));
+  const uint64_t first = scrubbed();
+  const Nanos begin = rig.clock.monotonic();
+  const auto allowed = [&] { return kRate * static_cast<uint64_t>(rig.clock.monotonic() - begin) / kSecond; };
+  ASSERT_TRUE(rig.turn_until([&] {
+    EXPECT_LE(scrubbed() - first, allowed() + 100'000) << "a read is at most a whole segment here";
+    return scrubbed() >= 500'000 || testing::Test::HasFailure();
+  }));
+  EXPECT_GE(scrubbed() - first, allowed() * 9 / 10);
+}
+
 TEST_F(StoreDamage, AnUnreadablePlaceConcernsNothingElse) {
   StoreRig rig(4);
   ASSERT_NO_FATAL_FAILURE(with_segments(rig));

@@ -58,9 +58,9 @@ inline constexpr std::array kRecoveryTable = std::to_array<RecoveryRow>({
     {Here::kNewerLap, Behind::kNone, Verdict::kDamaged,
      "the newest state slot is damaged: the ring has moved on since"},
     {Here::kNewerLap, Behind::kFrames, Verdict::kDamaged,
-     "the newest state slot is damaged: the ring has moved on since"},
+     "the newest state slot is damaged: the ring has moved on since, and further than this place"},
     {Here::kNewerLap, Behind::kVouched, Verdict::kDamaged,
-     "the newest state slot is damaged: the ring has moved on since"},
+     "the newest state slot is damaged: the ring has moved on since, before the end that the slot names"},
     {Here::kLeftover, Behind::kNone, Verdict::kEnd, "a frame that an earlier recovery had cut"},
     {Here::kLeftover, Behind::kFrames, Verdict::kDamaged, "a write was lost over an older frame"},
     {Here::kLeftover, Behind::kVouched, Verdict::kDamaged,
@@ -73,8 +73,10 @@ inline constexpr std::array kRecoveryTable = std::to_array<RecoveryRow>({
     {Here::kTornBody, Behind::kFrames, Verdict::kDamaged, "a durable frame's entries are damaged"},
     {Here::kTornBody, Behind::kVouched, Verdict::kDamaged, "entries of a frame that the state vouches for are damaged"},
     {Here::kBrokenChain, Behind::kNone, Verdict::kDamaged, "a frame before this one was replaced"},
-    {Here::kBrokenChain, Behind::kFrames, Verdict::kDamaged, "a frame before this one was replaced"},
-    {Here::kBrokenChain, Behind::kVouched, Verdict::kDamaged, "a frame before this one was replaced"},
+    {Here::kBrokenChain, Behind::kFrames, Verdict::kDamaged,
+     "a frame before this one was replaced; later ones stand behind it"},
+    {Here::kBrokenChain, Behind::kVouched, Verdict::kDamaged,
+     "a frame before this one was replaced; the state names a later end"},
 });
 
 constexpr const RecoveryRow& decide(Here here, Behind behind) {

@@ -237,6 +237,10 @@ void SimDisk::flip_bit(const std::string& path, uint64_t at, unsigned bit) {
   names_.find(path).value()->flip_bit(at, bit);
 }
 
+void SimDisk::replace(const std::string& path, uint64_t at, std::span<const std::byte> bytes) {
+  names_.find(path).value()->replace(at, bytes);
+}
+
 std::span<const std::byte> SimDisk::contents(const std::string& path) const {
   return names_.find(path).value()->visible();
 }

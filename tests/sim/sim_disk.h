@@ -79,6 +79,8 @@ class SimDisk final : public storage::Disk {
   void make_durable_dir(std::string_view path);
   // Flips one bit of what is durable and visible in path at at.
   void flip_bit(const std::string& path, uint64_t at, unsigned bit);
+  // Puts other bytes in the place of what is durable and visible in path at at.
+  void replace(const std::string& path, uint64_t at, std::span<const std::byte> bytes);
   std::span<const std::byte> contents(const std::string& path) const;
   bool is_off() const { return off_; }
   bool exists(const std::string& path) const { return names_.exists(path); }

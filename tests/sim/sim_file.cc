@@ -121,4 +121,9 @@ void SimFile::flip_bit(uint64_t at, unsigned bit) {
   durable_.at(at) ^= static_cast<std::byte>(1u << bit);
 }
 
+void SimFile::replace(uint64_t at, std::span<const std::byte> bytes) {
+  put(visible_, at, bytes);
+  put(durable_, at, bytes);
+}
+
 }  // namespace penstock::sim

@@ -34,6 +34,7 @@ class SimFile {
   // Of every volatile change, and of the writes in flight, something is kept or nothing; that is all there is then.
   void lose_power(std::vector<Write> in_flight, Prng& prng, uint64_t tear_unit);
   void flip_bit(uint64_t at, unsigned bit);
+  void replace(uint64_t at, std::span<const std::byte> bytes);  // what is durable and visible there
 
  private:
   struct Resize {
