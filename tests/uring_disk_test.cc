@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <array>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +15,7 @@
 #include "base/log.h"
 #include "base/system_clock.h"
 #include "storage/api/folder.h"
+#include "storage/io/uring_disk.h"
 #include "tests/sim/store_model.h"
 
 namespace penstock::storage {
@@ -59,6 +62,44 @@ TEST_F(Folders, BothDurableMethodsWriteAndReadBack) {
   DiskOp behind{.file = *file, .at = 4 << 20, .memory = in.span()};
   EXPECT_EQ(run_to_end(**disk, behind).error().code, Errc::kShort);
   (*disk)->close(*file);
+}
+
+// A large memory is locked piece by piece by the thread that takes over; an op of any place works before and after.
+TEST_F(Folders, ALargeMemoryIsLockedPieceByPiece) {
+  constexpr size_t kBytes = 3 * UringDisk::kPieceBytesMin + 4096;
+  Memory out(kBytes), in(4096);
+  UringDisk disk;
+  const auto file = disk.open(path_ + "/file", {.create = true});
+  ASSERT_TRUE(file);
+  Prng prng(2);
+  sim::fill_fast(out.span(), prng);
+  disk.register_memory(out.span());
+  const auto works = [&](size_t at) {
+    DiskOp write{.kind = DiskOp::Kind::kWrite, .file = *file, .at = at, .memory = out.span().subspan(at, 4096)};
+    ASSERT_TRUE(run_to_end(disk, write));
+    DiskOp read{.file = *file, .at = at, .memory = in.span()};
+    ASSERT_TRUE(run_to_end(disk, read));
+    EXPECT_TRUE(std::ranges::equal(write.memory, in.span())) << at;
+  };
+  const auto everywhere = [&] {
+    for (size_t at = 0; at < kBytes; at += UringDisk::kPieceBytesMin) works(at);
+  };
+  everywhere();
+  EXPECT_EQ(disk.locked_bytes(), 0u);
+  std::thread lcore([&] {
+    std::array<DiskOp*, 1> none;
+    disk.poll(none);
+    EXPECT_LE(disk.locked_bytes(), UringDisk::kPieceBytesMin);  // a piece a poll
+    works(0);
+    for (int i = 0; i < 10'000 && disk.locked_bytes() < kBytes; ++i) {
+      works(4096);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_EQ(disk.locked_bytes(), kBytes) << "is the locked-memory limit (ulimit -l) too low?";
+    everywhere();
+  });
+  lcore.join();
+  disk.close(*file);
 }
 
 TEST_F(Folders, AnArmedDoorbellRingsWhenAWriteCompletesOnAnotherThreadsRing) {

@@ -2,6 +2,7 @@
 #include "storage/io/uring_disk.h"
 
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
 
@@ -18,8 +19,8 @@
 namespace penstock::storage {
 namespace {
 
-constexpr uint64_t kBufferBytesMax = kGiB;  // the kernel's bound on one registered buffer
-constexpr uint64_t kFlushTag = 1;           // low bit of user_data: the fdatasync behind a write
+constexpr size_t kPiecesMax = 1024;  // of registered memory: each at most 1 GiB by the kernel's rule
+constexpr uint64_t kFlushTag = 1;    // low bit of user_data: the fdatasync behind a write
 constexpr int kRwfNowait = RWF_NOWAIT;
 constexpr int kRwfDsync = RWF_DSYNC;
 constexpr uint64_t kFilesTag = 2;  // all of user_data: FileOps were done. No op is there
@@ -57,7 +58,7 @@ Result<void> UringDisk::make_ring() {
   holds_locks_ =
       !locked.empty() && io_uring_register_files(&ring_, locked.data(), static_cast<unsigned>(locked.size())) == 0;
   ring_thread_ = std::this_thread::get_id();
-  if (!registered_.empty()) register_buffers();
+  if (is_small()) register_piece();
   return {};
 }
 
@@ -67,50 +68,75 @@ void UringDisk::leave_ring() {
   if (!have_ring_) return;
   if (holds_locks_) (void)io_uring_unregister_files(&ring_);
   io_uring_queue_exit(&ring_);
-  have_ring_ = false;
-  holds_locks_ = false;
+  have_ring_ = holds_locks_ = has_table_ = false;
+  locked_ = 0;
 }
 
 void UringDisk::own_ring() {
   if (have_ring_ && ring_thread_ == std::this_thread::get_id()) [[likely]]
     return;
   CHECK(in_flight_ + files_in_flight_ == 0);  // whoever hands a Disk over has waited for its ops
+  moved_ = have_ring_;
   leave_ring();
   wakeup_fd_ = -1;
   watches_files_ = false;
   CHECK(make_ring());
 }
 
+// A memory of one piece is registered at once. A larger one is, piece by piece as its pages come, by the ring of the
+// thread that takes over: the ring of the start is gone soon. Until then its ops go without.
 void UringDisk::register_memory(std::span<std::byte> memory) {
   CHECK(registered_.empty());
+  piece_bytes_ = align_up(std::max(memory.size() / kPiecesMax, kPieceBytesMin), kMiB);
   registered_ = memory;
+  if (!is_small()) {
+    // All of it or nothing: half of it would only take the limit away from the sockets. A lock on what has no page yet
+    // asks the limit, and costs nothing.
+    if (mlock2(memory.data(), memory.size(), MLOCK_ONFAULT) == 0)
+      (void)munlock(memory.data(), memory.size());
+    else
+      give_up_locking(errno);
+    prefaulter_ = std::make_unique<Prefaulter>(memory, piece_bytes_);
+  }
   own_ring();
-  if (!buffers_registered_) register_buffers();
+  if (is_small() && locked_ == 0) register_piece();
 }
 
-void UringDisk::register_buffers() {
-  std::vector<iovec> pieces;
-  for (size_t at = 0; at < registered_.size(); at += kBufferBytesMax)
-    pieces.push_back({registered_.data() + at, std::min<size_t>(registered_.size() - at, kBufferBytesMax)});
+bool UringDisk::is_small() const { return !registered_.empty() && registered_.size() <= piece_bytes_; }
+
+void UringDisk::register_piece() {
+  const std::span<std::byte> piece = registered_.subspan(locked_, std::min(piece_bytes_, registered_.size() - locked_));
+  if (prefaulter_ && prefaulter_->ready() < locked_ + piece.size()) return;
   const auto lock = [&] {
-    return io_uring_register_buffers(&ring_, pieces.data(), static_cast<unsigned>(pieces.size()));
+    const iovec what{piece.data(), piece.size()};
+    const auto pieces = static_cast<unsigned>((registered_.size() + piece_bytes_ - 1) / piece_bytes_);
+    if (locked_ == 0 && !has_table_) {
+      if (const int rc = io_uring_register_buffers_sparse(&ring_, pieces); rc < 0) return rc;
+      has_table_ = true;
+    }
+    const __u64 no_tag = 0;
+    return io_uring_register_buffers_update_tag(&ring_, static_cast<unsigned>(locked_ / piece_bytes_), &what, &no_tag,
+                                                1);
   };
-  const int rc = buffers_registered_ ? try_until_released(lock) : lock();
-  buffers_registered_ = rc == 0;
-  if (rc < 0 && !std::exchange(warned_, true))
-    LOG_WARN(
-        "the ring's memory cannot be locked for the drive (%s): going on without; raise the locked-memory limit "
-        "(ulimit -l, LimitMEMLOCK=) to %zu MiB to save the CPU some work",
-        std::strerror(-rc), registered_.size() / kMiB);
+  const int rc = locked_ == 0 && had_locked_ ? try_until_released(lock) : lock();
+  if (rc < 0) return give_up_locking(-rc);
+  had_locked_ = true;
+  locked_ += piece.size();
+}
+
+void UringDisk::give_up_locking(int error) {
+  if (std::exchange(gave_up_locking_, true)) return;
+  LOG_WARN(
+      "the ring's memory cannot be locked for the drive (%s): going on without; raise the locked-memory limit "
+      "(ulimit -l, LimitMEMLOCK=) to %zu MiB to save the CPU some work",
+      std::strerror(error), registered_.size() / kMiB);
 }
 
 int UringDisk::buffer_index(std::span<const std::byte> memory) const {
-  if (!buffers_registered_ || memory.data() < registered_.data() ||
-      memory.data() + memory.size() > registered_.data() + registered_.size())
-    return -1;
+  if (memory.data() < registered_.data() || memory.data() + memory.size() > registered_.data() + locked_) return -1;
   const auto at = static_cast<size_t>(memory.data() - registered_.data());
-  const size_t index = at / kBufferBytesMax;
-  return (at + memory.size() - 1) / kBufferBytesMax == index ? static_cast<int>(index) : -1;
+  const size_t index = at / piece_bytes_;
+  return (at + memory.size() - 1) / piece_bytes_ == index ? static_cast<int>(index) : -1;
 }
 
 io_uring_sqe* UringDisk::next_sqe() {
@@ -188,6 +214,8 @@ void UringDisk::give_to_kernel() {
 
 size_t UringDisk::poll(std::span<DiskOp*> done) {
   own_ring();
+  if (moved_ && locked_ < registered_.size() && !gave_up_locking_) [[unlikely]]
+    register_piece();
   size_t count = 0;
   give_to_kernel();
   if (in_flight_ + files_in_flight_ == 0) return 0;

@@ -13,15 +13,20 @@
 #include <thread>
 #include <vector>
 
+#include "base/units.h"
 #include "storage/api/disk.h"
 #include "storage/api/uring_disk.h"
 #include "storage/io/file_thread.h"
 #include "storage/io/posix_files.h"
+#include "storage/io/prefaulter.h"
 
 namespace penstock::storage {
 
 class UringDisk final : public Disk {
  public:
+  // Of registered memory; what is not larger is one piece.
+  static constexpr size_t kPieceBytesMin = 8 * kMiB;
+
   // A durable write may take two entries.
   explicit UringDisk(size_t ops_at_once = kOpsInFlightMax) : queue_entries_(static_cast<unsigned>(2 * ops_at_once)) {}
   ~UringDisk();
@@ -53,12 +58,16 @@ class UringDisk final : public Disk {
   size_t poll(std::span<FileOp*> done) override;
   void wait(Nanos timeout) override;
   void arm_wakeup(int fd, bool armed) override;
+  // Of the memory that was registered, from the front on: what the kernel holds for this thread's ring.
+  size_t locked_bytes() const { return locked_; }
 
  private:
   Result<void> make_ring();
   void leave_ring();
   void own_ring();  // makes this thread's ring if another thread's is there
-  void register_buffers();
+  bool is_small() const;
+  void register_piece();
+  void give_up_locking(int error);
   io_uring_sqe* next_sqe();
   void give_to_kernel();
   void prepare(DiskOp& op, bool nowait);
@@ -82,10 +91,15 @@ class UringDisk final : public Disk {
   std::unique_ptr<FileThread> file_thread_;  // from the first FileOp on
   DurableMethod method_ = DurableMethod::kLinkedFlush;
   std::span<std::byte> registered_;
-  bool buffers_registered_ = false;
+  std::unique_ptr<Prefaulter> prefaulter_;  // of a large one
+  size_t piece_bytes_ = 0;
+  size_t locked_ = 0;
+  bool has_table_ = false;  // of registered pieces, in this ring
+  bool gave_up_locking_ = false;
+  bool had_locked_ = false;
   bool had_ring_ = false;
+  bool moved_ = false;  // another thread had a ring before
   bool submit_warned_ = false;
-  bool warned_ = false;  // that the memory cannot be locked
 };
 
 }  // namespace penstock::storage
