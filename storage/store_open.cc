@@ -63,14 +63,42 @@ Opener::Opener(StoreRequest& request)
 
 std::expected<std::unique_ptr<Store::Impl>, OpenFailure> Opener::open() {
   impl_ = std::make_unique<Store::Impl>(request_);
-  constexpr Step (Opener::* kSteps[])() = {&Opener::make_ring,     &Opener::open_files, &Opener::read_state,
-                                           &Opener::take_memory,   &Opener::read_ring,  &Opener::replay,
-                                           &Opener::mend_segments, &Opener::begin_life, &Opener::drop_old_state};
+  constexpr Step (Opener::* kSteps[])() = {&Opener::refuse_foreign_segments, &Opener::make_ring,
+                                           &Opener::open_files,              &Opener::read_state,
+                                           &Opener::take_memory,             &Opener::read_ring,
+                                           &Opener::replay,                  &Opener::mend_segments,
+                                           &Opener::begin_life,              &Opener::drop_old_state};
   for (const auto step : kSteps)
     if (auto done = (this->*step)(); !done) return Failure(done.error());
   impl_->shard.counters.set(Metric::ring_capacity_bytes, memory_.size());
   impl_->update_gauges();
   return std::move(impl_);
+}
+
+// The metadata commits a log's id before anything of the log is written. So segments of an id that is still to come are
+// of another metadata's log, and the topic that gets this id would be written over them.
+Opener::Step Opener::refuse_foreign_segments() {
+  const std::string logs = logs_path(request_.folder);
+  const auto names = disk_.list(logs);
+  if (!names && names.error().code == Errc::kNotFound) return {};
+  if (!names) return io_failure(names.error(), "read", logs);
+  for (const std::string& name : *names) {
+    const auto log = parse_log_name(name);
+    if (!log || *log < request_.next_log_id) continue;
+    const bool lives = std::ranges::find(request_.live_logs, *log, &LogToOpen::id) != request_.live_logs.end();
+    if (lives) continue;
+    const std::string path = log_path(request_.folder, *log);
+    const auto files = disk_.list(path);
+    if (!files) return io_failure(files.error(), "read", path);
+    const auto is_segment = [](const std::string& file) { return parse_segment_name(file).has_value(); };
+    if (std::ranges::none_of(*files, is_segment)) continue;
+    return open_failure({Errc::kCorrupt},
+                        fmt::format("{} holds segments of a log that this folder's metadata never issued: segments and "
+                                    "metadata are not from the same folder; put back the metadata.sqlite that belongs "
+                                    "to them",
+                                    path));
+  }
+  return {};
 }
 
 // The ring bears its name only once it and its state are whole and durable: a crash before that leaves a .making, which

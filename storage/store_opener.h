@@ -27,6 +27,7 @@ class Opener {
 
  private:
   // ---- files
+  Step refuse_foreign_segments();
   Step make_ring();
   Step write_new_ring();
   Step write_new_state(uint64_t ring_bytes);
@@ -43,6 +44,7 @@ class Opener {
   // ---- what is in them
   void restore_logs();
   Step replay();
+  Step refuse_never_issued();
   Step judge(const ScanResult& scan);
   PartitionLog* log_of(const FoundEntry& found);
   void replay_entry(const FoundEntry& found);
@@ -79,7 +81,8 @@ class Opener {
   std::set<LogId> unsummed_;  // of them, those with a new end whose checksums the slot does not have
   uint64_t batches_ = 0;
   uint64_t skipped_ = 0;
-  uint64_t never_issued_ = 0;
+  uint64_t never_issued_ = 0;       // entries in the ring of logs that the metadata never issued
+  uint64_t never_issued_logs_ = 0;  // and such logs in the slot
   std::string_view contradiction_;
 };
 

@@ -18,7 +18,10 @@ void Opener::restore_logs() {
   for (const LogToOpen& log : request_.live_logs) impl_->make_log(log.id, log.config);
   for (LogState& state : log_states_) {
     PartitionLog* log = impl_->find(state.id);
-    if (log == nullptr) continue;  // deleted
+    if (log == nullptr) {  // deleted
+      if (state.id >= request_.next_log_id) never_issued_logs_ += 1;
+      continue;
+    }
     replay_from_[state.id] = state.replay_from;
     log->log_start_offset = state.log_start_offset;
     log->written = log->staged = log->durable = log->log_end_offset = state.destaged;
@@ -38,6 +41,7 @@ Opener::Step Opener::replay() {
   restore_logs();
   if (clean_) {
     scan_ = {.head = state_.head, .generation = state_.generation, .previous_crc = state_.previous_crc};
+    if (auto done = refuse_never_issued(); !done) return done;
     LOG_INFO("%s: stopped cleanly at lsn %llu: nothing to recover", ring_path_.c_str(),
              static_cast<unsigned long long>(state_.head.value()));
   } else {
@@ -283,16 +287,23 @@ Opener::Step Opener::begin_life() {
   return {};
 }
 
+// Deleted is skipped, never issued is refused: the slot that this start would write would forget those logs.
+Opener::Step Opener::refuse_never_issued() {
+  if (never_issued_logs_ == 0 && never_issued_ == 0) return {};
+  const std::string what = never_issued_logs_ > 0 ? fmt::format("the state of {} logs", never_issued_logs_)
+                                                  : fmt::format("{} batches of logs", never_issued_);
+  return open_failure(
+      {Errc::kCorrupt},
+      fmt::format("{} holds {} that this folder's metadata never issued: ring and metadata are not from the same "
+                  "folder; put back the metadata.sqlite that belongs to it",
+                  ring_path_, what));
+}
+
 Opener::Step Opener::judge(const ScanResult& scan) {
   if (!scan.foreign.empty())
     return open_failure({Errc::kUnsupported},
                         fmt::format("{} holds {}; start the newer penstock that wrote it", ring_path_, scan.foreign));
-  if (never_issued_ > 0)
-    return open_failure(
-        {Errc::kCorrupt},
-        fmt::format("{} holds {} batches of logs that this folder's metadata never issued: ring and metadata are "
-                    "not from the same folder; put back the metadata.sqlite that belongs to it",
-                    ring_path_, never_issued_));
+  if (auto done = refuse_never_issued(); !done) return done;
   if (!contradiction_.empty())
     return open_failure({Errc::kCorrupt}, fmt::format("{}: {}; restore the data folder from a copy of the drive",
                                                       ring_path_, contradiction_));

@@ -47,7 +47,9 @@ struct ToolRig {
     rig.stop();
   }
 
-  LogToolRequest request() { return {.disk = &rig.disk, .folder = "data"}; }
+  LogToolRequest request() {
+    return {.disk = &rig.disk, .folder = "data", .lives = lives, .next_log_id = next_log_id};
+  }
   VerifyTotals verify() { return verify(request()); }
   VerifyTotals verify(const LogToolRequest& asked) {
     findings.clear();
@@ -132,6 +134,8 @@ struct ToolRig {
   }
 
   StoreRig rig;
+  std::function<bool(LogId)> lives;  // what the metadata says, if there is one
+  std::optional<LogId> next_log_id;
   std::vector<Finding> findings;
   std::vector<RepairStep> steps;
 };
@@ -373,6 +377,50 @@ TEST_F(LogTool, FilesThatNobodyNamesAreNotedAndRemoved) {
   for (const std::string& path : ours) EXPECT_FALSE(tool.rig.disk.exists(path)) << path;
   EXPECT_TRUE(tool.rig.disk.exists("data/notes.txt"));
   EXPECT_EQ(tool.verify().notes, 1u) << tool.told();
+  ASSERT_EQ(tool.rig.open(), "");
+  EXPECT_EQ(tool.rig.check_acked(), "");
+}
+
+// Metadata of before: nothing that it never issued counts as deleted.
+TEST_F(LogTool, LogsThatTheMetadataNeverIssuedAreDamageAndAreKept) {
+  ToolRig tool(6);
+  tool.make_segments();
+  tool.make_file("data/ring-0.making", 4096);
+  const auto before = tool.all_files();
+  const auto metadata_with = [&](uint64_t next) {
+    tool.lives = [next](LogId log) { return log < LogId{next}; };
+    tool.next_log_id = LogId{next};
+  };
+  metadata_with(2);
+  EXPECT_EQ(tool.verify().damage, 2u) << tool.told();  // the slot, and the folder of log 2
+  const Finding* slot = tool.first(Severity::kDamage);
+  ASSERT_NE(slot, nullptr);
+  EXPECT_EQ(slot->kind, FindingKind::kSlot);
+  EXPECT_EQ(slot->file, tool.rig.newest_state());
+  EXPECT_EQ(slot->place, "log 2");
+  EXPECT_TRUE(slot->todo.contains("put back the metadata.sqlite")) << slot->todo;
+  EXPECT_FALSE(tool.told().contains("was deleted")) << tool.told();
+  EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).refused, 1u) << tool.told();
+  EXPECT_EQ(tool.all_files(), before);
+  metadata_with(0);  // an empty one
+  EXPECT_EQ(tool.verify().damage, 3u) << tool.told();
+  EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).done, 0u) << tool.told();
+  EXPECT_EQ(tool.all_files(), before);
+  // Only a folder tells, which a start refuses as well.
+  metadata_with(3);
+  const std::string folder = log_path("data", LogId{3});
+  tool.rig.disk.make_durable_dir(folder);
+  EXPECT_TRUE(tool.verify().fine()) << tool.told();
+  tool.make_file(segment_path("data", LogId{3}, {Offset{0}}), 4096);
+  EXPECT_EQ(tool.verify().damage, 1u) << tool.told();
+  EXPECT_EQ(tool.first(Severity::kDamage)->file, folder);
+  EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).done, 0u) << tool.told();
+  EXPECT_TRUE(tool.rig.disk.exists(segment_path("data", LogId{3}, {Offset{0}})));
+  tool.rig.next_log = 3;
+  EXPECT_TRUE(tool.rig.open().starts_with(folder + " holds segments of a log that"));
+  tool.next_log_id = LogId{4};  // issued, and deleted since
+  EXPECT_TRUE(tool.verify().fine()) << tool.told();
+  tool.rig.next_log = 4;
   ASSERT_EQ(tool.rig.open(), "");
   EXPECT_EQ(tool.rig.check_acked(), "");
 }

@@ -78,6 +78,10 @@ MUTANTS = {
     'replay takes entries that the slot has': (
         'storage/store_replay.cc', 'found.at < from->second && found.generation <= state_.generation) return;',
         'found.at < Lsn{0}) return;'),
+    'a log of a slot that was never issued passes for a deleted one': (
+        'storage/store_replay.cc', 'if (state.id >= request_.next_log_id) never_issued_logs_ += 1;', '//'),
+    'segments of a log that was never issued are nobody\'s': (
+        'storage/store_open.cc', '&Opener::refuse_foreign_segments, &Opener::make_ring,', '&Opener::make_ring,'),
     'a truncation is not replayed': (
         'storage/store_replay.cc', 'case EntryKind::kTruncate: return replay_truncate(*log, payload);',
         'case EntryKind::kTruncate: return;'),

@@ -4,6 +4,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -29,6 +32,24 @@ class StoreFaults : public testing::Test {
     set_log_sink([](LogLevel, std::string_view) {});
   }
 };
+
+// Every file below data, by path.
+std::map<std::string, std::vector<std::byte>> files_of(SimDisk& disk) {
+  std::map<std::string, std::vector<std::byte>> files;
+  const auto add = [&](const std::string& folder) {
+    const auto names = disk.list(folder).value();
+    for (const std::string& name : names) {
+      const std::string path = folder + "/" + name;
+      if (path == "data/logs") continue;
+      const auto bytes = disk.contents(path);
+      files[path].assign(bytes.begin(), bytes.end());
+    }
+  };
+  add("data");
+  const auto logs = disk.list("data/logs").value_or(std::vector<std::string>());  // a crash may leave none
+  for (const std::string& log : logs) add("data/logs/" + log);
+  return files;
+}
 
 void work(StoreRig& rig, int appends) {
   for (int i = 0; i < appends; ++i) {
@@ -215,6 +236,57 @@ TEST_F(StoreFaults, ABatchOfALogThatWasNeverIssuedIsRefused) {
   rig.next_log = 3;  // issued and deleted: skipped
   EXPECT_EQ(rig.open(), "");
   EXPECT_EQ(rig.check_acked(), "");
+}
+
+// After a clean stop the ring is not read: the slot tells of the log, and after that slot is gone its folder does.
+TEST_F(StoreFaults, ALogThatWasNeverIssuedIsRefusedAfterACleanStopToo) {
+  StoreRig rig(6);
+  ASSERT_EQ(rig.open(), "");
+  work(rig, 10);
+  rig.settle();
+  rig.stop();
+  const auto refuses = [&] {
+    const auto before = files_of(rig.disk);
+    const std::string line = rig.open();
+    EXPECT_NE(line.find("never issued"), std::string::npos) << line;
+    EXPECT_NE(line.find("put back the metadata.sqlite"), std::string::npos) << line;
+    EXPECT_EQ(files_of(rig.disk), before);
+  };
+  const auto logs = rig.logs;
+  rig.logs.clear();
+  rig.next_log = 0;  // no metadata at all
+  refuses();
+  rig.logs = logs;
+  rig.logs.erase(2);
+  rig.next_log = 2;  // one from before log 2 was made
+  refuses();
+  rig.disk.unlink(StoreRig::kRing).value();
+  rig.logs.clear();
+  rig.next_log = 0;  // and no ring either
+  refuses();
+  EXPECT_FALSE(rig.disk.exists(StoreRig::kRing));
+}
+
+// The slot alone tells of a log that has no segments.
+TEST_F(StoreFaults, ASlotThatDescribesALogThatWasNeverIssuedIsRefused) {
+  for (const bool clean : {true, false}) {
+    StoreRig rig(6, {1, 2, 7});
+    ASSERT_EQ(rig.open(), "");
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(rig.append_to(1, 200));
+    rig.settle();
+    rig.stop();
+    ASSERT_EQ(rig.open(), "");
+    clean ? rig.stop() : rig.crash();
+    rig.logs.erase(7);
+    rig.next_log = 7;
+    const std::string line = rig.open();
+    EXPECT_NE(line.find("data/ring-0 holds the state of 1 logs that this folder's metadata never issued"),
+              std::string::npos)
+        << line;
+    rig.next_log = 8;  // issued, and deleted since
+    ASSERT_EQ(rig.open(), "");
+    EXPECT_EQ(rig.check_acked(), "");
+  }
 }
 
 TEST_F(StoreFaults, AMissingRingIsNotMadeAgainOverLiveTopics) {

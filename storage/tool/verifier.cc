@@ -124,17 +124,32 @@ bool Verifier::check_ring(ToolRing& ring) {
   return false;
 }
 
+void Verifier::check_never_issued(ToolRing& ring) {
+  Finding finding{.severity = Severity::kDamage,
+                  .kind = FindingKind::kRing,
+                  .file = ring.path(),
+                  .place = "entries",
+                  .means = {},
+                  .todo = std::string(kPutMetadataBack)};
+  if (const uint64_t entries = ring.replay().never_issued(); entries > 0) {
+    finding.means = fmt::format(
+        "{} entries are of logs that metadata.sqlite never issued: the two are not from the same folder", entries);
+    tell(finding);
+  }
+  const std::vector<LogId>& logs = ring.replay().never_issued_logs();
+  if (logs.empty()) return;
+  finding.kind = FindingKind::kSlot;
+  if (const auto newest = ring.newest_file()) finding.file = ring.slots()[*newest].path;
+  finding.place = fmt::format("log {}{}", logs.front().value(), logs.size() > 1 ? ", ..." : "");
+  finding.means = fmt::format(
+      "{} logs are described that metadata.sqlite never issued: the two are not from the same folder, and a start "
+      "refuses it",
+      logs.size());
+  tell(std::move(finding));
+}
+
 void Verifier::check_verdict(ToolRing& ring) {
-  if (ring.replay().never_issued() > 0)
-    tell(
-        {.severity = Severity::kDamage,
-         .kind = FindingKind::kRing,
-         .file = ring.path(),
-         .place = "entries",
-         .means = fmt::format("{} entries are of logs that metadata.sqlite never issued: the two are not from the same "
-                              "folder",
-                              ring.replay().never_issued()),
-         .todo = "put back the metadata.sqlite that belongs to this folder"});
+  check_never_issued(ring);
   if (ring.is_clean()) return;
   const ScanResult& found = ring.found();
   const uint64_t place = found.head.value() % ring.file_bytes();
