@@ -63,11 +63,16 @@ Opener::Opener(StoreRequest& request)
 
 std::expected<std::unique_ptr<Store::Impl>, OpenFailure> Opener::open() {
   impl_ = std::make_unique<Store::Impl>(request_);
-  constexpr Step (Opener::* kSteps[])() = {&Opener::refuse_foreign_segments, &Opener::make_ring,
-                                           &Opener::open_files,              &Opener::read_state,
-                                           &Opener::take_memory,             &Opener::read_ring,
-                                           &Opener::replay,                  &Opener::mend_segments,
-                                           &Opener::begin_life,              &Opener::drop_old_state};
+  constexpr Step (Opener::* kSteps[])() = {&Opener::refuse_foreign_segments,
+                                           &Opener::make_ring,
+                                           &Opener::open_files,
+                                           &Opener::read_state,
+                                           &Opener::take_memory,
+                                           &Opener::read_ring,
+                                           &Opener::replay,
+                                           &Opener::mend_segments,
+                                           &Opener::begin_life,
+                                           &Opener::drop_old_state};
   for (const auto step : kSteps)
     if (auto done = (this->*step)(); !done) return Failure(done.error());
   impl_->shard.counters.set(Metric::ring_capacity_bytes, memory_.size());
@@ -217,12 +222,21 @@ Opener::Step Opener::read_state() {
     if (auto done = read_old_state(newest); !done) return done;
   int whole = 0;
   uint64_t first_sequence = 0;
+  RingId first_id{};
   for (size_t i = 0; i < state_paths_.size(); ++i) {
     const auto bytes = read_file(state_files_[i].file, state_paths_[i]);
     if (!bytes) return Failure(bytes.error());
     auto slot = decode_slot(*bytes);
     if (!slot) continue;
-    if (whole++ == 0) first_sequence = slot->ring.sequence;
+    if (whole++ == 0) {
+      first_sequence = slot->ring.sequence;
+      first_id = slot->ring.ring_id;
+    } else if (slot->ring.ring_id != first_id) {
+      return open_failure({Errc::kCorrupt},
+                          fmt::format("{} and {} are of different rings: files of two rings or folders were mixed; put "
+                                      "back those that belong to {}",
+                                      state_paths_[0], state_paths_[1], ring_path_));
+    }
     both_slots_whole_ =
         whole == 2 && (slot->ring.sequence == first_sequence + 1 || first_sequence == slot->ring.sequence + 1);
     if (newest && slot->ring.sequence <= newest->sequence) continue;

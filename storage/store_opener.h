@@ -56,6 +56,7 @@ class Opener {
   Step remove_stale_sidecars();
   Step mend(PartitionLog& log);
   Step begin_life();
+  Step forget_other_ring();
 
   StoreRequest& request_;
   Disk& disk_;

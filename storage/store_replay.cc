@@ -265,6 +265,7 @@ Opener::Step Opener::begin_life() {
   for (auto& [id, log] : shard.logs) s.trimmer.drop_below_start(*log);
   if (auto done = s.checkpointer->write_first(); !done)
     return io_failure(done.error(), "write", state_paths_[(state_.sequence + 1) % 2]);
+  if (auto done = forget_other_ring(); !done) return done;
   // What is issued from now on is another ring's, if it is not this one's: it may be there before the sweep is.
   s.janitor.sweep([next = request_.next_log_id, is_foreign = request_.is_foreign](
                       LogId log) { return log >= next || (is_foreign && is_foreign(log)); },
@@ -283,6 +284,21 @@ Opener::Step Opener::begin_life() {
       CHECK(shard.ring->complete(*done));
       if (shard.ring->failed()) return io_failure(error_of(done->result), "write", ring_path_);
     }
+  }
+  return {};
+}
+
+// The operator has accepted that the ring is another's. Once the slot says that this one ends here, frames of the other
+// go: a walk that comes to one in a later lap's place would be refused again.
+Opener::Step Opener::forget_other_ring() {
+  if (scan_.here != Here::kForeign) return {};
+  const RingMemory ring(memory_);
+  for (Lsn chunk{0}; chunk < Lsn{ring.bytes()}; chunk += kChunkBytes) {
+    if (!is_of_another_ring(ring, chunk, state_.ring_id)) continue;
+    const auto block = memory_.subspan(chunk.value(), disk_.block_bytes());
+    std::ranges::fill(block, std::byte{0});
+    DiskOp write{.kind = DiskOp::Kind::kWriteDurable, .file = impl_->ring_file, .at = chunk.value(), .memory = block};
+    if (auto done = run_to_end(disk_, write); !done) return io_failure(done.error(), "write", ring_path_);
   }
   return {};
 }
@@ -314,9 +330,12 @@ Opener::Step Opener::judge(const ScanResult& scan) {
       if (named++ < 8) ends += fmt::format(" log {} from offset {}", id.value(), log->log_end_offset.value());
     return open_failure(
         {Errc::kCorrupt},
-        fmt::format("{} is damaged at lsn {} ({}); acknowledged records behind it would be lost:{}{}. Restore the "
-                    "drive from a copy, or accept the loss with --accept-loss-at {}",
-                    ring_path_, scan.head.value(), scan.row->why, ends, named > 8 ? " ..." : "", scan.head.value()));
+        fmt::format("{} is damaged at lsn {} ({}); acknowledged records behind it would be lost:{}{}. {}, or accept "
+                    "the loss with --accept-loss-at {}",
+                    ring_path_, scan.head.value(), scan.row->why, ends, named > 8 ? " ..." : "",
+                    scan.here == Here::kForeign ? "Put back the ring and the two state files that belong together"
+                                                : "Restore the drive from a copy",
+                    scan.head.value()));
   }
   LOG_INFO("%s: %llu frames, %llu batches recovered, %llu of deleted logs skipped; end at lsn %llu: %.*s",
            ring_path_.c_str(), static_cast<unsigned long long>(scan.frames), static_cast<unsigned long long>(batches_),

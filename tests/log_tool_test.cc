@@ -47,9 +47,7 @@ struct ToolRig {
     rig.stop();
   }
 
-  LogToolRequest request() {
-    return {.disk = &rig.disk, .folder = "data", .lives = lives, .next_log_id = next_log_id};
-  }
+  LogToolRequest request() { return {.disk = &rig.disk, .folder = "data", .lives = lives, .next_log_id = next_log_id}; }
   VerifyTotals verify() { return verify(request()); }
   VerifyTotals verify(const LogToolRequest& asked) {
     findings.clear();
@@ -204,6 +202,32 @@ TEST_F(LogTool, ADamagedRingIsNamedAsAStartNamesIt) {
     EXPECT_NE(refusal.find(command), std::string::npos) << refusal << "\n" << damage->todo;
   }
   EXPECT_GT(refused, 0u);
+}
+
+TEST_F(LogTool, ARingOfAnotherFolderIsNamedAsAStartNamesIt) {
+  for (const bool clean : {true, false}) {
+    ToolRig tool(4);
+    tool.open();
+    tool.work(100);
+    tool.rig.settle();
+    clean ? tool.rig.stop() : tool.rig.crash();
+    ToolRig other(5);
+    other.open();
+    other.work(100);
+    other.rig.settle();
+    other.rig.crash();
+    const auto own = tool.copy(StoreRig::kRing);
+    tool.rig.disk.replace(StoreRig::kRing, 0, other.copy(StoreRig::kRing));
+    EXPECT_GE(tool.verify().damage, 1u) << tool.told();
+    const Finding* ring = tool.first(Severity::kDamage);
+    ASSERT_NE(ring, nullptr);
+    EXPECT_EQ(ring->file, StoreRig::kRing);
+    EXPECT_TRUE(ring->means.contains("not the ring that the state slots name")) << ring->means;
+    EXPECT_TRUE(ring->todo.contains("put back the ring and the two state files")) << ring->todo;
+    EXPECT_TRUE(tool.rig.open().contains("not the ring that the state slots name"));
+    tool.rig.disk.replace(StoreRig::kRing, 0, own);
+    EXPECT_TRUE(tool.verify().fine()) << tool.told();
+  }
 }
 
 TEST_F(LogTool, ADamagedSlotIsNamedAndRestored) {

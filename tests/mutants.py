@@ -82,6 +82,8 @@ MUTANTS = {
         'storage/store_replay.cc', 'if (state.id >= request_.next_log_id) never_issued_logs_ += 1;', '//'),
     'segments of a log that was never issued are nobody\'s': (
         'storage/store_open.cc', '&Opener::refuse_foreign_segments, &Opener::make_ring,', '&Opener::make_ring,'),
+    'a ring of another folder passes for a torn tail': (
+        'storage/ring/recovery.cc', 'if (is_foreign_here()) here_ = Here::kForeign;', ''),
     'a truncation is not replayed': (
         'storage/store_replay.cc', 'case EntryKind::kTruncate: return replay_truncate(*log, payload);',
         'case EntryKind::kTruncate: return;'),

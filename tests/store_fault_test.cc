@@ -289,6 +289,85 @@ TEST_F(StoreFaults, ASlotThatDescribesALogThatWasNeverIssuedIsRefused) {
   }
 }
 
+std::vector<std::byte> exchange(StoreRig& rig, const char* path, std::span<const std::byte> bytes) {
+  const auto is = rig.disk.contents(path);
+  std::vector<std::byte> was(is.begin(), is.end());
+  EXPECT_EQ(was.size(), bytes.size());
+  rig.disk.replace(path, 0, bytes);
+  return was;
+}
+
+// As after files of two rings, or of two folders, were put back in each other's place.
+TEST_F(StoreFaults, ARingOrSlotsOfAnotherRingAreRefusedByName) {
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    StoreRig rig(seed);
+    StoreRig other(seed + 1000);
+    const auto live = [&](StoreRig& one) {
+      ASSERT_EQ(one.open(), "");
+      work(one, static_cast<int>(rig.prng.below(80)));
+      one.settle();
+      rig.prng.one_in(2) ? one.stop() : one.crash();
+    };
+    for (int lives = 0; lives < 2; ++lives) live(rig);
+    live(other);
+    const bool slots = rig.prng.one_in(2);
+    std::vector<const char*> paths = {StoreRig::kRing};
+    if (slots) paths.assign(StoreRig::kStates.begin(), StoreRig::kStates.end());
+    std::vector<std::vector<std::byte>> own;
+    for (const char* path : paths) own.push_back(exchange(rig, path, other.disk.contents(path)));
+    const auto before = files_of(rig.disk);
+    const std::string line = rig.open();
+    EXPECT_NE(line.find("data/ring-0 is damaged at lsn"), std::string::npos) << seed << line;
+    EXPECT_NE(line.find("not the ring that the state slots name"), std::string::npos) << seed << line;
+    EXPECT_NE(line.find("Put back the ring and the two state files"), std::string::npos) << seed << line;
+    EXPECT_EQ(files_of(rig.disk), before) << seed;
+    for (size_t i = 0; i < paths.size(); ++i) exchange(rig, paths[i], own[i]);
+    if (slots) {
+      exchange(rig, paths[seed % 2], other.disk.contents(paths[seed % 2]));
+      EXPECT_NE(rig.open().find("are of different rings"), std::string::npos) << seed;
+      exchange(rig, paths[seed % 2], own[seed % 2]);
+    }
+    ASSERT_EQ(rig.open(), "") << seed;
+    ASSERT_EQ(rig.check_acked(), "") << seed;
+  }
+}
+
+// Where the other ring's frames stand, this one comes later: they are not found a second time.
+TEST_F(StoreFaults, ALossByAnotherRingThatWasAcceptedStaysAccepted) {
+  StoreRig rig(3);
+  ASSERT_EQ(rig.open(), "");
+  work(rig, 20);
+  rig.settle();
+  rig.stop();  // all of it is in segments
+  StoreRig other(4);
+  ASSERT_EQ(other.open(), "");
+  while (other.counters.get(Metric::ring_used_bytes) < 2 * kMiB) {
+    ASSERT_TRUE(other.append(60'000));
+    other.turn();
+  }
+  other.settle();
+  other.crash();
+  exchange(rig, StoreRig::kRing, other.disk.contents(StoreRig::kRing));
+  const std::string line = rig.open();
+  const std::string marker = "--accept-loss-at ";
+  const size_t at = line.find(marker);
+  ASSERT_NE(at, std::string::npos) << line;
+  ASSERT_EQ(rig.open(std::strtoull(line.c_str() + at + marker.size(), nullptr, 10)), "");
+  uint64_t written = 0;
+  for (int life = 0; life < 24; ++life) {
+    for (int i = 0; i < 8; ++i) {
+      if (rig.append(60'000)) written += 60'000;
+      rig.turn();
+    }
+    rig.settle();
+    rig.crash();
+    ASSERT_EQ(rig.open(), "") << life;
+    if (life % 8 != 7) continue;
+    ASSERT_EQ(rig.check_acked(), "") << life;
+  }
+  EXPECT_GT(written, StoreRig::kRingBytes);
+}
+
 TEST_F(StoreFaults, AMissingRingIsNotMadeAgainOverLiveTopics) {
   StoreRig rig(7);
   ASSERT_EQ(rig.open(), "");

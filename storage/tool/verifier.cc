@@ -174,8 +174,11 @@ void Verifier::check_verdict(ToolRing& ring) {
   finding.severity = Severity::kDamage;
   finding.means = fmt::format("{} (lsn {} is the next that is known); acknowledged records behind it would be lost{}{}",
                               found.row->why, found.behind.value(), ends, named > 8 ? ", ..." : "");
-  finding.todo = fmt::format("restore the drive from a copy, or accept the loss: penstock serve --accept-loss-at {}",
-                             found.head.value());
+  finding.todo =
+      fmt::format("{}, or accept the loss: penstock serve --accept-loss-at {}",
+                  found.here == Here::kForeign ? "put back the ring and the two state files that belong together"
+                                               : "restore the drive from a copy",
+                  found.head.value());
   tell(std::move(finding));
 }
 
