@@ -335,6 +335,33 @@ TEST_F(LogTool, AMissingOrShortSegmentIsNamed) {
   EXPECT_EQ(found.lost_to, state.segments[2].base);
 }
 
+TEST_F(LogTool, ASegmentOfAnotherLogIsNamedForWhatItIs) {
+  uint64_t named = 0;
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    ToolRig tool(seed);
+    tool.make_segments();
+    const std::string path = tool.segment(1, 0);
+    const auto other = tool.copy(tool.segment(2, 0));
+    tool.cut_file(path, other.size());
+    tool.rig.disk.replace(path, 0, other);
+    EXPECT_GT(tool.verify().damage, 0u) << seed;
+    for (const Finding& finding : tool.findings) {
+      if (!finding.lost_from) continue;
+      EXPECT_LT(*finding.lost_from, finding.lost_to.value_or(*finding.lost_from)) << seed << tool.told();
+    }
+    const Finding found = *tool.first(Severity::kDamage);
+    ASSERT_EQ(found.file, path) << seed << tool.told();
+    if (!found.means.contains("another segment's file")) continue;
+    named += 1;
+    EXPECT_EQ(found.lost_from, Offset{0}) << seed;
+    const RepairOptions end_it{.accepted = {{LogId{1}, Offset{0}}}, .do_it = true};
+    EXPECT_EQ(tool.repair(end_it).done, 1u) << seed << tool.told();
+    EXPECT_TRUE(tool.verify().fine()) << seed << tool.told();
+    ASSERT_EQ(tool.rig.open(), "") << seed;
+  }
+  EXPECT_GT(named, 0u);
+}
+
 TEST_F(LogTool, AnUnreadablePlaceIsNamedToTheBlock) {
   ToolRig tool(3);
   tool.make_segments();

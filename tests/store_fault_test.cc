@@ -492,6 +492,24 @@ void write_file(SimDisk& disk, const char* path, std::span<std::byte> bytes) {
   disk.sync_dir("data").value();
 }
 
+TEST_F(StoreFaults, AFolderFileOfNoVersionIsRefused) {
+  StoreRig rig(1);
+  ASSERT_TRUE(storage::open_folder(rig.disk, rig.prng, "data"));
+  const auto is = rig.disk.contents("data/folder");
+  const std::string text(reinterpret_cast<const char*>(is.data()), is.size());
+  const std::string line = "format_version = ";
+  const size_t at = text.find(line) + line.size();
+  ASSERT_LT(at, text.size());
+  for (const char digit : {'0', '-', ' '}) {
+    rig.disk.replace("data/folder", at, std::as_bytes(std::span(&digit, 1)));
+    const auto folder = storage::look_at_folder(rig.disk, "data", false);
+    ASSERT_FALSE(folder) << digit;
+    EXPECT_NE(folder.error().what.find("is not a penstock folder file"), std::string::npos) << folder.error().what;
+  }
+  rig.disk.replace("data/folder", 0, std::as_bytes(std::span(text)));
+  EXPECT_TRUE(storage::look_at_folder(rig.disk, "data", false));
+}
+
 // The state as format version 1 had it, in one file, instead of the two.
 void make_state_old(StoreRig& rig) {
   using L = storage::Slot1Layout;

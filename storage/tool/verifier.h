@@ -73,6 +73,7 @@ class Verifier {
   std::optional<FirstLoss> check_segment(const ReplayedLog& log, size_t i, std::vector<EpochEntry>& epochs);
   void tell_bad_range(const ReplayedLog& log, size_t i, const WalkRequest& walk, const WalkResult& walked,
                       const BadRange& bad);
+  void tell_other_segment(const ReplayedLog& log, const WalkRequest& walk, Offset end);
   bool missing(const ReplayedLog& log, size_t i, const WalkRequest& walk, Error error);
   void check_tail(const ReplayedLog& log, const WalkRequest& walk);
   void check_sidecar(const ReplayedLog& log, size_t i, const WalkResult& walked, SidecarState state,

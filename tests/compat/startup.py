@@ -121,6 +121,8 @@ def test_folder_of_a_newer_format(run):
     old = file.read_text()
     file.write_text(re.sub(r'format_version = \d+', 'format_version = 9', old))
     one_line(broker.fails_to_start(), 'format 9')
+    file.write_text(re.sub(r'format_version = \d+', 'format_version = 0', old))
+    one_line(broker.fails_to_start(), 'is not a penstock folder file')
     file.write_text(old)
     broker.start()
 
