@@ -44,7 +44,8 @@ class Opener {
   // ---- what is in them
   void restore_logs();
   Step replay();
-  Step refuse_never_issued();
+  bool is_elsewhere(LogId log) const { return request_.is_foreign && request_.is_foreign(log); }
+  Step refuse_other_logs();
   Step judge(const ScanResult& scan);
   PartitionLog* log_of(const FoundEntry& found);
   void replay_entry(const FoundEntry& found);
@@ -84,6 +85,8 @@ class Opener {
   uint64_t skipped_ = 0;
   uint64_t never_issued_ = 0;       // entries in the ring of logs that the metadata never issued
   uint64_t never_issued_logs_ = 0;  // and such logs in the slot
+  uint64_t elsewhere_ = 0;          // the same of logs that live in another ring
+  uint64_t elsewhere_logs_ = 0;
   std::string_view contradiction_;
 };
 

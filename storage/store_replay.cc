@@ -18,9 +18,12 @@ void Opener::restore_logs() {
   for (const LogToOpen& log : request_.live_logs) impl_->make_log(log.id, log.config);
   for (LogState& state : log_states_) {
     PartitionLog* log = impl_->find(state.id);
-    if (log == nullptr) {  // deleted
-      if (state.id >= request_.next_log_id) never_issued_logs_ += 1;
-      continue;
+    if (log == nullptr) {
+      if (state.id >= request_.next_log_id)
+        never_issued_logs_ += 1;
+      else if (is_elsewhere(state.id))
+        elsewhere_logs_ += 1;
+      continue;  // deleted
     }
     replay_from_[state.id] = state.replay_from;
     log->log_start_offset = state.log_start_offset;
@@ -41,7 +44,7 @@ Opener::Step Opener::replay() {
   restore_logs();
   if (clean_) {
     scan_ = {.head = state_.head, .generation = state_.generation, .previous_crc = state_.previous_crc};
-    if (auto done = refuse_never_issued(); !done) return done;
+    if (auto done = refuse_other_logs(); !done) return done;
     LOG_INFO("%s: stopped cleanly at lsn %llu: nothing to recover", ring_path_.c_str(),
              static_cast<unsigned long long>(state_.head.value()));
   } else {
@@ -67,7 +70,8 @@ Opener::Step Opener::replay() {
 
 PartitionLog* Opener::log_of(const FoundEntry& found) {
   PartitionLog* log = impl_->find(found.log);
-  if (log == nullptr) (found.log < request_.next_log_id ? skipped_ : never_issued_) += 1;
+  if (log == nullptr)
+    (found.log >= request_.next_log_id ? never_issued_ : is_elsewhere(found.log) ? elsewhere_ : skipped_) += 1;
   return log;
 }
 
@@ -303,23 +307,32 @@ Opener::Step Opener::forget_other_ring() {
   return {};
 }
 
-// Deleted is skipped, never issued is refused: the slot that this start would write would forget those logs.
-Opener::Step Opener::refuse_never_issued() {
-  if (never_issued_logs_ == 0 && never_issued_ == 0) return {};
-  const std::string what = never_issued_logs_ > 0 ? fmt::format("the state of {} logs", never_issued_logs_)
-                                                  : fmt::format("{} batches of logs", never_issued_);
-  return open_failure(
-      {Errc::kCorrupt},
-      fmt::format("{} holds {} that this folder's metadata never issued: ring and metadata are not from the same "
-                  "folder; put back the metadata.sqlite that belongs to it",
-                  ring_path_, what));
+// Deleted is skipped; never issued, or living in another ring, is refused: the slot that this start would write would
+// forget those logs. A log stays in the ring that its topic was made in.
+Opener::Step Opener::refuse_other_logs() {
+  const auto what = [](uint64_t logs, uint64_t batches) {
+    return logs > 0 ? fmt::format("the state of {} logs", logs) : fmt::format("{} batches of logs", batches);
+  };
+  if (never_issued_logs_ > 0 || never_issued_ > 0)
+    return open_failure(
+        {Errc::kCorrupt},
+        fmt::format("{} holds {} that this folder's metadata never issued: ring and metadata are not from the same "
+                    "folder; put back the metadata.sqlite that belongs to it",
+                    ring_path_, what(never_issued_logs_, never_issued_)));
+  if (elsewhere_logs_ > 0 || elsewhere_ > 0)
+    return open_failure(
+        {Errc::kCorrupt},
+        fmt::format("{} holds {} that live in another ring: files of two rings were mixed, or the metadata is not "
+                    "theirs; put back the ring and the two state files that belong to this name",
+                    ring_path_, what(elsewhere_logs_, elsewhere_)));
+  return {};
 }
 
 Opener::Step Opener::judge(const ScanResult& scan) {
   if (!scan.foreign.empty())
     return open_failure({Errc::kUnsupported},
                         fmt::format("{} holds {}; start the newer penstock that wrote it", ring_path_, scan.foreign));
-  if (auto done = refuse_never_issued(); !done) return done;
+  if (auto done = refuse_other_logs(); !done) return done;
   if (!contradiction_.empty())
     return open_failure({Errc::kCorrupt}, fmt::format("{}: {}; restore the data folder from a copy of the drive",
                                                       ring_path_, contradiction_));

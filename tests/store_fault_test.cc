@@ -368,6 +368,29 @@ TEST_F(StoreFaults, ALossByAnotherRingThatWasAcceptedStaysAccepted) {
   EXPECT_GT(written, StoreRig::kRingBytes);
 }
 
+// A ring and its slots, all renamed: nothing in them contradicts itself, but their logs live elsewhere.
+TEST_F(StoreFaults, ARingUnderAnothersNameIsRefused) {
+  for (const bool clean : {true, false}) {
+    StoreRig rig(13, {1, 2});
+    ASSERT_EQ(rig.open(), "");
+    work(rig, 30);
+    rig.settle();
+    clean ? rig.stop() : rig.crash();
+    const auto own = rig.logs;
+    rig.logs = {{3, {}}, {4, {}}};
+    rig.is_foreign = [](storage::LogId log) { return log < storage::LogId{3}; };
+    const auto before = files_of(rig.disk);
+    const std::string line = rig.open();
+    EXPECT_NE(line.find("live in another ring"), std::string::npos) << line;
+    EXPECT_NE(line.find("put back the ring"), std::string::npos) << line;
+    EXPECT_EQ(files_of(rig.disk), before);
+    rig.logs = own;
+    rig.is_foreign = [](storage::LogId log) { return log >= storage::LogId{3}; };
+    ASSERT_EQ(rig.open(), "");
+    EXPECT_EQ(rig.check_acked(), "");
+  }
+}
+
 TEST_F(StoreFaults, AMissingRingIsNotMadeAgainOverLiveTopics) {
   StoreRig rig(7);
   ASSERT_EQ(rig.open(), "");
