@@ -94,7 +94,8 @@ std::expected<void, OpenFailure> read_folder_file(Disk& disk, Folder& folder) {
   if (!done) return refuse_io(done.error(), "read", path);
   const std::string_view version = value_of(text, "format_version");
   const auto [end, error] = std::from_chars(version.data(), version.data() + version.size(), folder.format_version);
-  if (!text.starts_with(kHead) || error != std::errc{} || !parse_hex(value_of(text, "id"), folder.id))
+  if (!text.starts_with(kHead) || error != std::errc{} || folder.format_version < 1 ||
+      !parse_hex(value_of(text, "id"), folder.id))
     return refuse({Errc::kCorrupt},
                   fmt::format("{} is not a penstock folder file; restore it, or choose another folder", path));
   if (folder.format_version > kFormatVersion)

@@ -63,14 +63,47 @@ Opener::Opener(StoreRequest& request)
 
 std::expected<std::unique_ptr<Store::Impl>, OpenFailure> Opener::open() {
   impl_ = std::make_unique<Store::Impl>(request_);
-  constexpr Step (Opener::* kSteps[])() = {&Opener::make_ring,     &Opener::open_files, &Opener::read_state,
-                                           &Opener::take_memory,   &Opener::read_ring,  &Opener::replay,
-                                           &Opener::mend_segments, &Opener::begin_life, &Opener::drop_old_state};
+  constexpr Step (Opener::* kSteps[])() = {&Opener::refuse_foreign_segments,
+                                           &Opener::make_ring,
+                                           &Opener::open_files,
+                                           &Opener::read_state,
+                                           &Opener::take_memory,
+                                           &Opener::read_ring,
+                                           &Opener::replay,
+                                           &Opener::mend_segments,
+                                           &Opener::begin_life,
+                                           &Opener::drop_old_state};
   for (const auto step : kSteps)
     if (auto done = (this->*step)(); !done) return Failure(done.error());
   impl_->shard.counters.set(Metric::ring_capacity_bytes, memory_.size());
   impl_->update_gauges();
   return std::move(impl_);
+}
+
+// The metadata commits a log's id before anything of the log is written. So segments of an id that is still to come are
+// of another metadata's log, and the topic that gets this id would be written over them.
+Opener::Step Opener::refuse_foreign_segments() {
+  const std::string logs = logs_path(request_.folder);
+  const auto names = disk_.list(logs);
+  if (!names && names.error().code == Errc::kNotFound) return {};
+  if (!names) return io_failure(names.error(), "read", logs);
+  for (const std::string& name : *names) {
+    const auto log = parse_log_name(name);
+    if (!log || *log < request_.next_log_id) continue;
+    const bool lives = std::ranges::find(request_.live_logs, *log, &LogToOpen::id) != request_.live_logs.end();
+    if (lives) continue;
+    const std::string path = log_path(request_.folder, *log);
+    const auto files = disk_.list(path);
+    if (!files) return io_failure(files.error(), "read", path);
+    const auto is_segment = [](const std::string& file) { return parse_segment_name(file).has_value(); };
+    if (std::ranges::none_of(*files, is_segment)) continue;
+    return open_failure({Errc::kCorrupt},
+                        fmt::format("{} holds segments of a log that this folder's metadata never issued: segments and "
+                                    "metadata are not from the same folder; put back the metadata.sqlite that belongs "
+                                    "to them",
+                                    path));
+  }
+  return {};
 }
 
 // The ring bears its name only once it and its state are whole and durable: a crash before that leaves a .making, which
@@ -189,12 +222,21 @@ Opener::Step Opener::read_state() {
     if (auto done = read_old_state(newest); !done) return done;
   int whole = 0;
   uint64_t first_sequence = 0;
+  RingId first_id{};
   for (size_t i = 0; i < state_paths_.size(); ++i) {
     const auto bytes = read_file(state_files_[i].file, state_paths_[i]);
     if (!bytes) return Failure(bytes.error());
     auto slot = decode_slot(*bytes);
     if (!slot) continue;
-    if (whole++ == 0) first_sequence = slot->ring.sequence;
+    if (whole++ == 0) {
+      first_sequence = slot->ring.sequence;
+      first_id = slot->ring.ring_id;
+    } else if (slot->ring.ring_id != first_id) {
+      return open_failure({Errc::kCorrupt},
+                          fmt::format("{} and {} are of different rings: files of two rings or folders were mixed; put "
+                                      "back those that belong to {}",
+                                      state_paths_[0], state_paths_[1], ring_path_));
+    }
     both_slots_whole_ =
         whole == 2 && (slot->ring.sequence == first_sequence + 1 || first_sequence == slot->ring.sequence + 1);
     if (newest && slot->ring.sequence <= newest->sequence) continue;

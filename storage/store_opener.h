@@ -27,6 +27,7 @@ class Opener {
 
  private:
   // ---- files
+  Step refuse_foreign_segments();
   Step make_ring();
   Step write_new_ring();
   Step write_new_state(uint64_t ring_bytes);
@@ -43,6 +44,8 @@ class Opener {
   // ---- what is in them
   void restore_logs();
   Step replay();
+  bool is_elsewhere(LogId log) const { return request_.is_foreign && request_.is_foreign(log); }
+  Step refuse_other_logs();
   Step judge(const ScanResult& scan);
   PartitionLog* log_of(const FoundEntry& found);
   void replay_entry(const FoundEntry& found);
@@ -54,6 +57,7 @@ class Opener {
   Step remove_stale_sidecars();
   Step mend(PartitionLog& log);
   Step begin_life();
+  Step forget_other_ring();
 
   StoreRequest& request_;
   Disk& disk_;
@@ -79,7 +83,10 @@ class Opener {
   std::set<LogId> unsummed_;  // of them, those with a new end whose checksums the slot does not have
   uint64_t batches_ = 0;
   uint64_t skipped_ = 0;
-  uint64_t never_issued_ = 0;
+  uint64_t never_issued_ = 0;       // entries in the ring of logs that the metadata never issued
+  uint64_t never_issued_logs_ = 0;  // and such logs in the slot
+  uint64_t elsewhere_ = 0;          // the same of logs that live in another ring
+  uint64_t elsewhere_logs_ = 0;
   std::string_view contradiction_;
 };
 

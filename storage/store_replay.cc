@@ -18,7 +18,13 @@ void Opener::restore_logs() {
   for (const LogToOpen& log : request_.live_logs) impl_->make_log(log.id, log.config);
   for (LogState& state : log_states_) {
     PartitionLog* log = impl_->find(state.id);
-    if (log == nullptr) continue;  // deleted
+    if (log == nullptr) {
+      if (state.id >= request_.next_log_id)
+        never_issued_logs_ += 1;
+      else if (is_elsewhere(state.id))
+        elsewhere_logs_ += 1;
+      continue;  // deleted
+    }
     replay_from_[state.id] = state.replay_from;
     log->log_start_offset = state.log_start_offset;
     log->written = log->staged = log->durable = log->log_end_offset = state.destaged;
@@ -38,6 +44,7 @@ Opener::Step Opener::replay() {
   restore_logs();
   if (clean_) {
     scan_ = {.head = state_.head, .generation = state_.generation, .previous_crc = state_.previous_crc};
+    if (auto done = refuse_other_logs(); !done) return done;
     LOG_INFO("%s: stopped cleanly at lsn %llu: nothing to recover", ring_path_.c_str(),
              static_cast<unsigned long long>(state_.head.value()));
   } else {
@@ -63,7 +70,8 @@ Opener::Step Opener::replay() {
 
 PartitionLog* Opener::log_of(const FoundEntry& found) {
   PartitionLog* log = impl_->find(found.log);
-  if (log == nullptr) (found.log < request_.next_log_id ? skipped_ : never_issued_) += 1;
+  if (log == nullptr)
+    (found.log >= request_.next_log_id ? never_issued_ : is_elsewhere(found.log) ? elsewhere_ : skipped_) += 1;
   return log;
 }
 
@@ -261,6 +269,7 @@ Opener::Step Opener::begin_life() {
   for (auto& [id, log] : shard.logs) s.trimmer.drop_below_start(*log);
   if (auto done = s.checkpointer->write_first(); !done)
     return io_failure(done.error(), "write", state_paths_[(state_.sequence + 1) % 2]);
+  if (auto done = forget_other_ring(); !done) return done;
   // What is issued from now on is another ring's, if it is not this one's: it may be there before the sweep is.
   s.janitor.sweep([next = request_.next_log_id, is_foreign = request_.is_foreign](
                       LogId log) { return log >= next || (is_foreign && is_foreign(log)); },
@@ -283,16 +292,47 @@ Opener::Step Opener::begin_life() {
   return {};
 }
 
+// The operator has accepted that the ring is another's. Once the slot says that this one ends here, frames of the other
+// go: a walk that comes to one in a later lap's place would be refused again.
+Opener::Step Opener::forget_other_ring() {
+  if (scan_.here != Here::kForeign) return {};
+  const RingMemory ring(memory_);
+  for (Lsn chunk{0}; chunk < Lsn{ring.bytes()}; chunk += kChunkBytes) {
+    if (!is_of_another_ring(ring, chunk, state_.ring_id)) continue;
+    const auto block = memory_.subspan(chunk.value(), disk_.block_bytes());
+    std::ranges::fill(block, std::byte{0});
+    DiskOp write{.kind = DiskOp::Kind::kWriteDurable, .file = impl_->ring_file, .at = chunk.value(), .memory = block};
+    if (auto done = run_to_end(disk_, write); !done) return io_failure(done.error(), "write", ring_path_);
+  }
+  return {};
+}
+
+// Deleted is skipped; never issued, or living in another ring, is refused: the slot that this start would write would
+// forget those logs. A log stays in the ring that its topic was made in.
+Opener::Step Opener::refuse_other_logs() {
+  const auto what = [](uint64_t logs, uint64_t batches) {
+    return logs > 0 ? fmt::format("the state of {} logs", logs) : fmt::format("{} batches of logs", batches);
+  };
+  if (never_issued_logs_ > 0 || never_issued_ > 0)
+    return open_failure(
+        {Errc::kCorrupt},
+        fmt::format("{} holds {} that this folder's metadata never issued: ring and metadata are not from the same "
+                    "folder; put back the metadata.sqlite that belongs to it",
+                    ring_path_, what(never_issued_logs_, never_issued_)));
+  if (elsewhere_logs_ > 0 || elsewhere_ > 0)
+    return open_failure(
+        {Errc::kCorrupt},
+        fmt::format("{} holds {} that live in another ring: files of two rings were mixed, or the metadata is not "
+                    "theirs; put back the ring and the two state files that belong to this name",
+                    ring_path_, what(elsewhere_logs_, elsewhere_)));
+  return {};
+}
+
 Opener::Step Opener::judge(const ScanResult& scan) {
   if (!scan.foreign.empty())
     return open_failure({Errc::kUnsupported},
                         fmt::format("{} holds {}; start the newer penstock that wrote it", ring_path_, scan.foreign));
-  if (never_issued_ > 0)
-    return open_failure(
-        {Errc::kCorrupt},
-        fmt::format("{} holds {} batches of logs that this folder's metadata never issued: ring and metadata are "
-                    "not from the same folder; put back the metadata.sqlite that belongs to it",
-                    ring_path_, never_issued_));
+  if (auto done = refuse_other_logs(); !done) return done;
   if (!contradiction_.empty())
     return open_failure({Errc::kCorrupt}, fmt::format("{}: {}; restore the data folder from a copy of the drive",
                                                       ring_path_, contradiction_));
@@ -303,9 +343,12 @@ Opener::Step Opener::judge(const ScanResult& scan) {
       if (named++ < 8) ends += fmt::format(" log {} from offset {}", id.value(), log->log_end_offset.value());
     return open_failure(
         {Errc::kCorrupt},
-        fmt::format("{} is damaged at lsn {} ({}); acknowledged records behind it would be lost:{}{}. Restore the "
-                    "drive from a copy, or accept the loss with --accept-loss-at {}",
-                    ring_path_, scan.head.value(), scan.row->why, ends, named > 8 ? " ..." : "", scan.head.value()));
+        fmt::format("{} is damaged at lsn {} ({}); acknowledged records behind it would be lost:{}{}. {}, or accept "
+                    "the loss with --accept-loss-at {}",
+                    ring_path_, scan.head.value(), scan.row->why, ends, named > 8 ? " ..." : "",
+                    scan.here == Here::kForeign ? "Put back the ring and the two state files that belong together"
+                                                : "Restore the drive from a copy",
+                    scan.head.value()));
   }
   LOG_INFO("%s: %llu frames, %llu batches recovered, %llu of deleted logs skipped; end at lsn %llu: %.*s",
            ring_path_.c_str(), static_cast<unsigned long long>(scan.frames), static_cast<unsigned long long>(batches_),

@@ -21,7 +21,7 @@ void expect_row(const ScanResult& result, Here here, Behind behind, Verdict verd
 TEST(RecoveryTable, EachCaseHasExactlyOneRow) {
   std::set<std::pair<Here, Behind>> seen;
   for (const RecoveryRow& row : kRecoveryTable) EXPECT_TRUE(seen.emplace(row.here, row.behind).second) << row.why;
-  EXPECT_EQ(seen.size(), 21u);  // seven things that can stand here, three that can be known of what is behind
+  EXPECT_EQ(seen.size(), 24u);  // eight things that can stand here, three that can be known of what is behind
 }
 
 TEST(RecoveryTable, NothingHereNothingBehindIsTheEnd) {
@@ -219,6 +219,84 @@ TEST(RecoveryTable, BrokenChainBeforeTheEndThatTheStateNamesIsDamage) {
   other.previous_crc += 1;
   ring.rewrite(last, other);
   expect_row(ring.scan(Lsn{0}, 1, ring.known()), Here::kBrokenChain, Behind::kVouched, Verdict::kDamaged);
+}
+
+// The frame as another ring would have it.
+void make_foreign(Ring& ring, Lsn at) {
+  FrameHeader other = ring.header(at);
+  other.ring_id[0] += 1;
+  ring.rewrite(at, other);
+}
+
+TEST(RecoveryTable, AnotherRingIsNoTornTail) {
+  Ring ring;
+  for (int i = 0; i < 3; ++i) make_foreign(ring, ring.frame());
+  const ScanResult result = ring.scan(Lsn{0});
+  expect_row(result, Here::kForeign, Behind::kNone, Verdict::kDamaged);
+  EXPECT_EQ(result.head, Lsn{0});
+}
+
+TEST(RecoveryTable, FramesOfAnotherRingBeforeThisRingsOwnAreDamage) {
+  Ring ring;
+  for (int i = 0; i < 3; ++i) ring.frame();
+  make_foreign(ring, Lsn{0});
+  const ScanResult result = ring.scan(Lsn{0});
+  expect_row(result, Here::kForeign, Behind::kFrames, Verdict::kDamaged);
+  EXPECT_EQ(result.behind, ring.frames[1]);
+}
+
+TEST(RecoveryTable, AnotherRingBeforeTheEndThatTheStateNamesIsDamage) {
+  Ring ring;
+  for (int i = 0; i < 3; ++i) make_foreign(ring, ring.frame());
+  expect_row(ring.scan(Lsn{0}, 1, ring.known()), Here::kForeign, Behind::kVouched, Verdict::kDamaged);
+}
+
+// Its tail, and what the state vouches for, lie in the middle of a frame of the other, or where that never came.
+TEST(Recovery, AnotherRingIsKnownByTheBeginningsOfItsChunks) {
+  Ring ring;
+  const Lsn large = ring.frame(600'000);
+  const Lsn next = ring.frame();
+  ASSERT_LT(next, Lsn{kChunkBytes});
+  make_foreign(ring, large);
+  for (const Lsn tail : {large + 8 * kBlock, next + kBlock, Lsn{2 * kChunkBytes}, Lsn{3 * kChunkBytes + kBlock}}) {
+    ring.zero(next);
+    const ScanResult result = ring.scan(tail, 1, KnownEnd{tail, 1});
+    expect_row(result, Here::kForeign, Behind::kNone, Verdict::kDamaged);
+    EXPECT_EQ(result.head, tail);
+  }
+}
+
+TEST(Recovery, ARingThatWasMadeAnewIsNotTheOneThatTheStateNames) {
+  Ring ring;
+  const Lsn tail{5 * kBlock};
+  expect_row(ring.scan(Lsn{0}), Here::kNothing, Behind::kNone, Verdict::kEnd);
+  expect_row(ring.scan(tail, 1, KnownEnd{tail, 1}), Here::kForeign, Behind::kNone, Verdict::kDamaged);
+}
+
+TEST(Recovery, FramesOfAnotherRingBehindThisRingsOwnAreDamage) {
+  Ring ring;
+  while (ring.writer->head() < Lsn{kChunkBytes}) ring.frame(100'000);
+  const Lsn chunk{kChunkBytes};
+  ASSERT_EQ(ring.scan(Lsn{0}).row->verdict, Verdict::kEnd);
+  make_foreign(ring, chunk);
+  const ScanResult result = ring.scan(Lsn{0});
+  EXPECT_EQ(result.here, Here::kForeign);
+  EXPECT_EQ(result.row->verdict, Verdict::kDamaged);
+  EXPECT_EQ(result.head, chunk);
+}
+
+// What a producer sends may hold anything, a frame of another ring on a block of this one too. No end is damage for it.
+TEST(Recovery, AFrameOfAnotherRingInsideARecordIsARecord) {
+  Ring ring;
+  const Lsn large = ring.frame(600'000);
+  const Lsn inside = large + 8 * kBlock;
+  FrameHeader other = ring.header(large);
+  other.ring_id[0] += 1;
+  other.lsn = inside;
+  ring.rewrite(inside, other);
+  expect_row(ring.scan(inside, 1, KnownEnd{inside, 1}), Here::kNotAFrame, Behind::kNone, Verdict::kTornTail);
+  const ScanResult result = ring.scan(Lsn{0});
+  expect_row(result, Here::kTornBody, Behind::kNone, Verdict::kTornTail);  // the record's own checksum
 }
 
 TEST(Recovery, AWholeRingIsTheSameWithTheEndThatAStateNames) {

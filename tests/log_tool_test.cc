@@ -12,7 +12,7 @@
 #include "storage/ring/state_slots.h"
 #include "storage/segment/segment_path.h"
 #include "storage/segment/segment_scan.h"
-#include "tests/sim/store_rig.h"
+#include "tests/tool_rig.h"
 
 namespace penstock::storage {
 namespace {
@@ -23,118 +23,6 @@ uint64_t seeds() {
   const char* text = std::getenv("PENSTOCK_SIM_SEEDS");
   return std::max<uint64_t>(10, text == nullptr ? 0 : std::strtoull(text, nullptr, 10) / 20);
 }
-
-// A data folder, and what the tool says about it.
-struct ToolRig {
-  explicit ToolRig(uint64_t seed) : rig(seed) { EXPECT_TRUE(open_folder(rig.disk, rig.prng, "data")); }
-
-  // Opens with segments so small that some are sealed soon.
-  void open(uint64_t segment_bytes = 100'000) {
-    ASSERT_EQ(rig.open(), "");
-    for (const auto& [id, model] : rig.logs) rig.store->set_config(LogId{id}, {.segment_bytes = segment_bytes});
-  }
-  void work(int appends) {
-    for (int i = 0; i < appends; ++i) {
-      rig.append(rig.prng.one_in(20) ? 30'000 : 400);
-      if (rig.prng.one_in(3)) rig.turn();
-    }
-  }
-  // A folder with sealed segments, their sidecars and open segments, stopped cleanly.
-  void make_segments() {
-    open();
-    work(600);
-    rig.settle();
-    rig.stop();
-  }
-
-  LogToolRequest request() { return {.disk = &rig.disk, .folder = "data"}; }
-  VerifyTotals verify() { return verify(request()); }
-  VerifyTotals verify(const LogToolRequest& asked) {
-    findings.clear();
-    LogToolSink sink;
-    sink.on_finding = [this](const Finding& finding) { findings.push_back(finding); };
-    const auto totals = verify_folder(asked, sink);
-    EXPECT_TRUE(totals) << totals.error().what;
-    return totals ? *totals : VerifyTotals{};
-  }
-  RepairTotals repair(RepairOptions options) {
-    steps.clear();
-    LogToolSink sink;
-    sink.on_step = [this](const RepairStep& step) { steps.push_back(step); };
-    const auto totals = repair_folder(request(), options, sink);
-    EXPECT_TRUE(totals) << totals.error().what;
-    return totals ? *totals : RepairTotals{};
-  }
-  std::vector<LogItem> dump(DumpOptions options = {}, std::function<bool(LogId)> wanted = {}) {
-    std::vector<LogItem> items;
-    LogToolSink sink;
-    sink.on_item = [&](const LogItem& item) {
-      items.push_back(item);
-      return true;
-    };
-    auto asked = request();
-    asked.wanted = std::move(wanted);
-    EXPECT_TRUE(dump_folder(asked, options, sink));
-    return items;
-  }
-
-  // All segments' bases of a log, by the newest slot.
-  LogState state_of(uint64_t log) {
-    const auto slot = decode_slot(rig.disk.contents(rig.newest_state()));
-    return *std::ranges::find(slot->logs, LogId{log}, &LogState::id);
-  }
-  std::string segment(uint64_t log, size_t i) {
-    return segment_path("data", LogId{log}, {state_of(log).segments.at(i).base});
-  }
-  std::string sidecar(uint64_t log, size_t i) {
-    return sidecar_path("data", LogId{log}, {state_of(log).segments.at(i).base});
-  }
-  std::vector<std::byte> copy(const std::string& path) {
-    const auto bytes = rig.disk.contents(path);
-    return {bytes.begin(), bytes.end()};
-  }
-  std::vector<std::string> list(const std::string& path) {
-    return rig.disk.list(path).value_or(std::vector<std::string>{});
-  }
-  // Every file below data, by path.
-  std::map<std::string, std::vector<std::byte>> all_files() {
-    std::map<std::string, std::vector<std::byte>> files;
-    for (const std::string& name : list("data")) {
-      if (name != "logs") files[name] = copy("data/" + name);
-    }
-    for (const std::string& log : list("data/logs")) {
-      const std::string folder = "data/logs/" + log;
-      for (const std::string& name : list(folder)) files[folder + "/" + name] = copy(folder + "/" + name);
-    }
-    return files;
-  }
-  void make_file(const std::string& path, uint64_t bytes) {
-    const auto file = rig.disk.open(path, {.create = true, .direct = false});
-    ASSERT_TRUE(file);
-    ASSERT_TRUE(rig.disk.resize(*file, bytes));
-    rig.disk.close(*file);
-  }
-  void cut_file(const std::string& path, uint64_t bytes) {
-    const auto file = rig.disk.open(path, {});
-    ASSERT_TRUE(file);
-    ASSERT_TRUE(rig.disk.resize(*file, bytes));
-    rig.disk.close(*file);
-  }
-  const Finding* first(Severity severity) const {
-    const auto found = std::ranges::find(findings, severity, &Finding::severity);
-    return found == findings.end() ? nullptr : &*found;
-  }
-  std::string told() const {
-    std::string text;
-    for (const Finding& f : findings) text += f.file + ": " + f.place + ": " + f.means + ". " + f.todo + "\n";
-    for (const RepairStep& s : steps) text += s.file + ": " + s.what + ": " + s.why + "\n";
-    return text;
-  }
-
-  StoreRig rig;
-  std::vector<Finding> findings;
-  std::vector<RepairStep> steps;
-};
 
 class LogTool : public testing::Test {
  protected:
@@ -200,6 +88,32 @@ TEST_F(LogTool, ADamagedRingIsNamedAsAStartNamesIt) {
     EXPECT_NE(refusal.find(command), std::string::npos) << refusal << "\n" << damage->todo;
   }
   EXPECT_GT(refused, 0u);
+}
+
+TEST_F(LogTool, ARingOfAnotherFolderIsNamedAsAStartNamesIt) {
+  for (const bool clean : {true, false}) {
+    ToolRig tool(4);
+    tool.open();
+    tool.work(100);
+    tool.rig.settle();
+    clean ? tool.rig.stop() : tool.rig.crash();
+    ToolRig other(5);
+    other.open();
+    other.work(100);
+    other.rig.settle();
+    other.rig.crash();
+    const auto own = tool.copy(StoreRig::kRing);
+    tool.rig.disk.replace(StoreRig::kRing, 0, other.copy(StoreRig::kRing));
+    EXPECT_GE(tool.verify().damage, 1u) << tool.told();
+    const Finding* ring = tool.first(Severity::kDamage);
+    ASSERT_NE(ring, nullptr);
+    EXPECT_EQ(ring->file, StoreRig::kRing);
+    EXPECT_TRUE(ring->means.contains("not the ring that the state slots name")) << ring->means;
+    EXPECT_TRUE(ring->todo.contains("put back the ring and the two state files")) << ring->todo;
+    EXPECT_TRUE(tool.rig.open().contains("not the ring that the state slots name"));
+    tool.rig.disk.replace(StoreRig::kRing, 0, own);
+    EXPECT_TRUE(tool.verify().fine()) << tool.told();
+  }
 }
 
 TEST_F(LogTool, ADamagedSlotIsNamedAndRestored) {
@@ -307,6 +221,33 @@ TEST_F(LogTool, AMissingOrShortSegmentIsNamed) {
   EXPECT_EQ(found.lost_to, state.segments[2].base);
 }
 
+TEST_F(LogTool, ASegmentOfAnotherLogIsNamedForWhatItIs) {
+  uint64_t named = 0;
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    ToolRig tool(seed);
+    tool.make_segments();
+    const std::string path = tool.segment(1, 0);
+    const auto other = tool.copy(tool.segment(2, 0));
+    tool.cut_file(path, other.size());
+    tool.rig.disk.replace(path, 0, other);
+    EXPECT_GT(tool.verify().damage, 0u) << seed;
+    for (const Finding& finding : tool.findings) {
+      if (!finding.lost_from) continue;
+      EXPECT_LT(*finding.lost_from, finding.lost_to.value_or(*finding.lost_from)) << seed << tool.told();
+    }
+    const Finding found = *tool.first(Severity::kDamage);
+    ASSERT_EQ(found.file, path) << seed << tool.told();
+    if (!found.means.contains("another segment's file")) continue;
+    named += 1;
+    EXPECT_EQ(found.lost_from, Offset{0}) << seed;
+    const RepairOptions end_it{.accepted = {{LogId{1}, Offset{0}}}, .do_it = true};
+    EXPECT_EQ(tool.repair(end_it).done, 1u) << seed << tool.told();
+    EXPECT_TRUE(tool.verify().fine()) << seed << tool.told();
+    ASSERT_EQ(tool.rig.open(), "") << seed;
+  }
+  EXPECT_GT(named, 0u);
+}
+
 TEST_F(LogTool, AnUnreadablePlaceIsNamedToTheBlock) {
   ToolRig tool(3);
   tool.make_segments();
@@ -373,6 +314,50 @@ TEST_F(LogTool, FilesThatNobodyNamesAreNotedAndRemoved) {
   for (const std::string& path : ours) EXPECT_FALSE(tool.rig.disk.exists(path)) << path;
   EXPECT_TRUE(tool.rig.disk.exists("data/notes.txt"));
   EXPECT_EQ(tool.verify().notes, 1u) << tool.told();
+  ASSERT_EQ(tool.rig.open(), "");
+  EXPECT_EQ(tool.rig.check_acked(), "");
+}
+
+// Metadata of before: nothing that it never issued counts as deleted.
+TEST_F(LogTool, LogsThatTheMetadataNeverIssuedAreDamageAndAreKept) {
+  ToolRig tool(6);
+  tool.make_segments();
+  tool.make_file("data/ring-0.making", 4096);
+  const auto before = tool.all_files();
+  const auto metadata_with = [&](uint64_t next) {
+    tool.lives = [next](LogId log) { return log < LogId{next}; };
+    tool.next_log_id = LogId{next};
+  };
+  metadata_with(2);
+  EXPECT_EQ(tool.verify().damage, 2u) << tool.told();  // the slot, and the folder of log 2
+  const Finding* slot = tool.first(Severity::kDamage);
+  ASSERT_NE(slot, nullptr);
+  EXPECT_EQ(slot->kind, FindingKind::kSlot);
+  EXPECT_EQ(slot->file, tool.rig.newest_state());
+  EXPECT_EQ(slot->place, "log 2");
+  EXPECT_TRUE(slot->todo.contains("put back the metadata.sqlite")) << slot->todo;
+  EXPECT_FALSE(tool.told().contains("was deleted")) << tool.told();
+  EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).refused, 1u) << tool.told();
+  EXPECT_EQ(tool.all_files(), before);
+  metadata_with(0);  // an empty one
+  EXPECT_EQ(tool.verify().damage, 3u) << tool.told();
+  EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).done, 0u) << tool.told();
+  EXPECT_EQ(tool.all_files(), before);
+  // Only a folder tells, which a start refuses as well.
+  metadata_with(3);
+  const std::string folder = log_path("data", LogId{3});
+  tool.rig.disk.make_durable_dir(folder);
+  EXPECT_TRUE(tool.verify().fine()) << tool.told();
+  tool.make_file(segment_path("data", LogId{3}, {Offset{0}}), 4096);
+  EXPECT_EQ(tool.verify().damage, 1u) << tool.told();
+  EXPECT_EQ(tool.first(Severity::kDamage)->file, folder);
+  EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).done, 0u) << tool.told();
+  EXPECT_TRUE(tool.rig.disk.exists(segment_path("data", LogId{3}, {Offset{0}})));
+  tool.rig.next_log = 3;
+  EXPECT_TRUE(tool.rig.open().starts_with(folder + " holds segments of a log that"));
+  tool.next_log_id = LogId{4};  // issued, and deleted since
+  EXPECT_TRUE(tool.verify().fine()) << tool.told();
+  tool.rig.next_log = 4;
   ASSERT_EQ(tool.rig.open(), "");
   EXPECT_EQ(tool.rig.check_acked(), "");
 }

@@ -78,6 +78,15 @@ MUTANTS = {
     'replay takes entries that the slot has': (
         'storage/store_replay.cc', 'found.at < from->second && found.generation <= state_.generation) return;',
         'found.at < Lsn{0}) return;'),
+    'a log of a slot that was never issued passes for a deleted one': (
+        'storage/store_replay.cc', '        never_issued_logs_ += 1;', '        never_issued_logs_ += 0;'),
+    'a log that lives in another ring passes for a deleted one': (
+        'storage/store_replay.cc', '        elsewhere_logs_ += 1;', '        elsewhere_logs_ += 0;'),
+    'segments of a log that was never issued are nobody\'s': (
+        'storage/store_open.cc', 'if (!log || *log < request_.next_log_id) continue;',
+        'if (!log || *log >= LogId{0}) continue;'),
+    'a ring of another folder passes for a torn tail': (
+        'storage/ring/recovery.cc', 'if (is_foreign_here()) here_ = Here::kForeign;', ''),
     'a truncation is not replayed': (
         'storage/store_replay.cc', 'case EntryKind::kTruncate: return replay_truncate(*log, payload);',
         'case EntryKind::kTruncate: return;'),

@@ -322,6 +322,9 @@ TEST(CleanStop, HoldsIfTheSealStandsAndNothingBehindIt) {
   EXPECT_FALSE(clean_stop_holds(state, nothing, nothing));
   EXPECT_FALSE(clean_stop_holds(state, older, nothing));
   RingState other = state;
+  other.ring_id[3] = 9;
+  EXPECT_FALSE(clean_stop_holds(state, seal, frame_at(other, Lsn{0}))) << "another ring, of which nothing is known";
+  other = state;
   other.previous_crc += 1;
   EXPECT_FALSE(clean_stop_holds(other, seal, nothing));
   other = state;
@@ -340,6 +343,7 @@ TEST(CleanStop, HoldsForARingThatWasNeverWritten) {
   const std::vector<std::byte> nothing(kBlock);
   EXPECT_TRUE(clean_stop_holds(state, {}, nothing));
   EXPECT_FALSE(clean_stop_holds(state, {}, frame_at(state, Lsn{0})));
+  EXPECT_FALSE(clean_stop_holds(state, {}, frame_at({.ring_id = {9}}, Lsn{0})));
 }
 
 // ---- the writer

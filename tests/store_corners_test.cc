@@ -390,13 +390,15 @@ TEST_F(StoreCorners, ASweepLeavesLogsThatWereIssuedLater) {
   rig.next_log = 50;
   ASSERT_EQ(rig.open(), "");
   rig.stop();
-  for (const uint64_t log : {49, 50}) {
+  const auto make_segment = [&](uint64_t log) {
     ASSERT_TRUE(rig.disk.make_dir(storage::log_path("data", LogId{log})));
     const auto file = rig.disk.open(segment_file(log, 0), {.create = true});
     ASSERT_TRUE(file.has_value());
     rig.disk.close(*file);
-  }
+  };
+  make_segment(49);
   ASSERT_EQ(rig.open(), "");
+  make_segment(50);
   EXPECT_TRUE(rig.turn_until([&] { return !rig.disk.exists(storage::log_path("data", LogId{49})); }));
   rig.settle();
   EXPECT_TRUE(rig.disk.exists(segment_file(50, 0)));

@@ -4,6 +4,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -29,6 +32,24 @@ class StoreFaults : public testing::Test {
     set_log_sink([](LogLevel, std::string_view) {});
   }
 };
+
+// Every file below data, by path.
+std::map<std::string, std::vector<std::byte>> files_of(SimDisk& disk) {
+  std::map<std::string, std::vector<std::byte>> files;
+  const auto add = [&](const std::string& folder) {
+    const auto names = disk.list(folder).value();
+    for (const std::string& name : names) {
+      const std::string path = folder + "/" + name;
+      if (path == "data/logs") continue;
+      const auto bytes = disk.contents(path);
+      files[path].assign(bytes.begin(), bytes.end());
+    }
+  };
+  add("data");
+  const auto logs = disk.list("data/logs").value_or(std::vector<std::string>());  // a crash may leave none
+  for (const std::string& log : logs) add("data/logs/" + log);
+  return files;
+}
 
 void work(StoreRig& rig, int appends) {
   for (int i = 0; i < appends; ++i) {
@@ -217,6 +238,159 @@ TEST_F(StoreFaults, ABatchOfALogThatWasNeverIssuedIsRefused) {
   EXPECT_EQ(rig.check_acked(), "");
 }
 
+// After a clean stop the ring is not read: the slot tells of the log, and after that slot is gone its folder does.
+TEST_F(StoreFaults, ALogThatWasNeverIssuedIsRefusedAfterACleanStopToo) {
+  StoreRig rig(6);
+  ASSERT_EQ(rig.open(), "");
+  work(rig, 10);
+  rig.settle();
+  rig.stop();
+  const auto refuses = [&] {
+    const auto before = files_of(rig.disk);
+    const std::string line = rig.open();
+    EXPECT_NE(line.find("never issued"), std::string::npos) << line;
+    EXPECT_NE(line.find("put back the metadata.sqlite"), std::string::npos) << line;
+    EXPECT_EQ(files_of(rig.disk), before);
+  };
+  const auto logs = rig.logs;
+  rig.logs.clear();
+  rig.next_log = 0;  // no metadata at all
+  refuses();
+  rig.logs = logs;
+  rig.logs.erase(2);
+  rig.next_log = 2;  // one from before log 2 was made
+  refuses();
+  rig.disk.unlink(StoreRig::kRing).value();
+  rig.logs.clear();
+  rig.next_log = 0;  // and no ring either
+  refuses();
+  EXPECT_FALSE(rig.disk.exists(StoreRig::kRing));
+}
+
+// The slot alone tells of a log that has no segments.
+TEST_F(StoreFaults, ASlotThatDescribesALogThatWasNeverIssuedIsRefused) {
+  for (const bool clean : {true, false}) {
+    StoreRig rig(6, {1, 2, 7});
+    ASSERT_EQ(rig.open(), "");
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE(rig.append_to(1, 200));
+    rig.settle();
+    rig.stop();
+    ASSERT_EQ(rig.open(), "");
+    clean ? rig.stop() : rig.crash();
+    rig.logs.erase(7);
+    rig.next_log = 7;
+    const std::string line = rig.open();
+    EXPECT_NE(line.find("data/ring-0 holds the state of 1 logs that this folder's metadata never issued"),
+              std::string::npos)
+        << line;
+    rig.next_log = 8;  // issued, and deleted since
+    ASSERT_EQ(rig.open(), "");
+    EXPECT_EQ(rig.check_acked(), "");
+  }
+}
+
+std::vector<std::byte> exchange(StoreRig& rig, const char* path, std::span<const std::byte> bytes) {
+  const auto is = rig.disk.contents(path);
+  std::vector<std::byte> was(is.begin(), is.end());
+  EXPECT_EQ(was.size(), bytes.size());
+  rig.disk.replace(path, 0, bytes);
+  return was;
+}
+
+// As after files of two rings, or of two folders, were put back in each other's place.
+TEST_F(StoreFaults, ARingOrSlotsOfAnotherRingAreRefusedByName) {
+  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+    StoreRig rig(seed);
+    StoreRig other(seed + 1000);
+    const auto live = [&](StoreRig& one) {
+      ASSERT_EQ(one.open(), "");
+      work(one, static_cast<int>(rig.prng.below(80)));
+      one.settle();
+      rig.prng.one_in(2) ? one.stop() : one.crash();
+    };
+    for (int lives = 0; lives < 2; ++lives) live(rig);
+    live(other);
+    const bool slots = rig.prng.one_in(2);
+    std::vector<const char*> paths = {StoreRig::kRing};
+    if (slots) paths.assign(StoreRig::kStates.begin(), StoreRig::kStates.end());
+    std::vector<std::vector<std::byte>> own;
+    for (const char* path : paths) own.push_back(exchange(rig, path, other.disk.contents(path)));
+    const auto before = files_of(rig.disk);
+    const std::string line = rig.open();
+    EXPECT_NE(line.find("data/ring-0 is damaged at lsn"), std::string::npos) << seed << line;
+    EXPECT_NE(line.find("not the ring that the state slots name"), std::string::npos) << seed << line;
+    EXPECT_NE(line.find("Put back the ring and the two state files"), std::string::npos) << seed << line;
+    EXPECT_EQ(files_of(rig.disk), before) << seed;
+    for (size_t i = 0; i < paths.size(); ++i) exchange(rig, paths[i], own[i]);
+    if (slots) {
+      exchange(rig, paths[seed % 2], other.disk.contents(paths[seed % 2]));
+      EXPECT_NE(rig.open().find("are of different rings"), std::string::npos) << seed;
+      exchange(rig, paths[seed % 2], own[seed % 2]);
+    }
+    ASSERT_EQ(rig.open(), "") << seed;
+    ASSERT_EQ(rig.check_acked(), "") << seed;
+  }
+}
+
+// Where the other ring's frames stand, this one comes later: they are not found a second time.
+TEST_F(StoreFaults, ALossByAnotherRingThatWasAcceptedStaysAccepted) {
+  StoreRig rig(3);
+  ASSERT_EQ(rig.open(), "");
+  work(rig, 20);
+  rig.settle();
+  rig.stop();  // all of it is in segments
+  StoreRig other(4);
+  ASSERT_EQ(other.open(), "");
+  while (other.counters.get(Metric::ring_used_bytes) < 2 * kMiB) {
+    ASSERT_TRUE(other.append(60'000));
+    other.turn();
+  }
+  other.settle();
+  other.crash();
+  exchange(rig, StoreRig::kRing, other.disk.contents(StoreRig::kRing));
+  const std::string line = rig.open();
+  const std::string marker = "--accept-loss-at ";
+  const size_t at = line.find(marker);
+  ASSERT_NE(at, std::string::npos) << line;
+  ASSERT_EQ(rig.open(std::strtoull(line.c_str() + at + marker.size(), nullptr, 10)), "");
+  uint64_t written = 0;
+  for (int life = 0; life < 24; ++life) {
+    for (int i = 0; i < 8; ++i) {
+      if (rig.append(60'000)) written += 60'000;
+      rig.turn();
+    }
+    rig.settle();
+    rig.crash();
+    ASSERT_EQ(rig.open(), "") << life;
+    if (life % 8 != 7) continue;
+    ASSERT_EQ(rig.check_acked(), "") << life;
+  }
+  EXPECT_GT(written, StoreRig::kRingBytes);
+}
+
+// A ring and its slots, all renamed: nothing in them contradicts itself, but their logs live elsewhere.
+TEST_F(StoreFaults, ARingUnderAnothersNameIsRefused) {
+  for (const bool clean : {true, false}) {
+    StoreRig rig(13, {1, 2});
+    ASSERT_EQ(rig.open(), "");
+    work(rig, 30);
+    rig.settle();
+    clean ? rig.stop() : rig.crash();
+    const auto own = rig.logs;
+    rig.logs = {{3, {}}, {4, {}}};
+    rig.is_foreign = [](storage::LogId log) { return log < storage::LogId{3}; };
+    const auto before = files_of(rig.disk);
+    const std::string line = rig.open();
+    EXPECT_NE(line.find("live in another ring"), std::string::npos) << line;
+    EXPECT_NE(line.find("put back the ring"), std::string::npos) << line;
+    EXPECT_EQ(files_of(rig.disk), before);
+    rig.logs = own;
+    rig.is_foreign = [](storage::LogId log) { return log >= storage::LogId{3}; };
+    ASSERT_EQ(rig.open(), "");
+    EXPECT_EQ(rig.check_acked(), "");
+  }
+}
+
 TEST_F(StoreFaults, AMissingRingIsNotMadeAgainOverLiveTopics) {
   StoreRig rig(7);
   ASSERT_EQ(rig.open(), "");
@@ -339,6 +513,24 @@ void write_file(SimDisk& disk, const char* path, std::span<std::byte> bytes) {
   storage::run_to_end(disk, write).value();
   disk.close(*file);
   disk.sync_dir("data").value();
+}
+
+TEST_F(StoreFaults, AFolderFileOfNoVersionIsRefused) {
+  StoreRig rig(1);
+  ASSERT_TRUE(storage::open_folder(rig.disk, rig.prng, "data"));
+  const auto is = rig.disk.contents("data/folder");
+  const std::string text(reinterpret_cast<const char*>(is.data()), is.size());
+  const std::string line = "format_version = ";
+  const size_t at = text.find(line) + line.size();
+  ASSERT_LT(at, text.size());
+  for (const char digit : {'0', '-', ' '}) {
+    rig.disk.replace("data/folder", at, std::as_bytes(std::span(&digit, 1)));
+    const auto folder = storage::look_at_folder(rig.disk, "data", false);
+    ASSERT_FALSE(folder) << digit;
+    EXPECT_NE(folder.error().what.find("is not a penstock folder file"), std::string::npos) << folder.error().what;
+  }
+  rig.disk.replace("data/folder", 0, std::as_bytes(std::span(text)));
+  EXPECT_TRUE(storage::look_at_folder(rig.disk, "data", false));
 }
 
 // The state as format version 1 had it, in one file, instead of the two.

@@ -51,6 +51,7 @@ enum class Damage : uint8_t {
   kOldSlots,       // both state slots are as they were some time before
   kOldGeneration,  // a frame of an earlier start stands there
   kOtherChain,     // a frame that follows another one than the one before it
+  kOtherRing,      // the ring's file, or what a chunk of it begins with, is another ring's
   kCount,
 };
 
@@ -160,6 +161,21 @@ class Case {
         return;
       case Damage::kOldGeneration:
       case Damage::kOtherChain: return rewrite(frame, at);
+      case Damage::kOtherRing: return take_from_another_ring(align_down(at, storage::kChunkBytes));
+    }
+  }
+
+  void take_from_another_ring(uint64_t chunk) {
+    struck_the_last_ = false;
+    const bool all = rig_.prng.one_in(2);
+    for (uint64_t at = all ? 0 : chunk; at < StoreRig::kRingBytes; at += kBlock) {
+      auto header = storage::decode_frame_header(rig_.disk.contents(StoreRig::kRing).data() + at);
+      if (!header) continue;
+      header->ring_id[0] ^= 1;
+      Bytes bytes(storage::kFrameHeaderBytes);
+      storage::encode(*header, bytes.data());
+      rig_.disk.replace(StoreRig::kRing, at, bytes);
+      if (!all) return;
     }
   }
 

@@ -37,6 +37,7 @@ class Scanner {
     }
     // Full to the last block.
     if (at_ - request_.tail == request_.memory.bytes()) here_ = broken_ ? Here::kBrokenChain : Here::kNothing;
+    if (is_foreign_here()) here_ = Here::kForeign;
     Lsn behind = find_behind();
     Behind kind = behind == at_ ? Behind::kNone : Behind::kFrames;
     if (kind == Behind::kNone && request_.known && at_ < request_.known->head) {
@@ -98,9 +99,29 @@ class Scanner {
   }
 
   bool is_zero_block() const {
-    const auto block =
-        request_.memory.span(at_, std::min<uint64_t>(request_.block_bytes, RingMemory::left_in_chunk(at_)));
-    return std::ranges::all_of(block, [](std::byte b) { return b == std::byte{0}; });
+    return is_zero(request_.memory.span(at_, std::min<uint64_t>(request_.block_bytes, RingMemory::left_in_chunk(at_))));
+  }
+
+  static bool is_zero(std::span<const std::byte> bytes) {
+    return std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{0}; });
+  }
+
+  // Where a frame of this ring was taken, only what follows it can be another's. Where none was, nothing shows yet that
+  // this is the ring that the state is of: a whole ring of another folder has, where this one's tail is, whatever came
+  // there, mostly the middle of a frame or nothing.
+  bool is_foreign_here() const {
+    const Lsn chunk{align_down(at_.value(), kChunkBytes)};
+    const RingMemory& ring = request_.memory;
+    if (frames_ > 0) return at_ == chunk && is_of_another_ring(ring, chunk, request_.ring_id);
+    if (is_of_another_ring(ring, chunk, request_.ring_id)) return true;
+    bool foreign = false;
+    for (Lsn lsn{0}; lsn < Lsn{ring.bytes()}; lsn += kChunkBytes) {
+      const auto header = decode_frame_header(ring.at(lsn));
+      if (header && header->ring_id == request_.ring_id) return false;
+      foreign = foreign || header.has_value();
+    }
+    // All zeros, though the ring has come to here: one that was made anew.
+    return foreign || (at_ > Lsn{0} && is_zero(ring.whole()));
   }
 
   bool well_formed() const {
@@ -230,6 +251,11 @@ class Scanner {
 };
 
 }  // namespace
+
+bool is_of_another_ring(const RingMemory& memory, Lsn lsn, const RingId& ring_id) {
+  const auto header = decode_frame_header(memory.at(lsn));
+  return header && header->ring_id != ring_id;
+}
 
 ScanResult scan_ring(const ScanRequest& request, const std::function<void(const FoundEntry&)>& on_entry) {
   return Scanner(request, on_entry).run();

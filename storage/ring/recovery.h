@@ -23,6 +23,7 @@ enum class Here : uint8_t {
   kNotAFrame,    // anything else: a torn header, foreign bytes
   kTornBody,     // a frame header for this place whose entries do not match it
   kBrokenChain,  // a whole frame for this place that does not follow the frame before it
+  kForeign,  // a frame of another ring; or, with nothing of this ring before it, all of the ring is another's or new
 };
 
 // What is known to have been durable behind that place.
@@ -77,6 +78,11 @@ inline constexpr std::array kRecoveryTable = std::to_array<RecoveryRow>({
      "a frame before this one was replaced; later ones stand behind it"},
     {Here::kBrokenChain, Behind::kVouched, Verdict::kDamaged,
      "a frame before this one was replaced; the state names a later end"},
+    {Here::kForeign, Behind::kNone, Verdict::kDamaged, "this is not the ring that the state slots name"},
+    {Here::kForeign, Behind::kFrames, Verdict::kDamaged,
+     "frames of another ring stand here, before some of this ring's own"},
+    {Here::kForeign, Behind::kVouched, Verdict::kDamaged,
+     "this is not the ring that the state slots name, and they name a later end"},
 });
 
 constexpr const RecoveryRow& decide(Here here, Behind behind) {
@@ -125,6 +131,10 @@ struct ScanResult {
   Lsn open_batch;  // a batch that the end cuts in two begins here; equal to head if there is none
   std::string_view foreign;  // an entry kind this version does not know; empty if none (refuse)
 };
+
+// Whether a frame header of another ring stands at lsn, the beginning of a chunk. Only there can it be told: each chunk
+// begins with a frame, while at any other block may stand the bytes of a record, and those are its sender's to choose.
+bool is_of_another_ring(const RingMemory& memory, Lsn lsn, const RingId& ring_id);
 
 // Calls on_entry for each whole entry, in ring order. The first frame's carry_in is skipped: it belongs to a log that
 // no longer needs it. Any bytes may stand in the ring: nothing is read outside memory, and what is found is whole.

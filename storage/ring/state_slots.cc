@@ -236,7 +236,7 @@ std::optional<RingState> decode_slot_v1(std::span<const std::byte> bytes) {
 bool clean_stop_holds(const RingState& state, std::span<const std::byte> before, std::span<const std::byte> at) {
   if (!state.clean_stop || !state.knows_head) return false;
   const auto next = decode_frame_header(at.data());
-  if (next && next->ring_id == state.ring_id && next->lsn >= state.head) return false;
+  if (next && (next->ring_id != state.ring_id || next->lsn >= state.head)) return false;
   if (state.head == Lsn{0}) return state.previous_crc == 0;
   const auto last = decode_frame_header(before.data());
   return last && last->ring_id == state.ring_id && last->lsn + before.size() == state.head &&

@@ -121,9 +121,9 @@ std::optional<RingState> decode_slot_v1(std::span<const std::byte> bytes);
 
 // Whether the ring still ends where this state's clean stop left it, so that a start need not read the ring. before:
 // the ring's block that ends at head; at: the block at head (of a full lap, the place that wraps). True if the frame
-// that ends at head is the empty one that the state names and no frame was written behind it. The caller has found both
-// slots whole, with sequences that follow each other: else this may not be the newest, and the ring must be scanned.
-// Before it writes anything else it makes a slot durable that is not a clean stop.
+// that ends at head is the empty one that the state names and no frame, of this ring or of another, was written behind
+// it. The caller has found both slots whole, with sequences that follow each other: else this may not be the newest,
+// and the ring must be scanned. Before it writes anything else it makes a slot durable that is not a clean stop.
 bool clean_stop_holds(const RingState& state, std::span<const std::byte> before, std::span<const std::byte> at);
 
 // Gathers one slot into memory that grows and is kept. Not for two slots at once: begin() only while no StateWriter

@@ -127,6 +127,7 @@ bool ToolRing::stopped_cleanly(const FileReader& file) {
   const uint64_t first = slots_[0].slot->ring.sequence;
   const uint64_t second = slots_[1].slot->ring.sequence;
   if (first != second + 1 && second != first + 1) return false;
+  if (slots_[0].slot->ring.ring_id != slots_[1].slot->ring.ring_id) return false;
   const uint32_t block = request_->disk->block_bytes();
   if (state.head.value() % block != 0) return false;
   const Lsn before = state.head == Lsn{0} ? Lsn{0} : Lsn{state.head.value() - block};

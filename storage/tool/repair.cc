@@ -49,7 +49,9 @@ class Repair {
         refuse(request_.folder, fmt::format("end log {} at offset {}", loss.log.value(), loss.offset.value()),
                "no state slot and no ring of this folder names that log");
     if (!options_.remove_unnamed) return;
+    const uint64_t before = verifier_.totals().damage;
     const auto unnamed = verifier_.find_unnamed(folder, read);
+    sound = sound && verifier_.totals().damage == before;  // no log that was never issued
     remove(unnamed, sound && read.size() == numbers.size() && !request_.ring && !request_.wanted);
   }
 

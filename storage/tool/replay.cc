@@ -14,6 +14,10 @@ Replay::Replay(RingMemory memory, const std::vector<LogState>& logs, uint64_t ge
                const std::function<bool(LogId)>& lives, std::optional<LogId> next_log_id)
     : memory_(memory), generation_(generation), lives_(lives), next_log_id_(next_log_id) {
   for (const LogState& state : logs) {
+    if (next_log_id_ && state.id >= *next_log_id_) {
+      never_issued_logs_.push_back(state.id);
+      continue;
+    }
     if (lives_ && !lives_(state.id)) continue;
     logs_.emplace(state.id, ReplayedLog{.state = state, .in_slot = true, .end = state.destaged});
   }

@@ -45,8 +45,9 @@ class Replay {
   void take(const FoundEntry& entry);
 
   std::map<LogId, ReplayedLog>& logs() { return logs_; }
-  uint64_t never_issued() const { return never_issued_; }  // entries of logs that the metadata never issued
-  uint64_t deleted() const { return deleted_; }            // entries of logs that do not live any more
+  uint64_t never_issued() const { return never_issued_; }  // entries of logs that the metadata never issued,
+  const std::vector<LogId>& never_issued_logs() const { return never_issued_logs_; }  // and such logs in the slot
+  uint64_t deleted() const { return deleted_; }  // entries of logs that do not live any more
 
  private:
   void take_batch(ReplayedLog& log, const FoundEntry& entry);
@@ -60,6 +61,7 @@ class Replay {
   const std::optional<LogId> next_log_id_;
   std::map<LogId, ReplayedLog> logs_;
   uint64_t never_issued_ = 0;
+  std::vector<LogId> never_issued_logs_;
   uint64_t deleted_ = 0;
 };
 

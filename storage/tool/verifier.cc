@@ -124,17 +124,32 @@ bool Verifier::check_ring(ToolRing& ring) {
   return false;
 }
 
+void Verifier::check_never_issued(ToolRing& ring) {
+  Finding finding{.severity = Severity::kDamage,
+                  .kind = FindingKind::kRing,
+                  .file = ring.path(),
+                  .place = "entries",
+                  .means = {},
+                  .todo = std::string(kPutMetadataBack)};
+  if (const uint64_t entries = ring.replay().never_issued(); entries > 0) {
+    finding.means = fmt::format(
+        "{} entries are of logs that metadata.sqlite never issued: the two are not from the same folder", entries);
+    tell(finding);
+  }
+  const std::vector<LogId>& logs = ring.replay().never_issued_logs();
+  if (logs.empty()) return;
+  finding.kind = FindingKind::kSlot;
+  if (const auto newest = ring.newest_file()) finding.file = ring.slots()[*newest].path;
+  finding.place = fmt::format("log {}{}", logs.front().value(), logs.size() > 1 ? ", ..." : "");
+  finding.means = fmt::format(
+      "{} logs are described that metadata.sqlite never issued: the two are not from the same folder, and a start "
+      "refuses it",
+      logs.size());
+  tell(std::move(finding));
+}
+
 void Verifier::check_verdict(ToolRing& ring) {
-  if (ring.replay().never_issued() > 0)
-    tell(
-        {.severity = Severity::kDamage,
-         .kind = FindingKind::kRing,
-         .file = ring.path(),
-         .place = "entries",
-         .means = fmt::format("{} entries are of logs that metadata.sqlite never issued: the two are not from the same "
-                              "folder",
-                              ring.replay().never_issued()),
-         .todo = "put back the metadata.sqlite that belongs to this folder"});
+  check_never_issued(ring);
   if (ring.is_clean()) return;
   const ScanResult& found = ring.found();
   const uint64_t place = found.head.value() % ring.file_bytes();
@@ -159,8 +174,11 @@ void Verifier::check_verdict(ToolRing& ring) {
   finding.severity = Severity::kDamage;
   finding.means = fmt::format("{} (lsn {} is the next that is known); acknowledged records behind it would be lost{}{}",
                               found.row->why, found.behind.value(), ends, named > 8 ? ", ..." : "");
-  finding.todo = fmt::format("restore the drive from a copy, or accept the loss: penstock serve --accept-loss-at {}",
-                             found.head.value());
+  finding.todo =
+      fmt::format("{}, or accept the loss: penstock serve --accept-loss-at {}",
+                  found.here == Here::kForeign ? "put back the ring and the two state files that belong together"
+                                               : "restore the drive from a copy",
+                  found.head.value());
   tell(std::move(finding));
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "storage/api/log_tool.h"
@@ -29,6 +30,8 @@ struct UnnamedFile {
   bool is_folder = false;  // of a log, empty once what stands before it here is gone
 };
 
+inline constexpr std::string_view kPutMetadataBack = "put back the metadata.sqlite that belongs to this folder";
+
 enum class SidecarState : uint8_t { kGood, kMissing, kUnfinished, kStale, kDamaged };
 
 class Verifier {
@@ -43,7 +46,8 @@ class Verifier {
   bool check_ring(ToolRing& ring);
   // The first place where the log is not whole, if there is one.
   std::optional<FirstLoss> check_log(const ToolRing& ring, const ReplayedLog& log);
-  // Files that no ring of these names; all rings of the folder, read.
+  // Files that no ring of these names; all rings of the folder, read. What is of a log that was never issued is damage,
+  // and not among them.
   std::vector<UnnamedFile> find_unnamed(const ToolFolder& folder, const std::vector<const ToolRing*>& rings);
 
   // The sidecar of a segment whose state says that it has so many bytes; content: what it holds, if it is whole.
@@ -64,10 +68,12 @@ class Verifier {
  private:
   void check_slot(const SlotFile& slot, const SlotFile& other);
   void check_verdict(ToolRing& ring);
+  void check_never_issued(ToolRing& ring);
   void check_offsets(const ToolRing& ring, const ReplayedLog& log);
   std::optional<FirstLoss> check_segment(const ReplayedLog& log, size_t i, std::vector<EpochEntry>& epochs);
   void tell_bad_range(const ReplayedLog& log, size_t i, const WalkRequest& walk, const WalkResult& walked,
                       const BadRange& bad);
+  void tell_other_segment(const ReplayedLog& log, const WalkRequest& walk, Offset end);
   bool missing(const ReplayedLog& log, size_t i, const WalkRequest& walk, Error error);
   void check_tail(const ReplayedLog& log, const WalkRequest& walk);
   void check_sidecar(const ReplayedLog& log, size_t i, const WalkResult& walked, SidecarState state,
@@ -75,6 +81,7 @@ class Verifier {
   void check_epochs(const ReplayedLog& log, const std::vector<EpochEntry>& epochs);
   void find_unnamed_of_log(LogId log, const std::string& path, const std::set<SegmentId>* named,
                            std::vector<UnnamedFile>& unnamed);
+  bool is_never_issued(LogId log, const std::string& path);
   void note_unnamed(const std::string& path, std::string means, std::string todo);
 
   const LogToolRequest& request_;

@@ -59,11 +59,30 @@ std::vector<UnnamedFile> Verifier::find_unnamed(const ToolFolder& folder, const 
       note_unnamed(logs + "/" + name, "no log has this name", "look at it: penstock leaves it alone");
       continue;
     }
+    if (is_never_issued(*log, log_path(request_.folder, *log))) continue;
     const auto found = named.find(*log);
     find_unnamed_of_log(*log, log_path(request_.folder, *log), found == named.end() ? nullptr : &found->second,
                         unnamed);
   }
   return unnamed;
+}
+
+// Its id is still to come, but it has segments: they are another metadata's, and nothing says that they may go.
+bool Verifier::is_never_issued(LogId log, const std::string& path) {
+  if (!request_.next_log_id || log < *request_.next_log_id) return false;
+  const auto names = request_.disk->list(path);
+  if (names && std::ranges::none_of(*names, [](const auto& name) { return parse_segment_name(name).has_value(); }))
+    return false;
+  tell({.severity = Severity::kDamage,
+        .kind = FindingKind::kUnnamed,
+        .file = path,
+        .place = "name",
+        .means = fmt::format("segments of log {}, which metadata.sqlite never issued: the two are not from the same "
+                             "folder, and a start refuses it",
+                             log.value()),
+        .todo = std::string(kPutMetadataBack),
+        .log = log});
+  return true;
 }
 
 void Verifier::find_unnamed_of_log(LogId log, const std::string& path, const std::set<SegmentId>* named,

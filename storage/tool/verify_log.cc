@@ -20,6 +20,14 @@ std::string todo_for_loss(LogId log, Offset offset) {
       log.value(), offset.value());
 }
 
+// Its batches come to the segment's last offset while bytes are left, or go beyond it: of which offsets are lost, they
+// say nothing.
+bool is_of_another_segment(const WalkResult& walked, Offset end) {
+  return walked.next > end || std::ranges::any_of(walked.bad, [&](const BadRange& bad) {
+           return bad.lost_from >= bad.lost_to.value_or(end);
+         });
+}
+
 }  // namespace
 
 Offset end_of_segment(const LogState& state, size_t i) {
@@ -98,27 +106,30 @@ std::optional<FirstLoss> Verifier::check_segment(const ReplayedLog& log, size_t 
     progress(fmt::format("{}: {} of {} GiB", walk.path, at / kGiB, walk.bytes / kGiB));
   };
   const auto walked = walk_.run(walk);
+  // Nothing of it is good.
   const size_t before = i == 0 ? 0 : i - 1;
-  if (!walked) {
-    if (!missing(log, i, walk, walked.error())) return {};
-    if (i == 0) return FirstLoss{id.base, 0, 0, 0};
-    return FirstLoss{id.base, before, state.segments[before].bytes, state.segments[before].max_timestamp};
-  }
+  const FirstLoss all =
+      i == 0 ? FirstLoss{id.base, 0, 0, 0}
+             : FirstLoss{id.base, before, state.segments[before].bytes, state.segments[before].max_timestamp};
+  if (!walked) return missing(log, i, walk, walked.error()) ? std::optional(all) : std::nullopt;
   totals_.segments += 1;
   totals_.batches += walked->batches;
   totals_.bytes += walk.bytes;
-  if (!walked->bad.empty() && request_.live && still_named && !still_named(state.id, id)) return {};
+  const Offset end = end_of_segment(state, i);
+  const bool other = is_of_another_segment(*walked, end);
+  if ((other || !walked->bad.empty()) && request_.live && still_named && !still_named(state.id, id)) return {};
+  if (other) {
+    tell_other_segment(log, walk, end);
+    return end > state.log_start_offset ? std::optional(all) : std::nullopt;
+  }
   for (const BadRange& bad : walked->bad) tell_bad_range(log, i, walk, *walked, bad);
   for (const EpochEntry& epoch : walked->epochs)
     if (epochs.empty() || epoch.epoch > epochs.back().epoch) epochs.push_back(epoch);
-  const auto counts = [&](const BadRange& bad) {
-    return bad.lost_to.value_or(end_of_segment(state, i)) > state.log_start_offset;
-  };
+  const auto counts = [&](const BadRange& bad) { return bad.lost_to.value_or(end) > state.log_start_offset; };
   const auto first = std::ranges::find_if(walked->bad, counts);
   if (first != walked->bad.end()) return FirstLoss{first->lost_from, i, first->from, state.segments[i].max_timestamp};
   if (!walked->bad.empty()) return {};
-  const Offset end = end_of_segment(state, i);
-  if (id.revision == 0 ? walked->next != end : walked->next > end) {
+  if (id.revision == 0 && walked->next != end) {
     tell({.severity = Severity::kDamage,
           .kind = FindingKind::kGap,
           .file = walk.path,
@@ -154,6 +165,22 @@ bool Verifier::missing(const ReplayedLog& log, size_t i, const WalkRequest& walk
         .lost_from = walk.base,
         .lost_to = end});
   return true;
+}
+
+void Verifier::tell_other_segment(const ReplayedLog& log, const WalkRequest& walk, Offset end) {
+  const LogId id = log.state.id;
+  const bool deleted = end <= log.state.log_start_offset;
+  tell({.severity = deleted ? Severity::kNote : Severity::kDamage,
+        .kind = FindingKind::kBatch,
+        .file = walk.path,
+        .place = fmt::format("bytes 0 to {}", walk.bytes - 1),
+        .means = fmt::format("the batches in it do not end where the state says, which is offset {} at byte {}: it is "
+                             "another segment's file, or of another time; offsets {} to {} of log {} are lost",
+                             end.value(), walk.bytes, walk.base.value(), end.value() - 1, number(id)),
+        .todo = deleted ? "nothing: these records were deleted before" : todo_for_loss(id, walk.base),
+        .log = id,
+        .lost_from = walk.base,
+        .lost_to = end});
 }
 
 void Verifier::tell_bad_range(const ReplayedLog& log, size_t i, const WalkRequest& walk, const WalkResult& walked,

@@ -121,6 +121,8 @@ def test_folder_of_a_newer_format(run):
     old = file.read_text()
     file.write_text(re.sub(r'format_version = \d+', 'format_version = 9', old))
     one_line(broker.fails_to_start(), 'format 9')
+    file.write_text(re.sub(r'format_version = \d+', 'format_version = 0', old))
+    one_line(broker.fails_to_start(), 'is not a penstock folder file')
     file.write_text(old)
     broker.start()
 
@@ -173,6 +175,45 @@ def test_missing_ring_is_refused(run):
     broker.start()
     with broker.connect() as connection:
         check.equal(connection.offset('kept', -1)['offset'], 1, 'what was kept')
+
+
+def test_metadata_of_another_time_is_refused(run):
+    """What the metadata does not name is not taken for deleted if it was never issued by it: no metadata at all, or one
+    from before the topic was made; after a clean stop and after kill -9."""
+    broker = run.broker()
+    broker.stop()
+    before = metadata_of(broker)
+    broker.start()
+    with broker.connect() as connection:
+        connection.create('kept')
+    for count, end in enumerate((broker.stop, broker.kill), 1):
+        with broker.connect() as connection:
+            check.equal(connection.produce('kept', batches.build())['base_offset'], count - 1, 'base offset')
+        end()
+        right = metadata_of(broker)
+        for other in ({}, before):
+            put_metadata(broker, other)
+            said = one_line(broker.fails_to_start(), 'never issued', 'put back the metadata.sqlite')
+            done = subprocess.run([run.program, 'log', 'repair', '--data', broker.data, '--remove-unnamed', '--yes'],
+                                  capture_output=True, timeout=600)
+            check.expect(done.returncode in (0, 1), f'log repair: {done}')
+        put_metadata(broker, right)
+        broker.start()
+        with broker.connect() as connection:
+            check.equal(connection.offset('kept', -1)['offset'], count, f'what was kept after {end.__name__}')
+            check.equal(len(batches.split(connection.fetch('kept', 0)['records'])), count, 'batches that were kept')
+    return said
+
+
+def metadata_of(broker):
+    return {file.name: file.read_bytes() for file in broker.data.glob('metadata.sqlite*')}
+
+
+def put_metadata(broker, files):
+    for file in broker.data.glob('metadata.sqlite*'):
+        file.unlink()
+    for name, content in files.items():
+        (broker.data / name).write_bytes(content)
 
 
 def test_little_locked_memory_costs_one_log_line(run):
