@@ -96,7 +96,7 @@ std::expected<void, std::string> DataFolders::open_others(MetadataStore& metadat
 std::expected<void, std::string> DataFolders::remember(MetadataStore& metadata) const {
   const auto remembered = read_prefix(metadata, keys::kFolders);
   if (!remembered) return Failure("the metadata store failed: " + std::string(to_string(remembered.error().code)));
-  Transaction names;
+  Transaction names{.from_reserve = true};  // a start comes before anything can be freed
   for (const auto& folder : folders_) {
     const std::string key = keys::folder(folder->id);
     const auto known = std::ranges::find(remembered->entries, key, &Entry::key);

@@ -17,7 +17,9 @@ Result<void> Registration::renew() {
     lease_ = kNoLease;
   }
   const LeaseId lease = TRY(store_.grant_lease(kTtl));
-  const Transaction put{.conditions = {}, .writes = {{.key = keys::broker(node_), .value = value_, .lease = lease}}};
+  const Transaction put{.conditions = {},
+                        .writes = {{.key = keys::broker(node_), .value = value_, .lease = lease}},
+                        .from_reserve = true};
   TRY_VOID(store_.commit(put));
   lease_ = lease;
   renew_at_ = now + kTtl / 3;

@@ -346,6 +346,21 @@ TEST_F(ControllerTest, a_failed_commit_changes_nothing_and_the_next_works) {
   EXPECT_EQ(controller->image().topics().size(), 1u);
 }
 
+TEST_F(ControllerTest, on_a_full_drive_topics_can_be_deleted_and_configured_and_creations_are_told_why) {
+  create("a");
+  create("b");
+  store.be_full(true);
+  const TopicOutcome refused = create("c");
+  EXPECT_EQ(refused.error, ErrorCode::kKafkaStorageError);
+  EXPECT_NE(refused.message.find("drive that holds the metadata is full"), std::string::npos) << refused.message;
+  EXPECT_EQ(controller->alter_configs({.name = "a", .changes = {{.name = "retention.ms", .value = "5"}}}).error,
+            ErrorCode::kNone);
+  EXPECT_EQ(remove("b").error, ErrorCode::kNone);
+  EXPECT_EQ(controller->image().topics().size(), 1u);
+  store.be_full(false);
+  EXPECT_EQ(create("c").error, ErrorCode::kNone);
+}
+
 TEST_F(ControllerTest, what_another_controller_did_is_read_before_the_next_change) {
   create("mine");
   controller->take_changes();

@@ -123,7 +123,8 @@ TopicOutcome Controller::alter_topic(const ConfigAlteration& alteration) {
   if (auto bad = check_size(topic->name, record); bad.error != ErrorCode::kNone) return bad;
   if (alteration.validate_only || record == topic->record) return {};
   const Transaction transaction{.conditions = {{.key = keys::topic(topic->name), .changed = topic->changed}},
-                                .writes = {{.key = keys::topic(topic->name), .value = encode(record)}}};
+                                .writes = {{.key = keys::topic(topic->name), .value = encode(record)}},
+                                .from_reserve = true};
   TopicOutcome outcome;
   TopicOutcome* place = &outcome;
   const auto revision = commit(transaction, std::span(&place, 1));

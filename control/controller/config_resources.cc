@@ -223,7 +223,8 @@ TopicOutcome Controller::alter_stored(const ConfigAlteration& alteration) {
   }
   if (alteration.validate_only || configs == before.configs) return {};
   const std::string place = prefix_of(alteration.scope) + alteration.name;
-  Transaction transaction{.conditions = {{.key = place, .changed = before.changed}}, .writes = {{.key = place}}};
+  Transaction transaction{
+      .conditions = {{.key = place, .changed = before.changed}}, .writes = {{.key = place}}, .from_reserve = true};
   if (!configs.empty()) transaction.writes.front().value = std::move(text);
   TopicOutcome outcome;
   TopicOutcome* told = &outcome;

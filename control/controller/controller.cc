@@ -77,6 +77,16 @@ ImageChange Controller::take_changes() {
   return taken;
 }
 
+namespace {
+
+std::string explain_failure(Error error) {
+  if (error.code == Errc::kNoSpace)
+    return "The drive that holds the metadata is full: delete topics or records, lower retention, or free room on it.";
+  return "The metadata store failed: " + std::string(to_string(error.code));
+}
+
+}  // namespace
+
 Result<Revision> Controller::commit(const Transaction& transaction, std::span<TopicOutcome*> outcomes) {
   const auto done = store_.commit(transaction);
   if (done && done->applied) return done->revision;
@@ -84,8 +94,7 @@ Result<Revision> Controller::commit(const Transaction& transaction, std::span<To
   unsure_ = true;
   const TopicOutcome failure =
       done ? refused(ErrorCode::kNotController, "The metadata was changed by another controller; try again.")
-           : refused(ErrorCode::kKafkaStorageError,
-                     "The metadata store failed: " + std::string(to_string(done.error().code)));
+           : refused(ErrorCode::kKafkaStorageError, explain_failure(done.error()));
   LOG_ERROR("%s", failure.message.c_str());
   for (TopicOutcome* outcome : outcomes) *outcome = failure;
   return fail(done ? Errc::kWouldBlock : done.error().code);
@@ -191,7 +200,7 @@ std::vector<TopicOutcome> Controller::delete_topics(std::span<const std::string>
 }
 
 void Controller::delete_batch(std::span<const TopicPtr> batch, std::span<TopicOutcome*> outcomes) {
-  Transaction transaction;
+  Transaction transaction{.from_reserve = true};
   for (const TopicPtr& topic : batch) {
     transaction.conditions.push_back({.key = keys::topic(topic->name), .changed = topic->changed});
     transaction.writes.push_back({.key = keys::topic(topic->name), .value = std::nullopt});

@@ -33,6 +33,7 @@ Result<Commit> MemoryStore::commit(const Transaction& transaction) {
     const Revision changed = found == entries_.end() ? Revision{} : found->second.changed;
     if (changed != condition.changed) return Commit{.applied = false, .revision = revision_};
   }
+  if (full_ && !transaction.from_reserve) return fail(Errc::kNoSpace);
   apply(transaction.writes);
   return Commit{.applied = true, .revision = revision_};
 }

@@ -29,7 +29,9 @@ class MemoryStore final : public MetadataStore {
   Result<void> revoke(LeaseId lease) override;
   Result<void> end_due_leases() override;
 
-  // For tests of what stands above: the next commits fail with this error, and are not applied.
+  // For tests of what stands above: a full drive; only what is from_reserve commits.
+  void be_full(bool full) { full_ = full; }
+  // The next commits fail with this error, and are not applied.
   void fail_commits(std::optional<Error> error) { commit_failure_ = error; }
 
  private:
@@ -40,6 +42,7 @@ class MemoryStore final : public MetadataStore {
   ChangeFeed feed_;
   Leases leases_;
   std::optional<Error> commit_failure_;
+  bool full_ = false;
 };
 
 }  // namespace penstock::control

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -11,12 +12,14 @@
 #include "base/log.h"
 #include "control/metadata/change_feed.h"
 #include "control/metadata/leases.h"
+#include "control/metadata/sqlite_reserve.h"
 
 namespace penstock::control {
 namespace {
 
-constexpr int kSchemaVersion = 1;           // PRAGMA user_version
-constexpr int kApplicationId = 0x504e5354;  // "PNST": file(1) and the sqlite3 shell show whose file it is
+constexpr Nanos kReserveInterval = 10 * kSecond;  // between attempts to make it
+constexpr int kSchemaVersion = 1;                 // PRAGMA user_version
+constexpr int kApplicationId = 0x504e5354;        // "PNST": file(1) and the sqlite3 shell show whose file it is
 constexpr const char* kSchema =
     "CREATE TABLE entries(key TEXT PRIMARY KEY, value TEXT NOT NULL, changed INTEGER NOT NULL, lease INTEGER NOT NULL)"
     " WITHOUT ROWID;"
@@ -27,21 +30,6 @@ struct CloseDatabase {
   void operator()(sqlite3* db) const { sqlite3_close_v2(db); }
 };
 using DatabasePtr = std::unique_ptr<sqlite3, CloseDatabase>;
-
-Error to_error(int code) {
-  switch (code & 0xff) {
-    case SQLITE_FULL: return {Errc::kNoSpace};
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED: return {Errc::kLocked};
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return {Errc::kCorrupt};
-    case SQLITE_PERM:
-    case SQLITE_READONLY:
-    case SQLITE_CANTOPEN: return {Errc::kNoPermission};
-    case SQLITE_TOOBIG: return {Errc::kTooLarge};
-    default: return {Errc::kIo};
-  }
-}
 
 // A prepared statement, reset after each use.
 class Statement {
@@ -69,7 +57,7 @@ class Statement {
     if (code == SQLITE_ROW) return true;
     if (code == SQLITE_DONE) return false;
     LOG_ERROR("metadata store: %s", sqlite3_errmsg(db_));
-    return std::unexpected(to_error(code));
+    return std::unexpected(sqlite_error(code));
   }
   Result<void> run() {
     const auto row = step();
@@ -109,17 +97,17 @@ Result<void> run_sql(sqlite3* db, const char* sql, bool quiet = false) {
   const int code = sqlite3_exec(db, sql, nullptr, nullptr, nullptr);
   if (code == SQLITE_OK) return {};
   if (!quiet) LOG_ERROR("metadata store: %s", sqlite3_errmsg(db));
-  return std::unexpected(to_error(code));
+  return std::unexpected(sqlite_error(code));
 }
 
 Result<int64_t> pragma(sqlite3* db, const char* sql) {
   sqlite3_stmt* statement = nullptr;
   const int prepared = sqlite3_prepare_v2(db, sql, -1, &statement, nullptr);
-  if (prepared != SQLITE_OK) return std::unexpected(to_error(prepared));
+  if (prepared != SQLITE_OK) return std::unexpected(sqlite_error(prepared));
   const int code = sqlite3_step(statement);
   const int64_t value = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
   sqlite3_finalize(statement);
-  if (code != SQLITE_ROW) return std::unexpected(to_error(code));
+  if (code != SQLITE_ROW) return std::unexpected(sqlite_error(code));
   return value;
 }
 
@@ -139,9 +127,11 @@ Result<void> sync_folder_of(const std::string& path) {
 
 class SqliteStore::Impl {
  public:
-  Impl(DatabasePtr db, Clock& clock)
+  Impl(DatabasePtr db, uint64_t page_bytes, Clock& clock)
       : leases_(clock),
+        clock_(clock),
         db_(std::move(db)),
+        reserve_(db_.get(), page_bytes),
         get_(db_.get(), "SELECT key, value, changed, lease FROM entries WHERE key = ?1"),
         range_(db_.get(),
                "SELECT key, value, changed, lease FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3"),
@@ -159,7 +149,16 @@ class SqliteStore::Impl {
     while (TRY(all.step())) deletes.push_back(Write{.key = all.column_text(0), .value = std::nullopt});
     all.reset();
     if (!deletes.empty()) TRY_VOID(apply_all(deletes));
+    make_reserve();
     return {};
+  }
+
+  // Also a folder that had none, or a drive that had no room for it, gets it in time.
+  void make_reserve() {
+    if (clock_.monotonic() < make_reserve_at_) return;
+    const auto made = reserve_.make();
+    make_reserve_at_ = clock_.monotonic() + kReserveInterval;
+    if (!made) LOG_WARN("metadata store: no space kept for a full drive: %s", to_string(made.error().code).data());
   }
 
   Revision revision() const { return revision_; }
@@ -198,6 +197,7 @@ class SqliteStore::Impl {
         return Commit{.applied = false, .revision = revision_};
       }
     }
+    if (!transaction.from_reserve) TRY_VOID(reserve_.before_growth(transaction));
     TRY_VOID(apply_all(transaction.writes));
     return Commit{.applied = true, .revision = revision_};
   }
@@ -229,6 +229,7 @@ class SqliteStore::Impl {
       if (sqlite3_get_autocommit(db_.get()) == 0) (void)run_sql(db_.get(), "ROLLBACK");
       return std::unexpected(changes.error());
     }
+    reserve_.after_commit();
     revision_ = next;
     feed_.add(std::move(*changes));
     return {};
@@ -252,7 +253,10 @@ class SqliteStore::Impl {
 
   ChangeFeed feed_;
   Leases leases_;
+  Clock& clock_;
+  Nanos make_reserve_at_ = 0;
   DatabasePtr db_;
+  SqliteReserve reserve_;
   Revision revision_;
   Statement get_;
   Statement range_;
@@ -286,7 +290,16 @@ Result<void> set_up(sqlite3* db, const std::string& path, int64_t& found_version
   return {};
 }
 
+// SQLite says the same when a file cannot be made for want of space as when it may not be made.
+bool is_full(const std::string& path) {
+  constexpr uint64_t kLittle = 256 * 1024;  // XFS keeps some blocks to itself, and counts them
+  struct statvfs room = {};
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return statvfs(folder.empty() ? "." : folder.c_str(), &room) == 0 && room.f_bavail * room.f_frsize < kLittle;
+}
+
 std::string explain(const std::string& path, Error error, int64_t version) {
+  if (error.code == Errc::kNoPermission && is_full(path)) error.code = Errc::kNoSpace;
   switch (error.code) {
     case Errc::kUnsupported:
       return path + ": written by a newer penstock (metadata schema " + std::to_string(version) +
@@ -307,12 +320,14 @@ std::expected<std::unique_ptr<SqliteStore>, std::string> SqliteStore::open(const
   const int code =
       sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
   DatabasePtr db(raw);
-  if (code != SQLITE_OK) return std::unexpected(explain(path, to_error(code), 0));
+  if (code != SQLITE_OK) return std::unexpected(explain(path, sqlite_error(code), 0));
   int64_t version = 0;
   if (const auto ready = set_up(db.get(), path, version); !ready) {
     return std::unexpected(explain(path, ready.error(), version));
   }
-  auto impl = std::make_unique<Impl>(std::move(db), clock);
+  const auto page_bytes = pragma(db.get(), "PRAGMA page_size");
+  if (!page_bytes) return std::unexpected(explain(path, page_bytes.error(), version));
+  auto impl = std::make_unique<Impl>(std::move(db), static_cast<uint64_t>(*page_bytes), clock);
   if (const auto loaded = impl->load(); !loaded) return std::unexpected(explain(path, loaded.error(), version));
   return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(impl)));
 }
@@ -336,6 +351,7 @@ Result<void> SqliteStore::keep_alive(LeaseId lease) { return impl_->leases().kee
 Result<void> SqliteStore::revoke(LeaseId lease) { return impl_->end_lease(lease); }
 Result<void> SqliteStore::end_due_leases() {
   for (const LeaseId lease : impl_->leases().due()) TRY_VOID(impl_->end_lease(lease));
+  impl_->make_reserve();
   return {};
 }
 

@@ -59,6 +59,8 @@ struct Write {
 struct Transaction {
   std::vector<Condition> conditions{};
   std::vector<Write> writes{};  // no key twice
+  // It makes room, or a broker needs it to be up: it may take what the store keeps free on a full drive.
+  bool from_reserve = false;
 };
 
 struct Commit {
@@ -79,8 +81,8 @@ class MetadataStore {
   // Keys in [first, end), at most limit of them.
   virtual Result<Page> range(std::string_view first, std::string_view end, size_t limit) = 0;
   // All writes or none. Durable when it returns applied. kInvalid: a key twice, or too long, or empty; kTooLarge: more
-  // than the bounds above; kNotFound: a write names a lease that has ended. After any other error it is unknown
-  // whether the transaction was applied: read again before acting.
+  // than the bounds above; kNotFound: a write names a lease that has ended; kNoSpace: the drive is full. After any
+  // other error it is unknown whether the transaction was applied: read again before acting.
   virtual Result<Commit> commit(const Transaction& transaction) = 0;
 
   // Changes to keys with this prefix, of revisions above after. bell, if given, rings when some may wait; it outlives

@@ -20,6 +20,8 @@ inline constexpr uint16_t kSidecarVersion = 1;
 struct Sidecar {
   SegmentIndex index;
   bool sealed = false;  // the segment will not grow; else it was written at a stop and tells how far it had come
+  // Reserved: nobody fills or uses these yet (docs/internals/log_format.md, "Sidecar"). State slots have epochs and
+  // producers.
   std::vector<EpochEntry> epochs;           // of the whole log, up to the end of this segment
   std::vector<ProducerState> producers;     // as of the end of this segment
   std::vector<AbortedTransaction> aborted;  // whose marker lies in this segment
