@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "tests/sim/replay.h"
 
 namespace penstock::sim {
 namespace {
@@ -31,6 +32,7 @@ void run_seeds(const std::vector<uint16_t>& lcores, uint64_t part_of_seeds) {
     crashes += sim.crashes();
     resent += sim.resent();
     parcels += sim.parcels();
+    if (one != 0) print_trace(seed, sim.trace_hash());
   }
   std::printf("%llu batches acked, %llu crashes, %llu batches sent again, %llu parts of requests done for others\n",
               static_cast<unsigned long long>(acked), static_cast<unsigned long long>(crashes),
