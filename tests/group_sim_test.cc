@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 
+#include "tests/sim/replay.h"
+
 namespace penstock::sim {
 namespace {
 
@@ -28,6 +30,7 @@ TEST(GroupSim, SeedsHold) {
     all.leaps += sim.counts().leaps;
     all.late += sim.counts().late;
     all.records += sim.counts().records;
+    if (one != 0) print_trace(seed, sim.trace_hash());
   }
   std::printf("%llu records, %llu fenced, %llu expired, %llu crashes, %llu leaps, %llu late\n",
               static_cast<unsigned long long>(all.records), static_cast<unsigned long long>(all.fenced),

@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 
+#include "tests/sim/replay.h"
+
 namespace penstock::sim {
 namespace {
 
@@ -26,6 +28,7 @@ TEST(MixedGroupSim, SeedsHold) {
     all.downgrades += sim.counts().downgrades;
     all.crashes += sim.counts().crashes;
     all.records += sim.counts().records;
+    if (one != 0) print_trace(seed, sim.trace_hash());
   }
   std::printf("%llu records, %llu upgrades, %llu downgrades, %llu crashes\n",
               static_cast<unsigned long long>(all.records), static_cast<unsigned long long>(all.upgrades),

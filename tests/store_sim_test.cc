@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "base/log.h"
+#include "tests/sim/replay.h"
 
 namespace penstock::sim {
 namespace {
@@ -65,6 +66,7 @@ TEST(StoreSim, SeedsHold) {
     StoreSim sim(seed);
     EXPECT_EQ(sim.run(kLives, kSteps), "") << "replay with: scripts/dev sim " << seed;
     sum.add(sim);
+    if (one != 0) print_trace(seed, sim.trace_hash());
   }
   fmt::print("{}\n", sum.text());
   if (one != 0) return;

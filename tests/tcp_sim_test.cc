@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 
+#include "tests/sim/replay.h"
+
 namespace penstock::sim {
 namespace {
 
@@ -30,6 +32,7 @@ TEST(TcpSim, SeedsHold) {
     probes += sim.count(Metric::tcp_loss_probes);
     undone += sim.count(Metric::tcp_undone);
     cookies += sim.count(Metric::tcp_cookies_accepted);
+    if (one != 0) print_trace(seed, sim.trace_hash());
   }
   std::printf("%llu bytes, %llu timeouts, %llu recoveries, %llu loss probes, %llu undone, %llu cookies\n",
               static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(timeouts),

@@ -64,6 +64,7 @@ class SimStream {
   void peer_reads(bool on) { reads_ = on; }
   void peer_window(size_t bytes) { window_ = bytes; }  // how much may be sent that it has not read
   bool closed() const { return closed_; }
+  bool peer_at_end() const { return closed_ && read_by_peer_ == to_peer_.size(); }  // it has read all that came
   bool paused() const { return paused_; }
   size_t wanted() const { return wanted_; }
   size_t sent() const { return to_peer_.size(); }  // to the peer
