@@ -1,145 +1,288 @@
 #include "control/http.h"
 
+#include <fcntl.h>
 #include <httplib.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
-#include <condition_variable>
 #include <cstring>
-#include <deque>
-#include <mutex>
+#include <exception>
+#include <list>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/doorbell.h"
+#include "base/log.h"
+#include "base/system_clock.h"
+
 namespace penstock::control {
 namespace {
 
-constexpr size_t kThreads = 2;
-constexpr size_t kWaitingMax = 64;
-constexpr time_t kSilenceSeconds = 2;
-constexpr size_t kRequestBytesMax = 4096;  // nothing here takes a body
+constexpr size_t kHeadBytesMax = 4096;        // nothing here takes a body
+constexpr size_t kAnswersBytesMax = 8 << 20;  // that clients have not taken yet
+constexpr int kBacklog = 128;                 // httplib asks for 5
+constexpr size_t kAcceptsATurn = 64;          // what came with its request is answered before as many more come
+constexpr int kAcceptPauseMs = 100;
 
 constexpr const char* kIndex =
     "<!doctype html><html lang=en><title>penstock</title><h1>penstock</h1>"
     "<ul><li><a href=/metrics>/metrics</a> counters, for Prometheus"
     "<li><a href=/healthz>/healthz</a> the process lives; and what is wrong with parts of it, a line each"
     "<li><a href=/readyz>/readyz</a> it serves; or 503 and the reason</ul></html>\n";
+constexpr std::string_view kHeadTooLarge =
+    "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-// httplib's own pool queues without bound; this one makes the accepting thread wait.
-class BoundedPool final : public httplib::TaskQueue {
+// A request that has come whole (the caller's), and what is answered.
+class MemoryStream final : public httplib::Stream {
  public:
-  BoundedPool() {
-    for (size_t i = 0; i < kThreads; ++i) threads_.emplace_back([this] { work(); });
+  explicit MemoryStream(std::string_view request) : request_(request) {}
+  std::string take_answer() { return std::move(answer_); }
+
+  bool is_readable() const override { return !request_.empty(); }
+  bool is_writable() const override { return true; }
+  ssize_t read(char* to, size_t size) override {
+    const size_t n = request_.copy(to, size);
+    request_.remove_prefix(n);
+    return static_cast<ssize_t>(n);
   }
-  void enqueue(std::function<void()> task) override {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return tasks_.size() < kWaitingMax || stopping_; });
-    tasks_.push_back(std::move(task));
-    changed_.notify_all();
+  ssize_t write(const char* bytes, size_t size) override {
+    answer_.append(bytes, size);
+    return static_cast<ssize_t>(size);
   }
-  void shutdown() override {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    changed_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
+  void get_remote_ip_and_port(std::string&, int&) const override {}
+  void get_local_ip_and_port(std::string&, int&) const override {}
+  socket_t socket() const override { return INVALID_SOCKET; }
 
  private:
-  void work() {
-    while (true) {
-      std::function<void()> task;
-      {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return !tasks_.empty() || stopping_; });
-        if (tasks_.empty()) return;
-        task = std::move(tasks_.front());
-        tasks_.pop_front();
-      }
-      changed_.notify_all();
-      task();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<std::function<void()>> tasks_;
-  bool stopping_ = false;
-  std::vector<std::thread> threads_;
+  std::string_view request_;
+  std::string answer_;
 };
 
-void set_up(httplib::Server& server) {
-  server.new_task_queue = [] { return new BoundedPool; };
-  server.set_keep_alive_max_count(1);              // a kept connection would keep one of the two threads
-  server.set_keep_alive_timeout(kSilenceSeconds);  // until the first byte, too
-  server.set_read_timeout(kSilenceSeconds);
-  server.set_write_timeout(kSilenceSeconds);
-  server.set_payload_max_length(kRequestBytesMax);
-  // httplib would set SO_REUSEPORT, and a second broker would share the port unnoticed.
-  server.set_socket_options([](socket_t socket) {
-    const int yes = 1;
-    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  });
-}
-
-}  // namespace
-
-class HttpServer::Impl {
+// httplib parses, routes and writes. Its threads, one to a connection, stay unused: whoever says nothing would hold
+// one.
+class Pages final : public httplib::Server {
  public:
-  Impl(const Health& health, std::function<std::string()> metrics) : health_(health), metrics_(std::move(metrics)) {
-    set_up(server_);
-    server_.Get(
-        "/", [](const httplib::Request&, httplib::Response& response) { response.set_content(kIndex, "text/html"); });
+  Pages(const Health& health, std::function<std::string()> metrics) {
+    // httplib would set SO_REUSEPORT, and a second broker would share the port unnoticed.
+    set_socket_options([](socket_t socket) {
+      const int yes = 1;
+      setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    });
+    Get("/", [](const httplib::Request&, httplib::Response& response) { response.set_content(kIndex, "text/html"); });
     // 200 also when something is wrong: a restart by whoever looks here would take the parts that work offline too.
-    server_.Get("/healthz", [this](const httplib::Request&, httplib::Response& response) {
-      const std::string problems = health_.problems();
+    Get("/healthz", [&health](const httplib::Request&, httplib::Response& response) {
+      const std::string problems = health.problems();
       response.set_content(problems.empty() ? "ok\n" : "degraded\n" + problems, "text/plain");
     });
-    server_.Get("/readyz", [this](const httplib::Request&, httplib::Response& response) {
-      const std::string reason = health_.reason();
+    Get("/readyz", [&health](const httplib::Request&, httplib::Response& response) {
+      const std::string reason = health.reason();
       response.status = reason.empty() ? 200 : 503;
       response.set_content(reason.empty() ? "ready\n" : reason + "\n", "text/plain");
     });
-    server_.Get("/metrics", [this](const httplib::Request&, httplib::Response& response) {
-      response.set_content(metrics_(), "text/plain; version=0.0.4");
+    Get("/metrics", [metrics = std::move(metrics)](const httplib::Request&, httplib::Response& response) {
+      response.set_content(metrics(), "text/plain; version=0.0.4");
     });
   }
+  ~Pages() override {
+    if (svr_sock_ != INVALID_SOCKET) close(svr_sock_);
+  }
+  int listening_socket() const { return svr_sock_; }
+
+  // head: a request without its body. Only its first line counts: no page looks at the fields, and some would make
+  // work (Range, Content-Length, Expect).
+  std::string answer(std::string_view head) {
+    const std::string request = std::string(head.substr(0, head.find("\r\n"))) + "\r\n\r\n";
+    MemoryStream stream(request);
+    bool closed = false;
+    process_request(stream, true, closed, nullptr);
+    return stream.take_answer();
+  }
+};
+
+}  // namespace
+
+// One thread has all connections, so one that says nothing costs others nothing.
+class HttpServer::Impl {
+ public:
+  Impl(const Health& health, std::function<std::string()> metrics, const HttpLimits& limits)
+      : limits_(limits), pages_(health, std::move(metrics)) {}
   ~Impl() {
-    if (!thread_.joinable()) return;
-    server_.stop();
-    thread_.join();
+    stopping_ = true;
+    doorbell_.ring();
+    if (thread_.joinable()) thread_.join();
+    for (const Connection& connection : connections_) close(connection.fd);
   }
 
   bool bind(const HostPort& address) {
     const std::string host = address.host.empty() ? "0.0.0.0" : address.host;
-    if (address.port != 0) {
+    if (address.port == 0)
+      port_ = static_cast<uint16_t>(std::max(pages_.bind_to_any_port(host), 0));
+    else if (pages_.bind_to_port(host, address.port))
       port_ = address.port;
-      return server_.bind_to_port(host.c_str(), address.port);
-    }
-    const int port = server_.bind_to_any_port(host.c_str());
-    port_ = static_cast<uint16_t>(port);
-    return port > 0;
+    if (port_ == 0) return false;
+    const int fd = pages_.listening_socket();
+    return listen(fd, kBacklog) == 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0;
   }
   void run() {
-    thread_ = std::thread([this] { server_.listen_after_bind(); });
-    // stop() before the loop runs would be missed.
-    while (!server_.is_running()) std::this_thread::yield();
+    thread_ = std::thread([this] {
+      while (!stopping_) turn();
+    });
   }
   uint16_t port() const { return port_; }
 
  private:
-  const Health& health_;
-  const std::function<std::string()> metrics_;
-  httplib::Server server_;
+  enum class State : uint8_t { kAsking, kTaking, kEnding };
+  struct Connection {
+    int fd;
+    Nanos deadline;
+    State state = State::kAsking;
+    bool over = false;
+    std::string head{};    // what has come of it
+    std::string answer{};  // what has not been taken of it
+  };
+  using Connections = std::list<Connection>;  // the oldest first, so by deadline too
+
+  void turn() {
+    std::vector<pollfd> polled{{doorbell_.fd(), POLLIN, 0}, {pages_.listening_socket(), POLLIN, 0}};
+    if (accept_paused_) polled[1].fd = -1;
+    for (const Connection& connection : connections_) {
+      const bool sends = connection.state == State::kTaking;
+      polled.push_back({connection.fd, static_cast<short>(sends ? POLLOUT : POLLIN), 0});
+    }
+    poll(polled.data(), polled.size(), timeout_ms());
+    accept_paused_ = false;
+    size_t at = 2;
+    for (Connection& connection : connections_) {
+      if (polled[at++].revents != 0 && !connection.over) go_on(connection);
+    }
+    const Nanos now = clock_.monotonic();
+    for (auto next = connections_.begin(); next != connections_.end();) {
+      const auto connection = next++;
+      if (connection->over || connection->deadline <= now) drop(connection);
+    }
+    if (polled[1].revents != 0) take_new();
+  }
+
+  // Until the oldest connection's time is over.
+  int timeout_ms() {
+    if (accept_paused_) return kAcceptPauseMs;
+    if (connections_.empty()) return -1;
+    const Nanos left = connections_.front().deadline - clock_.monotonic();
+    return static_cast<int>(std::max<Nanos>(left, 0) / kMillisecond) + 1;
+  }
+
+  void drop(Connections::iterator connection) {
+    close(connection->fd);
+    connections_.erase(connection);
+  }
+
+  // A new one is always let in: at the bound, and when descriptors have run out, the oldest goes for it.
+  void take_new() {
+    for (size_t i = 0; i < kAcceptsATurn; ++i) {
+      const int fd = accept4(pages_.listening_socket(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd < 0) {
+        const bool exhausted = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+        if (exhausted && !connections_.empty()) drop(connections_.begin());
+        accept_paused_ = exhausted;  // it would be told again and again
+        return;
+      }
+      if (connections_.size() >= limits_.connections_max) drop(connections_.begin());
+      connections_.push_back({.fd = fd, .deadline = clock_.monotonic() + limits_.lifetime});
+    }
+  }
+
+  void go_on(Connection& connection) {
+    switch (connection.state) {
+      case State::kAsking: return hear(connection);
+      case State::kTaking: return tell(connection);
+      case State::kEnding: return discard(connection);
+    }
+  }
+
+  // What is received, or nothing: there is nothing now, or it is over.
+  static std::string_view receive(Connection& connection, std::span<char> bytes) {
+    const ssize_t n = recv(connection.fd, bytes.data(), bytes.size(), 0);
+    connection.over = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+    return {bytes.data(), static_cast<size_t>(std::max<ssize_t>(n, 0))};
+  }
+
+  void hear(Connection& connection) {
+    std::array<char, kHeadBytesMax> bytes;
+    connection.head += receive(connection, std::span(bytes).first(kHeadBytesMax - connection.head.size()));
+    if (connection.head.find("\r\n\r\n") != std::string::npos)
+      connection.answer = answer(connection.head);
+    else if (connection.head.size() == kHeadBytesMax)
+      connection.answer = kHeadTooLarge;
+    else
+      return;
+    connection.state = State::kTaking;
+    tell(connection);
+    bound_answers(connection);
+  }
+
+  // Empty: there is none, and the connection ends.
+  std::string answer(std::string_view head) {
+    try {
+      return pages_.answer(head);
+    } catch (const std::exception& problem) {
+      LOG_ERROR("an HTTP request could not be answered: %s", problem.what());
+      return {};
+    }
+  }
+
+  static void tell(Connection& connection) {
+    std::string& answer = connection.answer;
+    const ssize_t n = send(connection.fd, answer.data(), answer.size(), MSG_NOSIGNAL);
+    connection.over = n < 0 && errno != EAGAIN && errno != EINTR;
+    if (n > 0) answer.erase(0, static_cast<size_t>(n));
+    if (!answer.empty()) return;
+    answer.shrink_to_fit();
+    connection.state = State::kEnding;
+    // The end is told, not the socket closed: bytes that came and were not read would turn that into a reset, which can
+    // take the answer along (RFC 9112 9.6).
+    if (shutdown(connection.fd, SHUT_WR) != 0) connection.over = true;
+  }
+
+  static void discard(Connection& connection) {
+    std::array<char, kHeadBytesMax> bytes;
+    (void)receive(connection, bytes);
+  }
+
+  // Clients that ask and do not take the answer go, the oldest first; the newest answer may be of any length.
+  void bound_answers(const Connection& newest) {
+    size_t bytes = 0;
+    for (const Connection& connection : connections_) bytes += connection.answer.size();
+    for (Connection& connection : connections_) {
+      if (bytes <= kAnswersBytesMax) return;
+      if (&connection == &newest) continue;
+      bytes -= connection.answer.size();
+      connection.over = connection.over || connection.state == State::kTaking;
+      connection.answer = {};
+    }
+  }
+
+  const HttpLimits limits_;
+  Pages pages_;
   uint16_t port_ = 0;
+  SystemClock clock_;
+  Doorbell doorbell_;  // rung to stop
+  std::atomic<bool> stopping_ = false;
+  bool accept_paused_ = false;
+  Connections connections_;
   std::thread thread_;
 };
 
 std::expected<std::unique_ptr<HttpServer>, std::string> HttpServer::start(const HostPort& address, const Health& health,
-                                                                          std::function<std::string()> metrics) {
-  auto impl = std::make_unique<Impl>(health, std::move(metrics));
+                                                                          std::function<std::string()> metrics,
+                                                                          const HttpLimits& limits) {
+  auto impl = std::make_unique<Impl>(health, std::move(metrics), limits);
   errno = 0;
   if (!impl->bind(address)) {
     const std::string why = errno == 0 ? "the address cannot be used" : std::strerror(errno);

@@ -1,5 +1,6 @@
-// The operator's HTTP port: /metrics, /healthz, /readyz, and a page that names them. Threads of its own: one that
-// accepts and two that answer; 64 connections may wait, a silent one is closed after two seconds.
+// The operator's HTTP port: /metrics, /healthz, /readyz, and a page that names them. One thread of its own, which no
+// connection can make wait. Bounds: HttpLimits; a request's head of 4 KiB; 8 MiB of answers that clients do not take,
+// and one more.
 #pragma once
 
 #include <cstdint>
@@ -8,17 +9,24 @@
 #include <memory>
 #include <string>
 
+#include "base/units.h"
 #include "control/health.h"
 #include "control/listeners.h"
 
 namespace penstock::control {
 
+struct HttpLimits {
+  size_t connections_max = 256;   // at once; for one more the oldest is closed
+  Nanos lifetime = 10 * kSecond;  // of a connection, whatever it does; Prometheus gives a scrape as long
+};
+
 class HttpServer {
  public:
-  // Binds and serves. metrics: called by the answering threads, at any time. A failure is one line that says what to
+  // Binds and serves. metrics: called by the thread that answers, at any time. A failure is one line that says what to
   // do.
   static std::expected<std::unique_ptr<HttpServer>, std::string> start(const HostPort& address, const Health& health,
-                                                                       std::function<std::string()> metrics);
+                                                                       std::function<std::string()> metrics,
+                                                                       const HttpLimits& limits = {});
   ~HttpServer();  // stops
 
   uint16_t port() const;

@@ -3,7 +3,11 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <utility>
 #include <variant>
 
@@ -90,11 +94,19 @@ std::expected<int64_t, std::string> parse_int(const OptionInfo& info, std::strin
 
 std::string to_toml_name(const toml::key& key) { return std::string(key.str()); }
 
+// A list becomes a text with commas, so whatever is a text may be a list. Of an unknown name something else is said.
+bool takes_list(const std::string& name) {
+  if (const OptionInfo* info = find_option(name)) return info->kind == OptionKind::kText;
+  const ConfigInfo* config = find_config(ConfigScope::kBroker, name);
+  return config == nullptr || config->type == ConfigType::kList || config->type == ConfigType::kString;
+}
+
 std::expected<std::string, std::string> to_text(const std::string& name, const toml::node& node) {
   if (const auto* number = node.as_integer()) return std::to_string(number->get());
   if (const auto* truth = node.as_boolean()) return truth->get() ? "true" : "false";
   if (const auto* text = node.as_string()) return text->get();
   if (const auto* list = node.as_array()) {
+    if (!takes_list(name)) return Failure(name + ": one value is expected, not a list");
     std::string joined;
     for (const toml::node& element : *list) {
       const auto text = to_text(name, element);
@@ -122,10 +134,8 @@ std::expected<void, std::string> take_table(Settings& settings, const std::strin
       continue;
     }
     const auto value = to_text(name, node);
-    if (!value) return Failure(value.error());
-    if (auto done = set_option(settings, name, *value); !done) {
-      return Failure("line " + std::to_string(node.source().begin.line) + ": " + done.error());
-    }
+    const auto done = value ? set_option(settings, name, *value) : Failure(value.error());
+    if (!done) return Failure("line " + std::to_string(node.source().begin.line) + ": " + done.error());
   }
   return {};
 }
@@ -210,8 +220,16 @@ std::expected<void, std::string> set_option(Settings& settings, std::string_view
 }
 
 std::expected<void, std::string> read_config_file(Settings& settings, const std::string& path) {
+  std::error_code error;
+  const auto found = std::filesystem::status(path, error);
+  if (std::filesystem::exists(found) && !std::filesystem::is_regular_file(found)) {
+    return Failure(path + ": is not a file; --config takes a TOML file");
+  }
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return Failure(path + ": cannot be read: " + std::strerror(errno));
   try {
-    const toml::table table = toml::parse_file(path);
+    const toml::table table = toml::parse(file, path);
     if (auto done = take_table(settings, "", table); !done) return Failure(path + ": " + done.error());
     return {};
   } catch (const toml::parse_error& problem) {

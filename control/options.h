@@ -51,7 +51,8 @@ ConfigMap kafka_settings(const Settings& settings);
 // The names of all that are Kafka's configs.
 std::set<std::string, std::less<>> kafka_setting_names();
 
-// A TOML file. Names may be written with dots (max.connections = 5), in quotes, or as tables: they mean the same.
+// A TOML file; nothing else is read, least of all a folder as an empty one. Names may be written with dots
+// (max.connections = 5), in quotes, or as tables: they mean the same.
 std::expected<void, std::string> read_config_file(Settings& settings, const std::string& path);
 
 // Rules between settings, once all are in.

@@ -192,8 +192,13 @@ Step Broker::check_machine() {
   utsname kernel{};
   uname(&kernel);
   if (auto done = check_kernel(kernel.release); !done) return done;
-  raise_limits(settings_.dataplane.connections_max);
-  return {};
+  auto folders = parse_log_dirs(settings_.broker.log_dirs);
+  if (!folders) return Failure(folders.error());
+  return raise_limits({.lcores = lcores_wanted_,
+                       .folders = folders->size(),
+                       .listeners = listeners_.size(),
+                       .segments_max = static_cast<uint64_t>(settings_.storage.open_files_max),
+                       .connections_max = static_cast<uint64_t>(settings_.dataplane.connections_max)});
 }
 
 Step Broker::open_devices() {

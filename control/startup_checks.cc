@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "control/http.h"
 
 namespace penstock::control {
 namespace {
@@ -20,8 +21,14 @@ using Failure = std::unexpected<std::string>;
 
 // Beside the ring: two state slots and the first pages of the metadata.
 constexpr uint64_t kBesideRingBytes = 16 * kMiB;
-// Files that are no connection: rings, metadata, listeners, eventfds, and some to spare.
-constexpr uint64_t kOwnFiles = 256;
+
+// Descriptors, by whom they belong to.
+constexpr uint64_t kProcessFiles = 10;  // three standard ones, the stop bell; HTTP's socket and bell; four of metadata
+constexpr uint64_t kLcoreFiles = 3;     // io_uring, the bells of the lcore and of its recompressor
+constexpr uint64_t kRingFiles = 8;      // itself, two states, io_uring, three of its file thread, its compaction's bell
+constexpr uint64_t kFolderFiles = 3;    // the lock, the compaction's io_uring and bell
+constexpr uint64_t kSegmentFiles = 32;  // the least of penstock.open.files.max
+constexpr uint64_t kPassingFiles = 16;  // folders that are synced, a file that is measured, a few clients
 
 // The lowest folder above path that exists.
 std::filesystem::path existing_part(std::filesystem::path path) {
@@ -49,13 +56,24 @@ std::expected<void, std::string> check_kernel(std::string_view release) {
   return Failure("Linux 6.1 or newer is needed, this is " + std::string(release) + "; boot a newer kernel");
 }
 
-void raise_limits(int64_t connections_max) {
+std::expected<void, std::string> raise_limits(const DescriptorUse& use) {
   raise_limit(RLIMIT_MEMLOCK);
   const rlimit files = raise_limit(RLIMIT_NOFILE);
-  if (files.rlim_max < kOwnFiles + static_cast<uint64_t>(connections_max)) {
-    LOG_INFO("only %llu files may be open: fewer than max.connections (%lld) will fit; raise the limit (ulimit -n)",
-             static_cast<unsigned long long>(files.rlim_max), static_cast<long long>(connections_max));
+  const uint64_t rings = std::max(use.lcores, use.folders);  // those of more lcores before come out of the rest
+  const uint64_t needed = kProcessFiles + kLcoreFiles * use.lcores + (kRingFiles + kSegmentFiles) * rings +
+                          kFolderFiles * use.folders + use.listeners + kPassingFiles;
+  if (files.rlim_max < needed) {
+    return Failure(std::to_string(files.rlim_max) + " files may be open, " + std::to_string(needed) +
+                   " are needed for " + std::to_string(use.lcores) + " lcore(s) and " + std::to_string(use.folders) +
+                   " data folder(s); raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)");
   }
+  const uint64_t wanted =
+      needed + HttpLimits{}.connections_max + (std::max(use.segments_max, kSegmentFiles) - kSegmentFiles) * rings;
+  if (files.rlim_max < wanted + use.connections_max) {
+    LOG_INFO("only %llu files may be open: fewer than max.connections (%llu) will fit; raise the limit (ulimit -n)",
+             static_cast<unsigned long long>(files.rlim_max), static_cast<unsigned long long>(use.connections_max));
+  }
+  return {};
 }
 
 std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes) {

@@ -12,8 +12,18 @@ namespace penstock::control {
 // Linux 6.1 or newer; release: as uname tells it.
 std::expected<void, std::string> check_kernel(std::string_view release);
 
-// Lets the process open as many files and lock as much memory as its hard limits allow.
-void raise_limits(int64_t connections_max);
+// Who will hold descriptors.
+struct DescriptorUse {
+  uint64_t lcores = 1;
+  uint64_t folders = 1;
+  uint64_t listeners = 1;
+  uint64_t segments_max = 0;     // files of segments that a ring keeps open
+  uint64_t connections_max = 0;  // of clients
+};
+
+// Lets the process open as many files and lock as much memory as its hard limits allow. Refused with fewer files than a
+// broker without clients needs: there is no going on without the descriptors that wake its threads.
+std::expected<void, std::string> raise_limits(const DescriptorUse& use);
 
 // Room for what is made once: as many rings, their states, and some for the metadata.
 std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes);

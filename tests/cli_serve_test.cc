@@ -4,13 +4,16 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/cli_run.h"
@@ -32,18 +35,25 @@ class Folder {
   std::string path_;
 };
 
+// A process that serves; output, one of its descriptors, is the end of a pipe. files: that it may open, or 0 for as
+// many as this one.
+pid_t spawn(const Folder& folder, int output, int end, rlim_t files = 0) {
+  const pid_t pid = fork();
+  if (pid != 0) return pid;
+  dup2(end, output);
+  const rlimit limit{.rlim_cur = files, .rlim_max = files};
+  if (files != 0) setrlimit(RLIMIT_NOFILE, &limit);
+  execl(PENSTOCK_PROGRAM, "penstock", "serve", "--data", folder.path().c_str(), "--listen", "127.0.0.1:0", "--no-http",
+        "--set", "penstock.ring.bytes=16777216", nullptr);
+  _exit(127);
+}
+
 class Broker {
  public:
-  explicit Broker(const Folder& folder) {
+  explicit Broker(const Folder& folder, rlim_t files = 0) {
     int ends[2];
     EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
-    pid_ = fork();
-    if (pid_ == 0) {
-      dup2(ends[1], STDOUT_FILENO);
-      execl(PENSTOCK_PROGRAM, "penstock", "serve", "--data", folder.path().c_str(), "--listen", "127.0.0.1:0",
-            "--no-http", "--set", "penstock.ring.bytes=16777216", nullptr);
-      _exit(127);
-    }
+    pid_ = spawn(folder, STDOUT_FILENO, ends[1], files);
     close(ends[1]);
     read_ready_line(ends[0]);
     output_ = ends[0];
@@ -159,6 +169,42 @@ TEST_F(CliServe, MoreThanTheRingHoldsIsStoredOrReportedAsRefused) {
   EXPECT_GT(result["records"], 0);
   const auto consumed = bench({"consume", "--topic", "t", "--verify"});
   EXPECT_EQ(consumed["result"]["records"], result["records"]);
+}
+
+// The exit code of a start that is refused, and what it says. -1: a signal ended it.
+std::pair<int, std::string> refused_start(const Folder& folder, rlim_t files) {
+  int ends[2];
+  EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
+  const pid_t pid = spawn(folder, STDERR_FILENO, ends[1], files);
+  close(ends[1]);
+  std::string said;
+  char bytes[4096];
+  pollfd entry{ends[0], POLLIN, 0};
+  for (ssize_t n = 1; n > 0;) {
+    n = poll(&entry, 1, 60'000) == 1 ? read(ends[0], bytes, sizeof bytes) : 0;
+    said.append(bytes, static_cast<size_t>(std::max<ssize_t>(n, 0)));
+  }
+  kill(pid, SIGKILL);  // in vain, if it ended as it should
+  int status = 0;
+  waitpid(pid, &status, 0);
+  close(ends[0]);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, said};
+}
+
+TEST(CliServeLimits, ServesWithAsFewFilesAsItSaysItNeedsAndRefusesFewer) {
+  const Folder folder;
+  const auto [code, said] = refused_start(folder, 22);
+  EXPECT_EQ(code, 1) << said;
+  std::smatch numbers;
+  ASSERT_TRUE(std::regex_search(said, numbers, std::regex("penstock: 22 files may be open, (\\d+) are needed")))
+      << said;
+  const rlim_t needed = std::stoul(numbers[1]);
+  EXPECT_EQ(refused_start(folder, needed - 1).first, 1);
+  Broker broker(folder, needed);
+  const auto made =
+      run_command({"bench", "produce", "--topic", "t", "--count", "100", "--quiet", "--bootstrap", broker.address()});
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  EXPECT_EQ(broker.stop(SIGTERM), 0);
 }
 
 TEST_F(CliServe, BrokerThatIsGoneIsSaid) {

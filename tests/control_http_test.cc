@@ -4,6 +4,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
+#include <memory>
 #include <regex>
 #include <set>
 
@@ -73,20 +76,104 @@ TEST_F(HttpTest, a_port_in_use_is_refused_by_name) {
   EXPECT_NE(second.error().find("--http"), std::string::npos) << second.error();
 }
 
-TEST_F(HttpTest, silent_connections_do_not_keep_others_out) {
-  std::vector<int> silent;
-  for (int i = 0; i < 4; ++i) {
-    const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(port()), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    ASSERT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    silent.push_back(fd);
+// A connection with nothing around it.
+class Peer {
+ public:
+  Peer(uint16_t port, std::string_view says) : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
+    const timeval minute{.tv_sec = 60, .tv_usec = 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &minute, sizeof minute);
+    const sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    EXPECT_EQ(connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    say(says);
   }
-  httplib::Client client("127.0.0.1", port());
-  client.set_read_timeout(60);
-  const auto answer = client.Get("/healthz");
-  ASSERT_TRUE(answer) << to_string(answer.error());
-  EXPECT_EQ(answer->status, 200);
-  for (const int fd : silent) close(fd);
+  ~Peer() { close(fd_); }
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  void say(std::string_view text) const {
+    EXPECT_EQ(send(fd_, text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+  }
+  // Whether the server has said nothing and not closed it.
+  bool is_open() const {
+    char byte;
+    return recv(fd_, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+  }
+  // All that comes until the server closes it.
+  std::string hear() const {
+    std::string heard;
+    char bytes[4096];
+    ssize_t n;
+    while ((n = recv(fd_, bytes, sizeof bytes, 0)) > 0) heard.append(bytes, static_cast<size_t>(n));
+    EXPECT_EQ(n, 0) << strerror(errno);
+    return heard;
+  }
+
+ private:
+  int fd_;
+};
+
+constexpr const char* kRequest = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+
+constexpr size_t kLongAnswer = 32 << 20;  // more than sockets hold, and than may wait
+
+// What holds for one set of limits: so that no test waits for a real time to pass, or for it not to.
+class HttpLimitsTest : public testing::Test {
+ protected:
+  void start(const HttpLimits& limits) {
+    server_ = HttpServer::start(
+                  {.host = "127.0.0.1", .port = 0}, health_, [] { return std::string(kLongAnswer, 'm'); }, limits)
+                  .value();
+  }
+  std::unique_ptr<Peer> peer(std::string_view says = "") { return std::make_unique<Peer>(server_->port(), says); }
+  void expect_answer() {
+    const std::string heard = peer(kRequest)->hear();
+    EXPECT_TRUE(heard.starts_with("HTTP/1.1 200 OK\r\n") && heard.ends_with("\r\n\r\nok\n")) << heard;
+  }
+
+ private:
+  Health health_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+TEST_F(HttpLimitsTest, others_are_answered_while_two_hundred_say_nothing) {
+  start({.lifetime = 3600 * kSecond});
+  std::vector<std::unique_ptr<Peer>> silent;
+  for (int i = 0; i < 200; ++i) silent.push_back(peer(i % 2 == 0 ? "" : "GET /metr"));
+  for (int i = 0; i < 20; ++i) expect_answer();
+  for (const auto& one : silent) EXPECT_TRUE(one->is_open());
+  silent[1]->say("x HTTP/1.1\r\n\r\n");  // and it is never too late
+  EXPECT_TRUE(silent[1]->hear().starts_with("HTTP/1.1 404 "));
+}
+
+TEST_F(HttpLimitsTest, at_the_bound_the_oldest_goes) {
+  start({.connections_max = 4, .lifetime = 3600 * kSecond});
+  std::vector<std::unique_ptr<Peer>> silent;
+  for (int i = 0; i < 10; ++i) silent.push_back(peer());
+  expect_answer();
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(silent[static_cast<size_t>(i)]->hear(), "");
+  for (int i = 7; i < 10; ++i) EXPECT_TRUE(silent[static_cast<size_t>(i)]->is_open());
+}
+
+TEST_F(HttpLimitsTest, a_connection_ends_with_its_time) {
+  start({.lifetime = kMillisecond});
+  EXPECT_EQ(peer("GET /")->hear(), "");
+}
+
+TEST_F(HttpLimitsTest, answers_that_nobody_takes_do_not_pile_up) {
+  start({.lifetime = 3600 * kSecond});
+  const std::string request = "GET /metrics HTTP/1.1\r\n\r\n";
+  const auto first = peer(request);
+  EXPECT_GT(peer(request)->hear().size(), kLongAnswer);
+  EXPECT_LT(first->hear().size(), kLongAnswer);
+  expect_answer();
+}
+
+TEST_F(HttpLimitsTest, what_is_no_request_is_told_so) {
+  start({.lifetime = 3600 * kSecond});
+  EXPECT_TRUE(peer("hello\r\n\r\n")->hear().starts_with("HTTP/1.1 400 "));
+  EXPECT_TRUE(peer("POST /metrics HTTP/1.1\r\nContent-Length: 100\r\n\r\n")->hear().starts_with("HTTP/1.1 404 "));
+  // More than is taken: the rest is read all the same, so that the answer arrives.
+  EXPECT_TRUE(peer("GET /" + std::string(64 << 10, 'a'))->hear().starts_with("HTTP/1.1 431 "));
 }
 
 TEST(Prometheus, names_are_unique_over_all_layers) {

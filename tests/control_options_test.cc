@@ -138,9 +138,35 @@ TEST(Options, a_wrong_file_is_refused_with_its_line) {
   EXPECT_TRUE(says(error("\n\nnum.partitions = 0\n"), "line 3: num.partitions: '0'"));
   EXPECT_TRUE(says(error("num.partitions = \n"), "line 1"));
   EXPECT_TRUE(says(error("num.partitions = 1979-05-27\n"), "num.partitions"));
-  EXPECT_TRUE(says(error("listeners = [[\"a\"]]\n"), "listeners"));
+  EXPECT_TRUE(says(error("listeners = [[\"a\"]]\n"), "line 1: listeners"));
+}
+
+TEST(Options, a_list_is_only_for_texts) {
+  const auto error = [](std::string_view text) {
+    const ConfigFile file(text);
+    Settings settings;
+    const auto done = read_config_file(settings, file.path());
+    return done ? std::string() : done.error();
+  };
+  EXPECT_TRUE(says(error("\nnode.id = [1]\n"), "line 2: node.id: one value is expected, not a list"));
+  EXPECT_TRUE(says(error("delete.topic.enable = [true]\n"), "delete.topic.enable: one value"));
+  EXPECT_TRUE(says(error("min.insync.replicas = [1]\n"), "min.insync.replicas: one value"));
+  EXPECT_TRUE(says(error("no.such = [1]\n"), "no.such: there is no such setting"));
+  EXPECT_EQ(error("log.dirs = [\"a\", \"b\"]\nlog.cleanup.policy = [\"compact\", \"delete\"]\n"), "");
+}
+
+TEST(Options, what_is_no_file_is_refused_for_that) {
   Settings settings;
-  EXPECT_TRUE(says(read_config_file(settings, "/nonexistent.toml").error(), "/nonexistent.toml"));
+  const auto absent = read_config_file(settings, "/nonexistent.toml");
+  ASSERT_FALSE(absent.has_value());
+  EXPECT_EQ(absent.error(), "/nonexistent.toml: cannot be read: No such file or directory");
+  const auto folder = read_config_file(settings, "/tmp");
+  ASSERT_FALSE(folder.has_value());
+  EXPECT_EQ(folder.error(), "/tmp: is not a file; --config takes a TOML file");
+  const auto device = read_config_file(settings, "/dev/null");
+  ASSERT_FALSE(device.has_value());
+  EXPECT_TRUE(says(device.error(), "/dev/null: is not a file"));
+  EXPECT_TRUE(settings.given.empty());
 }
 
 TEST(Options, rules_between_settings) {

@@ -214,7 +214,6 @@ TEST_F(SlowPathTest, a_missing_topic_is_made_only_if_the_broker_and_the_client_a
   };
   EXPECT_EQ(error("no", false), ErrorCode::kUnknownTopicOrPartition);
   EXPECT_EQ(error("bad name", true), ErrorCode::kInvalidTopicException);
-  EXPECT_EQ(error("__consumer_offsets", true), ErrorCode::kUnknownTopicOrPartition);
   EXPECT_EQ(controller->image().topics().size(), 0u);
   EXPECT_EQ(error("yes", true), ErrorCode::kNone);
   EXPECT_EQ(error("yes", false), ErrorCode::kNone);
@@ -224,6 +223,27 @@ TEST_F(SlowPathTest, a_missing_topic_is_made_only_if_the_broker_and_the_client_a
   options.auto_create_topics = true;
   options.default_replication_factor = 3;
   EXPECT_EQ(error("copies", true), ErrorCode::kInvalidReplicationFactor);
+}
+
+TEST_F(SlowPathTest, internal_topics_are_made_with_their_own_settings_or_not_at_all) {
+  options.offsets_topic_num_partitions = 7;
+  const auto response = ask<MetadataResponse>(
+      named({"__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata", "__mine"}, true),
+      9);
+  std::map<std::string, MetadataResponse::Topic> told;
+  for (const auto& topic : response.topics) told[*topic.name] = topic;
+  EXPECT_EQ(told["__consumer_offsets"].error_code, ErrorCode::kNone);
+  EXPECT_EQ(told["__consumer_offsets"].partitions.size(), 7u);
+  EXPECT_EQ(controller->image().find("__consumer_offsets")->record.configs.at("cleanup.policy"), "compact");
+  for (const char* name : {"__transaction_state", "__share_group_state", "__cluster_metadata"}) {
+    EXPECT_EQ(told[name].error_code, ErrorCode::kUnknownTopicOrPartition) << name;
+    EXPECT_EQ(controller->image().find(name), nullptr) << name;
+    EXPECT_EQ(told[name].is_internal, std::string_view(name) != "__cluster_metadata") << name;
+  }
+  EXPECT_EQ(told["__mine"].error_code, ErrorCode::kNone);
+  EXPECT_EQ(told["__mine"].partitions.size(), 1u);
+  EXPECT_FALSE(told["__mine"].is_internal);
+  EXPECT_EQ(counters.get(Metric::topics_created_automatically), 2u);
 }
 
 TEST_F(SlowPathTest, a_topic_named_twice_is_answered_once) {

@@ -450,6 +450,32 @@ TEST_F(Fetch, ListOffsetsOfTimesAndOfTheSpecialOnes) {
   EXPECT_EQ(ask(-6, 10).error_code, ErrorCode::kUnsupportedVersion);
 }
 
+// What penstock.partitions.max allows a topic may be asked for in one request.
+TEST_F(Fetch, AsManyPartitionsAsThereMayBeAreLookedUpAndNoMore) {
+  constexpr size_t kMost = dataplane::kRequestPartitionsMax;
+  ListOffsetsRequest offsets = list_offsets_of(0, -1);
+  offsets.topics[0].partitions.resize(kMost);
+  for (size_t i = 0; i < kMost; ++i) offsets.topics[0].partitions[i].partition_index = static_cast<int32_t>(i);
+  const auto told = rig.call<ListOffsetsResponse>(client, offsets, 6);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->topics.at(0).partitions.size(), kMost);
+  offsets.topics.emplace_back().partitions.resize(1);
+  EXPECT_FALSE(rig.call<ListOffsetsResponse>(client, offsets, 6));
+  EXPECT_FALSE(rig.is_open(client));
+
+  protocol::OffsetForLeaderEpochRequest epochs;
+  epochs.topics.emplace_back().topic = list_offsets_of(0, -1).topics[0].name;
+  epochs.topics[0].partitions.resize(kMost);
+  client = rig.connect();
+  const auto ends = rig.call<protocol::OffsetForLeaderEpochResponse>(client, epochs, 3);
+  ASSERT_TRUE(ends);
+  EXPECT_EQ(ends->topics.at(0).partitions.size(), kMost);
+  epochs.topics[0].partitions.clear();
+  epochs.topics.resize(kMost + 1);  // of nothing, but each has its place in the answer
+  EXPECT_FALSE(rig.call<protocol::OffsetForLeaderEpochResponse>(client, epochs, 3));
+  EXPECT_FALSE(rig.is_open(client));
+}
+
 TEST_F(Fetch, ListOffsetsErrors) {
   const auto error_of = [&](const ListOffsetsRequest& request) {
     return only(*rig.call<ListOffsetsResponse>(client, request, 6)).error_code;

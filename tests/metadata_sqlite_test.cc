@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +45,25 @@ TEST_F(MetadataSqliteTest, keys_and_revisions_survive_a_restart) {
   EXPECT_EQ(store->revision(), Revision{2});
   EXPECT_EQ(store->get("a").value()->changed, Revision{1});
   EXPECT_EQ(store->commit(put("c", "3")).value().revision, Revision{3});
+}
+
+TEST_F(MetadataSqliteTest, nobody_else_can_read_it) {
+  const auto mode = [](const std::string& file) {
+    struct stat found{};
+    EXPECT_EQ(stat(file.c_str(), &found), 0) << file;
+    return found.st_mode & 0777;
+  };
+  const mode_t before = umask(0022);
+  for (const bool made_before : {false, true}) {
+    if (made_before) {
+      EXPECT_EQ(chmod(path().c_str(), 0644), 0);  // as older versions made it
+    }
+    const auto store = open().value();
+    ASSERT_TRUE(store->commit(put("a", "1")).has_value());
+    EXPECT_EQ(mode(path()), 0640u);
+    EXPECT_EQ(mode(path() + "-wal"), 0640u);
+  }
+  umask(before);
 }
 
 TEST_F(MetadataSqliteTest, leases_end_with_the_process_that_held_them) {

@@ -35,6 +35,9 @@ TopicOutcome Controller::check_size(const std::string& name, const TopicRecord& 
 
 TopicOutcome Controller::check_name(const std::string& name, const Claims& planned) const {
   if (auto wrong = check_topic_name(name)) return refused(ErrorCode::kInvalidTopicException, *std::move(wrong));
+  if (name == kClusterMetadataTopic) {
+    return refused(ErrorCode::kInvalidRequest, "Creation of internal topic " + name + " is prohibited.");
+  }
   if (image_.find(name) != nullptr) {
     return refused(ErrorCode::kTopicAlreadyExists, "Topic '" + name + "' already exists.");
   }

@@ -26,7 +26,10 @@ inline std::optional<std::string> check_topic_name(std::string_view name) {
   return std::nullopt;
 }
 
-// Topics that the broker itself writes; clients may not.
+// KRaft's own log has this name, and no topic may (KAFKA-14358).
+inline constexpr std::string_view kClusterMetadataTopic = "__cluster_metadata";
+
+// Topics that the broker itself writes; clients may not. Others that begin with __ are ordinary.
 inline bool is_internal_topic(std::string_view name) {
   return name == "__consumer_offsets" || name == "__transaction_state" || name == "__share_group_state";
 }

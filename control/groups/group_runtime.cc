@@ -71,15 +71,18 @@ GroupRuntime::GroupRuntime(Controller& controller, ControlCounters& counters, ui
 
 // ---- the topic
 
+NewTopic offsets_topic(const BrokerOptions& options) {
+  return {.name = std::string(kOffsetsTopic),
+          .partitions = static_cast<int32_t>(options.offsets_topic_num_partitions),
+          .replication_factor = static_cast<int16_t>(options.offsets_topic_replication_factor),
+          .configs = {{"cleanup.policy", "compact"},
+                      {"compression.type", "producer"},
+                      {"segment.bytes", std::to_string(options.offsets_topic_segment_bytes)}}};
+}
+
 ErrorCode GroupRuntime::make_topic() {
   if (controller_.image().find(kOffsetsTopic) != nullptr) return ErrorCode::kNone;
-  const BrokerOptions& options = controller_.options();
-  const NewTopic topic{.name = std::string(kOffsetsTopic),
-                       .partitions = static_cast<int32_t>(options.offsets_topic_num_partitions),
-                       .replication_factor = static_cast<int16_t>(options.offsets_topic_replication_factor),
-                       .configs = {{"cleanup.policy", "compact"},
-                                   {"compression.type", "producer"},
-                                   {"segment.bytes", std::to_string(options.offsets_topic_segment_bytes)}}};
+  const NewTopic topic = offsets_topic(controller_.options());
   const TopicOutcome outcome = controller_.create_topics(std::span(&topic, 1), false).front();
   if (outcome.error == ErrorCode::kNone) return ErrorCode::kNone;
   LOG_WARN("groups have no coordinator: %s cannot be made: %s", topic.name.c_str(), outcome.message.c_str());

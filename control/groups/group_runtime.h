@@ -34,6 +34,8 @@ inline constexpr std::string_view kOffsetsTopic = "__consumer_offsets";
 GroupSettings group_settings(const BrokerOptions& options);
 // Those of groups that have none of their own.
 ConsumerGroupSettings consumer_settings(const BrokerOptions& options);
+// The topic that groups are kept in, as the settings want it.
+NewTopic offsets_topic(const BrokerOptions& options);
 // Empty, or why group.consumer.assignors cannot be that.
 std::string problem_with_assignors(const std::string& setting);
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -109,6 +110,22 @@ Result<int64_t> pragma(sqlite3* db, const char* sql) {
   sqlite3_finalize(statement);
   if (code != SQLITE_ROW) return std::unexpected(sqlite_error(code));
   return value;
+}
+
+// The mode of whatever stands in a data folder. SQLite gives its journals the database's.
+constexpr mode_t kFileMode = 0640;
+
+// Makes the database if it is not there: SQLite would let everybody read it. Nothing else is opened here, for closing a
+// file ends its process's locks on it. What fails here, fails for SQLite too, which says it better.
+void keep_private(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode);
+  if (fd >= 0) close(fd);
+  for (const char* suffix : {"", "-wal"}) {  // made by an older version
+    const std::string file = path + suffix;
+    struct stat found;
+    if (stat(file.c_str(), &found) == 0 && (found.st_mode & 0777 & ~kFileMode) != 0)
+      (void)chmod(file.c_str(), found.st_mode & kFileMode);
+  }
 }
 
 // SQLite makes its journals' names durable, but not the database's own.
@@ -316,6 +333,7 @@ std::string explain(const std::string& path, Error error, int64_t version) {
 }  // namespace
 
 std::expected<std::unique_ptr<SqliteStore>, std::string> SqliteStore::open(const std::string& path, Clock& clock) {
+  keep_private(path);
   sqlite3* raw = nullptr;
   const int code =
       sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);

@@ -58,9 +58,6 @@ TopicOutcome translate(const Request::CreatableTopic& asked, NewTopic& topic) {
     }
     topic.configs[config.name] = *config.value;
   }
-  if (asked.name == "__cluster_metadata") {
-    return refused(ErrorCode::kInvalidRequest, "Creation of internal topic __cluster_metadata is prohibited.");
-  }
   return {};
 }
 

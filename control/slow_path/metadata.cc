@@ -6,6 +6,7 @@
 
 #include "control/controller/topic_name.h"
 #include "control/controller/uuid_text.h"
+#include "control/groups/group_runtime.h"
 #include "control/slow_path/handlers.h"
 
 namespace penstock::control {
@@ -45,6 +46,7 @@ Response::Topic describe(const Topic& topic, const Request& request, const Call&
 Response::Topic absent(ErrorCode error, std::optional<std::string> name, const Uuid& id = {}) {
   Response::Topic topic;
   topic.error_code = error;
+  topic.is_internal = name && is_internal_topic(*name);  // Kafka: also of one that is not there
   topic.name = std::move(name);
   topic.topic_id = id;
   return topic;
@@ -68,7 +70,11 @@ std::map<std::string, ErrorCode> make_missing(const std::vector<std::string>& na
   for (const std::string& name : names) {
     if (check_topic_name(name)) {
       errors[name] = ErrorCode::kInvalidTopicException;
-    } else if (!allowed || is_internal_topic(name)) {
+    } else if (!allowed || name == kClusterMetadataTopic) {
+      errors[name] = ErrorCode::kUnknownTopicOrPartition;  // as Kafka, whose controller then refuses to make it
+    } else if (name == groups::kOffsetsTopic) {
+      wanted.push_back(groups::offsets_topic(call.controller.options()));
+    } else if (is_internal_topic(name)) {  // nobody writes it yet; whoever does will make it with its own settings
       errors[name] = ErrorCode::kUnknownTopicOrPartition;
     } else {
       wanted.push_back({.name = name});

@@ -41,12 +41,13 @@ EpochsHandler::State EpochsHandler::begin(Broker& broker, const Request& request
   return go_on(broker);
 }
 
-// False: more partitions than a request may name.
+// False: more partitions, or topics, than a request may name.
 bool EpochsHandler::look_at_all(Broker& broker, const protocol::OffsetForLeaderEpochRequest& asked, ConnectionId who) {
   std::vector<std::pair<uint16_t, EpochPart>> parts;
+  if (asked.topics.size() > kRequestPartitionsMax) return false;
   size_t partitions = 0;
   for (const auto& topic : asked.topics) {
-    partitions += 1 + topic.partitions.size();
+    partitions += topic.partitions.size();
     if (partitions > kRequestPartitionsMax) return false;
     const TopicRoute* route = broker.image->find(topic.topic);
     auto& topic_answer = answer_.topics.emplace_back();

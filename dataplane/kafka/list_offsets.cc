@@ -104,12 +104,13 @@ ListOffsetsHandler::State ListOffsetsHandler::begin(Broker& broker, const Reques
   return go_on(broker);
 }
 
-// False: more partitions than a request may name.
+// False: more partitions, or topics, than a request may name.
 bool ListOffsetsHandler::look_at_all(Broker& broker, const protocol::ListOffsetsRequest& asked) {
   std::set<std::pair<std::string_view, int32_t>> seen;
+  if (asked.topics.size() > kRequestPartitionsMax) return false;
   size_t partitions = 0;
   for (const auto& topic : asked.topics) {
-    partitions += 1 + topic.partitions.size();
+    partitions += topic.partitions.size();
     if (partitions > kRequestPartitionsMax) return false;
     const TopicRoute* route = broker.image->find(topic.name);
     auto& topic_answer = answer_.topics.emplace_back();
