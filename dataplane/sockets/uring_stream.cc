@@ -87,6 +87,8 @@ void UringStream::want(size_t n) {
 void UringStream::give_back_reservation() {
   want_ = 0;
   if (waits_in_line_) sockets_.leave_line(*this);
+  ticket_ = 0;
+  waited_ = 0;
   sockets_.pool_.unreserve(std::exchange(promised_, 0));
 }
 
@@ -264,12 +266,14 @@ UringStream::Read UringStream::read_once() {
   return read;
 }
 
-// Memory for bytes that are there to be read, n at least. Nothing: the pool is short, and the connection now stands in
-// line for all that its request lacks.
+// Memory for bytes that are there to be read, of a request that lacks n. Nothing: the pool is short, and the connection
+// now stands in line for all that its request lacks.
 std::optional<Buffer> UringStream::take_buffer(size_t n, bool& promised) {
   ReceivePool& pool = sockets_.pool_;
   if (promised_ == 0) {
-    if (const auto memory = pool.take_landing_for_read(); !memory.empty()) return Buffer(pool, memory, 0);
+    const bool completes = n <= ReceivePool::kBufferBytes;
+    const auto memory = completes ? pool.take_landing_for_short() : pool.take_landing_for_read();
+    if (!memory.empty()) return Buffer(pool, memory, 0);
     sockets_.reserve(*this, ReceivePool::buffers_for(n));
     if (promised_ == 0) return std::nullopt;
   }

@@ -102,7 +102,8 @@ class UringStream {
   size_t want_ = 0;                  // bytes of the request at the front, once known
   size_t promised_ = 0;              // reserved buffers it may still take
   size_t asked_ = 0;                 // buffers it waits in line for
-  uint64_t ticket_ = 0;              // its place in the line
+  uint64_t ticket_ = 0;              // its request's place in the line, also while it is not there; 0: none
+  Nanos waited_ = 0;                 // in the line, in all; 0 again once it has shown that its peer goes on
 
   Progress progress_;  // either way: the watch on stalled requests
 };
