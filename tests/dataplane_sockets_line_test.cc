@@ -38,6 +38,7 @@ class SocketsInLine : public Sockets {
     store_be(bytes.data(), static_cast<uint32_t>(n));
     return bytes;
   }
+  static void append(Bytes& to, const Bytes& more) { to.insert(to.end(), more.begin(), more.end()); }
   void connect_and_begin(size_t n, size_t bytes) {
     const Bytes sent = request(kLong);
     const size_t first = clients.size();
@@ -145,6 +146,44 @@ TEST_F(SocketsInLine, ALongRequestGetsThroughBesideShortOnes) {
   for (size_t i = 0; i < 20; ++i) {
     EXPECT_TRUE(turns_until(1000, [&] { return completed_of(i) == static_cast<size_t>(seconds); })) << i;
   }
+}
+
+// A real network brings a batch in segments. Each is read behind the one before it, also over the end of a request.
+TEST_F(SocketsInLine, RequestsThatComeInPiecesAreNotMoved) {
+  connect(1);
+  Bytes sent;
+  size_t requests = 0;
+  for (; requests < 60; ++requests) append(sent, request(requests % 2 == 0 ? 16'384 : 60'000));
+  for (size_t at = 0; at < sent.size(); at += 1448) {
+    const size_t upto = std::min(at + 1448, sent.size());
+    ASSERT_TRUE(clients[0]->send(std::span(sent).subspan(at, upto - at)));
+    turn_until([&] { return count(Metric::bytes_received) == upto; });
+  }
+  EXPECT_EQ(completed_of(0), requests);
+  EXPECT_LE(count(Metric::bytes_coalesced), sent.size() / 200);
+}
+
+// Small requests behind them are received as before: into posted buffers, without a look for each.
+TEST_F(SocketsInLine, WhoseRequestsAreSmallAgainIsReceivedAsBefore) {
+  connect(1);
+  const Bytes large = request(60'000);
+  ASSERT_TRUE(clients[0]->send(std::span(large).first(1448)));
+  turn_until([&] { return streams[0]->received().size() == 1448; });
+  turn();
+  ASSERT_TRUE(clients[0]->send(std::span(large).subspan(1448)));
+  turn_until([&] { return completed_of(0) == 1; });
+  for (size_t i = 0; i < 20; ++i) {
+    ASSERT_TRUE(clients[0]->send(request(100)));
+    turn_until([&] { return completed_of(0) == 2 + i; });
+  }
+  const uint64_t moved = count(Metric::bytes_coalesced);
+  // Two pieces of one that is smaller than what is read directly: the second is moved, which only posted buffers need.
+  const Bytes small = request(2'000);
+  ASSERT_TRUE(clients[0]->send(std::span(small).first(1448)));
+  turn_until([&] { return streams[0]->received().size() == 1448; });
+  ASSERT_TRUE(clients[0]->send(std::span(small).subspan(1448)));
+  turn_until([&] { return completed_of(0) == 22; });
+  EXPECT_EQ(count(Metric::bytes_coalesced) - moved, small.size() - 1448);
 }
 
 }  // namespace

@@ -394,7 +394,7 @@ void UringSockets::watch_stalled(Nanos now, Nanos since_last) {
     UringStream& stream = *slot;
     const bool holds = stream.promised_ > 0 || stream.holds_large_buffer_;
     // Its request is not all there, or cannot begin: the answers before it are not read.
-    const bool stands = stream.want_ > 0 && (stream.bytes_to_read() > 0 || stream.watches_);
+    const bool stands = stream.want_ > 0 && (stream.lacks() > 0 || stream.watches_);
     if (!stream.open() || !stands || !holds || stream.waits_in_line_ || !stalls(stream, now)) continue;
     counters_.add(Metric::connections_closed_stalled);
     tell(stream, SocketEvent::Kind::kBroken);
