@@ -2,21 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <functional>
-#include <map>
 #include <thread>
 
-#include "base/prng.h"
-#include "dataplane/sockets/uring_sockets.h"
-#include "tests/socket_client.h"
+#include "tests/sockets_fixture.h"
 
 namespace penstock::testing {
 namespace {
 
 using dataplane::Metric;
 using dataplane::ReceivePool;
-using dataplane::SocketEvent;
-using dataplane::SocketOptions;
 using dataplane::UringSockets;
 using dataplane::UringStream;
 
@@ -34,6 +28,8 @@ TEST(ReceivePool, TheSharesAddUpToThePool) {
   EXPECT_FALSE(ReceivePool(64 * kBuffer, 100 * kBuffer).fits());
   std::vector<std::span<std::byte>> taken;
   for (auto memory = pool.take_landing(); !memory.empty(); memory = pool.take_landing()) taken.push_back(memory);
+  EXPECT_EQ(taken.size(), pool.post_limit());
+  for (auto m = pool.take_landing_for_short(); !m.empty(); m = pool.take_landing_for_short()) taken.push_back(m);
   EXPECT_EQ(taken.size(), pool.landing_limit());
   EXPECT_FALSE(pool.try_reserve(pool.reserve_limit() + 1));
   ASSERT_TRUE(pool.try_reserve(pool.reserve_limit()));
@@ -51,6 +47,8 @@ TEST(ReceivePool, WhoReadsForHimselfLeavesAQuarterToTheKernel) {
   for (auto m = pool.take_landing_for_read(); !m.empty(); m = pool.take_landing_for_read()) taken.push_back(m);
   EXPECT_EQ(taken.size(), 24u);
   for (auto m = pool.take_landing(); !m.empty(); m = pool.take_landing()) taken.push_back(m);
+  EXPECT_EQ(taken.size(), 30u);
+  for (auto m = pool.take_landing_for_short(); !m.empty(); m = pool.take_landing_for_short()) taken.push_back(m);
   EXPECT_EQ(taken.size(), 32u);
   for (const auto& memory : taken) pool.release(memory);
 }
@@ -66,96 +64,6 @@ TEST(ReceivePool, TheLastOneHomeIsTheFirstOneOut) {
 }
 
 // ---- sockets
-
-class Sockets : public ::testing::Test {
- protected:
-  void open(size_t pool_bytes = 4 * kMiB, size_t connections_max = 1000) {
-    auto made = UringSockets::make({.receive_pool_bytes = pool_bytes,
-                                    .request_bytes_max = 3 * kMiB,
-                                    .request_head_bytes = 4,
-                                    .connections_max = connections_max,
-                                    .backlog = 512},
-                                   counters);
-    ASSERT_TRUE(made) << made.error();
-    sockets = *std::move(made);
-    const auto bound = sockets->listen("127.0.0.1", 0);
-    ASSERT_TRUE(bound) << bound.error();
-    port = *bound;
-    sockets->start(doorbell);
-  }
-  // Turns, once at least, until done() holds.
-  void turn_until(const std::function<bool()>& done) {
-    do {
-      sockets->wait(kMillisecond);
-      sockets->enter();
-      while (const auto event = sockets->next()) take(*event);
-    } while (!done());
-  }
-  void turn() {
-    turn_until([] { return true; });
-  }
-  void take(const SocketEvent& event) {
-    switch (event.kind) {
-      case SocketEvent::Kind::kArrived:
-        if (UringStream* stream = sockets->adopt(event.fd, event.listener)) streams.push_back(stream);
-        break;
-      case SocketEvent::Kind::kEnded:
-        ++ended;
-        if (closes_at_end) event.stream->close();
-        break;
-      case SocketEvent::Kind::kBroken:
-        ++broken;
-        event.stream->close();
-        break;
-      case SocketEvent::Kind::kWritable: ++writable; break;
-      case SocketEvent::Kind::kReceived:
-        if (on_received) on_received(*event.stream);
-        break;
-    }
-  }
-  // Connects clients, and waits until the i-th one's stream is streams[i].
-  void connect(size_t n) {
-    for (size_t i = 0; i < n; ++i) {
-      clients.push_back(std::make_unique<WireClient>(port));
-      turn_until([&] { return streams.size() == clients.size(); });
-    }
-  }
-  // A beginning, so that it is known how much is to come; then all of it, most into what is reserved for it.
-  void send_and_receive(size_t who, const Bytes& request) {
-    size_t handed = 10'000;
-    ASSERT_TRUE(clients[who]->send(std::span(request).first(handed)));
-    turn_until([&] { return streams[who]->received().size() == handed; });
-    turn();
-    turn_until([&] {
-      handed += clients[who]->send_some(std::span(request).subspan(handed));
-      return streams[who]->received().size() == request.size();
-    });
-  }
-  uint64_t count(Metric metric) const { return counters.get(metric); }
-
-  static Bytes pattern(size_t n, unsigned seed) {
-    Bytes bytes(n);
-    Prng(seed).fill(bytes);
-    return bytes;
-  }
-  static Bytes contents(UringStream& stream, size_t n) {
-    Bytes bytes(n);
-    stream.received().copy_out(0, bytes);
-    return bytes;
-  }
-
-  dataplane::DataplaneCounters counters;
-  Doorbell doorbell;
-  std::unique_ptr<UringSockets> sockets;
-  uint16_t port = 0;
-  std::vector<UringStream*> streams;
-  std::vector<std::unique_ptr<WireClient>> clients;
-  std::function<void(UringStream&)> on_received;
-  bool closes_at_end = false;
-  int ended = 0;
-  int broken = 0;
-  int writable = 0;
-};
 
 TEST_F(Sockets, BytesComeAndGo) {
   open();
@@ -301,8 +209,8 @@ TEST_F(Sockets, ASlowSenderDoesNotHoldABufferForEachByte) {
 
 TEST_F(Sockets, TheBeginningOfARequestHoldsNoBufferOfThePool) {
   open();
-  connect(7);  // as many as may land
-  turn_until([&] { return sockets->pool().landing_used() == sockets->pool().landing_limit(); });
+  connect(7);
+  turn_until([&] { return sockets->pool().landing_used() == sockets->pool().post_max(); });
   for (const auto& client : clients) ASSERT_TRUE(client->send(pattern(500, 3)));
   turn_until([&] {
     return std::ranges::all_of(streams, [](UringStream* stream) { return stream->received().size() == 500; });
@@ -460,7 +368,7 @@ TEST_F(Sockets, ToAnnounceALongRequestTakesNothing) {
 
 TEST_F(Sockets, WhenNothingMayLandRequestsStillGetThrough) {
   open();
-  const size_t limit = sockets->pool().landing_limit();
+  const size_t limit = sockets->pool().post_limit();
   connect(limit + 2);
   // Each keeps a buffer as a connection does that is parked with bytes behind its request.
   for (size_t i = 0; i < limit; ++i) {
@@ -482,7 +390,7 @@ TEST_F(Sockets, WhenNothingMayLandRequestsStillGetThrough) {
     return completed == 2;
   });
   EXPECT_GT(count(Metric::receive_buffers_empty), 0u);
-  EXPECT_LE(sockets->pool().landing_used(), limit);
+  EXPECT_LE(sockets->pool().landing_used(), sockets->pool().landing_limit());
 }
 
 TEST_F(Sockets, APausedConnectionHoldsItsPeerBack) {

@@ -5,7 +5,8 @@
 // The pool is two shares, so that receiving can wait but never lock up:
 //
 //   landing    buffers posted for the kernel to fill, and those with bytes in some connection's chain. Taken as bytes
-//              come; who finds none goes on with the other share.
+//              come; who finds none goes on with the other share, and comes back when some are free again. The last
+//              sixteenth is for requests that one buffer completes: no number of long ones can keep it from them.
 //   reserved   buffers promised to requests whose length is known: all that a request still lacks, or it waits in line,
 //              first come first served, without being read from.
 //
@@ -42,14 +43,24 @@ class ReceivePool final : public BufferPool {
   // Whether the largest request leaves enough to land in.
   bool fits() const { return landing_limit_ >= kLandingMin; }
   size_t landing_limit() const { return landing_limit_; }
+  // How many of them may be used for a new one to be posted, and for one more to be read into; at landing_limit()
+  // requests that lack no more than a buffer find none either.
+  size_t post_limit() const { return landing_limit_ - short_part(); }
+  size_t read_limit() const { return landing_limit_ - landing_limit_ / 4; }
   size_t reserve_limit() const { return shares_.size() - landing_limit_; }
   size_t landing_used() const { return landing_used_; }
   size_t reserved() const { return reserved_; }
 
   // A buffer for the kernel to fill; empty at the bound.
-  std::span<std::byte> take_landing() { return take_landing(landing_limit_); }
+  std::span<std::byte> take_landing() { return take_landing(post_limit()); }
   // One for a connection that reads for itself; a quarter of the share is left to the kernel.
-  std::span<std::byte> take_landing_for_read() { return take_landing(landing_limit_ - landing_limit_ / 4); }
+  std::span<std::byte> take_landing_for_read() { return take_landing(read_limit()); }
+  // One for a request that it completes.
+  std::span<std::byte> take_landing_for_short() { return take_landing(landing_limit_); }
+
+  // Of the landing share, those that may stand posted and empty: when they are all that is free, others wait for
+  // memory.
+  size_t post_max() const { return landing_limit_ / 4; }
 
   bool try_reserve(size_t buffers);
   void unreserve(size_t buffers);
@@ -63,6 +74,7 @@ class ReceivePool final : public BufferPool {
 
   static constexpr size_t kLandingMin = 8;
 
+  size_t short_part() const { return landing_limit_ < 16 ? 1 : landing_limit_ / 16; }
   std::span<std::byte> take(Share share);
   std::span<std::byte> take_landing(size_t limit);
 

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -135,7 +136,8 @@ void Uring::cancel(SocketTag of, SocketTag tag) {
 
 void Uring::post_buffers() {
   int count = 0;
-  for (; posted_ < kPostedMax; ++posted_) {
+  const size_t posted_max = std::min(kPostedMax, pool_.post_max());
+  for (; posted_ < posted_max; ++posted_) {
     const auto memory = pool_.take_landing();
     if (memory.empty()) break;
     const uint16_t id = free_ids_.back();

@@ -70,7 +70,7 @@ class Uring {
   void poll(int fd, short events, bool multishot, SocketTag tag);
   void cancel(SocketTag of, SocketTag tag);
 
-  // Posts buffers up to kPostedMax as far as the pool allows.
+  // Posts buffers up to kPostedMax, or a quarter of the landing share, as far as the pool allows.
   void post_buffers();
   size_t posted() const { return posted_; }
   // The buffer of a completion, filled with used bytes.

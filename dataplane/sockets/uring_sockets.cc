@@ -312,50 +312,63 @@ void UringSockets::free_slot(UringStream& stream) {
 // ---- memory for requests, first come first served
 
 bool UringSockets::short_of_buffers() const {
-  const size_t available = uring_->posted() + pool_.landing_limit() - pool_.landing_used();
+  const size_t limit = pool_.post_limit();
+  const size_t available = uring_->posted() + limit - std::min(limit, pool_.landing_used());
   return available < std::min<size_t>(8, pool_.landing_limit() / 8);
 }
 
+// A request that stood in line before, and went on with landing memory meanwhile, gets its old place.
 void UringSockets::reserve(UringStream& stream, size_t buffers) {
-  CHECK(buffers <= pool_.reserve_limit());
+  CHECK(buffers > 0 && buffers <= pool_.reserve_limit());
   stream.asked_ = buffers;
   stream.waits_in_line_ = true;
-  stream.ticket_ = ++last_ticket_;
-  line_.push_back({&stream, stream.ticket_});
+  if (stream.ticket_ == 0) stream.ticket_ = ++last_ticket_;
+  if (buffers == 1) ++short_in_line_;
+  line_.emplace(stream.ticket_, &stream);
   serve_line();
 }
 
 void UringSockets::serve_line() {
-  const auto waits = [](const Waiting& w) { return w.stream->waits_in_line_ && w.stream->ticket_ == w.ticket; };
-  for (; !line_.empty(); line_.pop_front()) {
-    if (!waits(line_.front())) {
-      --left_line_;
-      continue;
-    }
-    UringStream& stream = *line_.front().stream;
-    if (!pool_.try_reserve(stream.asked_)) break;
-    stream.waits_in_line_ = false;
-    stream.promised_ = std::exchange(stream.asked_, 0);
+  while (!line_.empty()) {
+    UringStream& stream = *line_.begin()->second;
+    const size_t asked = stream.asked_;
+    if (!pool_.try_reserve(asked)) break;
+    leave_line(stream);
+    stream.promised_ = asked;
     stream.progress_.begin_anew();
     stream.touch();
   }
-  if (left_line_ > 1024 && left_line_ > line_.size() / 2) {
-    std::erase_if(line_, [&](const Waiting& w) { return !waits(w); });
-    left_line_ = 0;
+  let_land();
+}
+
+// Whoever waits in line has bytes to read, so landing memory that is free again is for them: in their order, as many as
+// there are buffers, each on its own feet from there on. The line is not held up by its front, and those who only began
+// a request and are silent since are found to be so together, not one after the other.
+void UringSockets::let_land() {
+  size_t used = pool_.landing_used();
+  for (auto at = line_.begin(); at != line_.end();) {
+    if (used >= (short_in_line_ > 0 ? pool_.landing_limit() : pool_.read_limit())) return;
+    UringStream& stream = *(at++)->second;
+    if (stream.asked_ > 1 && used >= pool_.read_limit()) continue;
+    ++used;
+    leave_line(stream);
+    stream.touch();
   }
 }
 
 void UringSockets::leave_line(UringStream& stream) {
-  ++left_line_;
+  line_.erase(stream.ticket_);
+  if (stream.asked_ == 1) --short_in_line_;
   stream.waits_in_line_ = false;
   stream.asked_ = 0;
 }
 
 void UringSockets::tick(Nanos now) {
   owner_.check();
-  ticked_at_ = now;
+  // Less if it comes late, or after a sleep through which nobody waited.
+  const Nanos since_last = std::min(now - std::exchange(ticked_at_, now), kTick);
   arm_listeners();
-  watch_stalled(now);
+  watch_stalled(now, since_last);
   note_quiet();
   look_at_quiet();
 }
@@ -367,7 +380,11 @@ Nanos UringSockets::next_deadline() const {
   return content ? kNever : ticked_at_ + kTick;
 }
 
-void UringSockets::watch_stalled(Nanos now) {
+void UringSockets::watch_stalled(Nanos now, Nanos since_last) {
+  for (const auto& [ticket, stream] : line_) {
+    stream->waited_ += since_last;
+    stream->progress_.put_off(since_last);
+  }
   if (line_.empty() && !short_of_buffers()) {
     short_since_ = 0;
     return;
@@ -377,12 +394,19 @@ void UringSockets::watch_stalled(Nanos now) {
     UringStream& stream = *slot;
     const bool holds = stream.promised_ > 0 || stream.holds_large_buffer_;
     // Its request is not all there, or cannot begin: the answers before it are not read.
-    const bool stands = stream.want_ > 0 && (stream.bytes_to_read() > 0 || stream.watches_);
-    if (!stream.open() || !stands || !holds || stream.waits_in_line_) continue;
-    if (!stream.progress_.too_slow(now, short_since_, stream.want_)) continue;
+    const bool stands = stream.want_ > 0 && (stream.lacks() > 0 || stream.watches_);
+    if (!stream.open() || !stands || !holds || stream.waits_in_line_ || !stalls(stream, now)) continue;
     counters_.add(Metric::connections_closed_stalled);
     tell(stream, SocketEvent::Kind::kBroken);
   }
+}
+
+// It had all the time of its wait to go on as soon as it may: Progress::kTurn.
+bool UringSockets::stalls(UringStream& stream, Nanos now) const {
+  if (stream.progress_.moved_since_look()) stream.waited_ = 0;
+  const bool has_its_turn = stream.promised_ > 0 && stream.waited_ >= Progress::kTime && !line_.empty();
+  if (has_its_turn && stream.progress_.silent(now)) return true;
+  return stream.progress_.too_slow(now, short_since_, stream.want_);
 }
 
 // ---- who is told what

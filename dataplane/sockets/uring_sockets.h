@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <expected>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -86,10 +87,6 @@ class UringSockets {
     StreamRef of;
     SocketEvent::Kind kind;
   };
-  struct Waiting {
-    UringStream* stream;
-    uint64_t ticket;
-  };
   static constexpr uint32_t kNoSlot = 0xff'ffff;
 
   UringSockets(const SocketOptions& options, DataplaneCounters& counters);
@@ -106,7 +103,9 @@ class UringSockets {
   void reserve(UringStream& stream, size_t buffers);
   void leave_line(UringStream& stream);
   void serve_line();
-  void watch_stalled(Nanos now);
+  void let_land();
+  void watch_stalled(Nanos now, Nanos since_last);
+  bool stalls(UringStream& stream, Nanos now) const;
   void note_quiet();
   void look_at_quiet();
   void look_at(UringStream& stream);
@@ -124,12 +123,12 @@ class UringSockets {
   std::vector<Listener> listeners_;
   std::vector<std::unique_ptr<UringStream>> slots_;
   std::vector<uint32_t> free_slots_;
-  std::vector<UringStream*> touched_;  // to settle before the kernel is entered
-  std::vector<News> news_;             // to tell the streams' owners
-  std::vector<StreamRef> heard_;       // brought bytes in this tick or the last
-  std::deque<StreamRef> quiet_;        // brought bytes and then none: to be looked at, some each turn
-  std::deque<Waiting> line_;           // those that wait for one, first come first
-  size_t left_line_ = 0;               // entries of line_ whose stream does not wait any more
+  std::vector<UringStream*> touched_;      // to settle before the kernel is entered
+  std::vector<News> news_;                 // to tell the streams' owners
+  std::vector<StreamRef> heard_;           // brought bytes in this tick or the last
+  std::deque<StreamRef> quiet_;            // brought bytes and then none: to be looked at, some each turn
+  std::map<uint64_t, UringStream*> line_;  // those that wait for memory, by ticket: first come first
+  size_t short_in_line_ = 0;               // of them, those that one buffer completes
   uint64_t last_ticket_ = 0;
   size_t open_ = 0;
   bool stopped_ = false;  // nobody is taken any more

@@ -21,8 +21,13 @@ namespace {
 
 // A receive of so few bytes is moved behind the bytes before it: a slow sender cannot hold a buffer for each.
 constexpr size_t kCoalesceMax = 2 * kKiB;
-// So few bytes do not keep a pool's buffer: they move to memory of their own size.
+// So few bytes do not keep a pool's buffer: they move to memory of their own size. Where more will soon be read behind
+// them, and memory is not short, moving them costs more than it saves.
 constexpr size_t kLeaveBelow = 1 * kKiB;
+constexpr size_t kLeaveAheadBelow = 64;
+// Who lacks more of a request than this reads for itself from then on, until so many in a row were smaller.
+constexpr size_t kAheadFrom = 4 * kKiB;
+constexpr uint8_t kSmallInRow = 16;
 // Buffers that one connection fills in a row before the others have their turn.
 constexpr int kReadsInARow = 8;
 constexpr size_t kPiecesMax = 256;
@@ -48,7 +53,7 @@ void UringStream::start(int fd, uint16_t listener) {
   listener_ = listener;
   receive_ = Receive::kOff;
   heard_ = Heard::kNothing;
-  starved_ = directly_ = paused_ = waits_in_line_ = watches_ = ended_ = closing_ = false;
+  starved_ = directly_ = ahead_ = exact_ = paused_ = waits_in_line_ = watches_ = ended_ = closing_ = false;
   progress_ = {};
   touch();
 }
@@ -62,17 +67,22 @@ void UringStream::touch() {
 void UringStream::consume(size_t n) {
   if (n == 0) return;
   chain_.consume(n);
-  if (chain_.empty()) holds_large_buffer_ = false;
-  give_back_reservation();
-  touch();
+  request_done(n);
 }
 
 BufferChain UringStream::take(size_t n) {
   BufferChain front = chain_.take_front(n);
+  request_done(n);
+  return front;
+}
+
+void UringStream::request_done(size_t n) {
   if (chain_.empty()) holds_large_buffer_ = false;
+  small_in_row_ = n < kAheadFrom && ahead_ ? small_in_row_ + 1 : 0;
+  if (small_in_row_ >= kSmallInRow) ahead_ = false;
+  exact_ = false;
   give_back_reservation();
   touch();
-  return front;
 }
 
 void UringStream::want(size_t n) {
@@ -87,6 +97,8 @@ void UringStream::want(size_t n) {
 void UringStream::give_back_reservation() {
   want_ = 0;
   if (waits_in_line_) sockets_.leave_line(*this);
+  ticket_ = 0;
+  waited_ = 0;
   sockets_.pool_.unreserve(std::exchange(promised_, 0));
 }
 
@@ -141,10 +153,11 @@ void UringStream::cancel(SocketOp of) {
   sockets_.uring_->cancel(tag(of), tag(SocketOp::kCancel));
 }
 
-// What a direct read may take: never a byte behind the request at the front, so that all it reads is reserved, or the
-// few that tell how long that request is.
+// What a direct read may take: the request at the front, or the few bytes that tell how long it is; and, when memory is
+// not short, what follows, as far as a connection may hold that.
 size_t UringStream::bytes_to_read() const {
-  const size_t upto = want_ > 0 ? want_ : sockets_.options_.request_head_bytes;
+  const size_t known = want_ > 0 ? want_ : sockets_.options_.request_head_bytes;
+  const size_t upto = reads_exactly() ? known : std::max(known, ReceivePool::kBufferBytes);
   return upto > chain_.size() ? upto - chain_.size() : 0;
 }
 
@@ -159,9 +172,11 @@ void UringStream::settle() {
   if (!open()) return;
   if (want_ == 0) leave_large_buffer();
   if (starved_ && !sockets_.short_of_buffers()) starved_ = false;
+  if (lacks() > kAheadFrom) ahead_ = true;
   // Once begun, a request is read directly to its end: a posted buffer would leave half of one unused, or be copied.
-  const size_t worth_it = directly_ ? 0 : ReceivePool::kBufferBytes;
-  directly_ = starved_ || (want_ > 0 && bytes_to_read() > worth_it);
+  // What comes behind one that is all there, and whose memory it must not share, lands in a posted buffer.
+  const bool lands_behind = exact_ && bytes_to_read() == 0;
+  directly_ = starved_ || (ahead_ && !lands_behind) || (directly_ && lacks() > 0);
   const Receive wanted = wanted_receive();
   if (wanted == receive_ || receive_ == Receive::kCancelling) return;
   if (receive_ == Receive::kOff) return arm(wanted);
@@ -239,9 +254,8 @@ UringStream::Read UringStream::read_directly() {
 }
 
 UringStream::Read UringStream::read_once() {
-  const size_t n = bytes_to_read();
   if (const auto room = chain_.tail_room(); !room.empty()) {
-    const size_t asked = std::min(n, room.size());
+    const size_t asked = std::min(bytes_to_read(), room.size());
     const ssize_t got = recv(fd_, room.data(), asked, MSG_DONTWAIT);
     if (got <= 0) return got == 0 ? Read::kEnd : errno == EAGAIN || errno == EINTR ? Read::kNothing : Read::kBroken;
     chain_.filled(static_cast<size_t>(got));
@@ -249,11 +263,11 @@ UringStream::Read UringStream::read_once() {
     sockets_.counters_.add(Metric::bytes_received, static_cast<uint64_t>(got));
     return Read::kBytes;
   }
-  if (want_ == 0) return read_into(sockets_.heap_.make(n), n);
+  if (want_ == 0 && reads_exactly()) return read_into(sockets_.heap_.make(bytes_to_read()), bytes_to_read());
   bool promised = false;
-  auto buffer = take_buffer(n, promised);
+  auto buffer = take_buffer(promised);
   if (!buffer) return Read::kNothing;
-  const Read read = read_into(*std::move(buffer), n);
+  const Read read = read_into(*std::move(buffer), bytes_to_read());
   if (read == Read::kBytes) {
     holds_large_buffer_ = true;
   } else if (promised) {
@@ -264,13 +278,16 @@ UringStream::Read UringStream::read_once() {
   return read;
 }
 
-// Memory for bytes that are there to be read, n at least. Nothing: the pool is short, and the connection now stands in
-// line for all that its request lacks.
-std::optional<Buffer> UringStream::take_buffer(size_t n, bool& promised) {
+// Memory for bytes that are there to be read. Nothing: the pool is short, and the connection now stands in line for all
+// that its request lacks; or it lacks nothing, and reads ahead no more.
+std::optional<Buffer> UringStream::take_buffer(bool& promised) {
   ReceivePool& pool = sockets_.pool_;
   if (promised_ == 0) {
-    if (const auto memory = pool.take_landing_for_read(); !memory.empty()) return Buffer(pool, memory, 0);
-    sockets_.reserve(*this, ReceivePool::buffers_for(n));
+    const bool completes = lacks() > 0 && lacks() <= ReceivePool::kBufferBytes;
+    const auto memory = completes ? pool.take_landing_for_short() : pool.take_landing_for_read();
+    if (memory.empty() || pool.landing_used() > pool.read_limit()) exact_ = true;
+    if (!memory.empty()) return Buffer(pool, memory, 0);
+    if (lacks() > 0) sockets_.reserve(*this, ReceivePool::buffers_for(lacks()));
     if (promised_ == 0) return std::nullopt;
   }
   promised = true;  // perhaps just now: if nothing is read, its place must be taken back
@@ -291,7 +308,8 @@ UringStream::Read UringStream::read_into(Buffer buffer, size_t n) {
 
 // The beginning of a request, or a few pipelined ones behind a parked one, must not hold 64 KiB each.
 void UringStream::leave_large_buffer() {
-  if (!holds_large_buffer_ || chain_.size() >= kLeaveBelow || chain_.empty()) return;
+  const size_t below = ahead_ && !sockets_.short_of_buffers() ? kLeaveAheadBelow : kLeaveBelow;
+  if (!holds_large_buffer_ || chain_.size() >= below || chain_.empty()) return;
   const size_t n = chain_.size();
   Buffer small = sockets_.heap_.make(n);
   chain_.copy_out(0, small.room());

@@ -1,9 +1,10 @@
 // UringStream: a client's TCP connection as a Stream (dataplane/stream.h). Owned by UringSockets, used on its lcore.
 //
 // Receiving has two ways. Normally one multishot receive stays armed and the kernel fills posted buffers. A connection
-// reads for itself, when a poll says that there is something, if no buffer may be posted, or if much of a request is
-// still to come: then the bytes go straight behind the ones it has, never more than the request's, so that a
-// reservation of exactly what is missing suffices when the pool is short.
+// reads for itself, when a poll says that there is something, if no buffer may be posted, or if its requests come in
+// pieces: then the bytes go straight behind the ones it has, and none is moved. It goes on so until its requests are
+// small again. Where memory is short or reserved it takes never more than the request's bytes, so that a reservation of
+// exactly what is missing suffices.
 //
 // Sending is a plain system call that takes what the kernel's buffer takes; a poll tells when there is room again.
 #pragma once
@@ -63,6 +64,8 @@ class UringStream {
   void touch();
   void settle();
   Receive wanted_receive() const;
+  size_t lacks() const { return want_ > chain_.size() ? want_ - chain_.size() : 0; }
+  bool reads_exactly() const { return !ahead_ || starved_ || exact_; }
   size_t bytes_to_read() const;
   void arm(Receive receive);
   void cancel(SocketOp of);
@@ -74,8 +77,9 @@ class UringStream {
   Read read_directly();
   Read read_once();
   Read read_into(Buffer buffer, size_t n);
-  std::optional<Buffer> take_buffer(size_t n, bool& promised);
+  std::optional<Buffer> take_buffer(bool& promised);
   void leave_large_buffer();
+  void request_done(size_t n);
   void give_back_reservation();
   SocketTag tag(SocketOp op) const { return {op, slot_, generation_}; }
 
@@ -91,6 +95,9 @@ class UringStream {
   bool touched_ = false;        // settle() is due this turn
   bool starved_ = false;        // no buffer was posted when bytes came
   bool directly_ = false;       // reads for itself
+  bool ahead_ = false;          // always: its requests come in pieces
+  bool exact_ = false;          // no byte behind the request at the front: its memory is reserved, or the pool is short
+  uint8_t small_in_row_ = 0;    // requests, while ahead_
   bool paused_ = false;         // by its owner
   bool waits_in_line_ = false;  // for its request's reservation
   bool watches_ = false;        // a kWritable poll is armed
@@ -102,7 +109,8 @@ class UringStream {
   size_t want_ = 0;                  // bytes of the request at the front, once known
   size_t promised_ = 0;              // reserved buffers it may still take
   size_t asked_ = 0;                 // buffers it waits in line for
-  uint64_t ticket_ = 0;              // its place in the line
+  uint64_t ticket_ = 0;              // its request's place in the line, also while it is not there; 0: none
+  Nanos waited_ = 0;                 // in the line, in all; 0 again once it has shown that its peer goes on
 
   Progress progress_;  // either way: the watch on stalled requests
 };

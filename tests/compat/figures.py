@@ -5,12 +5,16 @@ import time
 
 import batches
 import check
+import wire
 from broker import MIB
 
 IDLE_S = 10
 IDLE_CONNECTIONS = 50
 IDLE_SHARE_MAX = 0.02  # of one core
 BATCHES = 2000
+PIECES_BATCHES, PIECES_OF = 60, (16_384, 40_000, 65_000)  # bytes of their batches, in turn
+SEGMENT_BYTES, SEGMENT_PAUSE_S = 1448, 0.0002  # a frame of Ethernet brings so many
+TOUCHES_MAX = 1.01
 
 
 def moved(broker, before, name):
@@ -35,6 +39,30 @@ def test_consuming_the_tail_copies_nothing(broker):
         check.within(moved(broker, before, 'bytes_copied_total') / moved(broker, before, 'bytes_appended_total'),
                      0.99, 1.01, 'bytes copied for each byte appended')
     return f'{fetched} bytes fetched'
+
+
+def test_batches_in_pieces_are_touched_once(broker):
+    """As a real network brings them, a segment at a time: each is read behind the one before it, and nothing moves."""
+    with broker.connect() as connection:
+        connection.create('pieces')
+        requests = [frame_of_produce('pieces', batches.build([bytes(size)])) for size in PIECES_OF]
+        before = broker.metrics()
+        for number in range(PIECES_BATCHES):
+            data = requests[number % len(requests)]
+            for at in range(0, len(data), SEGMENT_BYTES):
+                connection.send_raw(data[at:at + SEGMENT_BYTES])
+                time.sleep(SEGMENT_PAUSE_S)
+            connection.receive_frame()
+        appended = moved(broker, before, 'bytes_appended_total')
+        check.expect(appended >= PIECES_BATCHES // len(PIECES_OF) * sum(PIECES_OF), f'{appended} bytes appended')
+        touched = moved(broker, before, 'bytes_copied_total') + moved(broker, before, 'bytes_coalesced_total')
+        check.within(touched / appended, 0.99, TOUCHES_MAX, 'bytes copied or moved for each byte appended')
+    return f'{touched / appended:.4f} ({appended:.0f} bytes appended)'
+
+
+def frame_of_produce(topic, records):
+    return wire.frame(wire.encode_request('Produce', 9, {'acks': -1, 'topics': [
+        {'name': topic, 'partitions': [{'index': 0, 'records': records}]}]}))
 
 
 def test_small_batches_are_gathered_and_counted(broker):
@@ -80,6 +108,7 @@ def test_an_idle_broker_uses_no_core(broker):
 def main():
     run = check.Run()
     run.tests(run.broker(ring_bytes=64 * MIB), test_consuming_the_tail_copies_nothing,
+              test_batches_in_pieces_are_touched_once,
               test_small_batches_are_gathered_and_counted, test_ring_writes_are_not_punted,
               test_an_idle_broker_uses_no_core)
     run.finish()

@@ -4,6 +4,7 @@ closed connection, a counter, everyone else served, memory bounded. ctest compat
 PENSTOCK_SEED in the environment repeats a run."""
 import os
 import random
+import resource
 import socket
 import struct
 import time
@@ -17,6 +18,10 @@ from traffic import Traffic
 CONNECTIONS = 2000
 CHECK_EACH = 100
 STALLED, UNREAD = 20, 20
+HALF_SENT, HALF_BYTES = 2000, 60_000  # each a buffer of the pool
+HALF_POOL_BYTES = max(126, 101 + 75 // LCORES) * MIB  # at most eight in ten of them may land
+HALF_SERVED_S = 5  # for a small request beside them: none of them has to be found to stall first
+HALF_CLEARED_S = 60  # for one of a megabyte: they stall for ten seconds, perhaps not all of them at once
 POOL_BYTES = 160 * MIB  # penstock.receive.pool.bytes: what requests being received may hold
 SLACK_BYTES = 64 * MIB  # sockets, answers, allocator
 NONE, CORRUPT, UNSUPPORTED_VERSION, INVALID_RECORD = 0, 2, 35, 87
@@ -261,6 +266,38 @@ def test_requests_that_never_end(broker):
     return f'{sent // MIB} MiB were taken, {said}'
 
 
+def test_half_sent_requests(broker):
+    """Thousands that each begin the largest request there may be, and wait: whoever asks for little is served at once,
+    on a connection that is open and on a new one, and whoever asks for more when they are found to stall."""
+    resident, peers, small = broker.resident_bytes(), [], batches.build([b'of somebody else'])
+    begun = struct.pack('>i', 100 * MIB) + request_of(0, 9)
+    begun += bytes(HALF_BYTES - len(begun))
+    with broker.connect() as connection:
+        connection.create('large')
+    traffic = Traffic(broker, 'others-beside')
+    try:
+        with broker.connect(timeout=HALF_SERVED_S) as opened:
+            for number in range(HALF_SENT):
+                peers.append(broker.connect())
+                peers[-1].send_raw(begun)
+                if number % (HALF_SENT // 4) == HALF_SENT // 4 - 1:
+                    traffic.check_served()
+                    check.equal(opened.produce('large', small)['error'], NONE, 'a small request')
+                    with broker.connect(timeout=HALF_SERVED_S) as new:
+                        check.equal(new.produce('large', small)['error'], NONE, 'a small request of one who comes')
+        check_memory(broker, resident)
+        with broker.connect(timeout=HALF_CLEARED_S) as peer:
+            started = time.monotonic()
+            check.equal(peer.produce('large', BIG)['error'], NONE, 'a large request')
+            waited = time.monotonic() - started
+        said = traffic.finish()
+    finally:
+        traffic.close()
+        for peer in peers:
+            peer.socket.close()
+    return f'{waited:.1f} s for a large request, {said}'
+
+
 def send_as_much_as_it_takes(peer, head, size):
     sent, piece = 0, bytes(MIB)
     try:
@@ -280,9 +317,13 @@ def test_it_stops_cleanly_and_starts_again(broker):
 
 
 def main():
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     run = check.Run()
     run.tests(run.broker(ring_bytes=96 * MIB), test_hostile_connections, test_requests_that_never_end,
               test_it_stops_cleanly_and_starts_again)
+    run.tests(run.broker({'penstock.receive.pool.bytes': HALF_POOL_BYTES}, ring_bytes=96 * MIB),
+              test_half_sent_requests)
     run.finish()
 
 
