@@ -175,26 +175,45 @@ TEST_F(StoreDamage, ATornBlockIsMendedFromTheRing) {
   EXPECT_GT(crashed, 20u);
 }
 
+// The ring holds all that it can of log 1, whose segments cannot be written; then the disk has no block left either.
 TEST_F(StoreDamage, RingAndDiskFullAtOnceAndThenRoomAgain) {
   StoreRig rig(6);
   rig.options.disk_reserve_bytes = 0;
   rig.config.segment_bytes = 200'000;
   ASSERT_EQ(rig.open(), "");
-  for (int i = 0; i < 100; ++i) rig.append(20'000);
+  for (int i = 0; i < 100; ++i) rig.append_to(2, 20'000);
   rig.settle();
+  rig.disk.faults().fail_writes_always = storage::log_path("data", LogId{1});
+  const auto refused = [&](Metric why) {  // the next append, for this reason and no other
+    const uint64_t before = rig.counters.get(why);
+    return !rig.append_to(2, 20'000) && rig.counters.get(why) == before + 1;
+  };
+  const auto is_full = [&] { return refused(Metric::appends_refused_full); };
+  for (int i = 0; i < 400 && rig.append_to(1, 20'000); ++i) rig.turn();
+  ASSERT_TRUE(rig.turn_until(is_full));
+  EXPECT_FALSE(rig.store->health().disk_full);
   rig.disk.faults().capacity_bytes = rig.disk.allocated_bytes();
-  rig.settle();
-  // The ring takes nothing more because the disk does not: whoever says so first.
+  ASSERT_TRUE(rig.turn_until([&] { return rig.store->health().disk_full; }));
+  EXPECT_TRUE(is_full()) << "both at once";
   for (int i = 0; i < 400; ++i) {
-    rig.append(20'000);
+    EXPECT_FALSE(rig.append_to(2, 20'000));
     rig.turn();
   }
-  ASSERT_FALSE(rig.append(20'000));
+  EXPECT_TRUE(is_full());
   EXPECT_TRUE(rig.store->health().disk_full);
   EXPECT_FALSE(rig.store->health().poisoned);
   EXPECT_EQ(rig.check_acked(), "");  // reads go on
+  // Room on the disk alone does not help: the ring is still full of log 1.
   rig.disk.faults().capacity_bytes = 0;
-  EXPECT_TRUE(rig.turn_until([&] { return rig.append(20'000); }));
+  EXPECT_TRUE(rig.turn_until([&] { return !rig.store->health().disk_full; }));
+  EXPECT_TRUE(is_full());
+  rig.disk.faults().fail_writes_always.clear();
+  bool taken = false;
+  for (int i = 0; i < 10'000 && !taken; ++i) {
+    taken = rig.append(20'000);
+    rig.turn();
+  }
+  EXPECT_TRUE(taken);
   EXPECT_TRUE(rig.turn_until([&] { return !rig.store->health().disk_full; }));
   for (int i = 0; i < 600; ++i) {  // laps of it
     rig.append(20'000);

@@ -376,7 +376,8 @@ void Destager::done(DiskOp& op) {
     return destager.relog(job);
   }
   if (job.result != static_cast<int64_t>(job.memory.size())) {
-    destager.no_space_ = job.result == -ENOSPC || job.result == -EDQUOT;
+    // Another log's failure of another kind says nothing about the drive's space.
+    destager.no_space_ = destager.no_space_ || job.result == -ENOSPC || job.result == -EDQUOT;
     return destager.failed(job);
   }
   destager.no_space_ = false;
