@@ -78,6 +78,29 @@ TEST_F(StoreDamage, TheScrubberFindsRotThatNobodyReads) {
   EXPECT_FALSE(reads_whole(rig, 2));
 }
 
+// What one segment has lost hides nothing behind it: not its own end, not the next segment, not the other logs.
+TEST_F(StoreDamage, TheScrubberGoesOnBehindWhatItFindsAndTellsOfASegmentOnce) {
+  StoreRig rig(2);
+  rig.options.scrub_bytes_per_second = 10 * kMiB;
+  ASSERT_NO_FATAL_FAILURE(with_segments(rig));
+  const auto segments = files_of(rig.disk, 2, ".log");
+  rig.disk.flip_bit(segments[0], 50'000, 3);
+  rig.disk.flip_bit(segments[2], 70'000, 3);
+  rig.disk.flip_bit(files_of(rig.disk, 1, ".log")[1], 10, 0);
+  static std::vector<std::string> lines;
+  lines.clear();
+  set_log_sink([](LogLevel, std::string_view line) { lines.emplace_back(line); });
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::segments_damaged) == 3; }));
+  EXPECT_EQ(rig.store->health().damaged_logs, 2u);
+  const uint64_t scrubbed = rig.counters.get(Metric::scrubbed_bytes);
+  // The next round: it has been there before.
+  EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::scrubbed_bytes) > scrubbed + 1'000'000; }));
+  EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 3u);
+  EXPECT_EQ(std::ranges::count_if(lines, [](const std::string& line) { return line.contains("see penstock log verify"); }),
+            3);
+}
+
 TEST_F(StoreDamage, TheScrubberFindsNothingWhereNothingIs) {
   StoreRig rig(3);
   rig.options.scrub_bytes_per_second = 10 * kMiB;

@@ -37,7 +37,7 @@ void Scrubber::run() {
   if (!begin_read()) next_at_ = now + kAskAgain;
 }
 
-// The next sealed segment that was not found damaged; false if there is none this moment.
+// The next sealed segment; false if there is none this moment.
 bool Scrubber::next_segment() {
   if (round_.empty()) {
     for (const auto& [id, log] : shard_.logs)
@@ -50,8 +50,7 @@ bool Scrubber::next_segment() {
   for (size_t i = 0; i < kLogsATurn && !round_.empty(); ++i) {
     if (const PartitionLog* log = shard_.find(round_.back())) {
       for (const Segment& segment : log->segments) {
-        if (segment.base <= behind_ || segment.damaged || segment.bytes == 0 || &segment == &log->segments.back())
-          continue;
+        if (segment.base <= behind_ || segment.bytes == 0 || &segment == &log->segments.back()) continue;
         segment_ = segment.id();
         position_ = 0;
         return true;
@@ -104,11 +103,9 @@ void Scrubber::check() {
   again_ = false;
   shard_.counters.add(Metric::scrubbed_bytes, read_.bytes);
   const bool whole = read_.result >= static_cast<int64_t>(read_.bytes);
-  if (whole && (*index)->verify(read_.at, memory_.first(read_.bytes))) {
-    position_ += read_.bytes;
-    return;
-  }
-  segment->damaged = true;
+  position_ += read_.bytes;  // whatever it found: the rest of the segment, and the other ones, are looked at too
+  if (whole && (*index)->verify(read_.at, memory_.first(read_.bytes))) return;
+  if (std::exchange(segment->damaged, true)) return;  // told once
   shard_.counters.add(Metric::segments_damaged);
   LOG_ERROR("segment %s is damaged between bytes %llu and %llu: what lies there is not served; see penstock log verify",
             segment_path(shard_.folder, log->id, segment->id()).c_str(), static_cast<unsigned long long>(read_.at),
