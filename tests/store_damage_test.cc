@@ -39,6 +39,94 @@ std::vector<std::string> files_of(SimDisk& disk, uint64_t log, std::string_view 
   return paths;
 }
 
+// What a consumer gets that asks on behind each batch that it is refused. Each batch has one record.
+struct Reading {
+  std::vector<int64_t> refused;
+  size_t served = 0;
+  int broken = 0;  // answers that ended before what they promised
+};
+
+Result<size_t> next_bytes(StoreRig& rig, const storage::ReadCursor& cursor, std::span<const std::byte>& bytes) {
+  std::array<std::span<const std::byte>, 1> pieces;
+  for (int i = 0; i < 1000; ++i) {
+    const auto viewed = rig.store->view(cursor, SIZE_MAX, pieces);
+    if (viewed || viewed.error().code != Errc::kWouldBlock) {
+      if (viewed) bytes = pieces[0];
+      return viewed;
+    }
+    rig.turn();
+  }
+  return fail(Errc::kWouldBlock);
+}
+
+storage::ReadPlan plan_from(StoreRig& rig, uint64_t log, int64_t from) {
+  storage::ReadPlan plan{.status = storage::ReadStatus::kPending, .cursor = {}};
+  for (int i = 0; i < 1000 && plan.status == storage::ReadStatus::kPending; ++i) {
+    if (i > 0) rig.turn();
+    plan = rig.store->plan_read(LogId{log}, Offset{from}, 1 << 20, true);
+  }
+  return plan;
+}
+
+Reading read_around(StoreRig& rig, uint64_t log, int64_t from = 0) {
+  Reading reading;
+  const auto& batches = rig.logs.at(log).batches;
+  while (from < rig.logs.at(log).end_offset && reading.broken < 10) {
+    auto [status, cursor] = plan_from(rig, log, from);
+    EXPECT_NE(status, storage::ReadStatus::kPending) << from;
+    if (status != storage::ReadStatus::kReady || cursor.remaining == 0) {
+      EXPECT_EQ(status, storage::ReadStatus::kDamaged) << from;
+      reading.refused.push_back(from++);
+      continue;
+    }
+    std::vector<std::byte> got;
+    std::span<const std::byte> bytes;
+    while (cursor.remaining > 0 && next_bytes(rig, cursor, bytes)) {
+      bytes = bytes.first(std::min<size_t>(bytes.size(), cursor.remaining));
+      got.insert(got.end(), bytes.begin(), bytes.end());
+      rig.store->advance(cursor, bytes.size());
+    }
+    reading.broken += cursor.remaining > 0 ? 1 : 0;
+    if (cursor.remaining > 0) continue;  // its connection is closed: it asks again
+    size_t at = 0;
+    for (; from < rig.logs.at(log).end_offset; ++from, ++reading.served) {
+      const auto& want = batches.at(static_cast<size_t>(from)).bytes;
+      if (got.size() - at < want.size()) break;
+      EXPECT_TRUE(std::ranges::equal(std::span(got).subspan(at, want.size()), want)) << from;
+      at += want.size();
+    }
+    EXPECT_GT(at, 0u) << "an answer without one whole batch, from " << from;
+    if (at == 0) break;
+  }
+  return reading;
+}
+
+// The batches of log, which all lie in one segment from its offset first on, that have bytes of [from, to) in it.
+std::vector<int64_t> batches_at(const StoreRig& rig, uint64_t log, int64_t first, uint64_t from, uint64_t to) {
+  std::vector<int64_t> found;
+  uint64_t at = 0;
+  for (const auto& batch : rig.logs.at(log).batches) {
+    if (batch.base_offset < first) continue;
+    if (at < to && at + batch.bytes.size() > from) found.push_back(batch.base_offset);
+    at += batch.bytes.size();
+  }
+  return found;
+}
+
+int64_t base_of(const std::string& path) { return std::stoll(path.substr(path.rfind('/') + 1)); }
+
+// One log in segments of a megabyte, of four blocks each, cleanly stopped.
+void with_long_segments(StoreRig& rig) {
+  rig.config.segment_bytes = 1'000'000;
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 250; ++i) {
+    ASSERT_TRUE(rig.append_to(1, 9'000));
+    rig.turn();
+  }
+  rig.settle();
+  rig.stop();
+}
+
 bool reads_whole(StoreRig& rig, uint64_t log) {
   const auto bytes = read_all(*rig.store, LogId{log}, [&] { rig.turn(); });
   if (!bytes) return false;
@@ -64,6 +152,235 @@ TEST_F(StoreDamage, RotIsNeverServedAndTold) {
     EXPECT_GT(rig.counters.get(Metric::segments_damaged), 0u);
     ASSERT_TRUE(rig.append_to(1, 100));  // its new end is not concerned
     rig.stop();
+  }
+}
+
+// Only the interval that fails its checksum is refused, wherever in the segment; what was promised over it ends once.
+TEST_F(StoreDamage, WhatLiesAroundRotIsServed) {
+  constexpr uint64_t kAt = 900'000;
+  StoreRig rig(8, {1});
+  ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+  const auto segments = files_of(rig.disk, 1, ".log");
+  ASSERT_GE(segments.size(), 3u);
+  rig.disk.flip_bit(segments[1], kAt, 3);
+  const uint64_t from = align_down(kAt, storage::SegmentIndex::kIntervalBytes);
+  const auto lost = batches_at(rig, 1, base_of(segments[1]), from, from + storage::SegmentIndex::kIntervalBytes);
+  ASSERT_EQ(rig.open(), "");
+  const Reading first = read_around(rig, 1);
+  EXPECT_EQ(first.refused, lost);
+  EXPECT_EQ(first.served + lost.size(), 250u);
+  EXPECT_EQ(first.broken, 1);
+  const Reading second = read_around(rig, 1);
+  EXPECT_EQ(second.refused, lost);
+  EXPECT_EQ(second.broken, 0) << "it is known, and nothing is promised over it";
+  EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 1u);
+  EXPECT_EQ(rig.store->health().damaged_logs, 1u);
+  // Whoever asks from behind it, or has deleted what lies before, gets the rest.
+  EXPECT_TRUE(read_around(rig, 1, lost.back() + 1).refused.empty());
+}
+
+TEST_F(StoreDamage, WhatTheScrubberHasFoundIsNotPromised) {
+  StoreRig rig(9, {1});
+  rig.options.scrub_bytes_per_second = 10 * kMiB;
+  ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+  rig.disk.flip_bit(files_of(rig.disk, 1, ".log")[0], 500'000, 3);
+  ASSERT_EQ(rig.open(), "");
+  ASSERT_TRUE(rig.turn_until([&] { return rig.store->health().damaged_logs == 1; }));
+  const Reading reading = read_around(rig, 1);
+  EXPECT_FALSE(reading.refused.empty());
+  EXPECT_LT(reading.refused.size(), 7u);
+  EXPECT_EQ(reading.broken, 0);
+}
+
+// Rot that comes while the right bytes are still in the cache, and is found by the scrubber.
+TEST_F(StoreDamage, WhatTheCacheStillHasOfRotIsNotPromised) {
+  StoreRig rig(10, {1});
+  rig.options.scrub_bytes_per_second = 10 * kMiB;
+  ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_TRUE(read_around(rig, 1).refused.empty());
+  rig.disk.flip_bit(files_of(rig.disk, 1, ".log")[0], 500'000, 3);
+  ASSERT_TRUE(rig.turn_until([&] { return rig.store->health().damaged_logs == 1; }));
+  const Reading reading = read_around(rig, 1);
+  EXPECT_FALSE(reading.refused.empty());
+  EXPECT_EQ(reading.broken, 0);
+}
+
+// Of a block that the drive refuses, each interval is asked for by itself; and when it gives them again they are
+// served.
+TEST_F(StoreDamage, WhatLiesAroundAnUnreadablePlaceIsServed) {
+  StoreRig rig(11, {1});
+  ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+  const auto segments = files_of(rig.disk, 1, ".log");
+  constexpr uint64_t kInterval = storage::SegmentIndex::kIntervalBytes;
+  rig.disk.faults().fail_reads.push_back({segments[0], 10 * kInterval + 5, 2 * kInterval});  // and two more
+  const auto lost = batches_at(rig, 1, 0, 10 * kInterval, 13 * kInterval);
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(read_around(rig, 1).refused, lost);
+  const Reading known = read_around(rig, 1);
+  EXPECT_EQ(known.refused, lost);
+  EXPECT_EQ(known.broken, 0);
+  rig.disk.faults().fail_reads.clear();
+  read_around(rig, 1);  // tells what the cache still knows of its last try
+  const Reading healed = read_around(rig, 1);
+  EXPECT_TRUE(healed.refused.empty());
+  EXPECT_EQ(healed.served, 250u);
+}
+
+storage::TimeFound time_at(StoreRig& rig, uint64_t log, int64_t timestamp) {
+  storage::TimeFound found{.status = storage::ReadStatus::kPending, .found = {}};
+  for (int i = 0; i < 1000 && found.status == storage::ReadStatus::kPending; ++i) {
+    if (i > 0) rig.turn();
+    found = rig.store->find_by_time(LogId{log}, timestamp);
+  }
+  return found;
+}
+
+int64_t time_of(const StoreRig& rig, uint64_t log, int64_t offset) {
+  return protocol::view_of(rig.logs.at(log).batches.at(static_cast<size_t>(offset)).bytes).max_timestamp();
+}
+
+// A file that is not there is no end of the log: nobody is led past it unasked. With its index at hand or without.
+TEST_F(StoreDamage, AMissingSegmentIsDamageAndNeverSkipped) {
+  for (const bool sidecar_too : {false, true}) {
+    StoreRig rig(12, {1});
+    ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+    const auto segments = files_of(rig.disk, 1, ".log");
+    ASSERT_GE(segments.size(), 3u);
+    const int64_t base = base_of(segments[1]);
+    const int64_t end = base_of(segments[2]);
+    rig.disk.unlink(segments[1]).value();
+    if (sidecar_too) rig.disk.unlink(files_of(rig.disk, 1, ".sidecar")[1]).value();
+    ASSERT_EQ(rig.open(), "");
+    const Reading reading = read_around(rig, 1);
+    ASSERT_FALSE(reading.refused.empty());
+    EXPECT_EQ(reading.refused.front(), base);
+    EXPECT_EQ(reading.refused.back(), end - 1);
+    EXPECT_EQ(static_cast<int64_t>(reading.refused.size()), end - base);
+    EXPECT_EQ(reading.served + reading.refused.size(), 250u);
+    EXPECT_EQ(time_at(rig, 1, time_of(rig, 1, base + 5)).status, storage::ReadStatus::kDamaged);
+    const auto before = time_at(rig, 1, time_of(rig, 1, 5));
+    ASSERT_TRUE(before.found);
+    EXPECT_EQ(before.found->offset, Offset{5});
+    const auto behind = time_at(rig, 1, time_of(rig, 1, end + 1));
+    ASSERT_TRUE(behind.found);
+    EXPECT_EQ(behind.found->offset, Offset{end + 1});
+    EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 1u);
+    EXPECT_EQ(rig.store->health().damaged_logs, 1u);
+    // Nothing is cut where it cannot be seen what is cut.
+    ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{base + 5}));
+    EXPECT_TRUE(rig.turn_until([&] { return !rig.store->truncating(LogId{1}); }));
+    EXPECT_EQ(rig.store->offsets(LogId{1})->log_end_offset, Offset{250});
+    ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{end + 5}));
+    EXPECT_TRUE(rig.turn_until([&] { return !rig.store->truncating(LogId{1}); }));
+    EXPECT_EQ(rig.store->offsets(LogId{1})->log_end_offset, Offset{end + 5});
+    // DeleteRecords leads behind it.
+    ASSERT_EQ(rig.store->trim(LogId{1}, Offset{end}).status, storage::TrimStatus::kTrimmed);
+    EXPECT_TRUE(rig.turn_until([&] { return rig.store->health().damaged_logs == 0; }));
+  }
+}
+
+void remove_sidecars(StoreRig& rig, uint64_t log) {
+  for (const std::string& path : files_of(rig.disk, log, ".sidecar")) rig.disk.unlink(path).value();
+}
+
+// Where each batch of the log that begins in the segment of base stands in it.
+std::vector<uint64_t> places_in(const StoreRig& rig, uint64_t log, int64_t base) {
+  std::vector<uint64_t> places;
+  uint64_t at = 0;
+  for (const auto& batch : rig.logs.at(log).batches) {
+    if (batch.base_offset < base) continue;
+    places.push_back(at);
+    at += batch.bytes.size();
+  }
+  return places;
+}
+
+// Without a sidecar there is nothing to say what was written but the batches: the bad ones are refused and no others,
+// in a sealed segment and in the one that was open at the stop, whatever of a batch has changed but its length.
+TEST_F(StoreDamage, WithoutASidecarTheBadBatchesAloneAreRefused) {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    StoreRig rig(seed, {1});
+    ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+    const auto segments = files_of(rig.disk, 1, ".log");
+    const bool open = seed % 2 == 0;
+    const std::string& path = open ? segments.back() : segments[1];
+    const int64_t base = base_of(path);
+    const auto places = places_in(rig, 1, base);
+    const size_t bad = rig.prng.between(1, 25);
+    ASSERT_LT(places[bad] + 10'000, rig.disk.contents(path).size());
+    // Its offset, its magic, its CRC, or anything behind.
+    const uint64_t in_batch[] = {rig.prng.below(8), 16, rig.prng.between(17, 20), rig.prng.between(61, 9'000)};
+    remove_sidecars(rig, 1);
+    rig.disk.flip_bit(path, places[bad] + in_batch[seed % 4], static_cast<unsigned>(rig.prng.below(8)));
+    ASSERT_EQ(rig.open(), "");
+    const int64_t lost = base + static_cast<int64_t>(bad);
+    const Reading reading = read_around(rig, 1);
+    ASSERT_EQ(reading.refused, std::vector<int64_t>{lost}) << "seed " << seed;
+    ASSERT_EQ(reading.served, 249u);
+    EXPECT_EQ(reading.broken, 0);
+    EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 1u);
+    EXPECT_EQ(rig.store->health().damaged_logs, 1u);
+    // A time may be that of the lost record, until that is deleted.
+    EXPECT_EQ(time_at(rig, 1, time_of(rig, 1, lost + 3)).status, storage::ReadStatus::kDamaged);
+    ASSERT_EQ(rig.store->trim(LogId{1}, Offset{lost + 1}).status, storage::TrimStatus::kTrimmed);
+    const auto found = time_at(rig, 1, time_of(rig, 1, lost + 3));
+    ASSERT_TRUE(found.found);
+    EXPECT_EQ(found.found->offset, Offset{lost + 3});
+    EXPECT_TRUE(read_around(rig, 1, lost + 1).refused.empty());
+    // No sidecar vouches for it: the next start finds it again.
+    ASSERT_TRUE(rig.append_to(1, 100));
+    rig.settle();
+    rig.stop();
+    ASSERT_EQ(rig.open(), "");
+    EXPECT_TRUE(read_around(rig, 1, lost + 1).refused.empty());
+    EXPECT_EQ(read_around(rig, 1, lost - 1).refused, std::vector<int64_t>{lost});
+    rig.stop();
+  }
+}
+
+// A length that is wrong hides where the next batch begins; what lies before is served all the same.
+TEST_F(StoreDamage, WithoutASidecarABadLengthTakesTheRestOfItsSegment) {
+  StoreRig rig(13, {1});
+  ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+  const auto segments = files_of(rig.disk, 1, ".log");
+  const auto places = places_in(rig, 1, 0);
+  remove_sidecars(rig, 1);
+  rig.disk.flip_bit(segments[0], places[50] + 11, 0);
+  ASSERT_EQ(rig.open(), "");
+  const Reading reading = read_around(rig, 1);
+  EXPECT_EQ(reading.refused.front(), 50);
+  EXPECT_EQ(reading.refused.back(), base_of(segments[1]) - 1);
+  EXPECT_EQ(reading.served + reading.refused.size(), 250u);
+  EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 1u);
+}
+
+TEST_F(StoreDamage, WithoutASidecarAnUnreadablePlaceOrALostEndTakesNoMore) {
+  for (const bool cut : {false, true}) {
+    StoreRig rig(14, {1});
+    ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+    const auto segments = files_of(rig.disk, 1, ".log");
+    const auto places = places_in(rig, 1, 0);
+    remove_sidecars(rig, 1);
+    std::vector<int64_t> lost;
+    if (cut) {
+      const std::vector<std::byte> zeros(300'000);
+      rig.disk.replace(segments[0], places[60], zeros);
+      for (int64_t i = 60; i < base_of(segments[1]); ++i) lost.push_back(i);
+    } else {
+      // A block inside one batch.
+      size_t i = 60;
+      while (align_up(places[i] + 4'200, 4 * kKiB) > places[i + 1]) ++i;
+      rig.disk.faults().fail_reads.push_back({segments[0], places[i] + 4'150, 10});
+      lost = batches_at(rig, 1, 0, align_down(places[i] + 4'150, 32 * kKiB), align_up(places[i] + 4'160, 32 * kKiB));
+    }
+    ASSERT_EQ(rig.open(), "");
+    for (int i = 0; i < 3; ++i) {
+      const Reading reading = read_around(rig, 1);
+      EXPECT_EQ(reading.refused, lost);
+      EXPECT_EQ(reading.served + lost.size(), 250u);
+    }
+    EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 1u);
   }
 }
 
@@ -97,8 +414,8 @@ TEST_F(StoreDamage, TheScrubberGoesOnBehindWhatItFindsAndTellsOfASegmentOnce) {
   // The next round: it has been there before.
   EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::scrubbed_bytes) > scrubbed + 1'000'000; }));
   EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 3u);
-  EXPECT_EQ(std::ranges::count_if(lines, [](const std::string& line) { return line.contains("see penstock log verify"); }),
-            3);
+  const auto tells = [](const std::string& line) { return line.contains("see penstock log verify"); };
+  EXPECT_EQ(std::ranges::count_if(lines, tells), 3);
 }
 
 TEST_F(StoreDamage, TheScrubberFindsNothingWhereNothingIs) {

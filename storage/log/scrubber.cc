@@ -1,9 +1,10 @@
 #include "storage/log/scrubber.h"
 
 #include <algorithm>
+#include <bitset>
 #include <utility>
 
-#include "storage/segment/segment_path.h"
+#include "storage/log/damage.h"
 
 namespace penstock::storage {
 namespace {
@@ -72,7 +73,7 @@ bool Scrubber::begin_read() {
     return true;
   }
   const auto index = indexes_.get(*log, *segment);
-  const auto file = index ? files_.acquire(log->id, segment->id(), SegmentFiles::Want::kRead)
+  const auto file = index ? acquire_named(shard_, files_, log->id, segment->id())
                           : Result<FileHandle>(std::unexpected(index.error()));
   if (!file) {
     if (file.error().code == Errc::kWouldBlock) return false;
@@ -99,17 +100,24 @@ void Scrubber::check() {
     return;
   const auto index = indexes_.get(*log, *segment);
   if (!index) return;  // forgotten meanwhile: this piece is read again
-  if (read_.result < 0 && !std::exchange(again_, true)) return;
+  constexpr uint64_t kIntervalBytes = SegmentIndex::kIntervalBytes;
+  const uint64_t got = read_.at + static_cast<uint64_t>(std::max<int64_t>(read_.result, 0));
+  const uint64_t end = read_.at + read_.bytes;
+  std::bitset<kReadBytes / kIntervalBytes> bad;
+  for (uint64_t i = 0, from = read_.at; from < end; ++i, from += kIntervalBytes) {
+    const uint64_t to = std::min(from + kIntervalBytes, end);
+    bad[i] = to > got || !(*index)->verify(from, memory_.subspan(from - read_.at, to - from));
+  }
+  if (bad.any() && !std::exchange(again_, true)) return;
   again_ = false;
   shard_.counters.add(Metric::scrubbed_bytes, read_.bytes);
-  const bool whole = read_.result >= static_cast<int64_t>(read_.bytes);
-  position_ += read_.bytes;  // whatever it found: the rest of the segment, and the other ones, are looked at too
-  if (whole && (*index)->verify(read_.at, memory_.first(read_.bytes))) return;
-  if (std::exchange(segment->damaged, true)) return;  // told once
-  shard_.counters.add(Metric::segments_damaged);
-  LOG_ERROR("segment %s is damaged between bytes %llu and %llu: what lies there is not served; see penstock log verify",
-            segment_path(shard_.folder, log->id, segment->id()).c_str(), static_cast<unsigned long long>(read_.at),
-            static_cast<unsigned long long>(read_.at + read_.bytes));
+  position_ = end;  // whatever it found: the rest of the segment, and the other ones, are looked at too
+  for (uint64_t i = 0, from = read_.at; from < end; ++i, from += kIntervalBytes) {
+    segment->bad.set(from / kIntervalBytes, bad[i]);
+    if (bad[i])
+      tell_damage(shard_, log->id, *segment, from, std::min(from + kIntervalBytes, end),
+                  read_.result < 0 ? "cannot be read" : "fail their checksum");
+  }
 }
 
 }  // namespace penstock::storage

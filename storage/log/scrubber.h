@@ -48,7 +48,7 @@ class Scrubber {
   std::optional<SegmentId> segment_;  // of round_.back(), under way
   Offset behind_{-1};                 // segments of it up to here are done
   uint64_t position_ = 0;
-  bool again_ = false;  // the read at position_ failed once: a transfer may fail where the drive holds the bytes
+  bool again_ = false;  // what lies at position_ was bad once: a transfer may fail where the drive holds the bytes
 };
 
 }  // namespace penstock::storage
