@@ -2,14 +2,10 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
-#include "storage/segment/segment_path.h"
-#include "tests/sim/store_rig.h"
+#include "tests/damage_rig.h"
 
 namespace penstock::sim {
 namespace {
-
-using storage::LogId;
-using storage::Metric;
 
 class StoreDamage : public testing::Test {
  protected:
@@ -17,123 +13,6 @@ class StoreDamage : public testing::Test {
     set_log_sink([](LogLevel, std::string_view) {});
   }
 };
-
-// Both logs in segments of 100 kB, cleanly stopped and started again.
-void with_segments(StoreRig& rig) {
-  rig.config.segment_bytes = 100'000;
-  ASSERT_EQ(rig.open(), "");
-  for (int i = 0; i < 40; ++i) {
-    ASSERT_TRUE(rig.append_to(1, 9'000));
-    ASSERT_TRUE(rig.append_to(2, 9'000));
-  }
-  rig.settle();
-  rig.stop();
-}
-
-std::vector<std::string> files_of(SimDisk& disk, uint64_t log, std::string_view ending) {
-  std::vector<std::string> paths;
-  const std::string folder = storage::log_path("data", LogId{log});
-  const std::vector<std::string> names = disk.list(folder).value();
-  for (const std::string& name : names)
-    if (name.ends_with(ending)) paths.push_back(folder + "/" + name);
-  return paths;
-}
-
-// What a consumer gets that asks on behind each batch that it is refused. Each batch has one record.
-struct Reading {
-  std::vector<int64_t> refused;
-  size_t served = 0;
-  int broken = 0;  // answers that ended before what they promised
-};
-
-Result<size_t> next_bytes(StoreRig& rig, const storage::ReadCursor& cursor, std::span<const std::byte>& bytes) {
-  std::array<std::span<const std::byte>, 1> pieces;
-  for (int i = 0; i < 1000; ++i) {
-    const auto viewed = rig.store->view(cursor, SIZE_MAX, pieces);
-    if (viewed || viewed.error().code != Errc::kWouldBlock) {
-      if (viewed) bytes = pieces[0];
-      return viewed;
-    }
-    rig.turn();
-  }
-  return fail(Errc::kWouldBlock);
-}
-
-storage::ReadPlan plan_from(StoreRig& rig, uint64_t log, int64_t from) {
-  storage::ReadPlan plan{.status = storage::ReadStatus::kPending, .cursor = {}};
-  for (int i = 0; i < 1000 && plan.status == storage::ReadStatus::kPending; ++i) {
-    if (i > 0) rig.turn();
-    plan = rig.store->plan_read(LogId{log}, Offset{from}, 1 << 20, true);
-  }
-  return plan;
-}
-
-Reading read_around(StoreRig& rig, uint64_t log, int64_t from = 0) {
-  Reading reading;
-  const auto& batches = rig.logs.at(log).batches;
-  while (from < rig.logs.at(log).end_offset && reading.broken < 10) {
-    auto [status, cursor] = plan_from(rig, log, from);
-    EXPECT_NE(status, storage::ReadStatus::kPending) << from;
-    if (status != storage::ReadStatus::kReady || cursor.remaining == 0) {
-      EXPECT_EQ(status, storage::ReadStatus::kDamaged) << from;
-      reading.refused.push_back(from++);
-      continue;
-    }
-    std::vector<std::byte> got;
-    std::span<const std::byte> bytes;
-    while (cursor.remaining > 0 && next_bytes(rig, cursor, bytes)) {
-      bytes = bytes.first(std::min<size_t>(bytes.size(), cursor.remaining));
-      got.insert(got.end(), bytes.begin(), bytes.end());
-      rig.store->advance(cursor, bytes.size());
-    }
-    reading.broken += cursor.remaining > 0 ? 1 : 0;
-    if (cursor.remaining > 0) continue;  // its connection is closed: it asks again
-    size_t at = 0;
-    for (; from < rig.logs.at(log).end_offset; ++from, ++reading.served) {
-      const auto& want = batches.at(static_cast<size_t>(from)).bytes;
-      if (got.size() - at < want.size()) break;
-      EXPECT_TRUE(std::ranges::equal(std::span(got).subspan(at, want.size()), want)) << from;
-      at += want.size();
-    }
-    EXPECT_GT(at, 0u) << "an answer without one whole batch, from " << from;
-    if (at == 0) break;
-  }
-  return reading;
-}
-
-// The batches of log, which all lie in one segment from its offset first on, that have bytes of [from, to) in it.
-std::vector<int64_t> batches_at(const StoreRig& rig, uint64_t log, int64_t first, uint64_t from, uint64_t to) {
-  std::vector<int64_t> found;
-  uint64_t at = 0;
-  for (const auto& batch : rig.logs.at(log).batches) {
-    if (batch.base_offset < first) continue;
-    if (at < to && at + batch.bytes.size() > from) found.push_back(batch.base_offset);
-    at += batch.bytes.size();
-  }
-  return found;
-}
-
-int64_t base_of(const std::string& path) { return std::stoll(path.substr(path.rfind('/') + 1)); }
-
-// One log in segments of a megabyte, of four blocks each, cleanly stopped.
-void with_long_segments(StoreRig& rig) {
-  rig.config.segment_bytes = 1'000'000;
-  ASSERT_EQ(rig.open(), "");
-  for (int i = 0; i < 250; ++i) {
-    ASSERT_TRUE(rig.append_to(1, 9'000));
-    rig.turn();
-  }
-  rig.settle();
-  rig.stop();
-}
-
-bool reads_whole(StoreRig& rig, uint64_t log) {
-  const auto bytes = read_all(*rig.store, LogId{log}, [&] { rig.turn(); });
-  if (!bytes) return false;
-  LogModel copy = rig.logs.at(log);
-  EXPECT_EQ(copy.settle_after_crash(*bytes), "");
-  return true;
-}
 
 TEST_F(StoreDamage, RotIsNeverServedAndTold) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
@@ -177,33 +56,6 @@ TEST_F(StoreDamage, WhatLiesAroundRotIsServed) {
   EXPECT_EQ(rig.store->health().damaged_logs, 1u);
   // Whoever asks from behind it, or has deleted what lies before, gets the rest.
   EXPECT_TRUE(read_around(rig, 1, lost.back() + 1).refused.empty());
-}
-
-TEST_F(StoreDamage, WhatTheScrubberHasFoundIsNotPromised) {
-  StoreRig rig(9, {1});
-  rig.options.scrub_bytes_per_second = 10 * kMiB;
-  ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
-  rig.disk.flip_bit(files_of(rig.disk, 1, ".log")[0], 500'000, 3);
-  ASSERT_EQ(rig.open(), "");
-  ASSERT_TRUE(rig.turn_until([&] { return rig.store->health().damaged_logs == 1; }));
-  const Reading reading = read_around(rig, 1);
-  EXPECT_FALSE(reading.refused.empty());
-  EXPECT_LT(reading.refused.size(), 7u);
-  EXPECT_EQ(reading.broken, 0);
-}
-
-// Rot that comes while the right bytes are still in the cache, and is found by the scrubber.
-TEST_F(StoreDamage, WhatTheCacheStillHasOfRotIsNotPromised) {
-  StoreRig rig(10, {1});
-  rig.options.scrub_bytes_per_second = 10 * kMiB;
-  ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
-  ASSERT_EQ(rig.open(), "");
-  EXPECT_TRUE(read_around(rig, 1).refused.empty());
-  rig.disk.flip_bit(files_of(rig.disk, 1, ".log")[0], 500'000, 3);
-  ASSERT_TRUE(rig.turn_until([&] { return rig.store->health().damaged_logs == 1; }));
-  const Reading reading = read_around(rig, 1);
-  EXPECT_FALSE(reading.refused.empty());
-  EXPECT_EQ(reading.broken, 0);
 }
 
 // Of a block that the drive refuses, each interval is asked for by itself; and when it gives them again they are
@@ -339,6 +191,32 @@ TEST_F(StoreDamage, WithoutASidecarTheBadBatchesAloneAreRefused) {
   }
 }
 
+// The open segment's last interval is known by its sum alone: the bytes behind which the next write goes.
+TEST_F(StoreDamage, WhatLiesBeforeABadEndIsServedAndTheLogGoesOn) {
+  for (const bool sidecar : {true, false}) {
+    StoreRig rig(15, {1});
+    ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+    const std::string path = files_of(rig.disk, 1, ".log").back();
+    const auto places = places_in(rig, 1, base_of(path));
+    if (!sidecar) remove_sidecars(rig, 1);
+    const uint64_t at = places.back() + 5'000;
+    rig.disk.flip_bit(path, at, 1);
+    const auto lost = batches_at(rig, 1, base_of(path), align_down(at, 32 * kKiB), align_up(at, 32 * kKiB));
+    ASSERT_EQ(rig.open(), "");
+    const Reading reading = read_around(rig, 1);
+    EXPECT_EQ(reading.refused, lost);
+    EXPECT_EQ(reading.served + lost.size(), 250u);
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(rig.append_to(1, 9'000));
+    rig.settle();
+    rig.stop();
+    ASSERT_EQ(rig.open(), "");
+    const Reading later = read_around(rig, 1);
+    EXPECT_EQ(std::ranges::count(later.refused, 249), 1);
+    EXPECT_LE(later.refused.size(), 9u) << "two intervals";
+    EXPECT_EQ(later.served + later.refused.size(), 270u);
+  }
+}
+
 // A length that is wrong hides where the next batch begins; what lies before is served all the same.
 TEST_F(StoreDamage, WithoutASidecarABadLengthTakesTheRestOfItsSegment) {
   StoreRig rig(13, {1});
@@ -382,70 +260,6 @@ TEST_F(StoreDamage, WithoutASidecarAnUnreadablePlaceOrALostEndTakesNoMore) {
     }
     EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 1u);
   }
-}
-
-TEST_F(StoreDamage, TheScrubberFindsRotThatNobodyReads) {
-  StoreRig rig(2);
-  rig.options.scrub_bytes_per_second = 10 * kMiB;
-  ASSERT_NO_FATAL_FAILURE(with_segments(rig));
-  rig.disk.flip_bit(files_of(rig.disk, 2, ".log")[1], 50'000, 3);
-  ASSERT_EQ(rig.open(), "");
-  EXPECT_TRUE(rig.turn_until([&] { return rig.store->health().damaged_logs == 1; }));
-  EXPECT_TRUE(reads_whole(rig, 1));
-  EXPECT_FALSE(reads_whole(rig, 2));
-}
-
-// What one segment has lost hides nothing behind it: not its own end, not the next segment, not the other logs.
-TEST_F(StoreDamage, TheScrubberGoesOnBehindWhatItFindsAndTellsOfASegmentOnce) {
-  StoreRig rig(2);
-  rig.options.scrub_bytes_per_second = 10 * kMiB;
-  ASSERT_NO_FATAL_FAILURE(with_segments(rig));
-  const auto segments = files_of(rig.disk, 2, ".log");
-  rig.disk.flip_bit(segments[0], 50'000, 3);
-  rig.disk.flip_bit(segments[2], 70'000, 3);
-  rig.disk.flip_bit(files_of(rig.disk, 1, ".log")[1], 10, 0);
-  static std::vector<std::string> lines;
-  lines.clear();
-  set_log_sink([](LogLevel, std::string_view line) { lines.emplace_back(line); });
-  ASSERT_EQ(rig.open(), "");
-  EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::segments_damaged) == 3; }));
-  EXPECT_EQ(rig.store->health().damaged_logs, 2u);
-  const uint64_t scrubbed = rig.counters.get(Metric::scrubbed_bytes);
-  // The next round: it has been there before.
-  EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::scrubbed_bytes) > scrubbed + 1'000'000; }));
-  EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 3u);
-  const auto tells = [](const std::string& line) { return line.contains("see penstock log verify"); };
-  EXPECT_EQ(std::ranges::count_if(lines, tells), 3);
-}
-
-TEST_F(StoreDamage, TheScrubberFindsNothingWhereNothingIs) {
-  StoreRig rig(3);
-  rig.options.scrub_bytes_per_second = 10 * kMiB;
-  ASSERT_NO_FATAL_FAILURE(with_segments(rig));
-  ASSERT_EQ(rig.open(), "");
-  rig.disk.faults().read_eio_in = 3;  // one failed read is no rot
-  EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::scrubbed_bytes) > 2'000'000; }));
-  EXPECT_EQ(rig.store->health().damaged_logs, 0u);
-  EXPECT_EQ(rig.check_acked(), "");
-}
-
-// Never more than the rate allows and one read, from any moment on, and not much less while there is something to do.
-TEST_F(StoreDamage, TheScrubberKeepsItsRate) {
-  constexpr uint64_t kRate = 200'000;
-  StoreRig rig(6);
-  rig.options.scrub_bytes_per_second = kRate;
-  ASSERT_NO_FATAL_FAILURE(with_segments(rig));
-  ASSERT_EQ(rig.open(), "");
-  const auto scrubbed = [&] { return rig.counters.get(Metric::scrubbed_bytes); };
-  ASSERT_TRUE(rig.turn_until([&] { return scrubbed() > 0; }));
-  const uint64_t first = scrubbed();
-  const Nanos begin = rig.clock.monotonic();
-  const auto allowed = [&] { return kRate * static_cast<uint64_t>(rig.clock.monotonic() - begin) / kSecond; };
-  ASSERT_TRUE(rig.turn_until([&] {
-    EXPECT_LE(scrubbed() - first, allowed() + 100'000) << "a read is at most a whole segment here";
-    return scrubbed() >= 500'000 || testing::Test::HasFailure();
-  }));
-  EXPECT_GE(scrubbed() - first, allowed() * 9 / 10);
 }
 
 TEST_F(StoreDamage, AnUnreadablePlaceConcernsNothingElse) {
