@@ -26,6 +26,7 @@
 #include "control/metadata/sqlite_store.h"
 #include "control/prometheus.h"
 #include "control/ring_memory.h"
+#include "control/ring_options.h"
 #include "control/signals.h"
 #include "control/startup_checks.h"
 #include "dataplane/api/devices.h"
@@ -349,15 +350,12 @@ std::function<bool(storage::LogId)> Broker::logs_of_others(uint16_t ring) const 
 Step Broker::open_ring(size_t i) {
   const RingPlace& place = rings_[i];
   const auto logs = controller_->logs_of(place.ring);
-  // Rings of one folder share its drive: what the others have taken and not destaged yet needs room there too.
-  storage::StorageOptions options = settings_.storage;
-  const auto rings_there = std::ranges::count(rings_, place.folder, &RingPlace::folder);
-  options.disk_reserve_bytes += (rings_there - 1) * options.ring_bytes;
+  const auto rings_there = static_cast<size_t>(std::ranges::count(rings_, place.folder, &RingPlace::folder));
   const auto cleaner = cleaners_.find(place.folder);
   auto store =
       storage::Store::open({.folder = folders_->path(place.folder),
                             .ring_index = place.ring,
-                            .options = options,
+                            .options = options_of_ring(settings_.storage, rings_.size(), rings_there),
                             .disk = disks_[i].get(),
                             .clock = &clock_,
                             .prng = &prng_,

@@ -160,8 +160,9 @@ void Store::Impl::drop_segment(PartitionLog& log, SegmentId id) {
 void Store::Impl::seal_segment(PartitionLog& log, const Segment& segment, std::unique_ptr<OpenSegment> open) {
   // Also where its last block is full: a truncation may have left longer what was written before it.
   sealer.cut(log.id, segment.id(), segment.bytes);
-  if (open->index.known_from() > 0) {
-    // Its beginning was written in an earlier life: a scan finds it, and makes the sidecar, when somebody reads it.
+  if (open->index.known_from() > 0 || !segment.holes.empty()) {
+    // Its beginning was written in an earlier life: a scan finds it, and makes the sidecar, when somebody reads it. Or
+    // it is damaged: a sidecar would vouch for bytes that are not those which were written.
     indexes.forget(log.id, segment.id());
     return;
   }
@@ -343,7 +344,7 @@ void Store::Impl::go_on_stopping() {
       PartitionLog& log = *find(id);
       const Segment& segment = log.segments.back();
       sealer.cut(id, segment.id(), log.open->written);
-      if (log.open->index.known_from() == 0 && segment.bytes >= kSidecarFrom)
+      if (log.open->index.known_from() == 0 && segment.bytes >= kSidecarFrom && segment.holes.empty())
         write_sidecar(id, segment.id(), log.open->index, false);
     }
   }

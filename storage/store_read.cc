@@ -137,8 +137,11 @@ Result<size_t> Store::view(const ReadCursor& cursor, size_t max_bytes, std::span
   if (bytes == 0 || pieces.empty()) return 0;
   const auto at = TRY(s.locate(*log, cursor));
   if (at.segment == nullptr) return s.view_memory(*log, at, bytes, pieces);
+  // It may have been promised when the ring's memory still had it: what has become of it on the drive is looked at now.
+  const Holes& holes = at.segment->holes;
+  if (holes.contains(at.position)) return fail(Errc::kCorrupt);
   const auto found = TRY(s.cold.view(*log, *at.segment, at.position));
-  pieces[0] = found.first(std::min<uint64_t>(found.size(), bytes));
+  pieces[0] = found.first(std::min({found.size(), size_t{bytes}, holes.next_from(at.position) - at.position}));
   return 1;
 }
 

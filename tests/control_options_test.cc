@@ -8,6 +8,7 @@
 
 #include "control/listeners.h"
 #include "control/options.h"
+#include "control/ring_options.h"
 #include "control/startup_checks.h"
 
 namespace penstock::control {
@@ -320,6 +321,21 @@ TEST(StartupChecks, cpu_lists) {
   EXPECT_FALSE(parse_cpus("x", 1).has_value());
   EXPECT_FALSE(parse_cpus("-1", 1).has_value());
   EXPECT_FALSE(parse_cpus("100000", 1).has_value());
+}
+
+TEST(Options, rings_share_the_drive_of_their_folder_and_the_rate_of_the_scrubber) {
+  storage::StorageOptions broker;
+  broker.ring_bytes = 100;
+  broker.disk_reserve_bytes = 7;
+  broker.scrub_bytes_per_second = 3'000;
+  EXPECT_EQ(options_of_ring(broker, 1, 1).disk_reserve_bytes, 7);
+  EXPECT_EQ(options_of_ring(broker, 6, 4).disk_reserve_bytes, 307);
+  EXPECT_EQ(options_of_ring(broker, 1, 1).scrub_bytes_per_second, 3'000);
+  EXPECT_EQ(options_of_ring(broker, 6, 2).scrub_bytes_per_second, 500);
+  broker.scrub_bytes_per_second = 1;
+  EXPECT_EQ(options_of_ring(broker, 6, 2).scrub_bytes_per_second, 1) << "0 would be never";
+  broker.scrub_bytes_per_second = 0;
+  EXPECT_EQ(options_of_ring(broker, 6, 2).scrub_bytes_per_second, 0);
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPY = ROOT / 'build' / 'mutants'
-PROGRAMS = ['store_segments_test', 'store_fault_test', 'store_damage_test', 'store_ends_test', 'compact_batch_test',
-            'store_compact_test', 'store_sim_test']
+PROGRAMS = ['store_segments_test', 'store_fault_test', 'store_damage_test', 'store_scrub_test', 'store_ends_test',
+            'compact_batch_test', 'store_compact_test', 'store_sim_test']
 
 # name: (file, what stands there, what the mutant has)
 MUTANTS = {
@@ -103,8 +103,26 @@ MUTANTS = {
     'a truncation leaves the index of its block as it is': (
         'storage/log/truncator.cc', 'crc32c(0, tail), crc32c(0, head));', 'crc32c(0, tail), crc32c(0, tail));'),
     'bytes of a segment are served unchecked': (
-        'storage/log/cold_cache.cc', 'static_cast<int64_t>(block.bytes) && holds(block)) {',
-        'static_cast<int64_t>(block.bytes)) {'),
+        'storage/log/cold_cache.cc',
+        '    if (to <= got && block.sums.hold(i, from, block.room.subspan(from - start, to - from)))',
+        '    if (to <= got)'),
+    'what is known to be bad is promised': (
+        'storage/log/cold_reader.cc',
+        'return std::min({segment.bytes, bad_from(first.position), ', 'return std::min({segment.bytes, '),
+    'the scrubber stands still at what it finds': (
+        'storage/log/scrubber.cc', '  position_ = end;  // whatever',
+        '  if (bad.none()) position_ = end;  // whatever'),
+    'a bad batch is passed over in silence': (
+        'storage/log/cold_reader.cc', 'if (std::exchange(behind_hole, false) && batch.base_offset() > from)',
+        'if (std::exchange(behind_hole, false) && batch.base_offset() < Offset{0})'),
+    'a sidecar vouches for a damaged segment': (
+        'storage/log/index_loader.cc',
+        '  if (task.holes.empty()) {\n    if (rebuilt_) rebuilt_(log, id, *task.begun);\n',
+        '  if (rebuilt_) rebuilt_(log, id, *task.begun);\n  if (task.holes.empty()) {\n'),
+    'a time that may be that of a lost record is answered': (
+        'storage/log/cold_reader.cc', 'if (segment.holes.may_have_had(', 'if (false && segment.holes.may_have_had('),
+    'a segment without its file is the end of it': (
+        'storage/log/damage.cc', 'if (file || file.error().code != Errc::kNotFound) return file;', 'return file;'),
     'retention takes what is neither old nor too much': (
         'storage/log/trimmer.cc', 'if (!old && !over) break;', 'if (!old && !over && i > 0) break;'),
 }

@@ -379,9 +379,12 @@ TEST_F(StoreCorners, AMendedSegmentIsStillChecked) {
   ASSERT_EQ(slot->logs.at(0).position, bytes) << "the slot is older than that write";
   rig.disk.flip_bit(segment_file(1, 0), 15, 0);  // the first batch's leader epoch: Kafka's checksum does not cover it
   ASSERT_EQ(rig.open(), "");
-  rig.turn_until(
-      [&] { return rig.store->plan_read(LogId{1}, Offset{0}, 1'000'000, true).status != ReadStatus::kPending; });
-  EXPECT_EQ(rig.store->plan_read(LogId{1}, Offset{0}, 1'000'000, true).status, ReadStatus::kDamaged);
+  auto status = ReadStatus::kPending;  // told once: who asks again has the drive asked again
+  rig.turn_until([&] {
+    if (status == ReadStatus::kPending) status = rig.store->plan_read(LogId{1}, Offset{0}, 1'000'000, true).status;
+    return status != ReadStatus::kPending;
+  });
+  EXPECT_EQ(status, ReadStatus::kDamaged);
 }
 
 // A start deletes folders of logs that nobody has. A log that was issued after it began is another ring's.

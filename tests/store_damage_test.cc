@@ -2,14 +2,10 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
-#include "storage/segment/segment_path.h"
-#include "tests/sim/store_rig.h"
+#include "tests/damage_rig.h"
 
 namespace penstock::sim {
 namespace {
-
-using storage::LogId;
-using storage::Metric;
 
 class StoreDamage : public testing::Test {
  protected:
@@ -17,35 +13,6 @@ class StoreDamage : public testing::Test {
     set_log_sink([](LogLevel, std::string_view) {});
   }
 };
-
-// Both logs in segments of 100 kB, cleanly stopped and started again.
-void with_segments(StoreRig& rig) {
-  rig.config.segment_bytes = 100'000;
-  ASSERT_EQ(rig.open(), "");
-  for (int i = 0; i < 40; ++i) {
-    ASSERT_TRUE(rig.append_to(1, 9'000));
-    ASSERT_TRUE(rig.append_to(2, 9'000));
-  }
-  rig.settle();
-  rig.stop();
-}
-
-std::vector<std::string> files_of(SimDisk& disk, uint64_t log, std::string_view ending) {
-  std::vector<std::string> paths;
-  const std::string folder = storage::log_path("data", LogId{log});
-  const std::vector<std::string> names = disk.list(folder).value();
-  for (const std::string& name : names)
-    if (name.ends_with(ending)) paths.push_back(folder + "/" + name);
-  return paths;
-}
-
-bool reads_whole(StoreRig& rig, uint64_t log) {
-  const auto bytes = read_all(*rig.store, LogId{log}, [&] { rig.turn(); });
-  if (!bytes) return false;
-  LogModel copy = rig.logs.at(log);
-  EXPECT_EQ(copy.settle_after_crash(*bytes), "");
-  return true;
-}
 
 TEST_F(StoreDamage, RotIsNeverServedAndTold) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
@@ -67,45 +34,232 @@ TEST_F(StoreDamage, RotIsNeverServedAndTold) {
   }
 }
 
-TEST_F(StoreDamage, TheScrubberFindsRotThatNobodyReads) {
-  StoreRig rig(2);
-  rig.options.scrub_bytes_per_second = 10 * kMiB;
-  ASSERT_NO_FATAL_FAILURE(with_segments(rig));
-  rig.disk.flip_bit(files_of(rig.disk, 2, ".log")[1], 50'000, 3);
+// Only the interval that fails its checksum is refused, wherever in the segment; what was promised over it ends once.
+TEST_F(StoreDamage, WhatLiesAroundRotIsServed) {
+  constexpr uint64_t kAt = 900'000;
+  StoreRig rig(8, {1});
+  ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+  const auto segments = files_of(rig.disk, 1, ".log");
+  ASSERT_GE(segments.size(), 3u);
+  rig.disk.flip_bit(segments[1], kAt, 3);
+  const uint64_t from = align_down(kAt, storage::SegmentIndex::kIntervalBytes);
+  const auto lost = batches_at(rig, 1, base_of(segments[1]), from, from + storage::SegmentIndex::kIntervalBytes);
   ASSERT_EQ(rig.open(), "");
-  EXPECT_TRUE(rig.turn_until([&] { return rig.store->health().damaged_logs == 1; }));
-  EXPECT_TRUE(reads_whole(rig, 1));
-  EXPECT_FALSE(reads_whole(rig, 2));
+  const Reading first = read_around(rig, 1);
+  EXPECT_EQ(first.refused, lost);
+  EXPECT_EQ(first.served + lost.size(), 250u);
+  EXPECT_EQ(first.broken, 1);
+  const Reading second = read_around(rig, 1);
+  EXPECT_EQ(second.refused, lost);
+  EXPECT_EQ(second.broken, 0) << "it is known, and nothing is promised over it";
+  EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 1u);
+  EXPECT_EQ(rig.store->health().damaged_logs, 1u);
+  // Whoever asks from behind it, or has deleted what lies before, gets the rest.
+  EXPECT_TRUE(read_around(rig, 1, lost.back() + 1).refused.empty());
 }
 
-TEST_F(StoreDamage, TheScrubberFindsNothingWhereNothingIs) {
-  StoreRig rig(3);
-  rig.options.scrub_bytes_per_second = 10 * kMiB;
-  ASSERT_NO_FATAL_FAILURE(with_segments(rig));
+// Of a block that the drive refuses, each interval is asked for by itself; and when it gives them again they are
+// served.
+TEST_F(StoreDamage, WhatLiesAroundAnUnreadablePlaceIsServed) {
+  StoreRig rig(11, {1});
+  ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+  const auto segments = files_of(rig.disk, 1, ".log");
+  constexpr uint64_t kInterval = storage::SegmentIndex::kIntervalBytes;
+  rig.disk.faults().fail_reads.push_back({segments[0], 10 * kInterval + 5, 2 * kInterval});  // and two more
+  const auto lost = batches_at(rig, 1, 0, 10 * kInterval, 13 * kInterval);
   ASSERT_EQ(rig.open(), "");
-  rig.disk.faults().read_eio_in = 3;  // one failed read is no rot
-  EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::scrubbed_bytes) > 2'000'000; }));
-  EXPECT_EQ(rig.store->health().damaged_logs, 0u);
-  EXPECT_EQ(rig.check_acked(), "");
+  EXPECT_EQ(read_around(rig, 1).refused, lost);
+  const Reading known = read_around(rig, 1);
+  EXPECT_EQ(known.refused, lost);
+  EXPECT_EQ(known.broken, 0);
+  rig.disk.faults().fail_reads.clear();
+  read_around(rig, 1);  // tells what the cache still knows of its last try
+  const Reading healed = read_around(rig, 1);
+  EXPECT_TRUE(healed.refused.empty());
+  EXPECT_EQ(healed.served, 250u);
 }
 
-// Never more than the rate allows and one read, from any moment on, and not much less while there is something to do.
-TEST_F(StoreDamage, TheScrubberKeepsItsRate) {
-  constexpr uint64_t kRate = 200'000;
-  StoreRig rig(6);
-  rig.options.scrub_bytes_per_second = kRate;
-  ASSERT_NO_FATAL_FAILURE(with_segments(rig));
+storage::TimeFound time_at(StoreRig& rig, uint64_t log, int64_t timestamp) {
+  storage::TimeFound found{.status = storage::ReadStatus::kPending, .found = {}};
+  for (int i = 0; i < 1000 && found.status == storage::ReadStatus::kPending; ++i) {
+    if (i > 0) rig.turn();
+    found = rig.store->find_by_time(LogId{log}, timestamp);
+  }
+  return found;
+}
+
+int64_t time_of(const StoreRig& rig, uint64_t log, int64_t offset) {
+  return protocol::view_of(rig.logs.at(log).batches.at(static_cast<size_t>(offset)).bytes).max_timestamp();
+}
+
+// A file that is not there is no end of the log: nobody is led past it unasked. With its index at hand or without.
+TEST_F(StoreDamage, AMissingSegmentIsDamageAndNeverSkipped) {
+  for (const bool sidecar_too : {false, true}) {
+    StoreRig rig(12, {1});
+    ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+    const auto segments = files_of(rig.disk, 1, ".log");
+    ASSERT_GE(segments.size(), 3u);
+    const int64_t base = base_of(segments[1]);
+    const int64_t end = base_of(segments[2]);
+    rig.disk.unlink(segments[1]).value();
+    if (sidecar_too) rig.disk.unlink(files_of(rig.disk, 1, ".sidecar")[1]).value();
+    ASSERT_EQ(rig.open(), "");
+    const Reading reading = read_around(rig, 1);
+    ASSERT_FALSE(reading.refused.empty());
+    EXPECT_EQ(reading.refused.front(), base);
+    EXPECT_EQ(reading.refused.back(), end - 1);
+    EXPECT_EQ(static_cast<int64_t>(reading.refused.size()), end - base);
+    EXPECT_EQ(reading.served + reading.refused.size(), 250u);
+    EXPECT_EQ(time_at(rig, 1, time_of(rig, 1, base + 5)).status, storage::ReadStatus::kDamaged);
+    const auto before = time_at(rig, 1, time_of(rig, 1, 5));
+    ASSERT_TRUE(before.found);
+    EXPECT_EQ(before.found->offset, Offset{5});
+    const auto behind = time_at(rig, 1, time_of(rig, 1, end + 1));
+    ASSERT_TRUE(behind.found);
+    EXPECT_EQ(behind.found->offset, Offset{end + 1});
+    EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 1u);
+    EXPECT_EQ(rig.store->health().damaged_logs, 1u);
+    // Nothing is cut where it cannot be seen what is cut.
+    ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{base + 5}));
+    EXPECT_TRUE(rig.turn_until([&] { return !rig.store->truncating(LogId{1}); }));
+    EXPECT_EQ(rig.store->offsets(LogId{1})->log_end_offset, Offset{250});
+    ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{end + 5}));
+    EXPECT_TRUE(rig.turn_until([&] { return !rig.store->truncating(LogId{1}); }));
+    EXPECT_EQ(rig.store->offsets(LogId{1})->log_end_offset, Offset{end + 5});
+    // DeleteRecords leads behind it.
+    ASSERT_EQ(rig.store->trim(LogId{1}, Offset{end}).status, storage::TrimStatus::kTrimmed);
+    EXPECT_TRUE(rig.turn_until([&] { return rig.store->health().damaged_logs == 0; }));
+  }
+}
+
+void remove_sidecars(StoreRig& rig, uint64_t log) {
+  for (const std::string& path : files_of(rig.disk, log, ".sidecar")) rig.disk.unlink(path).value();
+}
+
+// Where each batch of the log that begins in the segment of base stands in it.
+std::vector<uint64_t> places_in(const StoreRig& rig, uint64_t log, int64_t base) {
+  std::vector<uint64_t> places;
+  uint64_t at = 0;
+  for (const auto& batch : rig.logs.at(log).batches) {
+    if (batch.base_offset < base) continue;
+    places.push_back(at);
+    at += batch.bytes.size();
+  }
+  return places;
+}
+
+// Without a sidecar there is nothing to say what was written but the batches: the bad ones are refused and no others,
+// in a sealed segment and in the one that was open at the stop, whatever of a batch has changed but its length.
+TEST_F(StoreDamage, WithoutASidecarTheBadBatchesAloneAreRefused) {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    StoreRig rig(seed, {1});
+    ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+    const auto segments = files_of(rig.disk, 1, ".log");
+    const bool open = seed % 2 == 0;
+    const std::string& path = open ? segments.back() : segments[1];
+    const int64_t base = base_of(path);
+    const auto places = places_in(rig, 1, base);
+    const size_t bad = rig.prng.between(1, 25);
+    ASSERT_LT(places[bad] + 10'000, rig.disk.contents(path).size());
+    // Its offset, its magic, its CRC, or anything behind.
+    const uint64_t in_batch[] = {rig.prng.below(8), 16, rig.prng.between(17, 20), rig.prng.between(61, 9'000)};
+    remove_sidecars(rig, 1);
+    rig.disk.flip_bit(path, places[bad] + in_batch[seed % 4], static_cast<unsigned>(rig.prng.below(8)));
+    ASSERT_EQ(rig.open(), "");
+    const int64_t lost = base + static_cast<int64_t>(bad);
+    const Reading reading = read_around(rig, 1);
+    ASSERT_EQ(reading.refused, std::vector<int64_t>{lost}) << "seed " << seed;
+    ASSERT_EQ(reading.served, 249u);
+    EXPECT_EQ(reading.broken, 0);
+    EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 1u);
+    EXPECT_EQ(rig.store->health().damaged_logs, 1u);
+    // A time may be that of the lost record, until that is deleted.
+    EXPECT_EQ(time_at(rig, 1, time_of(rig, 1, lost + 3)).status, storage::ReadStatus::kDamaged);
+    ASSERT_EQ(rig.store->trim(LogId{1}, Offset{lost + 1}).status, storage::TrimStatus::kTrimmed);
+    const auto found = time_at(rig, 1, time_of(rig, 1, lost + 3));
+    ASSERT_TRUE(found.found);
+    EXPECT_EQ(found.found->offset, Offset{lost + 3});
+    EXPECT_TRUE(read_around(rig, 1, lost + 1).refused.empty());
+    // No sidecar vouches for it: the next start finds it again.
+    ASSERT_TRUE(rig.append_to(1, 100));
+    rig.settle();
+    rig.stop();
+    ASSERT_EQ(rig.open(), "");
+    EXPECT_TRUE(read_around(rig, 1, lost + 1).refused.empty());
+    EXPECT_EQ(read_around(rig, 1, lost - 1).refused, std::vector<int64_t>{lost});
+    rig.stop();
+  }
+}
+
+// The open segment's last interval is known by its sum alone: the bytes behind which the next write goes.
+TEST_F(StoreDamage, WhatLiesBeforeABadEndIsServedAndTheLogGoesOn) {
+  for (const bool sidecar : {true, false}) {
+    StoreRig rig(15, {1});
+    ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+    const std::string path = files_of(rig.disk, 1, ".log").back();
+    const auto places = places_in(rig, 1, base_of(path));
+    if (!sidecar) remove_sidecars(rig, 1);
+    const uint64_t at = places.back() + 5'000;
+    rig.disk.flip_bit(path, at, 1);
+    const auto lost = batches_at(rig, 1, base_of(path), align_down(at, 32 * kKiB), align_up(at, 32 * kKiB));
+    ASSERT_EQ(rig.open(), "");
+    const Reading reading = read_around(rig, 1);
+    EXPECT_EQ(reading.refused, lost);
+    EXPECT_EQ(reading.served + lost.size(), 250u);
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(rig.append_to(1, 9'000));
+    rig.settle();
+    rig.stop();
+    ASSERT_EQ(rig.open(), "");
+    const Reading later = read_around(rig, 1);
+    EXPECT_EQ(std::ranges::count(later.refused, 249), 1);
+    EXPECT_LE(later.refused.size(), 9u) << "two intervals";
+    EXPECT_EQ(later.served + later.refused.size(), 270u);
+  }
+}
+
+// A length that is wrong hides where the next batch begins; what lies before is served all the same.
+TEST_F(StoreDamage, WithoutASidecarABadLengthTakesTheRestOfItsSegment) {
+  StoreRig rig(13, {1});
+  ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+  const auto segments = files_of(rig.disk, 1, ".log");
+  const auto places = places_in(rig, 1, 0);
+  remove_sidecars(rig, 1);
+  rig.disk.flip_bit(segments[0], places[50] + 11, 0);
   ASSERT_EQ(rig.open(), "");
-  const auto scrubbed = [&] { return rig.counters.get(Metric::scrubbed_bytes); };
-  ASSERT_TRUE(rig.turn_until([&] { return scrubbed() > 0; }));
-  const uint64_t first = scrubbed();
-  const Nanos begin = rig.clock.monotonic();
-  const auto allowed = [&] { return kRate * static_cast<uint64_t>(rig.clock.monotonic() - begin) / kSecond; };
-  ASSERT_TRUE(rig.turn_until([&] {
-    EXPECT_LE(scrubbed() - first, allowed() + 100'000) << "a read is at most a whole segment here";
-    return scrubbed() >= 500'000 || testing::Test::HasFailure();
-  }));
-  EXPECT_GE(scrubbed() - first, allowed() * 9 / 10);
+  const Reading reading = read_around(rig, 1);
+  EXPECT_EQ(reading.refused.front(), 50);
+  EXPECT_EQ(reading.refused.back(), base_of(segments[1]) - 1);
+  EXPECT_EQ(reading.served + reading.refused.size(), 250u);
+  EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 1u);
+}
+
+TEST_F(StoreDamage, WithoutASidecarAnUnreadablePlaceOrALostEndTakesNoMore) {
+  for (const bool cut : {false, true}) {
+    StoreRig rig(14, {1});
+    ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+    const auto segments = files_of(rig.disk, 1, ".log");
+    const auto places = places_in(rig, 1, 0);
+    remove_sidecars(rig, 1);
+    std::vector<int64_t> lost;
+    if (cut) {
+      const std::vector<std::byte> zeros(300'000);
+      rig.disk.replace(segments[0], places[60], zeros);
+      for (int64_t i = 60; i < base_of(segments[1]); ++i) lost.push_back(i);
+    } else {
+      // A block inside one batch.
+      size_t i = 60;
+      while (align_up(places[i] + 4'200, 4 * kKiB) > places[i + 1]) ++i;
+      rig.disk.faults().fail_reads.push_back({segments[0], places[i] + 4'150, 10});
+      lost = batches_at(rig, 1, 0, align_down(places[i] + 4'150, 32 * kKiB), align_up(places[i] + 4'160, 32 * kKiB));
+    }
+    ASSERT_EQ(rig.open(), "");
+    for (int i = 0; i < 3; ++i) {
+      const Reading reading = read_around(rig, 1);
+      EXPECT_EQ(reading.refused, lost);
+      EXPECT_EQ(reading.served + lost.size(), 250u);
+    }
+    EXPECT_EQ(rig.counters.get(Metric::segments_damaged), 1u);
+  }
 }
 
 TEST_F(StoreDamage, AnUnreadablePlaceConcernsNothingElse) {

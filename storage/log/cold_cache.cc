@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "storage/segment/segment_path.h"
+#include "storage/log/damage.h"
 
 namespace penstock::storage {
 namespace {
@@ -11,6 +11,9 @@ namespace {
 constexpr Nanos kKeptForReader = kSecond;
 // At the drive at once, however many blocks there are (Disk::kOpsInFlightMax).
 constexpr size_t kReadsMax = 64;
+constexpr uint64_t kIntervalBytes = SegmentIndex::kIntervalBytes;
+
+uint64_t intervals_of(uint64_t bytes) { return align_up(bytes, kIntervalBytes) / kIntervalBytes; }
 
 }  // namespace
 
@@ -34,19 +37,28 @@ Result<std::span<const std::byte>> ColdCache::view(PartitionLog& log, const Segm
     Block& block = *found->second;
     if (block.state == State::kFailed) {
       const Errc error = block.error;
-      drop(block);  // told once: who asks again has it read again
+      drop(block);
       return fail(error);
     }
     if (block.state != State::kReady) return fail(Errc::kWouldBlock);
-    if (start + block.bytes > position) {
+    const uint64_t first = (position - start) / kIntervalBytes;
+    if (start + block.bytes > position && !block.good[first]) {
+      const Errc error = block.error;
+      drop(block);
+      return fail(error);
+    }
+    // What was noted since it was read (the scrubber) is looked at again.
+    if (start + block.bytes > position && !segment.bad.contains(position / kIntervalBytes)) {
       block.wanted = false;
       block.used_at = shard_.clock.monotonic();
       block.seen_in = turn_;
       if (position - start >= kBlockBytes / 2) read_ahead(log, segment, number + 1);
-      const uint64_t end = std::min(start + block.bytes, segment.bytes);
+      uint64_t last = first;
+      while (last + 1 < kIntervals && block.good[last + 1]) ++last;
+      const uint64_t end = std::min({start + (last + 1) * kIntervalBytes, start + block.bytes, segment.bytes});
       return std::span<const std::byte>(block.room.subspan(position - start, end - position));
     }
-    drop(block);  // the segment has grown since
+    drop(block);  // or the segment has grown since
   }
   Block* block = take_block();
   if (block == nullptr) {
@@ -92,7 +104,7 @@ void ColdCache::drop(Block& block) {
 }
 
 void ColdCache::begin(Block& block) {
-  block.orphan = block.again = false;
+  block.orphan = block.again = block.by_piece = false;
   block.state = State::kWaiting;
   block.used_at = shard_.clock.monotonic();
   waiting_ += 1;
@@ -126,25 +138,27 @@ void ColdCache::fail_block(Block& block, Errc error) {
 Result<void> ColdCache::try_begin(Block& block, PartitionLog& log, const Segment& segment) {
   if (reading_ >= kReadsMax) return fail(Errc::kWouldBlock);
   const uint64_t start = std::get<2>(block.key) * kBlockBytes;
-  const SegmentIndex* index = TRY(indexes_.get(log, segment));
-  uint64_t end = segment.bytes;
-  block.sums = index->sums<kBlockBytes / SegmentIndex::kIntervalBytes>(start);
-  if (log.is_open(segment)) {
-    // While a write is under way the last interval's CRC is not known for what has completed.
-    const bool still = log.open->staged == log.open->written;
-    const uint64_t known = still ? log.open->written : align_down(log.open->written, SegmentIndex::kIntervalBytes);
-    end = std::min(end, known);
-    if (end <= start) return fail(Errc::kWouldBlock);
+  if (!block.by_piece) {
+    const SegmentIndex* index = TRY(indexes_.get(log, segment));
+    uint64_t end = segment.bytes;
+    block.sums = index->sums<kIntervals>(start);
+    if (log.is_open(segment)) {
+      // While a write is under way the last interval's CRC is not known for what has completed.
+      const bool still = log.open->staged == log.open->written;
+      const uint64_t known = still ? log.open->written : align_down(log.open->written, kIntervalBytes);
+      end = std::min(end, known);
+      if (end <= start) return fail(Errc::kWouldBlock);
+    }
+    block.bytes = std::min(end - start, kBlockBytes);
   }
-  const FileHandle file = TRY(files_.acquire(log.id, segment.id(), SegmentFiles::Want::kRead));
-  block.bytes = std::min(end - start, kBlockBytes);
+  block.file = TRY(acquire_named(shard_, files_, log.id, segment.id()));
   block.kind = DiskOp::Kind::kRead;
-  block.file = file;
-  block.at = start;
   // Whole intervals, or to the known end: what is checked.
-  const uint64_t checked =
-      std::min(align_up(block.bytes, SegmentIndex::kIntervalBytes), block.sums.as_of.bytes - start);
-  block.memory = block.room.first(align_up(std::min(checked, kBlockBytes), shard_.disk.block_bytes()));
+  const uint64_t checked = std::min(intervals_of(block.bytes) * kIntervalBytes, block.sums.as_of.bytes - start);
+  const uint64_t skip = block.by_piece ? block.piece * kIntervalBytes : 0;
+  const uint64_t most = block.by_piece ? kIntervalBytes : kBlockBytes;
+  block.at = start + skip;
+  block.memory = block.room.subspan(skip, align_up(std::min(checked - skip, most), shard_.disk.block_bytes()));
   block.state = State::kReading;
   waiting_ -= 1;
   reading_ += 1;
@@ -162,38 +176,62 @@ void ColdCache::settle(Block& block) {
   const auto& [id, file, number] = block.key;
   files_.release(id, file);
   PartitionLog* log = shard_.find(id);
-  const Segment* segment = log == nullptr ? nullptr : log->find_file(file);
+  Segment* segment = log == nullptr ? nullptr : log->find_file(file);
   shard_.readable.push_back(id);
   if (block.orphan || segment == nullptr) return drop(block);
   shard_.counters.add(Metric::cold_bytes_read, block.memory.size());
   block.used_at = shard_.clock.monotonic();
-  if (block.result >= static_cast<int64_t>(block.bytes) && holds(block)) {
-    block.state = State::kReady;
-    return;
-  }
-  if (!block.again) {  // once more: a transfer may have failed where the drive holds the right bytes
-    block.again = true;
+  check(block);
+  if (try_again(block)) {
     block.state = State::kWaiting;
     waiting_ += 1;
     return;
   }
-  block.state = State::kFailed;
-  block.error = block.result < 0 ? Errc::kIo : Errc::kCorrupt;
-  shard_.counters.add(Metric::cold_reads_damaged);
-  Segment* told = log->find_file(file);
-  if (std::exchange(told->damaged, true)) return;
-  shard_.counters.add(Metric::segments_damaged);
-  LOG_ERROR("segment %s: bytes %llu to %llu %s: they are not served; see penstock log verify",
-            segment_path(shard_.folder, id, file).c_str(), static_cast<unsigned long long>(block.at),
-            static_cast<unsigned long long>(block.at + block.bytes),
-            block.result < 0 ? "cannot be read" : "fail their checksum");
+  block.state = State::kReady;
+  note(block, *log, *segment);
 }
 
-bool ColdCache::holds(const Block& block) {
-  const uint64_t end = std::min<uint64_t>(block.at + static_cast<uint64_t>(block.result), block.at + kBlockBytes);
-  uint64_t n = end - block.at;
-  if (end < block.sums.as_of.bytes) n = align_down(n, SegmentIndex::kIntervalBytes);
-  return n >= block.bytes && block.sums.hold(block.at, block.room.first(n));
+// Which of the intervals that were read are as they were written.
+void ColdCache::check(Block& block) {
+  const uint64_t start = std::get<2>(block.key) * kBlockBytes;
+  const uint64_t got = block.at + static_cast<uint64_t>(std::max<int64_t>(block.result, 0));
+  const uint64_t first = (block.at - start) / kIntervalBytes;
+  const uint64_t count = block.by_piece ? 1 : intervals_of(block.bytes);
+  if (!block.by_piece) block.good.reset();
+  for (uint64_t i = first; i < first + count; ++i) {
+    const uint64_t from = start + i * kIntervalBytes;
+    const uint64_t to = std::min(from + kIntervalBytes, block.sums.as_of.bytes);
+    if (to <= got && block.sums.hold(i, from, block.room.subspan(from - start, to - from))) block.good.set(i);
+  }
+}
+
+// Whether there is something to read again before what does not hold is called bad. Once more all of it: a transfer may
+// have failed where the drive holds the right bytes. Then, if the drive refuses it, each interval by itself.
+bool ColdCache::try_again(Block& block) {
+  const uint64_t count = intervals_of(block.bytes);
+  block.error = block.result < 0 || block.by_piece ? Errc::kIo : Errc::kCorrupt;
+  if (block.by_piece) return ++block.piece < count;
+  if (block.good.count() == count) return false;
+  if (!std::exchange(block.again, true)) return true;
+  if (block.result >= 0 || count == 1) return false;
+  block.by_piece = true;
+  block.piece = 0;
+  return true;
+}
+
+void ColdCache::note(const Block& block, PartitionLog& log, Segment& segment) {
+  const uint64_t start = std::get<2>(block.key) * kBlockBytes;
+  const uint64_t count = intervals_of(block.bytes);
+  for (uint64_t i = 0; i < count; ++i) segment.bad.set(start / kIntervalBytes + i, !block.good[i]);
+  if (block.good.count() == count) return;
+  shard_.counters.add(Metric::cold_reads_damaged);
+  uint64_t first = 0;
+  while (block.good[first]) ++first;
+  uint64_t last = count - 1;
+  while (block.good[last]) --last;
+  tell_damage(shard_, log.id, segment, start + first * kIntervalBytes,
+              std::min(start + (last + 1) * kIntervalBytes, start + block.bytes),
+              block.error == Errc::kIo ? "cannot be read" : "fail their checksum");
 }
 
 void ColdCache::forget(LogId log, SegmentId segment) {

@@ -1,9 +1,10 @@
 // ColdCache: blocks read from segments, for readers of what the ring's memory no longer has. One bounded pool for all
 // logs of a lcore; nobody holds a block: whoever needs bytes asks for them each time (view), and if they had to go
-// meanwhile they are read again. So a slow client pins nothing. What fails its interval's CRC is never given out.
-// Owned by one lcore; nothing here blocks.
+// meanwhile they are read again. So a slow client pins nothing. What fails its interval's CRC is never given out, and
+// is noted in Segment::bad; the other intervals of its block are. Owned by one lcore; nothing here blocks.
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -28,7 +29,8 @@ class ColdCache {
 
   // The bytes of segment from position on, as far as one block has them, at most to segment.bytes. Not empty; valid
   // until the next turn, whatever else is asked for before. kWouldBlock: they are being read; the log stands in
-  // shard.readable when there is news. kCorrupt: they fail their checksum. Otherwise what the drive said.
+  // shard.readable when there is news. kCorrupt: they fail their checksum. Otherwise what the drive said. An error is
+  // told once: who asks again has the drive asked again.
   Result<std::span<const std::byte>> view(PartitionLog& log, const Segment& segment, uint64_t position);
   // The block that bytes of view() lie in stays as it is until as many unpins, also when it is forgotten.
   void pin(const std::byte* bytes) { ++block_at(bytes).pins; }
@@ -49,17 +51,21 @@ class ColdCache {
  private:
   using Key = std::tuple<LogId, SegmentId, uint64_t>;  // the block's number in its segment
   enum class State : uint8_t { kFree, kWaiting, kReading, kReady, kFailed };
-  using Sums = SegmentIndex::Sums<kBlockBytes / SegmentIndex::kIntervalBytes>;
+  static constexpr uint64_t kIntervals = kBlockBytes / SegmentIndex::kIntervalBytes;
+  using Sums = SegmentIndex::Sums<kIntervals>;
   struct Block : DiskOp {
     ColdCache* owner;
     Key key;
     State state = State::kFree;
-    bool wanted = false;   // nobody has seen it since it was read
-    bool orphan = false;   // its segment is gone
-    bool again = false;    // what came failed its checksum once
-    uint32_t pins = 0;     // another thread reads it
-    uint64_t seen_in = 0;  // the turn whose readers hold its bytes
-    Errc error = Errc::kIo;
+    bool wanted = false;             // nobody has seen it since it was read
+    bool orphan = false;             // its segment is gone
+    bool again = false;              // what came failed its checksum once
+    bool by_piece = false;           // the drive has refused it as a whole: interval by interval
+    uint64_t piece = 0;              // then, the one that is read
+    std::bitset<kIntervals> good{};  // intervals that hold
+    uint32_t pins = 0;               // another thread reads it
+    uint64_t seen_in = 0;            // the turn whose readers hold its bytes
+    Errc error = Errc::kIo;          // of those that do not
     Nanos used_at = 0;
     uint64_t bytes = 0;  // valid ones
     Sums sums{};         // what they are checked with, as of when their read began
@@ -74,7 +80,9 @@ class ColdCache {
   Result<void> try_begin(Block& block, PartitionLog& log, const Segment& segment);
   void fail_block(Block& block, Errc error);
   void settle(Block& block);
-  static bool holds(const Block& block);
+  static void check(Block& block);
+  static bool try_again(Block& block);
+  void note(const Block& block, PartitionLog& log, Segment& segment);
   void drop(Block& block);
   void read_ahead(PartitionLog& log, const Segment& segment, uint64_t number);
   static void done(DiskOp& op);

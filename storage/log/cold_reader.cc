@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/saturating.h"
 
@@ -19,10 +20,17 @@ Result<void> ColdReader::copy(PartitionLog& log, const Segment& segment, uint64_
   return {};
 }
 
-// Headers only: a batch's records are skipped, and so are the blocks that hold nothing else.
-Result<BatchPlace> ColdReader::walk_from(PartitionLog& log, const Segment& segment, uint64_t position,
+// Headers only: a batch's records are skipped, and so are the blocks that hold nothing else. kCorrupt where a hole is
+// met that may have had what is looked for, offsets from from on.
+Result<BatchPlace> ColdReader::walk_from(PartitionLog& log, const Segment& segment, uint64_t position, Offset from,
                                          const Wanted& wanted) {
+  bool behind_hole = false;
   while (position + protocol::kBatchHeaderBytes <= segment.bytes) {
+    if (const Hole* hole = segment.holes.at(position)) {
+      position = hole->to;
+      behind_hole = true;
+      continue;
+    }
     std::array<std::byte, protocol::kBatchHeaderBytes> header;
     const auto bytes = TRY(cache_.view(log, segment, position));
     const bool whole = bytes.size() >= header.size();
@@ -33,24 +41,39 @@ Result<BatchPlace> ColdReader::walk_from(PartitionLog& log, const Segment& segme
     if (batch.magic() != protocol::kMagic2 || total < static_cast<int64_t>(header.size()) ||
         batch.last_offset_delta() < 0 || position + static_cast<uint64_t>(total) > segment.bytes)
       return fail(Errc::kCorrupt);
-    if (wanted(batch))
+    if (std::exchange(behind_hole, false) && batch.base_offset() > from) return fail(Errc::kCorrupt);
+    if (wanted(batch, position))
       return BatchPlace{position, static_cast<uint32_t>(total), batch.base_offset(), batch.last_offset() + 1};
     position += static_cast<uint64_t>(total);
   }
-  return fail(Errc::kNotFound);
+  return fail(behind_hole ? Errc::kCorrupt : Errc::kNotFound);
 }
 
 Result<BatchPlace> ColdReader::find(PartitionLog& log, const Segment& segment, Offset offset) {
   if (segment.bytes == 0) return fail(Errc::kNotFound);
   const SegmentIndex* index = TRY(indexes_.get(log, segment));
   const auto place = index->floor(offset);
-  return walk_from(log, segment, place.position,
-                   [&](const protocol::RecordBatchView& batch) { return batch.last_offset() >= offset; });
+  return walk_from(log, segment, place.position, offset,
+                   [&](const protocol::RecordBatchView& batch, uint64_t) { return batch.last_offset() >= offset; });
+}
+
+// How far the segment can be promised from the place of first on, which is all there: up to what is known to be bad.
+// Where that is in first, the drive is asked once more.
+Result<uint64_t> ColdReader::promised(PartitionLog& log, const Segment& segment, const BatchPlace& first) {
+  constexpr uint64_t kIntervalBytes = SegmentIndex::kIntervalBytes;
+  const auto bad_from = [&](uint64_t position) {
+    const auto interval = segment.bad.first_from(position / kIntervalBytes);
+    return interval ? std::max(*interval * kIntervalBytes, position) : UINT64_MAX;
+  };
+  for (uint64_t at = bad_from(first.position); at < first.position + first.bytes; at = bad_from(at))
+    TRY_VOID(cache_.view(log, segment, at));  // that it can be read is noted
+  return std::min({segment.bytes, bad_from(first.position), segment.holes.next_from(first.position)});
 }
 
 Result<ReadCursor> ColdReader::plan(PartitionLog& log, const Segment& segment, Offset from, uint64_t max_bytes,
                                     bool at_least_one) {
   const BatchPlace batch = TRY(find(log, segment, from));
+  const uint64_t end = TRY(promised(log, segment, batch));
   ReadCursor cursor{.log = log.id,
                     .batch = batch.base,
                     .cold = true,
@@ -60,7 +83,7 @@ Result<ReadCursor> ColdReader::plan(PartitionLog& log, const Segment& segment, O
   if (batch.bytes > max_bytes) {
     cursor.remaining = at_least_one ? batch.bytes : 0;
   } else {
-    cursor.remaining = std::min(max_bytes, segment.bytes - batch.position);
+    cursor.remaining = std::min(max_bytes, end - batch.position);
   }
   return cursor;
 }
@@ -69,11 +92,13 @@ Result<TimeAndOffset> ColdReader::find_by_time(PartitionLog& log, const Segment&
   if (segment.bytes == 0) return fail(Errc::kNotFound);
   const SegmentIndex* index = TRY(indexes_.get(log, segment));
   const auto position = index->first_interval_with_time(t);
+  if (segment.holes.may_have_had(log.log_start_offset, position.value_or(segment.bytes))) return fail(Errc::kCorrupt);
   if (!position) return fail(Errc::kNotFound);
   for (uint64_t from = *position;;) {
-    const BatchPlace place = TRY(walk_from(log, segment, from, [&](const protocol::RecordBatchView& batch) {
+    const auto wanted = [&](const protocol::RecordBatchView& batch, uint64_t) {
       return batch.max_timestamp() >= t && batch.last_offset() >= log.log_start_offset;
-    }));
+    };
+    const BatchPlace place = TRY(walk_from(log, segment, from, log.log_start_offset, wanted));
     std::vector<std::byte> batch(place.bytes);
     TRY_VOID(copy(log, segment, place.position, batch));
     if (const auto found = first_at_or_after(batch, t, log.log_start_offset)) return *found;
@@ -91,12 +116,13 @@ Result<int64_t> ColdReader::max_timestamp(PartitionLog& log, const Segment& segm
     log.max_scan = MaxScan{.segment = segment.base};
   }
   for (MaxScan& scan = *log.max_scan;;) {
-    const auto place = walk_from(log, segment, scan.position, [&](const protocol::RecordBatchView& batch) {
+    const auto wanted = [&](const protocol::RecordBatchView& batch, uint64_t position) {
       const bool better =
           batch.last_offset() >= log.log_start_offset && batch.max_timestamp() > scan.best && batch.records_count() > 0;
-      if (!better) scan.position += static_cast<uint64_t>(batch.total_bytes());
+      if (!better) scan.position = position + static_cast<uint64_t>(batch.total_bytes());
       return better;
-    });
+    };
+    const auto place = walk_from(log, segment, scan.position, log.log_start_offset, wanted);
     if (!place && place.error().code == Errc::kNotFound) break;
     if (!place) return std::unexpected(place.error());
     std::vector<std::byte> batch(place->bytes);

@@ -33,8 +33,10 @@ class ColdReader {
   Result<void> copy(PartitionLog& log, const Segment& segment, uint64_t position, std::span<std::byte> out);
 
  private:
-  using Wanted = std::function<bool(const protocol::RecordBatchView&)>;
-  Result<BatchPlace> walk_from(PartitionLog& log, const Segment& segment, uint64_t position, const Wanted& wanted);
+  Result<uint64_t> promised(PartitionLog& log, const Segment& segment, const BatchPlace& first);
+  using Wanted = std::function<bool(const protocol::RecordBatchView&, uint64_t position)>;
+  Result<BatchPlace> walk_from(PartitionLog& log, const Segment& segment, uint64_t position, Offset from,
+                               const Wanted& wanted);
 
   ColdCache& cache_;
   IndexLoader& indexes_;

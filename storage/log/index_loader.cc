@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "storage/log/damage.h"
 #include "storage/segment/segment_path.h"
 
 namespace penstock::storage {
@@ -11,6 +12,8 @@ namespace {
 constexpr size_t kTasksMax = 4;
 constexpr size_t kHeldMin = 4;  // whatever its bound: a search may need more than one before it comes further
 constexpr size_t kPieceBytes = 256 * kKiB;
+// Blocks that the drive refuses to a scan, before it is left alone: each costs two reads.
+constexpr uint32_t kRefusedMax = 64;
 constexpr uint64_t kSidecarBytesMax = 64 * kMiB;  // of a segment of 2 GiB, with a hundred thousand producers: less
 
 std::span<std::byte> aligned_span(std::vector<std::byte>& holder, size_t bytes, size_t block) {
@@ -39,7 +42,8 @@ struct IndexLoader::Task {
   bool holds_file = false;
   bool ends_in_batch = false;  // of an open segment: its last batch may not be whole
   bool tail_begun = false;
-  bool again = false;  // a read failed: once more, a transfer may fail where the drive holds the bytes
+  bool again = false;    // a read failed: once more, a transfer may fail where the drive holds the bytes
+  uint32_t refused = 0;  // blocks that the drive did not give
   File file;
   File close;
   Read read;
@@ -47,6 +51,7 @@ struct IndexLoader::Task {
   std::span<std::byte> memory;
   std::optional<SegmentScan> scan;
   std::optional<SegmentIndex> begun;  // what the scan has found
+  Holes holes;
 };
 
 IndexLoader::IndexLoader(Shard& shard, SegmentFiles& files, uint64_t bytes_max, Rebuilt rebuilt)
@@ -65,8 +70,16 @@ Result<const SegmentIndex*> IndexLoader::get(PartitionLog& log, const Segment& s
       forget(log.id, segment.id());
       return &index;
     }
-    if (distrust(log.id, segment.id())) return start(log, segment, index.known_from());
-    damaged_.insert(key);  // what is there now is not what this life's index was begun behind
+    if (!distrusted_.contains(key)) {
+      distrust(log.id, segment.id());
+      return start(log, segment, index.known_from());
+    }
+    // Its end is not what this life's index was begun behind: that shows when it is read.
+    if (index.prepend(found->second->index, true)) {
+      forget(log.id, segment.id());
+      return &index;
+    }
+    damaged_.insert(key);
     return fail(Errc::kCorrupt);
   }
   const auto found = by_key_.find(key);
@@ -94,11 +107,9 @@ void IndexLoader::insert(Key key, SegmentIndex index) {
 }
 
 // A sidecar of as many bytes may be of what a truncation has cut off since.
-bool IndexLoader::distrust(LogId log, SegmentId id) {
-  const bool news = !distrusted_.contains({log, id});
+void IndexLoader::distrust(LogId log, SegmentId id) {
   forget(log, id);
   distrusted_.insert({log, id});
-  return news;
 }
 
 void IndexLoader::forget(LogId log, SegmentId id) {
@@ -225,18 +236,30 @@ void IndexLoader::sidecar_read(Task& task) {
 
 void IndexLoader::begin_scan(Task& task) {
   const auto [log, id] = task.key;
-  if (task.orphan) return finish(task, true);
-  const auto file = files_.acquire(log, id, SegmentFiles::Want::kRead);
+  if (task.orphan) return finish(task);
+  const auto file = acquire_named(shard_, files_, log, id);
   if (!file) {
-    if (file.error().code != Errc::kWouldBlock) finish(task, false);
+    if (file.error().code != Errc::kWouldBlock) give_up(task);
     return;
   }
   task.holds_file = true;
   shard_.counters.add(Metric::index_rebuilds);
   task.read.file = *file;
   task.memory = aligned_span(task.holder, kPieceBytes, shard_.disk.block_bytes());
-  task.scan.emplace(SegmentScan::Options{
-      .base = id.base, .next = id.base, .limit = task.bytes, .may_have_gaps = id.revision != 0, .on_batch = {}});
+  const auto on_bad = [&task](uint64_t position, uint64_t bytes) {
+    if (task.holes.full()) return false;
+    task.holes.add(position, position + bytes);
+    return true;
+  };
+  const auto on_batch = [&task](const BatchPlace& place, const protocol::RecordBatchView&) {
+    task.holes.end_at(place.position, place.base);
+  };
+  task.scan.emplace(SegmentScan::Options{.base = id.base,
+                                         .next = id.base,
+                                         .limit = task.bytes,
+                                         .may_have_gaps = id.revision != 0,
+                                         .on_batch = on_batch,
+                                         .on_bad = on_bad});
   task.read.kind = DiskOp::Kind::kRead;
   task.read.memory = task.memory;
   task.step = Task::Step::kScan;
@@ -249,57 +272,103 @@ void IndexLoader::read_on(Task& task, uint64_t at) {
   shard_.submit(static_cast<DiskOp&>(task.read));
 }
 
+// How many bytes of the read there are to go on with; 0 while it is tried again, and where the file ends. What the
+// drive refuses is asked for again, then block by block; a block that it refuses twice counts as zeros.
+size_t IndexLoader::take_read(Task& task) {
+  const uint32_t block = shard_.disk.block_bytes();
+  if (task.read.result >= 0) {
+    const auto got = static_cast<size_t>(task.read.result);
+    const bool whole = got == task.read.memory.size();
+    if (whole) task.read.memory = task.memory;
+    task.again = false;
+    return got;
+  }
+  if (task.refused == kRefusedMax) return 0;
+  if (std::exchange(task.again, true)) {
+    task.again = false;
+    if (task.read.memory.size() == block) {
+      task.refused += 1;
+      std::ranges::fill(task.memory.first(block), std::byte{0});
+      task.read.memory = task.memory;
+      return block;
+    }
+    task.read.memory = task.memory.first(block);
+  }
+  read_on(task, task.read.at);
+  return 0;
+}
+
 void IndexLoader::scan_more(Task& task) {
-  if (task.read.result < 0 && !std::exchange(task.again, true)) return read_on(task, task.read.at);
-  const auto got = static_cast<size_t>(std::max<int64_t>(task.read.result, 0));
-  const bool at_end = got < task.memory.size();
+  const size_t asked = task.read.memory.size();
+  const size_t got = take_read(task);
+  if (task.waits) return;
   auto stop = task.scan->feed(task.memory.first(got));
-  if (stop == ScanStop::kRunning && at_end) stop = task.scan->finish();
+  if (stop == ScanStop::kRunning && got < asked) stop = task.scan->finish();
   if (stop == ScanStop::kRunning && !task.orphan) return read_on(task, task.read.at + got);
   const uint64_t good_to = task.scan->position();
   task.begun = task.scan->take_index();
-  if (task.orphan || good_to == task.bytes) return finish(task, true);
+  if (task.orphan || good_to == task.bytes) return finish(task);
   // An open segment's last write may have ended inside a batch: the rest of it was in the ring. A few zeros may be the
   // beginning of its offset.
   const bool few = task.bytes - good_to < protocol::kBatchHeaderBytes;
   const bool in_batch = stop == ScanStop::kTorn || (stop == ScanStop::kZeros && few);
-  if (!in_batch || !task.ends_in_batch) return finish(task, false);
+  if (!in_batch || !task.ends_in_batch) {
+    task.holes.add(good_to, task.bytes);
+    task.tail_begun = true;
+  }
   task.step = Task::Step::kTail;
   read_on(task, align_down(good_to, shard_.disk.block_bytes()));
 }
 
-// The bytes of the last batch as far as it was written; it cannot be checked, but by whoever reads it whole later.
+// The bytes of the last batch as far as it was written; it cannot be checked, but by whoever reads it whole later. Or
+// those behind which nothing more was found: the index has sums of all bytes.
 void IndexLoader::tail_more(Task& task) {
-  if (task.read.result < 0 && !std::exchange(task.again, true)) return read_on(task, task.read.at);
+  const size_t got = take_read(task);
+  if (task.waits) return;
   SegmentIndex& index = *task.begun;
-  const auto got = static_cast<uint64_t>(std::max<int64_t>(task.read.result, 0));
-  const uint64_t end = std::min(task.read.at + got, task.bytes);
-  if (end <= index.bytes()) return finish(task, false);
+  uint64_t end = std::min(task.read.at + got, task.bytes);
+  if (end <= index.bytes()) {  // the file is shorter: as if it had zeros, which nobody will read there
+    std::ranges::fill(task.memory, std::byte{0});
+    end = std::min(task.read.at + task.memory.size(), task.bytes);
+  }
   const auto bytes = task.memory.subspan(index.bytes() - task.read.at, end - index.bytes());
   if (!std::exchange(task.tail_begun, true) && bytes.size() >= protocol::kBatchHeaderBytes) {
     const auto batch = protocol::view_of(bytes);
-    index.add_batch(index.bytes(), batch.base_offset(), batch.max_timestamp());
+    const Offset base = batch.base_offset();  // read for the second time
+    if (base >= task.scan->next() && base - index.base() <= SegmentIndex::kMostRelativeOffset)
+      index.add_batch(index.bytes(), base, batch.max_timestamp());
   }
   index.add_bytes(bytes);
-  if (end == task.bytes) return finish(task, true);
+  if (end == task.bytes || task.orphan) return finish(task);
   read_on(task, align_down(end, shard_.disk.block_bytes()));
 }
 
-void IndexLoader::finish(Task& task, bool good) {
+void IndexLoader::finish(Task& task) {
   const auto [log, id] = task.key;
   if (task.holds_file) files_.release(log, id);
   task.holds_file = false;
   task.step = Task::Step::kDone;
   if (task.orphan) return;
-  if (good) {
+  PartitionLog* found = shard_.find(log);
+  Segment* segment = found == nullptr ? nullptr : found->find_file(id);
+  if (segment == nullptr) return;
+  if (task.holes.empty()) {
     if (rebuilt_) rebuilt_(log, id, *task.begun);
-    return insert(task.key, *std::move(task.begun));
+  } else {
+    tell_damage(shard_, log, *segment, task.holes.front().from, task.holes.front().to, "are no good batches");
   }
+  segment->holes = std::move(task.holes);
+  insert(task.key, *std::move(task.begun));
+}
+
+// Its file cannot be opened.
+void IndexLoader::give_up(Task& task) {
+  const auto [log, id] = task.key;
+  task.step = Task::Step::kDone;
   damaged_.insert(task.key);
-  shard_.counters.add(Metric::segments_damaged);
-  LOG_ERROR("segment %s is damaged at byte %llu: what lies there is not served; see penstock log verify",
-            segment_path(shard_.folder, log, id).c_str(),
-            static_cast<unsigned long long>(task.begun ? task.begun->bytes() : 0));
+  PartitionLog* found = shard_.find(log);
+  Segment* segment = found == nullptr ? nullptr : found->find_file(id);
+  if (segment != nullptr) tell_damage(shard_, log, *segment, 0, task.bytes, "cannot be read");
 }
 
 }  // namespace penstock::storage

@@ -1,6 +1,7 @@
 // IndexLoader: the indexes of segments that nothing is written to: from their sidecars, or, where one is missing or
-// damaged, by a scan of the segment. Holds as many as fit into its bound, longest unused forgotten first. Also finds
-// the part of an open segment's index that lies before this life. Owned by one lcore; nothing here blocks.
+// damaged, by a scan of the segment. The scan goes on behind what is bad where it can, and leaves Segment::holes. Holds
+// as many as fit into its bound, longest unused forgotten first. Also finds the part of an open segment's index that
+// lies before this life. Owned by one lcore; nothing here blocks.
 #pragma once
 
 #include <cstdint>
@@ -22,19 +23,18 @@ namespace penstock::storage {
 
 class IndexLoader {
  public:
-  // rebuilt: told of each index that a scan made, so that its sidecar can be written again.
+  // rebuilt: told of each index that a scan made of a good segment, so that its sidecar can be written again.
   using Rebuilt = std::function<void(LogId, SegmentId, const SegmentIndex&)>;
   IndexLoader(Shard& shard, SegmentFiles& files, uint64_t bytes_max, Rebuilt rebuilt);
   ~IndexLoader();
 
-  // The index of a segment of the log, of [0, segment.bytes) at least. kWouldBlock: it is being read; the log stands in
-  // shard.readable when there is news. kCorrupt: the segment itself is damaged. Valid until the next call.
+  // The index of a segment of the log, of [0, segment.bytes) at least; it has no batches of segment.holes. kWouldBlock:
+  // it is being read; the log stands in shard.readable when there is news. kCorrupt: nothing of the segment is there.
+  // Valid until the next call.
   Result<const SegmentIndex*> get(PartitionLog& log, const Segment& segment);
   // A sealed segment's index, known from having written it.
   void put(LogId log, SegmentId id, SegmentIndex index);
   void forget(LogId log, SegmentId id);
-  // Bytes did not match the index: it is made from the segment itself when it is wanted again. False: it was already.
-  bool distrust(LogId log, SegmentId id);
   void forget(LogId log);
 
   // Once a turn: goes on with what is being read.
@@ -49,6 +49,8 @@ class IndexLoader {
   };
   struct Task;
 
+  // Bytes did not match the index: it is made from the segment itself when it is wanted again.
+  void distrust(LogId log, SegmentId id);
   Result<const SegmentIndex*> start(PartitionLog& log, const Segment& segment, uint64_t bytes);
   void go_on(Task& task);
   void sidecar_read(Task& task);
@@ -56,7 +58,9 @@ class IndexLoader {
   void read_on(Task& task, uint64_t at);
   void scan_more(Task& task);
   void tail_more(Task& task);
-  void finish(Task& task, bool good);
+  size_t take_read(Task& task);
+  void finish(Task& task);
+  void give_up(Task& task);
   void insert(Key key, SegmentIndex index);
   void drop_index(Key key);
 
@@ -67,7 +71,7 @@ class IndexLoader {
   uint64_t bytes_ = 0;
   std::list<Held> held_;  // longest unused first
   std::map<Key, std::list<Held>::iterator> by_key_;
-  std::set<Key> damaged_;     // segments whose scan failed
+  std::set<Key> damaged_;     // segments of which there is nothing
   std::set<Key> distrusted_;  // segments whose sidecars do not count
   std::list<std::unique_ptr<Task>> tasks_;
   std::set<LogId> waits_;  // logs for which there was no task: told when there is one to have

@@ -22,6 +22,7 @@
 #include "storage/api/types.h"
 #include "storage/log/epoch_cache.h"
 #include "storage/log/producer_table.h"
+#include "storage/segment/bad_places.h"
 #include "storage/segment/segment_index.h"
 #include "storage/segment/segment_path.h"
 
@@ -47,6 +48,8 @@ struct Segment {
   int64_t max_timestamp = protocol::kNoTimestamp;
   uint64_t revision = 0;  // of its file: what a compaction made, if not 0
   bool damaged = false;   // some of it failed its checksums; told once
+  BadIntervals bad{};     // as of when they were read last
+  Holes holes{};          // as of when its index was made by a scan
   SegmentId id() const { return {base, revision}; }
 };
 

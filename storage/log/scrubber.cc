@@ -1,9 +1,10 @@
 #include "storage/log/scrubber.h"
 
 #include <algorithm>
+#include <bitset>
 #include <utility>
 
-#include "storage/segment/segment_path.h"
+#include "storage/log/damage.h"
 
 namespace penstock::storage {
 namespace {
@@ -34,14 +35,14 @@ void Scrubber::run() {
     next_at_ = now + (round_.empty() ? kRest : kAskAgain);
     return;
   }
-  if (!begin_read()) next_at_ = now + kAskAgain;
+  if (!begin_read()) next_at_ = std::max(next_at_, now + kAskAgain);
 }
 
-// The next sealed segment that was not found damaged; false if there is none this moment.
+// The next segment; false if there is none this moment.
 bool Scrubber::next_segment() {
   if (round_.empty()) {
     for (const auto& [id, log] : shard_.logs)
-      if (log->segments.size() > 1) round_.push_back(id);
+      if (!log->segments.empty()) round_.push_back(id);
     std::ranges::sort(round_, std::greater<>());
     behind_ = Offset{-1};
     if (round_.empty()) return false;
@@ -50,8 +51,7 @@ bool Scrubber::next_segment() {
   for (size_t i = 0; i < kLogsATurn && !round_.empty(); ++i) {
     if (const PartitionLog* log = shard_.find(round_.back())) {
       for (const Segment& segment : log->segments) {
-        if (segment.base <= behind_ || segment.damaged || segment.bytes == 0 || &segment == &log->segments.back())
-          continue;
+        if (segment.base <= behind_ || end_of(*log, segment) == 0) continue;
         segment_ = segment.id();
         position_ = 0;
         return true;
@@ -63,31 +63,57 @@ bool Scrubber::next_segment() {
   return false;
 }
 
+// How far it can be checked: while it grows not into the interval that is written to at this moment.
+uint64_t Scrubber::end_of(const PartitionLog& log, const Segment& segment) {
+  if (!log.is_open(segment)) return segment.bytes;
+  const bool still = log.open->staged == log.open->written;
+  return still ? log.open->written : align_down(log.open->written, SegmentIndex::kIntervalBytes);
+}
+
+void Scrubber::leave_segment() {
+  behind_ = segment_->base;
+  segment_.reset();
+  rebuilds_.reset();
+}
+
+// If it had to be made, all of the segment was read for it: that counts.
+Result<const SegmentIndex*> Scrubber::index_of(PartitionLog& log, const Segment& segment) {
+  const uint64_t rebuilds = shard_.counters.get(Metric::index_rebuilds);
+  if (!rebuilds_) rebuilds_ = rebuilds;
+  const SegmentIndex* index = TRY(indexes_.get(log, segment));
+  if (std::exchange(rebuilds_, rebuilds) == rebuilds) return index;
+  shard_.counters.add(Metric::scrubbed_bytes, segment.bytes);
+  next_at_ = shard_.clock.monotonic() + static_cast<Nanos>(segment.bytes * kSecond / per_second_);
+  return fail(Errc::kWouldBlock);
+}
+
 bool Scrubber::begin_read() {
   PartitionLog* log = shard_.find(round_.back());
   const Segment* segment = log == nullptr ? nullptr : log->find_segment(segment_->base);
   // A compaction may have put another file in its place.
-  if (segment == nullptr || segment->id() != *segment_ || position_ >= segment->bytes || log->is_open(*segment)) {
-    behind_ = segment_->base;
-    segment_.reset();
+  if (segment == nullptr || segment->id() != *segment_ || position_ >= end_of(*log, *segment)) {
+    leave_segment();
     return true;
   }
-  const auto index = indexes_.get(*log, *segment);
-  const auto file = index ? files_.acquire(log->id, segment->id(), SegmentFiles::Want::kRead)
+  const auto index = index_of(*log, *segment);
+  const auto file = index ? acquire_named(shard_, files_, log->id, segment->id())
                           : Result<FileHandle>(std::unexpected(index.error()));
   if (!file) {
     if (file.error().code == Errc::kWouldBlock) return false;
-    behind_ = segment_->base;  // whoever found out has told the operator
-    segment_.reset();
+    leave_segment();  // whoever found out has told the operator
     return true;
   }
   read_.log = log->id;
   read_.segment = segment->id();
-  read_.bytes = std::min(kReadBytes, segment->bytes - position_);
+  read_.truncated_at = log->truncated_at;
+  read_.sums = (*index)->sums<kReadBytes / SegmentIndex::kIntervalBytes>(position_);
+  read_.bytes = std::min(kReadBytes, end_of(*log, *segment) - position_);
   read_.DiskOp::file = *file;
   read_.at = position_;
   read_.memory = memory_.first(align_up(read_.bytes, shard_.disk.block_bytes()));
-  next_at_ = shard_.clock.monotonic() + static_cast<Nanos>(read_.bytes * kSecond / per_second_);
+  // A small one costs an open file: it counts as an interval at least.
+  const uint64_t cost = std::max(read_.bytes, SegmentIndex::kIntervalBytes);
+  next_at_ = shard_.clock.monotonic() + static_cast<Nanos>(cost * kSecond / per_second_);
   shard_.submit(static_cast<DiskOp&>(read_));
   return true;
 }
@@ -96,23 +122,26 @@ void Scrubber::check() {
   files_.release(read_.log, read_.segment);
   PartitionLog* log = shard_.find(read_.log);
   Segment* segment = log == nullptr ? nullptr : log->find_file(read_.segment);
-  if (segment == nullptr || segment != log->find_segment(read_.segment.base) || log->is_open(*segment) || !segment_)
-    return;
-  const auto index = indexes_.get(*log, *segment);
-  if (!index) return;  // forgotten meanwhile: this piece is read again
-  if (read_.result < 0 && !std::exchange(again_, true)) return;
+  if (segment == nullptr || segment != log->find_segment(read_.segment.base) || !segment_) return;
+  if (log->truncated_at != read_.truncated_at) return;  // what is there now is read again
+  constexpr uint64_t kIntervalBytes = SegmentIndex::kIntervalBytes;
+  const uint64_t got = read_.at + static_cast<uint64_t>(std::max<int64_t>(read_.result, 0));
+  const uint64_t end = read_.at + read_.bytes;
+  std::bitset<kReadBytes / kIntervalBytes> bad;
+  for (uint64_t i = 0, from = read_.at; from < end; ++i, from += kIntervalBytes) {
+    const uint64_t to = std::min(from + kIntervalBytes, end);
+    bad[i] = to > got || !read_.sums.hold(i, from, memory_.subspan(from - read_.at, to - from));
+  }
+  if (bad.any() && !std::exchange(again_, true)) return;
   again_ = false;
   shard_.counters.add(Metric::scrubbed_bytes, read_.bytes);
-  const bool whole = read_.result >= static_cast<int64_t>(read_.bytes);
-  if (whole && (*index)->verify(read_.at, memory_.first(read_.bytes))) {
-    position_ += read_.bytes;
-    return;
+  position_ = end;  // whatever it found: the rest of the segment, and the other ones, are looked at too
+  for (uint64_t i = 0, from = read_.at; from < end; ++i, from += kIntervalBytes) {
+    segment->bad.set(from / kIntervalBytes, bad[i]);
+    if (bad[i])
+      tell_damage(shard_, log->id, *segment, from, std::min(from + kIntervalBytes, end),
+                  read_.result < 0 ? "cannot be read" : "fail their checksum");
   }
-  segment->damaged = true;
-  shard_.counters.add(Metric::segments_damaged);
-  LOG_ERROR("segment %s is damaged between bytes %llu and %llu: what lies there is not served; see penstock log verify",
-            segment_path(shard_.folder, log->id, segment->id()).c_str(), static_cast<unsigned long long>(read_.at),
-            static_cast<unsigned long long>(read_.at + read_.bytes));
 }
 
 }  // namespace penstock::storage

@@ -1,6 +1,6 @@
-// Scrubber: reads sealed segments at a bounded rate and checks every interval, so that bytes which rot on the drive are
-// known before they are needed. One read at a time; penstock.scrub.bytes.per.second is the bound, 0 is never. Owned by
-// one lcore.
+// Scrubber: reads segments at a bounded rate and checks every interval, so that bytes which rot on the drive are known
+// before they are needed: the one that grows too, as far as it is written. One read at a time;
+// penstock.scrub.bytes.per.second, this ring's share of it, is the bound, 0 is never. Owned by one lcore.
 #pragma once
 
 #include <cstdint>
@@ -32,8 +32,13 @@ class Scrubber {
     LogId log;
     SegmentId segment;
     uint64_t bytes;
+    Lsn truncated_at;  // of the log when it began
+    SegmentIndex::Sums<kReadBytes / SegmentIndex::kIntervalBytes> sums;
   };
   bool next_segment();
+  static uint64_t end_of(const PartitionLog& log, const Segment& segment);
+  Result<const SegmentIndex*> index_of(PartitionLog& log, const Segment& segment);
+  void leave_segment();
   bool begin_read();
   void check();
 
@@ -48,7 +53,8 @@ class Scrubber {
   std::optional<SegmentId> segment_;  // of round_.back(), under way
   Offset behind_{-1};                 // segments of it up to here are done
   uint64_t position_ = 0;
-  bool again_ = false;  // the read at position_ failed once: a transfer may fail where the drive holds the bytes
+  std::optional<uint64_t> rebuilds_;  // when its index was asked for
+  bool again_ = false;  // what lies at position_ was bad once: a transfer may fail where the drive holds the bytes
 };
 
 }  // namespace penstock::storage

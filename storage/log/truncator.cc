@@ -83,6 +83,8 @@ Result<void> Truncator::cut_segments(PartitionLog& log, Offset to) {
     tell_.drop(log, dropped);
   }
   log.segments.back().bytes = position;
+  log.segments.back().bad.cut(interval / SegmentIndex::kIntervalBytes);  // what is left of that one was read just now
+  log.segments.back().holes.cut(position);
   log.open = std::make_unique<OpenSegment>(base, position, crc32c(0, tail), crc32c(0, head));
   log.open->head.assign(head.begin(), head.end());
   log.written = log.staged = end;

@@ -139,9 +139,9 @@ bool SegmentIndex::cut_exactly(uint64_t position, std::span<const std::byte> int
   return true;
 }
 
-bool SegmentIndex::prepend(const SegmentIndex& earlier) {
+bool SegmentIndex::prepend(const SegmentIndex& earlier, bool bad_end) {
   if (earlier.base_ != base_ || earlier.from_ != 0 || earlier.bytes_ != from_) return false;
-  if (earlier.running_crc() != from_crc_) return false;
+  if (!bad_end && earlier.running_crc() != from_crc_) return false;
   const auto own_start = std::ranges::find_if(starts_, [](uint16_t start) { return start != kNoStart; });
   if (!earlier.starts_.empty()) {
     if (earlier.last_start() >= from_) return false;
@@ -152,7 +152,12 @@ bool SegmentIndex::prepend(const SegmentIndex& earlier) {
   SegmentIndex joined = earlier;
   joined.bytes_ = bytes_;
   const uint64_t first = first_interval();
-  if (!crcs_.empty()) joined.crcs_.resize(first);  // an interval that both have part of: the later CRC went on from it
+  // An interval that both have part of: the later CRC went on from what it should be.
+  if (!crcs_.empty()) {
+    joined.crcs_.resize(first);
+  } else if (from_ % kIntervalBytes != 0) {
+    joined.crcs_.back() = from_crc_;
+  }
   joined.crcs_.insert(joined.crcs_.end(), crcs_.begin(), crcs_.end());
   for (size_t i = 0; i < starts_.size(); ++i) {
     if (starts_[i] == kNoStart) continue;

@@ -52,8 +52,9 @@ class SegmentIndex {
   bool cut_exactly(uint64_t position, std::span<const std::byte> interval);
 
   // earlier covers [0, known_from()): from now on this does too. False, and nothing changed: it is of another segment,
-  // ends elsewhere, or its last bytes have another CRC than those that this was begun with.
-  bool prepend(const SegmentIndex& earlier);
+  // ends elsewhere, or its last bytes have another CRC than those that this was begun with. bad_end: that they may, it
+  // is known what they should have.
+  bool prepend(const SegmentIndex& earlier, bool bad_end = false);
 
   Offset base() const { return base_; }
   uint64_t known_from() const { return from_; }
@@ -96,8 +97,9 @@ class SegmentIndex {
   struct Sums {
     std::array<uint32_t, kMost> crcs{};
     Tail as_of{};
-    bool hold(uint64_t position, std::span<const std::byte> bytes) const {
-      return bytes_hold(position, bytes, crcs, as_of);
+    // position: where the i-th of them begins.
+    bool hold(size_t i, uint64_t position, std::span<const std::byte> bytes) const {
+      return bytes_hold(position, bytes, std::span(crcs).subspan(i), as_of);
     }
   };
   template <size_t kMost>

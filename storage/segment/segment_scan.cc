@@ -106,13 +106,23 @@ void SegmentScan::take_header(std::span<const std::byte>& bytes) {
   header_bytes_ += taken.size();
   if (header_bytes_ < kBatchHeaderBytes) return;
   const ScanStop checked = check_header();
-  if (checked != ScanStop::kRunning) {
+  if (checked != ScanStop::kRunning && !skips(checked)) {
     halt(checked);
     return;
   }
   body_left_ = static_cast<uint64_t>(header().total_bytes()) - kBatchHeaderBytes;
   crc_ = crc32c(0, std::span(header_).subspan(protocol::BatchLayout::kAttributes));
   if (body_left_ == 0) finish_batch();
+}
+
+// Whether to go on behind a batch whose header cannot be: if its length can.
+bool SegmentScan::skips(ScanStop why) {
+  const int64_t bytes = header().total_bytes();
+  if (why != ScanStop::kGap && why != ScanStop::kNotABatch) return false;
+  if (bytes < static_cast<int64_t>(kBatchHeaderBytes)) return false;
+  if (static_cast<uint64_t>(bytes) > options_.limit - position_) return false;
+  skipping_ = options_.on_bad && options_.on_bad(position_, static_cast<uint64_t>(bytes));
+  return skipping_;
 }
 
 ScanStop SegmentScan::check_header() const {
@@ -134,7 +144,15 @@ void SegmentScan::take_body(std::span<const std::byte>& bytes) {
 
 void SegmentScan::finish_batch() {
   const RecordBatchView batch = header();
+  if (std::exchange(skipping_, false)) {
+    // Its offset is not to be believed; where batches follow each other it is known, and how many records it has is
+    // shown by the next one.
+    const int32_t delta = batch.last_offset_delta();
+    return step_over(options_.may_have_gaps || delta < 0 ? next_ : next_ + (int64_t{delta} + 1));
+  }
   if (crc_ != batch.crc()) {
+    if (options_.on_bad && options_.on_bad(position_, static_cast<uint64_t>(batch.total_bytes())))
+      return step_over(next_of(batch));
     halt(ScanStop::kBadCrc);
     return;
   }
@@ -144,12 +162,17 @@ void SegmentScan::finish_batch() {
   // As Kafka rebuilds its epoch cache: an epoch that is not above the last one starts nothing.
   if (epoch > kNoLeaderEpoch && (epochs_.empty() || epoch > epochs_.back().epoch))
     epochs_.push_back({epoch, place.base});
-  position_ += place.bytes;
-  next_ = place.next;
   batches_ += 1;
+  step_over(place.next);
+  if (options_.on_batch) options_.on_batch(place, batch);
+}
+
+// To the batch behind this one, which begins at next.
+void SegmentScan::step_over(Offset next) {
+  position_ = fed_to_;
+  next_ = next;
   crc_at_position_ = index_.running_crc();
   header_bytes_ = 0;
-  if (options_.on_batch) options_.on_batch(place, batch);
 }
 
 ScanStop SegmentScan::halt(ScanStop stop) {

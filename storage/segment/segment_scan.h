@@ -50,6 +50,9 @@ class SegmentScan {
     bool may_have_gaps = false;                             // a compaction took batches out of it
     // Called for each whole, good batch, in order. The view is good during the call.
     std::function<void(const BatchPlace&, const protocol::RecordBatchView&)> on_batch;
+    // Called for a bad batch whose length can be right: it would be all in [position, position + bytes). True: go on
+    // behind it. The index has its bytes then, and no batch there. Not set: the scan ends at the first bad one.
+    std::function<bool(uint64_t position, uint64_t bytes)> on_bad = {};
   };
   explicit SegmentScan(Options options);
 
@@ -78,6 +81,8 @@ class SegmentScan {
   ScanStop check_header() const;
   void take_body(std::span<const std::byte>& bytes);
   void finish_batch();
+  bool skips(ScanStop why);
+  void step_over(Offset next);
   ScanStop halt(ScanStop stop);
   protocol::RecordBatchView header() const { return protocol::RecordBatchView(header_); }
 
@@ -95,6 +100,7 @@ class SegmentScan {
   size_t header_bytes_ = 0;  // of it that are here
   uint64_t body_left_ = 0;
   uint32_t crc_ = 0;
+  bool skipping_ = false;  // it is a bad one
 };
 
 struct NeedMore {

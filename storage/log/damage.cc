@@ -1,0 +1,27 @@
+#include "storage/log/damage.h"
+
+#include <utility>
+
+#include "storage/segment/segment_path.h"
+
+namespace penstock::storage {
+
+void tell_damage(Shard& shard, LogId log, Segment& segment, uint64_t from, uint64_t to, const char* what) {
+  if (std::exchange(segment.damaged, true)) return;
+  shard.counters.add(Metric::segments_damaged);
+  LOG_ERROR("segment %s: bytes %llu to %llu %s: they are not served; see penstock log verify",
+            segment_path(shard.folder, log, segment.id()).c_str(), static_cast<unsigned long long>(from),
+            static_cast<unsigned long long>(to), what);
+}
+
+Result<FileHandle> acquire_named(Shard& shard, SegmentFiles& files, LogId log, SegmentId id) {
+  const auto file = files.acquire(log, id, SegmentFiles::Want::kRead);
+  if (file || file.error().code != Errc::kNotFound) return file;
+  PartitionLog* found = shard.find(log);
+  Segment* segment = found == nullptr ? nullptr : found->find_file(id);
+  if (segment == nullptr) return file;
+  tell_damage(shard, log, *segment, 0, segment->bytes, "are missing (there is no such file)");
+  return fail(Errc::kCorrupt);
+}
+
+}  // namespace penstock::storage
