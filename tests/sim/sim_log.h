@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -74,6 +75,11 @@ class SimLog {
     int64_t start = 0;
     int64_t end = 0;
     std::vector<std::vector<std::byte>> batches;
+    struct Hole {
+      int64_t from;
+      int64_t to;
+    };
+    std::vector<Hole> holes;  // what was answered as damaged: the batch that holds from, and all up to to
   };
   // The appends of a life that a recovery kept and lost: where in the order of all events.
   struct Kept {
@@ -83,6 +89,15 @@ class SimLog {
   // Compares what a recovery found with what may be: the events of the life up to sure all happened, and of those
   // behind it the first so many. What was lost is forgotten, and a new life begins. Returns what is wrong, or nothing.
   std::string settle(const Found& found, uint64_t sure, Kept& kept, int64_t now_ms);
+
+  // ---- after a lie of the disk struck
+  // Compares what a recovery found with what may be: anything may be missing or damaged, but what is there was produced
+  // once at that offset of this log, and nothing is passed over in silence. Returns what is wrong, or nothing.
+  std::string differs_after_loss(const Found& found) const;
+  // The log is what was found, from now on. Where this cannot be told from what was read: false, and nothing changes.
+  bool become(const Found& found);
+  // Where the first batch behind offset begins, of all that were ever produced; end if there is none.
+  int64_t next_place(int64_t offset, int64_t end) const;
 
  private:
   struct Event {
@@ -103,6 +118,7 @@ class SimLog {
     std::vector<storage::TimeAndOffset> surely_there(int64_t from, int64_t below, int64_t now_ms,
                                                      int64_t retention_ms) const;
   };
+  SimBatchPtr produced_as(std::span<const std::byte> bytes) const;
   State state() const { return {batches_, start_, end_, excused_}; }
   std::string differs(const State& may, const Found& found, int64_t now_ms) const;
 
@@ -115,6 +131,7 @@ class SimLog {
   int64_t least_retention_ms_ = INT64_MAX;
   State settled_;  // as the last recovery found it
   std::vector<Event> events_;
+  std::multimap<int64_t, SimBatchPtr> produced_;  // ever, by base offset
 };
 
 }  // namespace penstock::sim

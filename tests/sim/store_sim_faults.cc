@@ -9,7 +9,8 @@ namespace penstock::sim {
 using storage::LogId;
 
 void StoreSim::fault_some() {
-  const auto fault = static_cast<SimFault>(prng_.below(static_cast<uint64_t>(SimFault::kCount)));
+  auto fault = static_cast<SimFault>(prng_.below(static_cast<uint64_t>(SimFault::kCount)));
+  if (swarm_.has(SimFault::kLies) && prng_.one_in(3)) fault = SimFault::kLies;  // most of them strike nothing
   if (!swarm_.has(fault)) return;
   DiskFaults& faults = disk_.faults();
   switch (fault) {
@@ -49,16 +50,17 @@ void StoreSim::fault_some() {
       faults.flush_fails_in = prng_.between(1, 3);
       poison_armed_ = true;
       return;
-    case SimFault::kLies:
-      (prng_.one_in(2) ? faults.lie_in : faults.flush_lies_in) = prng_.between(1, 10);
-      lies_armed_ += 1;
+    case SimFault::kLies: {
+      const bool flush = prng_.one_in(2);
+      (flush ? faults.flush_lies_in : faults.lie_in) = prng_.between(1, flush ? 3 : 10);
+      // Before a flush makes up for it.
+      if (prng_.one_in(2)) faults.power_off_in = prng_.between(1, flush ? 150 : 60);
       return;
+    }
     case SimFault::kPowerAtOp: faults.power_off_in = prng_.between(1, 100); return;
     case SimFault::kCount: return;
   }
 }
-
-bool StoreSim::lie_struck() const { return lies_armed_ > 0; }
 
 // The disk is as good as new.
 void StoreSim::end_faults() {

@@ -257,7 +257,7 @@ std::string StoreSim::epoch_end_some() {
   const auto& [id, live] = *some_log();
   // Where a cut fell into a batch that compaction had taken away, the offsets before the cut keep its epoch, as in
   // Kafka's LeaderEpochFileCache, and no batch tells it.
-  if (live.log.is_compacted() && live.log.was_cut()) return {};
+  if (live.epochs_unsure || (live.log.is_compacted() && live.log.was_cut())) return {};
   const auto epoch = static_cast<int32_t>(prng_.below(static_cast<uint64_t>(live.epoch) + 4)) - 1;
   const auto want = live.log.end_offset_for(epoch);
   if (!want || epoch < 0) return {};

@@ -35,7 +35,7 @@ Swarm::Swarm(uint64_t seed) {
   set(SimStep::kFault, 3);
   for (bool& on : faults) on = prng.one_in(4);
   if (prng.one_in(5)) faults.fill(false);
-  faults[static_cast<size_t>(SimFault::kLies)] = prng.one_in(12);
+  faults[static_cast<size_t>(SimFault::kLies)] = prng.one_in(8);
   ring_bytes = (4 + prng.below(3)) * kMiB;
   logs_most = prng.between(1, 8);
   value_bytes = prng.one_in(2) ? prng.between(2'000, 15'000) : prng.between(10, 600);
