@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 
 #include "base/log.h"
@@ -25,66 +26,74 @@ uint64_t number_from(const char* name, uint64_t otherwise) {
 
 void quiet(LogLevel, std::string_view) {}
 
-struct Sum {
-  uint64_t acked = 0, crashes = 0, kills = 0, stops = 0, poisoned = 0, lies = 0, refused = 0, hurt = 0, holes = 0,
-           cut = 0, trims = 0, truncations = 0, repeats = 0, cold = 0, times = 0, disk_full = 0, ring_full = 0,
-           rolled = 0, deleted = 0, scrubbed = 0, relogged = 0, retention = 0, rebuilds = 0, compactions = 0, swaps = 0,
-           removed = 0, compacted_reads = 0, given_up = 0, seeds = 0;
-  void add(const StoreSim& sim) {
-    const StoreSim::Seen& seen = sim.seen();
-    seeds += 1, acked += seen.acked, crashes += seen.crashes, kills += seen.kills, stops += seen.stops;
-    poisoned += seen.poisoned, lies += seen.lies_struck, refused += seen.refused_after_a_lie,
-        hurt += seen.logs_hurt_by_a_lie, holes += seen.holes_after_a_lie, cut += seen.recoveries_cut;
-    trims += seen.trims, truncations += seen.truncations, repeats += seen.repeats, cold += seen.cold_reads;
-    times += seen.times, disk_full += seen.disk_full, ring_full += seen.ring_full;
-    rolled += sim.counters().get(Metric::segments_rolled), deleted += sim.counters().get(Metric::segments_deleted);
-    scrubbed += sim.counters().get(Metric::scrubbed_bytes), relogged += sim.counters().get(Metric::bytes_relogged);
-    retention += sim.counters().get(Metric::retention_trims), rebuilds += sim.counters().get(Metric::index_rebuilds);
-    compactions += sim.counters().get(Metric::compactions), swaps += sim.counters().get(Metric::compaction_swaps);
-    removed += sim.counters().get(Metric::compaction_records_removed);
-    given_up += sim.counters().get(Metric::compaction_failures), compacted_reads += seen.compacted_reads;
-  }
-  std::string text() const {
-    return fmt::format(
-        "{} seeds: acked {}, crashes {}, kills {}, stops {}, poisoned {}, lies that struck {} (refused {}, logs hurt "
-        "{}, holes {}), recoveries cut {}, "
-        "trims {}, truncations {}, repeats {}, cold reads {}, times {}, disk full {}, ring full {}, rolled {}, deleted "
-        "{}, scrubbed KiB {}, relogged KiB {}, retention {}, index rebuilds {}, compactions {} (given up {}), swaps "
-        "{}, "
-        "records removed {}, reads of compacted logs {}",
-        seeds, acked, crashes, kills, stops, poisoned, lies, refused, hurt, holes, cut, trims, truncations, repeats,
-        cold, times, disk_full, ring_full, rolled, deleted, scrubbed / 1024, relogged / 1024, retention, rebuilds,
-        compactions, given_up, swaps, removed, compacted_reads);
-  }
+// What seeds did and met. What is not reached is not tested: of a thousand seeds there are at least so many of each,
+// which is well below what there were.
+struct Counter {
+  const char* name;
+  uint64_t at_least;
+  uint64_t (*of)(const StoreSim&);
 };
+template <uint64_t StoreSim::Seen::* member>
+uint64_t seen(const StoreSim& sim) {
+  return sim.seen().*member;
+}
+template <Metric metric>
+uint64_t counted(const StoreSim& sim) {
+  return sim.counters().get(metric);
+}
+using Seen = StoreSim::Seen;
+constexpr std::array kCounters{
+    Counter{"acked", 100'000, seen<&Seen::acked>},
+    Counter{"crashes", 1'500, seen<&Seen::crashes>},
+    Counter{"kills", 120, seen<&Seen::kills>},
+    Counter{"stops", 700, seen<&Seen::stops>},
+    Counter{"poisoned", 30, seen<&Seen::poisoned>},
+    Counter{"lies that struck", 20, seen<&Seen::lies_struck>},
+    Counter{"refused after a lie", 20, seen<&Seen::refused_after_a_lie>},
+    Counter{"logs hurt by a lie", 5, seen<&Seen::logs_hurt_by_a_lie>},
+    Counter{"holes after a lie", 15, seen<&Seen::holes_after_a_lie>},
+    Counter{"recoveries cut", 150, seen<&Seen::recoveries_cut>},
+    Counter{"trims", 2'000, seen<&Seen::trims>},
+    Counter{"truncations", 4'000, seen<&Seen::truncations>},
+    Counter{"repeats", 8'000, seen<&Seen::repeats>},
+    Counter{"cold reads", 700, seen<&Seen::cold_reads>},
+    Counter{"times", 7'000, seen<&Seen::times>},
+    Counter{"disk full", 600, seen<&Seen::disk_full>},
+    Counter{"ring full", 1'500, seen<&Seen::ring_full>},
+    Counter{"segments rolled", 8'000, counted<Metric::segments_rolled>},
+    Counter{"segments deleted", 4'000, counted<Metric::segments_deleted>},
+    Counter{"scrubbed bytes", 8'000'000, counted<Metric::scrubbed_bytes>},
+    Counter{"relogged bytes", 400'000, counted<Metric::bytes_relogged>},
+    Counter{"retention trims", 700, counted<Metric::retention_trims>},
+    Counter{"index rebuilds", 2'000, counted<Metric::index_rebuilds>},
+    Counter{"compactions", 400, counted<Metric::compactions>},
+    Counter{"compactions given up", 30, counted<Metric::compaction_failures>},
+    Counter{"swaps", 400, counted<Metric::compaction_swaps>},
+    Counter{"records removed", 3'000, counted<Metric::compaction_records_removed>},
+    Counter{"reads of compacted logs", 4'000, seen<&Seen::compacted_reads>},
+};
+constexpr uint64_t kSeedsForMinimums = 50;  // of fewer nothing is expected
 
 TEST(StoreSim, SeedsHold) {
   const uint64_t one = number_from("PENSTOCK_SIM_SEED", 0);
   if (one == 0) set_log_sink(quiet);
   const uint64_t first = one != 0 ? one : number_from("PENSTOCK_SIM_FIRST", 1);
   const uint64_t count = one != 0 ? 1 : number_from("PENSTOCK_SIM_SEEDS", 50);
-  Sum sum;
+  std::array<uint64_t, kCounters.size()> sums{};
   for (uint64_t seed = first; seed < first + count; ++seed) {
     StoreSim sim(seed);
     EXPECT_EQ(sim.run(kLives, kSteps), "") << "replay with: scripts/dev sim " << seed;
-    sum.add(sim);
+    for (size_t i = 0; i < kCounters.size(); ++i) sums[i] += kCounters[i].of(sim);
   }
-  fmt::print("{}\n", sum.text());
-  if (one != 0) return;
-  // What is not reached is not tested.
-  EXPECT_GT(sum.acked, 50 * count);
-  EXPECT_GT(sum.crashes, count);
-  EXPECT_GT(sum.stops, count / 4);
-  EXPECT_GT(sum.trims, count / 2);
-  EXPECT_GT(sum.truncations, count);
-  EXPECT_GT(sum.repeats, count);
-  EXPECT_GT(sum.cold, count);
-  EXPECT_GT(sum.rolled, count);
-  EXPECT_GT(sum.deleted, count);
-  EXPECT_GT(sum.compactions, count / 2);
-  EXPECT_GT(sum.swaps, count / 2);
-  EXPECT_GT(sum.removed, 5 * count);
-  EXPECT_GT(sum.compacted_reads, count);
+  const bool expected = count >= kSeedsForMinimums;
+  fmt::print("{} seeds{}\n", count, expected ? "" : ", too few for minimums");
+  for (size_t i = 0; i < kCounters.size(); ++i) {
+    const uint64_t minimum = kCounters[i].at_least * count / 1000;
+    fmt::print("{:12} (at least {:9}) {}\n", sums[i], expected ? minimum : 0, kCounters[i].name);
+    if (expected) {
+      EXPECT_GE(sums[i], minimum) << kCounters[i].name;
+    }
+  }
 }
 
 TEST(StoreSim, ASeedRunTwiceGivesTheSameTrace) {
