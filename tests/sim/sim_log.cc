@@ -300,6 +300,26 @@ std::string SimLog::settle(const Found& found, uint64_t sure, Kept& kept, int64_
   return {};
 }
 
+// ---------------------------------------------------------------- damage
+
+SimLog::Range SimLog::range_of(int64_t base, uint64_t from, uint64_t to) const {
+  Range range{base, base};
+  uint64_t at = 0;
+  for (size_t i = find(base); i < batches_.size() && at < to; at += batches_[i++]->bytes.size()) {
+    if (at + batches_[i]->bytes.size() <= from) range.from = batches_[i]->next;
+    range.to = batches_[i]->next;
+  }
+  return range;
+}
+
+void SimLog::fill_holes(Found& found) const {
+  for (const Found::Hole& hole : found.holes)
+    for (const SimBatchPtr& batch : batches_)
+      if (batch->next > hole.from && batch->base < hole.to) found.batches.push_back(batch->bytes);
+  std::ranges::stable_sort(found.batches, {},
+                           [](const auto& bytes) { return protocol::view_of(bytes).base_offset().value(); });
+}
+
 // ---------------------------------------------------------------- after a lie
 
 SimBatchPtr SimLog::produced_as(std::span<const std::byte> bytes) const {

@@ -32,6 +32,18 @@ using SimBatchPtr = std::shared_ptr<const SimBatch>;
 
 class SimLog {
  public:
+  // What was read of it.
+  struct Found {
+    int64_t start = 0;
+    int64_t end = 0;
+    std::vector<std::vector<std::byte>> batches;
+    struct Hole {
+      int64_t from;
+      int64_t to;
+    };
+    std::vector<Hole> holes;  // what was answered as damaged: the batch that holds from, and all up to to
+  };
+
   // ---- what is done, each with its place in the order of all events of a life
   void append(uint64_t seq, SimBatchPtr batch);
   void cut(uint64_t seq, int64_t end);         // the log ends there now
@@ -45,6 +57,14 @@ class SimLog {
   void may_be_compacted(int64_t delete_retention_ms);
   bool is_compacted() const { return compacted_; }
   bool was_cut() const { return cut_ever_; }
+  // Offsets of the batches that lie, as they were appended, in bytes [from, to) of those from the batch at base on.
+  struct Range {
+    int64_t from;
+    int64_t to;
+  };
+  Range range_of(int64_t base, uint64_t from, uint64_t to) const;
+  // Puts what was appended there in the place of found's holes.
+  void fill_holes(Found& found) const;
   // Whether batches, which were read from [from, to), are what a compaction may leave of what was appended there: each
   // as it was, or with some records less; of each key the last record; a tombstone as long as it has to stay.
   // now_ms: when it was read, or later.
@@ -71,16 +91,6 @@ class SimLog {
   uint64_t bytes_from(int64_t offset) const;
 
   // ---- after a crash
-  struct Found {
-    int64_t start = 0;
-    int64_t end = 0;
-    std::vector<std::vector<std::byte>> batches;
-    struct Hole {
-      int64_t from;
-      int64_t to;
-    };
-    std::vector<Hole> holes;  // what was answered as damaged: the batch that holds from, and all up to to
-  };
   // The appends of a life that a recovery kept and lost: where in the order of all events.
   struct Kept {
     uint64_t last_kept = 0;

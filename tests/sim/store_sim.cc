@@ -202,7 +202,7 @@ std::string StoreSim::settle_logs() {
   }
   for (auto& [id, live] : logs_) {
     SimLog::Found found;
-    std::string wrong = read_log(id, found);
+    std::string wrong = live.hurt.empty() ? read_log(id, found) : read_hurt(id, found);
     if (!wrong.empty()) return of_log(id, wrong);
     SimLog::Kept kept;
     wrong = live.log.settle(found, sure, kept, clock_.wall_ms());
@@ -357,6 +357,8 @@ std::string StoreSim::run(int lives, int steps_a_life) {
     }
     const std::string wrong = end_life();
     if (!wrong.empty()) return "end of life " + std::to_string(life) + ": " + wrong;
+    for (const SimFault fault : {SimFault::kRot, SimFault::kUnreadable})
+      if (swarm_.has(fault) && prng_.one_in(2)) hurt_some(fault);
   }
   return open();
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "storage/compact/cleaner.h"
+#include "storage/ring/state_slots.h"
 #include "tests/sim/disk_port.h"
 #include "tests/sim/sim_clock.h"
 #include "tests/sim/sim_disk.h"
@@ -41,7 +42,8 @@ class StoreSim {
 
   struct Seen {
     uint64_t acked = 0, crashes = 0, kills = 0, stops = 0, poisoned = 0, recoveries_cut = 0;
-    uint64_t lies_struck = 0, refused_after_a_lie = 0, logs_hurt_by_a_lie = 0, holes_after_a_lie = 0;
+    uint64_t lies_struck = 0, refused_after_a_lie = 0, logs_hurt_by_a_lie = 0;
+    uint64_t rotted = 0, unreadable = 0, damaged = 0, holes = 0, trimmed_past = 0;
     uint64_t trims = 0, truncations = 0, repeats = 0, cold_reads = 0, times = 0, disk_full = 0, ring_full = 0;
     uint64_t compacted_reads = 0;
   };
@@ -54,6 +56,7 @@ class StoreSim {
     storage::LogConfig config;
     int32_t epoch = 0;
     std::optional<int64_t> truncate_to;  // asked for, not done yet
+    std::vector<SimLog::Range> hurt;     // offsets that may be damaged
     bool epochs_unsure = false;  // a lie took batches: what an epoch cache still knows of them is its own affair
   };
   using Logs = std::map<uint64_t, Live>;
@@ -78,7 +81,7 @@ class StoreSim {
     storage::ReadCursor cursor;
     std::vector<std::byte> expected;
     size_t at = 0;
-    int waits = 0;
+    SimLog::Range range{0, INT64_MAX};
     std::optional<Nanos> sure_until = {};  // of a compacted log: what was replaced goes then
   };
 
@@ -146,6 +149,18 @@ class StoreSim {
   std::string check_refusal(const std::string& refused);
   std::string settle_after_a_lie();
   std::string read_good(uint64_t id, SimLog::Found& found);
+  void hurt_some(SimFault fault);
+  struct SealedPlace {
+    Logs::iterator log;
+    std::string path;
+    storage::SegmentState segment;
+    int64_t end;  // offset where the next one begins
+  };
+  std::optional<SealedPlace> some_sealed_place();
+  void rot(const std::string& path, uint64_t at);
+  bool may_be_damaged(const Live& live, SimLog::Range range) const;
+  std::string read_hurt(uint64_t id, SimLog::Found& found);
+  std::string trim_past_damage(Logs::iterator at);
   std::string read_good_part(const storage::ReadCursor& from, std::vector<std::byte>& bytes);
 
   const uint64_t seed_;

@@ -57,15 +57,19 @@ void StoreSim::fault_some() {
       if (prng_.one_in(2)) faults.power_off_in = prng_.between(1, flush ? 150 : 60);
       return;
     }
+    case SimFault::kRot:
+    case SimFault::kUnreadable: hurt_some(fault); return;
     case SimFault::kPowerAtOp: faults.power_off_in = prng_.between(1, 100); return;
     case SimFault::kCount: return;
   }
 }
 
-// The disk is as good as new.
+// The disk is as good as new, but for what lasts.
 void StoreSim::end_faults() {
-  const DiskFaults& now = disk_.faults();
-  disk_.faults() = DiskFaults{.power_off_in = scripted_ ? now.power_off_in : 0, .tear_unit = now.tear_unit};
+  DiskFaults now = std::move(disk_.faults());
+  disk_.faults() = DiskFaults{.power_off_in = scripted_ ? now.power_off_in : 0,
+                              .tear_unit = now.tear_unit,
+                              .fail_reads = std::move(now.fail_reads)};
 }
 
 // When the disk is well again, everything is taken again, without a restart.
