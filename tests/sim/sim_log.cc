@@ -313,9 +313,12 @@ SimLog::Range SimLog::range_of(int64_t base, uint64_t from, uint64_t to) const {
 }
 
 void SimLog::fill_holes(Found& found) const {
+  std::set<int64_t> there;  // a batch that was asked for at several offsets made several holes
+  for (const auto& bytes : found.batches) there.insert(protocol::view_of(bytes).base_offset().value());
   for (const Found::Hole& hole : found.holes)
     for (const SimBatchPtr& batch : batches_)
-      if (batch->next > hole.from && batch->base < hole.to) found.batches.push_back(batch->bytes);
+      if (batch->next > hole.from && batch->base < hole.to && there.insert(batch->base).second)
+        found.batches.push_back(batch->bytes);
   std::ranges::stable_sort(found.batches, {},
                            [](const auto& bytes) { return protocol::view_of(bytes).base_offset().value(); });
 }
