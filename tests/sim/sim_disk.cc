@@ -124,7 +124,7 @@ void SimDisk::complete_write(InFlight& flight) {
   }
   if (flight.comes_short) flight.bytes.resize(flight.bytes.size() / 2);
   op.result = flight.fails ? -EIO : static_cast<int64_t>(flight.bytes.size());
-  SimFile::Write write{flight.at, std::move(flight.bytes), ++order_};
+  SimFile::Write write{flight.at, std::move(flight.bytes), ++order_, flight.lies && !flight.fails};
   if (op.kind == DiskOp::Kind::kWriteDurable && !flight.lies && !flight.fails)
     file.write_durable(write);
   else
@@ -135,7 +135,7 @@ void SimDisk::flush(SimFile& file, Order until, FlushFate fate) {
   switch (fate) {
     case FlushFate::kDone: return file.flush(until);
     case FlushFate::kFails: return file.lose_flush(until, prng_, faults_.tear_unit);
-    case FlushFate::kLies: return;
+    case FlushFate::kLies: return file.promise(until);
   }
 }
 
@@ -231,6 +231,12 @@ void SimDisk::kill_process() {
     prng_.one_in(2) ? flight.file->write_durable(write) : flight.file->write(std::move(write));
   }
   forget_ops();
+}
+
+bool SimDisk::take_broken_promise() {
+  bool broke = names_.take_broken_promise();
+  names_.each_file([&](const SimFilePtr& file) { broke = file->take_broken_promise() || broke; });
+  return broke;
 }
 
 void SimDisk::flip_bit(const std::string& path, uint64_t at, unsigned bit) {

@@ -82,6 +82,9 @@ class SimDisk final : public storage::Disk {
   // Puts other bytes in the place of what is durable and visible in path at at.
   void replace(const std::string& path, uint64_t at, std::span<const std::byte> bytes);
   std::span<const std::byte> contents(const std::string& path) const;
+  // Whether a lie struck since this was last asked: of what the disk had said to be durable and was not, something is
+  // lost for good, when power went or a flush failed.
+  bool take_broken_promise();
   bool is_off() const { return off_; }
   bool exists(const std::string& path) const { return names_.exists(path); }
   uint64_t allocated_bytes() const;  // the lengths of all files that have a name or are open

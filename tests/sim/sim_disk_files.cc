@@ -96,7 +96,10 @@ Result<void> SimDisk::flush_all(std::string_view path) {
 Result<void> SimDisk::flush_all_until(Order until, FlushFate fate) {
   names_.each_file([&](const SimFilePtr& file) { flush(*file, until, fate); });
   if (fate == FlushFate::kFails) return fail(Errc::kIo, EIO);
-  if (fate == FlushFate::kDone) names_.sync_all(until);
+  if (fate == FlushFate::kDone)
+    names_.sync_all(until);
+  else
+    names_.promise_all(until);
   return {};
 }
 

@@ -13,6 +13,8 @@ void SimFile::put(std::vector<std::byte>& file, uint64_t at, std::span<const std
 
 void SimFile::write(Write write) {
   put(visible_, write.at, write.bytes);
+  if (write.promised)  // a durable one takes the file's length along
+    for (Resize& resize : resizes_) resize.promised = true;
   writes_.push_back(std::move(write));
 }
 
@@ -36,7 +38,7 @@ void SimFile::forget_volatile(uint64_t begin, uint64_t end) {
     const std::span<const std::byte> bytes(old.bytes);
     const auto keep = [&](uint64_t from, uint64_t to) {
       const auto piece = bytes.subspan(from - old.at, to - from);
-      kept.push_back({from, {piece.begin(), piece.end()}, old.order});
+      kept.push_back({from, {piece.begin(), piece.end()}, old.order, old.promised});
     };
     if (old.at < begin) keep(old.at, begin);
     if (old_end > end) keep(end, old_end);
@@ -63,6 +65,22 @@ void SimFile::flush(Order until) {
   });
 }
 
+void SimFile::promise(Order until) {
+  for (Resize& resize : resizes_) resize.promised = resize.promised || resize.order <= until;
+  for (Write& write : writes_) write.promised = write.promised || write.order <= until;
+}
+
+// What is there now is neither what was promised nor what reads saw instead of it.
+void SimFile::note_broken(const Write& write) {
+  if (!write.promised) return;
+  const auto there = [&](const std::vector<std::byte>& file) {
+    const auto from = std::span(file).subspan(std::min<uint64_t>(write.at, file.size()));
+    return from.first(std::min(write.bytes.size(), from.size()));
+  };
+  if (!std::ranges::equal(there(durable_), write.bytes) && !std::ranges::equal(there(durable_), there(visible_)))
+    broke_a_promise_ = true;
+}
+
 // Lengths are kept in a journal: of their changes the first so many hold.
 void SimFile::apply_some_resizes(Order until, Prng& prng) {
   const auto covered =
@@ -70,6 +88,7 @@ void SimFile::apply_some_resizes(Order until, Prng& prng) {
   if (covered == 0) return;
   const uint64_t keep = prng.below(covered + 1);
   for (uint64_t i = 0; i < keep; ++i) durable_.resize(resizes_[i].bytes);
+  for (uint64_t i = keep; i < covered; ++i) broke_a_promise_ = broke_a_promise_ || resizes_[i].promised;
   std::erase_if(resizes_, [&](auto& r) { return r.order <= until; });
 }
 
@@ -78,6 +97,7 @@ void SimFile::lose_flush(Order until, Prng& prng, uint64_t tear_unit) {
   std::erase_if(writes_, [&](const Write& write) {
     if (write.order > until) return false;
     apply_torn(write, prng, tear_unit);
+    note_broken(write);
     return true;
   });
 }
@@ -87,6 +107,7 @@ void SimFile::lose_power(std::vector<Write> in_flight, Prng& prng, uint64_t tear
   for (const Write& write : writes_) apply_torn(write, prng, tear_unit);
   for (size_t i = in_flight.size(); i > 1; --i) std::swap(in_flight[i - 1], in_flight[prng.below(i)]);
   for (const Write& write : in_flight) apply_torn(write, prng, tear_unit);
+  for (const Write& write : writes_) note_broken(write);
   writes_.clear();
   visible_ = durable_;
 }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/prng.h"
@@ -19,6 +20,7 @@ class SimFile {
     uint64_t at = 0;
     std::vector<std::byte> bytes;
     Order order = 0;
+    bool promised = false;  // the disk said that it is durable, and lied
   };
 
   std::span<const std::byte> visible() const { return visible_; }
@@ -28,6 +30,9 @@ class SimFile {
   void write_durable(const Write& write);    // and the file's length with it
   void resize(uint64_t bytes, Order order);  // volatile until a flush
   void flush(Order until);                   // what is not younger is durable now
+  void promise(Order until);                 // a flush that lied: it only says so
+  // Whether something promised was lost since this was last asked, if only in part.
+  bool take_broken_promise() { return std::exchange(broke_a_promise_, false); }
   // A flush that failed: of what it should have made durable each piece is on the drive or gone, decided now; reads
   // still see it, and no later flush looks at it again (as file systems do: CuttleFS).
   void lose_flush(Order until, Prng& prng, uint64_t tear_unit);
@@ -40,12 +45,14 @@ class SimFile {
   struct Resize {
     uint64_t bytes;
     Order order;
+    bool promised = false;
   };
   static void put(std::vector<std::byte>& file, uint64_t at, std::span<const std::byte> bytes);
   void spoil(uint64_t at, uint64_t n, Prng& prng);
   void apply_torn(const Write& write, Prng& prng, uint64_t tear_unit);
   void apply_some_resizes(Order until, Prng& prng);
   void forget_volatile(uint64_t begin, uint64_t end);
+  void note_broken(const Write& write);
 
   std::vector<std::byte> visible_;
   std::vector<std::byte> durable_;
@@ -53,6 +60,7 @@ class SimFile {
   // younger is all that their order could change.
   std::vector<Write> writes_;
   std::vector<Resize> resizes_;
+  bool broke_a_promise_ = false;
 };
 
 }  // namespace penstock::sim

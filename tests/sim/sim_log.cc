@@ -37,6 +37,7 @@ void SimLog::State::apply(const Event& event) {
 
 void SimLog::append(uint64_t seq, SimBatchPtr batch) {
   batches_.push_back(batch);
+  produced_.emplace(batch->base, batch);
   end_ = batch->next;
   events_.push_back({.seq = seq, .batch = std::move(batch)});
 }
@@ -297,6 +298,85 @@ std::string SimLog::settle(const Found& found, uint64_t sure, Kept& kept, int64_
   end_ = settled_.end;
   events_.clear();
   return {};
+}
+
+// ---------------------------------------------------------------- damage
+
+SimLog::Range SimLog::range_of(int64_t base, uint64_t from, uint64_t to) const {
+  Range range{base, base};
+  uint64_t at = 0;
+  for (size_t i = find(base); i < batches_.size() && at < to; at += batches_[i++]->bytes.size()) {
+    if (at + batches_[i]->bytes.size() <= from) range.from = batches_[i]->next;
+    range.to = batches_[i]->next;
+  }
+  return range;
+}
+
+void SimLog::fill_holes(Found& found) const {
+  std::set<int64_t> there;  // a batch that was asked for at several offsets made several holes
+  for (const auto& bytes : found.batches) there.insert(protocol::view_of(bytes).base_offset().value());
+  for (const Found::Hole& hole : found.holes)
+    for (const SimBatchPtr& batch : batches_)
+      if (batch->next > hole.from && batch->base < hole.to && there.insert(batch->base).second)
+        found.batches.push_back(batch->bytes);
+  std::ranges::stable_sort(found.batches, {},
+                           [](const auto& bytes) { return protocol::view_of(bytes).base_offset().value(); });
+}
+
+// ---------------------------------------------------------------- after a lie
+
+SimBatchPtr SimLog::produced_as(std::span<const std::byte> bytes) const {
+  const auto [first, last] = produced_.equal_range(protocol::view_of(bytes).base_offset().value());
+  for (auto it = first; it != last; ++it) {
+    std::set<int64_t> there;
+    if (std::ranges::equal(it->second->bytes, bytes)) return it->second;
+    if (compacted_ && differs_from(*it->second, bytes, there).empty()) return it->second;
+  }
+  return nullptr;
+}
+
+std::string SimLog::differs_after_loss(const Found& found) const {
+  if (found.start > found.end) return "it begins behind its end";
+  int64_t at = found.start;
+  bool inside = true;  // of the first batch only a part may be asked for
+  auto hole = found.holes.begin();
+  const auto skip_holes = [&] {
+    for (; hole != found.holes.end() && hole->from == at; ++hole) {
+      at = hole->to;
+      inside = true;
+    }
+  };
+  for (const auto& bytes : found.batches) {
+    skip_holes();
+    const auto view = protocol::view_of(bytes);
+    const int64_t base = view.base_offset().value();
+    const int64_t next = view.last_offset().value() + 1;
+    if (!produced_as(bytes)) return "the batch at offset " + std::to_string(base) + " is none that was produced there";
+    if (next <= at || (!inside && base < at)) return "offset " + std::to_string(base) + " is served twice";
+    if (base > at && !compacted_) return "offset " + std::to_string(at) + " is passed over in silence";
+    at = next;
+    inside = false;
+  }
+  skip_holes();
+  if (at == found.end || (compacted_ && at < found.end)) return {};
+  return "it ends at " + std::to_string(found.end) + ", what is served at " + std::to_string(at);
+}
+
+bool SimLog::become(const Found& found) {
+  if (compacted_ || !found.holes.empty()) return false;
+  batches_.clear();
+  for (const auto& bytes : found.batches) batches_.push_back(produced_as(bytes));
+  start_ = found.start;
+  end_ = found.end;
+  excused_.clear();
+  settled_ = state();
+  events_.clear();
+  return true;
+}
+
+int64_t SimLog::next_place(int64_t offset, int64_t end) const {
+  const auto it = produced_.upper_bound(offset);
+  return it == produced_.end() ? end : std::min(end, it->first);
 }
 
 }  // namespace penstock::sim

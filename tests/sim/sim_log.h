@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -31,6 +32,18 @@ using SimBatchPtr = std::shared_ptr<const SimBatch>;
 
 class SimLog {
  public:
+  // What was read of it.
+  struct Found {
+    int64_t start = 0;
+    int64_t end = 0;
+    std::vector<std::vector<std::byte>> batches;
+    struct Hole {
+      int64_t from;
+      int64_t to;
+    };
+    std::vector<Hole> holes;  // what was answered as damaged: the batch that holds from, and all up to to
+  };
+
   // ---- what is done, each with its place in the order of all events of a life
   void append(uint64_t seq, SimBatchPtr batch);
   void cut(uint64_t seq, int64_t end);         // the log ends there now
@@ -44,6 +57,14 @@ class SimLog {
   void may_be_compacted(int64_t delete_retention_ms);
   bool is_compacted() const { return compacted_; }
   bool was_cut() const { return cut_ever_; }
+  // Offsets of the batches that lie, as they were appended, in bytes [from, to) of those from the batch at base on.
+  struct Range {
+    int64_t from;
+    int64_t to;
+  };
+  Range range_of(int64_t base, uint64_t from, uint64_t to) const;
+  // Puts what was appended there in the place of found's holes.
+  void fill_holes(Found& found) const;
   // Whether batches, which were read from [from, to), are what a compaction may leave of what was appended there: each
   // as it was, or with some records less; of each key the last record; a tombstone as long as it has to stay.
   // now_ms: when it was read, or later.
@@ -70,11 +91,6 @@ class SimLog {
   uint64_t bytes_from(int64_t offset) const;
 
   // ---- after a crash
-  struct Found {
-    int64_t start = 0;
-    int64_t end = 0;
-    std::vector<std::vector<std::byte>> batches;
-  };
   // The appends of a life that a recovery kept and lost: where in the order of all events.
   struct Kept {
     uint64_t last_kept = 0;
@@ -83,6 +99,15 @@ class SimLog {
   // Compares what a recovery found with what may be: the events of the life up to sure all happened, and of those
   // behind it the first so many. What was lost is forgotten, and a new life begins. Returns what is wrong, or nothing.
   std::string settle(const Found& found, uint64_t sure, Kept& kept, int64_t now_ms);
+
+  // ---- after a lie of the disk struck
+  // Compares what a recovery found with what may be: anything may be missing or damaged, but what is there was produced
+  // once at that offset of this log, and nothing is passed over in silence. Returns what is wrong, or nothing.
+  std::string differs_after_loss(const Found& found) const;
+  // The log is what was found, from now on. Where this cannot be told from what was read: false, and nothing changes.
+  bool become(const Found& found);
+  // Where the first batch behind offset begins, of all that were ever produced; end if there is none.
+  int64_t next_place(int64_t offset, int64_t end) const;
 
  private:
   struct Event {
@@ -103,6 +128,7 @@ class SimLog {
     std::vector<storage::TimeAndOffset> surely_there(int64_t from, int64_t below, int64_t now_ms,
                                                      int64_t retention_ms) const;
   };
+  SimBatchPtr produced_as(std::span<const std::byte> bytes) const;
   State state() const { return {batches_, start_, end_, excused_}; }
   std::string differs(const State& may, const Found& found, int64_t now_ms) const;
 
@@ -115,6 +141,7 @@ class SimLog {
   int64_t least_retention_ms_ = INT64_MAX;
   State settled_;  // as the last recovery found it
   std::vector<Event> events_;
+  std::multimap<int64_t, SimBatchPtr> produced_;  // ever, by base offset
 };
 
 }  // namespace penstock::sim

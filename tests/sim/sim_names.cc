@@ -30,7 +30,7 @@ Result<SimFilePtr> SimNames::find(std::string_view path) const {
 }
 
 void SimNames::about_to_change(std::string folder, std::initializer_list<std::string> paths, Order order) {
-  Change change{.order = order, .folder = std::move(folder), .before = {}};
+  Change change{.order = order, .folder = std::move(folder), .before = {}, .promised = false};
   for (const std::string& path : paths) {
     const auto it = names_.find(path);
     change.before.push_back({path, it == names_.end() ? std::nullopt : std::optional(it->second)});
@@ -101,15 +101,21 @@ void SimNames::sync_all(Order until) {
   std::erase_if(unsynced_, [&](const Change& change) { return change.order <= until; });
 }
 
+void SimNames::promise_all(Order until) {
+  for (Change& change : unsynced_) change.promised = change.promised || change.order <= until;
+}
+
 void SimNames::lose_power(Prng& prng, bool lose_unsynced) {
   const uint64_t keep = lose_unsynced ? prng.below(unsynced_.size() + 1) : unsynced_.size();
-  for (size_t i = unsynced_.size(); i > keep; --i)
+  for (size_t i = unsynced_.size(); i > keep; --i) {
+    broke_a_promise_ = broke_a_promise_ || unsynced_[i - 1].promised;
     for (const auto& [path, what] : unsynced_[i - 1].before) {
       if (what)
         names_[path] = *what;
       else
         names_.erase(path);
     }
+  }
   unsynced_.clear();
   // From a folder down: its path comes before all that lies in it.
   std::erase_if(names_, [&](const auto& entry) { return !is_folder(folder_of(entry.first)); });

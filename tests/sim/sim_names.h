@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -32,6 +33,8 @@ class SimNames {
 
   Result<void> sync(std::string_view folder);
   void sync_all(Order until);
+  void promise_all(Order until);                                                 // it only says so
+  bool take_broken_promise() { return std::exchange(broke_a_promise_, false); }  // as SimFile's
   // lose_unsynced: or else every change is kept.
   void lose_power(Prng& prng, bool lose_unsynced);
 
@@ -53,12 +56,14 @@ class SimNames {
       std::optional<SimFilePtr> what;  // nothing: there was no such name
     };
     std::vector<Before> before;
+    bool promised = false;
   };
   // Notes what the paths are now, before they change.
   void about_to_change(std::string folder, std::initializer_list<std::string> paths, Order order);
 
   std::map<std::string, SimFilePtr> names_;  // null: a folder
   std::vector<Change> unsynced_;
+  bool broke_a_promise_ = false;
 };
 
 }  // namespace penstock::sim

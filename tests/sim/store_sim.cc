@@ -23,24 +23,24 @@ std::span<std::byte> ring_memory(size_t bytes) {
 
 std::string of_log(uint64_t id, const std::string& wrong) { return "log " + std::to_string(id) + ": " + wrong; }
 
-// Cuts whole batches off the front of bytes; the offset behind them. Nothing if there is none.
+}  // namespace
+
 std::optional<int64_t> take_batches(std::vector<std::byte>& bytes, std::vector<std::vector<std::byte>>& batches) {
   std::optional<int64_t> next;
   size_t at = 0;
   while (bytes.size() - at >= protocol::kBatchHeaderBytes) {
     const auto batch = protocol::view_of(std::span(bytes).subspan(at));
-    const auto total = static_cast<size_t>(batch.total_bytes());
-    if (total > bytes.size() - at) break;
+    const auto total = batch.total_bytes();
+    if (total < static_cast<int64_t>(protocol::kBatchHeaderBytes) || static_cast<size_t>(total) > bytes.size() - at)
+      break;
     next = batch.last_offset().value() + 1;
-    const auto whole = std::span(bytes).subspan(at, total);
+    const auto whole = std::span(bytes).subspan(at, static_cast<size_t>(total));
     batches.emplace_back(whole.begin(), whole.end());
-    at += total;
+    at += whole.size();
   }
   bytes.clear();
   return next;
 }
-
-}  // namespace
 
 StoreSim::StoreSim(uint64_t seed, const Swarm& swarm)
     : seed_(seed), swarm_(swarm), prng_(seed, 1), disk_(clock_, seed), store_prng_(seed, 2) {
@@ -90,7 +90,7 @@ std::string StoreSim::open_store(std::string& refused) {
 
 std::string StoreSim::open() {
   poison_armed_ = segment_fails_ = read_fails_ = space_scarce_ = false;
-  const bool lied = lie_struck();
+  bool lie_struck = false;
   for (int attempt = 0;; ++attempt) {
     end_faults();
     DiskFaults& faults = disk_.faults();
@@ -99,6 +99,7 @@ std::string StoreSim::open() {
     if (eio) faults.read_eio_in = prng_.between(1, 8);
     std::string refused;
     if (std::string wrong = open_store(refused); !wrong.empty()) return wrong;
+    lie_struck = disk_.take_broken_promise() || lie_struck;
     if (disk_.is_off()) {
       drop_store();
       disk_.power_on();
@@ -113,13 +114,28 @@ std::string StoreSim::open() {
       drop_store();
       continue;
     }
-    is_over_ = lied;
-    if (!lied) return "refused to open: " + refused;
+    if (!lie_struck) return "refused to open: " + refused;
+    is_over_ = true;
+    seen_.lies_struck += 1;
     seen_.refused_after_a_lie += 1;
-    return {};
+    return check_refusal(refused);
   }
-  is_over_ = lied;  // what may be gone is not known any more
-  return settle_logs(!lied);
+  waiting_.clear();
+  readers_.clear();
+  watching_ = false;
+  if (std::string wrong = lie_struck ? settle_after_a_lie() : settle_logs(); !wrong.empty()) return wrong;
+  begin_life();
+  return {};
+}
+
+void StoreSim::begin_life() {
+  for (auto& [id, live] : logs_) {
+    live.truncate_to.reset();
+    store_->set_config(LogId{id}, live.config);
+  }
+  watching_ = true;
+  seq_ = sure_seq_ = 0;
+  producers_after_crash();
 }
 
 // Everything in the log, as a fetch would read it.
@@ -175,36 +191,26 @@ std::string StoreSim::read_log(uint64_t id, SimLog::Found& found) {
   }
 }
 
-// strict: no lie of the disk excuses a loss.
-std::string StoreSim::settle_logs(bool strict) {
+// No lie of the disk excuses a loss.
+std::string StoreSim::settle_logs() {
   const uint64_t sure = sure_seq_;
-  waiting_.clear();
-  readers_.clear();
   SimLog::Kept all;
-  watching_ = false;
-  for (auto& [id, live] : logs_) {
-    live.truncate_to.reset();
+  for (const auto& [id, live] : logs_) {
     const auto offsets = store_->offsets(LogId{id});
     if (!offsets) return of_log(id, "it is not there after a recovery");
     if (offsets->durable != offsets->log_end_offset) return of_log(id, "not all of it is durable after a recovery");
   }
   for (auto& [id, live] : logs_) {
     SimLog::Found found;
-    std::string wrong = read_log(id, found);
-    if (!strict && !wrong.empty()) continue;
+    std::string wrong = live.hurt.empty() ? read_log(id, found) : read_hurt(id, found);
     if (!wrong.empty()) return of_log(id, wrong);
     SimLog::Kept kept;
     wrong = live.log.settle(found, sure, kept, clock_.wall_ms());
-    if (!strict) continue;
     if (!wrong.empty()) return of_log(id, wrong);
     all.last_kept = std::max(all.last_kept, kept.last_kept);
     all.first_lost = std::min(all.first_lost, kept.first_lost);
   }
-  if (strict && all.last_kept > all.first_lost) return "an append is there, and one of another log before it is not";
-  for (const auto& [id, live] : logs_) store_->set_config(LogId{id}, live.config);
-  watching_ = true;
-  seq_ = sure_seq_ = 0;
-  producers_after_crash();
+  if (all.last_kept > all.first_lost) return "an append is there, and one of another log before it is not";
   return {};
 }
 
@@ -351,6 +357,8 @@ std::string StoreSim::run(int lives, int steps_a_life) {
     }
     const std::string wrong = end_life();
     if (!wrong.empty()) return "end of life " + std::to_string(life) + ": " + wrong;
+    for (const SimFault fault : {SimFault::kRot, SimFault::kUnreadable})
+      if (swarm_.has(fault) && prng_.one_in(2)) hurt_some(fault);
   }
   return open();
 }

@@ -3,7 +3,7 @@
 // does at all it draws first: Swarm. docs/internals/simulator.md.
 //
 // store_sim.cc: lives; store_sim_steps.cc: what is done to logs; store_sim_reads.cc: what is asked of them;
-// store_sim_faults.cc: what the disk does to them.
+// store_sim_faults.cc: what the disk does to them; store_sim_damage.cc: what must hold all the same.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "storage/compact/cleaner.h"
+#include "storage/ring/state_slots.h"
 #include "tests/sim/disk_port.h"
 #include "tests/sim/sim_clock.h"
 #include "tests/sim/sim_disk.h"
@@ -22,6 +23,9 @@
 #include "tests/sim/swarm.h"
 
 namespace penstock::sim {
+
+// Cuts whole batches off the front of bytes, and drops the rest; the offset behind them. Nothing if there is none.
+std::optional<int64_t> take_batches(std::vector<std::byte>& bytes, std::vector<std::vector<std::byte>>& batches);
 
 class StoreSim {
  public:
@@ -37,7 +41,9 @@ class StoreSim {
   uint64_t trace_hash() const { return disk_.trace_hash(); }
 
   struct Seen {
-    uint64_t acked = 0, crashes = 0, kills = 0, stops = 0, poisoned = 0, refused_after_a_lie = 0, recoveries_cut = 0;
+    uint64_t acked = 0, crashes = 0, kills = 0, stops = 0, poisoned = 0, recoveries_cut = 0;
+    uint64_t lies_struck = 0, refused_after_a_lie = 0, logs_hurt_by_a_lie = 0;
+    uint64_t rotted = 0, unreadable = 0, damaged = 0, holes = 0, trimmed_past = 0;
     uint64_t trims = 0, truncations = 0, repeats = 0, cold_reads = 0, times = 0, disk_full = 0, ring_full = 0;
     uint64_t compacted_reads = 0;
   };
@@ -50,6 +56,8 @@ class StoreSim {
     storage::LogConfig config;
     int32_t epoch = 0;
     std::optional<int64_t> truncate_to;  // asked for, not done yet
+    std::vector<SimLog::Range> hurt;     // offsets that may be damaged
+    bool epochs_unsure = false;  // a lie took batches: what an epoch cache still knows of them is its own affair
   };
   using Logs = std::map<uint64_t, Live>;
   struct Waiting {
@@ -73,14 +81,15 @@ class StoreSim {
     storage::ReadCursor cursor;
     std::vector<std::byte> expected;
     size_t at = 0;
-    int waits = 0;
+    SimLog::Range range{0, INT64_MAX};
     std::optional<Nanos> sure_until = {};  // of a compacted log: what was replaced goes then
   };
 
   // ---- lives (store_sim.cc)
   std::string open();
   std::string open_store(std::string& refused);
-  std::string settle_logs(bool strict);
+  std::string settle_logs();
+  void begin_life();
   std::string read_log(uint64_t id, SimLog::Found& found);
   std::string end_life();
   std::string stop();
@@ -134,8 +143,25 @@ class StoreSim {
   // ---- faults (store_sim_faults.cc)
   void fault_some();
   void end_faults();
-  bool lie_struck() const;
   std::string check_goes_on();
+
+  // ---- damage (store_sim_damage.cc)
+  std::string check_refusal(const std::string& refused);
+  std::string settle_after_a_lie();
+  std::string read_good(uint64_t id, SimLog::Found& found);
+  void hurt_some(SimFault fault);
+  struct SealedPlace {
+    Logs::iterator log;
+    std::string path;
+    storage::SegmentState segment;
+    int64_t end;  // offset where the next one begins
+  };
+  std::optional<SealedPlace> some_sealed_place();
+  void rot(const std::string& path, uint64_t at);
+  bool may_be_damaged(const Live& live, SimLog::Range range) const;
+  std::string read_hurt(uint64_t id, SimLog::Found& found);
+  std::string trim_past_damage(Logs::iterator at);
+  std::string read_good_part(const storage::ReadCursor& from, std::vector<std::byte>& bytes);
 
   const uint64_t seed_;
   const Swarm swarm_;
@@ -159,7 +185,7 @@ class StoreSim {
   uint64_t sure_seq_ = 0;  // events up to it are durable
   uint64_t next_log_ = 1;
   int64_t next_producer_ = 1;
-  bool is_over_ = false;        // after a lie of the disk
+  bool is_over_ = false;        // a start was refused, and had to be
   size_t scripted_bytes_ = 0;   // of a batch
   bool scripted_ = false;       // power goes when the script says
   bool watching_ = false;       // the logs are as logs_ says
@@ -167,7 +193,6 @@ class StoreSim {
   bool space_scarce_ = false;   // the disk is full, or was
   bool segment_fails_ = false;  // a log's segments cannot be written
   bool read_fails_ = false;     // a read may fail
-  uint64_t lies_armed_ = 0;
   Seen seen_;
 };
 

@@ -9,7 +9,8 @@ namespace penstock::sim {
 using storage::LogId;
 
 void StoreSim::fault_some() {
-  const auto fault = static_cast<SimFault>(prng_.below(static_cast<uint64_t>(SimFault::kCount)));
+  auto fault = static_cast<SimFault>(prng_.below(static_cast<uint64_t>(SimFault::kCount)));
+  if (swarm_.has(SimFault::kLies) && prng_.one_in(3)) fault = SimFault::kLies;  // most of them strike nothing
   if (!swarm_.has(fault)) return;
   DiskFaults& faults = disk_.faults();
   switch (fault) {
@@ -49,21 +50,26 @@ void StoreSim::fault_some() {
       faults.flush_fails_in = prng_.between(1, 3);
       poison_armed_ = true;
       return;
-    case SimFault::kLies:
-      (prng_.one_in(2) ? faults.lie_in : faults.flush_lies_in) = prng_.between(1, 10);
-      lies_armed_ += 1;
+    case SimFault::kLies: {
+      const bool flush = prng_.one_in(2);
+      (flush ? faults.flush_lies_in : faults.lie_in) = prng_.between(1, flush ? 3 : 10);
+      // Before a flush makes up for it.
+      if (prng_.one_in(2)) faults.power_off_in = prng_.between(1, flush ? 150 : 60);
       return;
+    }
+    case SimFault::kRot:
+    case SimFault::kUnreadable: hurt_some(fault); return;
     case SimFault::kPowerAtOp: faults.power_off_in = prng_.between(1, 100); return;
     case SimFault::kCount: return;
   }
 }
 
-bool StoreSim::lie_struck() const { return lies_armed_ > 0; }
-
-// The disk is as good as new.
+// The disk is as good as new, but for what lasts.
 void StoreSim::end_faults() {
-  const DiskFaults& now = disk_.faults();
-  disk_.faults() = DiskFaults{.power_off_in = scripted_ ? now.power_off_in : 0, .tear_unit = now.tear_unit};
+  DiskFaults now = std::move(disk_.faults());
+  disk_.faults() = DiskFaults{.power_off_in = scripted_ ? now.power_off_in : 0,
+                              .tear_unit = now.tear_unit,
+                              .fail_reads = std::move(now.fail_reads)};
 }
 
 // When the disk is well again, everything is taken again, without a restart.

@@ -236,6 +236,7 @@ void StoreSim::producers_after_crash() {
 std::string StoreSim::trim_some() {
   if (logs_.empty()) return {};
   const auto at = some_log();
+  if (!at->second.hurt.empty() && prng_.one_in(2)) return trim_past_damage(at);
   const int64_t start = at->second.log.start();
   const auto size = static_cast<uint64_t>(store_->offsets(LogId{at->first})->durable.value() - start);
   return trim_to(at, start + static_cast<int64_t>(prng_.below(size + (prng_.one_in(8) ? 9 : 1))));
@@ -265,6 +266,7 @@ std::string StoreSim::truncate_some() {
   if (logs_.empty()) return {};
   const auto at = some_log();
   const SimLog& log = at->second.log;
+  if (!at->second.hurt.empty()) return {};  // where to cut is told by what may be damaged
   const auto size = static_cast<uint64_t>(log.end() - log.start());
   // Most often a little of the end, as followers do.
   const uint64_t back = prng_.one_in(3) ? prng_.below(size + 1) : prng_.below(std::min<uint64_t>(size, 30) + 1);

@@ -35,7 +35,12 @@ Swarm::Swarm(uint64_t seed) {
   set(SimStep::kFault, 3);
   for (bool& on : faults) on = prng.one_in(4);
   if (prng.one_in(5)) faults.fill(false);
-  faults[static_cast<size_t>(SimFault::kLies)] = prng.one_in(12);
+  faults[static_cast<size_t>(SimFault::kLies)] = prng.one_in(8);
+  // What a lie hurts is not known; what rots is.
+  if (has(SimFault::kLies))
+    faults[static_cast<size_t>(SimFault::kRot)] = faults[static_cast<size_t>(SimFault::kUnreadable)] = false;
+  const bool hurt = has(SimFault::kRot) || has(SimFault::kUnreadable);
+  if (hurt && !prng.one_in(4)) weights[static_cast<size_t>(SimStep::kTruncate)] = 0;
   ring_bytes = (4 + prng.below(3)) * kMiB;
   logs_most = prng.between(1, 8);
   value_bytes = prng.one_in(2) ? prng.between(2'000, 15'000) : prng.between(10, 600);
@@ -45,6 +50,7 @@ Swarm::Swarm(uint64_t seed) {
   time_jitter_ms = prng.one_in(2) ? 20 : 5'000;
   segment_bytes_min = prng.one_in(2) ? 16 * kKiB : 64 * kKiB;
   segment_bytes_max = segment_bytes_min + prng.below(240) * kKiB;
+  if (hurt && prng.one_in(2)) segment_bytes_max += 600 * kKiB;  // several blocks of a cold read
   small_caches = prng.one_in(3);
   few_files = prng.one_in(3);
   few_producers = prng.one_in(6);

@@ -40,6 +40,8 @@ enum class SimFault : uint8_t {
   kRingFails,   // a write to ring or state fails or comes short: poison
   kFlushFails,  // poison
   kLies,        // a flush or a durable write says it is done and is not
+  kRot,         // of a sealed segment a bit turns, a block is lost, or another lies in its place; or the file is gone
+  kUnreadable,  // a place in one cannot be read, however often it is tried
   kPowerAtOp,   // power goes at some op
   kCount
 };
