@@ -128,6 +128,7 @@ class BrokerSim {
   void lose_broker();
   void end(bool power);
   std::string check_all();
+  std::string read_to_end(Consumer& consumer);
   std::string check_producer(const Producer& producer) const;
 
   // ---- clients (broker_sim_clients.cc)
@@ -142,7 +143,7 @@ class BrokerSim {
   std::string take_acks(Producer& producer);
   std::string take_ack(Producer& producer, std::span<const std::byte> frame);
   std::string take_refusal(const Producer& producer, const Sent& sent, ErrorCode error, std::string_view why);
-  void fetch_one(Consumer& consumer);
+  void fetch_one(Consumer& consumer, bool in_haste = false);
   std::string take_fetched(Consumer& consumer);
   std::string take_fetched(Consumer& consumer, const testing::FetchResponse::PartitionData& partition);
   std::optional<Record> identify(int partition, std::string_view value) const;

@@ -148,23 +148,25 @@ std::string BrokerSim::take_refusal(const Producer& producer, const Sent& sent, 
 
 // ---------------------------------------------------------------- fetch
 
-// Of one partition or of several, so that an answer is joined from several lcores.
-void BrokerSim::fetch_one(Consumer& consumer) {
+// Of one partition or of several, so that an answer is joined from several lcores. in_haste: often all that there is.
+void BrokerSim::fetch_one(Consumer& consumer, bool in_haste) {
   if (consumer.correlation != 0) return;
   consumer.correlation = ++correlation_;
   consumer.asked.clear();
   const auto first = static_cast<int>(prng_.below(kPartitions));
-  const int count = prng_.one_in(2) ? 1 : static_cast<int>(prng_.between(2, kPartitions));
+  const bool all = in_haste && prng_.one_in(2);
+  const int count = all ? kPartitions : prng_.one_in(2) ? 1 : static_cast<int>(prng_.between(2, kPartitions));
   auto request = testing::fetch_of(first, 0, prng_.one_in(3) ? 0 : static_cast<int32_t>(prng_.between(1, 3000)),
                                    static_cast<int32_t>(prng_.below(20)));
-  request.max_bytes = prng_.one_in(3) ? static_cast<int32_t>(prng_.between(1, 20'000)) : INT32_MAX;
+  request.max_bytes = !all && prng_.one_in(3) ? static_cast<int32_t>(prng_.between(1, 20'000)) : INT32_MAX;
+  const uint64_t most = all ? 2 * kMiB : 300'000;  // of a partition
   request.topics[0].partitions.clear();
   for (int i = 0; i < count; ++i) {
     const int partition = (first + i) % kPartitions;
     consumer.asked.push_back(partition);
     request.topics[0].partitions.push_back({.partition = partition,
                                             .fetch_offset = consumer.positions[static_cast<size_t>(partition)],
-                                            .partition_max_bytes = static_cast<int32_t>(prng_.between(1, 300'000))});
+                                            .partition_max_bytes = static_cast<int32_t>(prng_.between(1, most))});
   }
   stream(consumer.client).peer_sends(testing::frame_of(request, kFetchVersion, consumer.correlation));
 }
