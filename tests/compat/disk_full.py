@@ -99,7 +99,10 @@ class FullDrive:
         self.fs.relieve()
 
     def by_others(self):
-        """Others take the last block while segments grow: writes to them fail with ENOSPC, and come through later."""
+        """Others take the last block while segments grow: writes to them fail with ENOSPC, and come through later. A
+        topic can be deleted all the same."""
+        with self.broker.connect() as connection:
+            connection.create('spare', segment_bytes=MIB)
         for number in range(ENOSPC_TRIES):
             fillers = self.fillers(f'burst-{number}')
             failures = self.hit(fillers)
@@ -122,6 +125,8 @@ class FullDrive:
             self.until_refused('no block is free')
             self.stays_full()
             check.within(self.fs.free_bytes(), 0, RESERVE, 'free bytes')
+            self.fs.fill()
+            self.delete('spare')
         self.fs.relieve()
         return failures
 
@@ -138,8 +143,8 @@ class FullDrive:
         self.fs.relieve()
 
     def start_when_full(self):
-        """Killed without a free block, it starts or says what it needs; with a little it serves reads at once, and takes
-        records when there is room."""
+        """Killed without a free block, it starts or says what it needs; with a little it serves reads at once, and
+        takes records when there is room."""
         self.fs.fill()
         self.until_refused('before the kill')
         port = self.broker.address[1]
