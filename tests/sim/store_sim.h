@@ -51,12 +51,18 @@ class StoreSim {
   const storage::StorageCounters& counters() const { return counters_; }
 
  private:
+  // A place of a sealed segment that was hurt at rest.
+  struct Hurt {
+    SimLog::Range offsets;  // of the batches that reach into it
+    int64_t segment_end;
+    uint64_t rebuilds;  // of indexes before it
+  };
   struct Live {
     SimLog log;
     storage::LogConfig config;
     int32_t epoch = 0;
     std::optional<int64_t> truncate_to;  // asked for, not done yet
-    std::vector<SimLog::Range> hurt;     // offsets that may be damaged
+    std::vector<Hurt> hurt;
     bool epochs_unsure = false;  // a lie took batches: what an epoch cache still knows of them is its own affair
   };
   using Logs = std::map<uint64_t, Live>;
@@ -159,6 +165,7 @@ class StoreSim {
   std::optional<SealedPlace> some_sealed_place();
   void rot(const std::string& path, uint64_t at);
   bool may_be_damaged(const Live& live, SimLog::Range range) const;
+  SimLog::Range reach(const Hurt& hurt) const;
   std::string read_hurt(uint64_t id, SimLog::Found& found);
   std::string trim_past_damage(Logs::iterator at);
   std::string read_good_part(const storage::ReadCursor& from, std::vector<std::byte>& bytes);

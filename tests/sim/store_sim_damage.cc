@@ -84,7 +84,7 @@ void StoreSim::hurt_some(SimFault fault) {
   // Checksums cover intervals: the batches that reach into those are what may be refused.
   if (!whole_file && place->segment.revision == 0 && !live.log.is_compacted())
     range = live.log.range_of(range.from, align_down(at, kInterval), align_up(at + bytes, kInterval));
-  live.hurt.push_back(range);
+  live.hurt.push_back({range, place->end, counters_.get(storage::Metric::index_rebuilds)});
   if (fault == SimFault::kUnreadable) {
     disk_.faults().fail_reads.push_back({place->path, at, bytes});
     seen_.unreadable += 1;
@@ -116,9 +116,17 @@ void StoreSim::rot(const std::string& path, uint64_t at) {
   disk_.replace(path, at, block);
 }
 
+// The offsets that may be damaged. Without a sidecar a scan makes the index, and where it meets what is no batch header
+// it finds nothing more of the segment.
+SimLog::Range StoreSim::reach(const Hurt& hurt) const {
+  const bool scanned = counters_.get(storage::Metric::index_rebuilds) > hurt.rebuilds;
+  return {hurt.offsets.from, scanned ? hurt.segment_end : hurt.offsets.to};
+}
+
 // What lies in range, and was not trimmed away. One failed read more makes of a damaged place a larger one.
 bool StoreSim::may_be_damaged(const Live& live, SimLog::Range range) const {
-  return std::ranges::any_of(live.hurt, [&](const SimLog::Range& hurt) {
+  return std::ranges::any_of(live.hurt, [&](const Hurt& place) {
+    const SimLog::Range hurt = reach(place);
     return hurt.to > live.log.start() && (read_fails_ || (hurt.from < range.to && range.from < hurt.to));
   });
 }
@@ -128,16 +136,19 @@ std::string StoreSim::read_hurt(uint64_t id, SimLog::Found& found) {
   const Live& live = logs_.at(id);
   if (std::string wrong = read_good(id, found); !wrong.empty()) return wrong;
   for (const SimLog::Found::Hole& hole : found.holes) {
-    const bool may = std::ranges::any_of(
-        live.hurt, [&](const SimLog::Range& hurt) { return hurt.from <= hole.from && hole.from < hurt.to; });
+    const bool may = std::ranges::any_of(live.hurt, [&](const Hurt& place) {
+      const SimLog::Range hurt = reach(place);
+      return hurt.from <= hole.from && hole.from < hurt.to;
+    });
     // Where compaction left a gap before the damage, what comes next is what is damaged.
-    const auto gap_ends_in = [&](const SimLog::Range& hurt) {
-      const auto sure = live.log.surely_there(hurt.from, clock_.wall_ms());
-      return hole.from < hurt.from && (sure.empty() || sure.back().offset < Offset{hole.from});
+    const auto gap_ends_in = [&](const Hurt& place) {
+      const int64_t from = place.offsets.from;
+      const auto sure = live.log.surely_there(from, clock_.wall_ms());
+      return hole.from < from && (sure.empty() || sure.back().offset < Offset{hole.from});
     };
     if (may || (live.log.is_compacted() && std::ranges::any_of(live.hurt, gap_ends_in))) continue;
     std::string wrong = "offset " + std::to_string(hole.from) + " is damaged, and nothing was done to it, only to";
-    for (const SimLog::Range& hurt : live.hurt) wrong += fmt::format(" {} to {}", hurt.from, hurt.to);
+    for (const Hurt& hurt : live.hurt) wrong += fmt::format(" {} to {}", hurt.offsets.from, reach(hurt).to);
     return wrong;
   }
   seen_.holes += found.holes.size();
@@ -149,7 +160,7 @@ std::string StoreSim::read_hurt(uint64_t id, SimLog::Found& found) {
 std::string StoreSim::trim_past_damage(Logs::iterator at) {
   const uint64_t id = at->first;
   int64_t to = 0;
-  for (const SimLog::Range& hurt : at->second.hurt) to = std::max(to, hurt.to);
+  for (const Hurt& hurt : at->second.hurt) to = std::max(to, reach(hurt).to);
   if (to <= at->second.log.start() || to > store_->offsets(LogId{id})->durable.value()) return {};
   if (std::string wrong = trim_to(at, to); !wrong.empty()) return wrong;
   if (at->second.log.start() < to || at->second.log.is_compacted() || read_fails_) return {};
