@@ -201,7 +201,8 @@ def test_metadata_of_another_time_is_refused(run):
         broker.start()
         with broker.connect() as connection:
             check.equal(connection.offset('kept', -1)['offset'], count, f'what was kept after {end.__name__}')
-            check.equal(len(batches.split(connection.fetch('kept', 0)['records'])), count, 'batches that were kept')
+            for offset in range(count):  # a batch each, of which an answer need not hold all
+                check.expect(batches.split(connection.fetch('kept', offset)['records']), f'batch {offset} is gone')
     return said
 
 
