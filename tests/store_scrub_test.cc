@@ -97,6 +97,29 @@ TEST_F(StoreScrub, TheScrubberFindsRotInALogsLastSegment) {
   }
 }
 
+// A segment that grows on behind the end to which it was checked: the next read begins on an interval all the same.
+TEST_F(StoreScrub, WhatComesBehindACheckedEndWaitsForTheNextRound) {
+  StoreRig rig(20, {1});
+  rig.options.scrub_bytes_per_second = 20'000;  // it rests for two seconds behind the first read
+  rig.config.segment_bytes = 8 * kMiB;
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(rig.append_to(1, 9'000));
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  ASSERT_TRUE(
+      rig.turn_until([&] { return rig.counters.get(Metric::scrubbed_bytes) > 80'000; }));  // its index, then its bytes
+  const uint64_t written = rig.counters.get(Metric::segment_bytes_written);
+  for (int i = 0; i < 350; ++i) {
+    ASSERT_TRUE(rig.append_to(1, 9'000));
+    rig.turn();
+  }
+  ASSERT_GT(rig.counters.get(Metric::segment_bytes_written), written);
+  const uint64_t before = rig.counters.get(Metric::scrubbed_bytes);
+  EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::scrubbed_bytes) > before + 100'000; }));
+  EXPECT_EQ(rig.store->health().damaged_logs, 0u);
+}
+
 // A log that is written all the time: what the scrubber reads of its end is what is there, or it lets it be.
 TEST_F(StoreScrub, TheScrubberFindsNothingWhileALogGrows) {
   StoreRig rig(17);

@@ -142,6 +142,8 @@ void Scrubber::check() {
       tell_damage(shard_, log->id, *segment, from, std::min(from + kIntervalBytes, end),
                   read_.result < 0 ? "cannot be read" : "fail their checksum");
   }
+  // The segment ended there. What has come since is left for the next round: a read begins on an interval.
+  if (end % kIntervalBytes != 0) leave_segment();
 }
 
 }  // namespace penstock::storage
