@@ -28,7 +28,7 @@ Scrubber::Scrubber(Shard& shard, SegmentFiles& files, IndexLoader& indexes, std:
 }
 
 void Scrubber::run() {
-  if (per_second_ == 0 || read_.in_flight || shard_.poisoned) return;
+  if (per_second_ == 0 || reading_ || shard_.poisoned) return;
   const Nanos now = shard_.clock.monotonic();
   if (now < next_at_) return;
   if (!segment_ && !next_segment()) {
@@ -114,11 +114,13 @@ bool Scrubber::begin_read() {
   // A small one costs an open file: it counts as an interval at least.
   const uint64_t cost = std::max(read_.bytes, SegmentIndex::kIntervalBytes);
   next_at_ = shard_.clock.monotonic() + static_cast<Nanos>(cost * kSecond / per_second_);
+  reading_ = true;
   shard_.submit(static_cast<DiskOp&>(read_));
   return true;
 }
 
 void Scrubber::check() {
+  reading_ = false;
   files_.release(read_.log, read_.segment);
   PartitionLog* log = shard_.find(read_.log);
   Segment* segment = log == nullptr ? nullptr : log->find_file(read_.segment);

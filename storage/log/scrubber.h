@@ -48,6 +48,7 @@ class Scrubber {
   const uint64_t per_second_;
   const std::span<std::byte> memory_;
   Read read_;
+  bool reading_ = false;  // it is the disk's, until check()
   Nanos next_at_ = 0;
   std::vector<LogId> round_;          // logs still to do in this round
   std::optional<SegmentId> segment_;  // of round_.back(), under way
