@@ -80,7 +80,7 @@ class MetadataFull : public ::testing::TestWithParam<std::pair<const char*, unsi
     rig.path = drive_.path() + "/metadata.sqlite";
   }
   void SetUp() override {
-    if (!drive_.missing().empty()) GTEST_SKIP() << drive_.missing();
+    if (!drive_.missing().empty()) GTEST_SKIP() << "skipped: " << drive_.missing();
     rig.open();
     for (int i = 0; i < 300; ++i) ASSERT_TRUE(rig.put("t" + std::to_string(i), std::string(3000, 'a'), false));
   }
