@@ -54,6 +54,18 @@ class SocketsInLine : public Sockets {
     for (int turns = 0; turns < 5; ++turns) turn();
   }
   size_t completed_of(size_t who) { return completed[streams[who]]; }
+  // Until a request of n bytes is through, which its client sends as fast as it is taken; 200 are the most.
+  int seconds_to_complete(size_t who, size_t n) {
+    const Bytes sent = request(n);
+    size_t handed = 0;
+    int seconds = 0;
+    for (; seconds < 200 && completed_of(who) == 0; ++seconds) {
+      handed += clients[who]->send_some(std::span(sent).subspan(handed));
+      second();
+    }
+    EXPECT_EQ(completed_of(who), 1u);
+    return seconds;
+  }
 
   std::map<UringStream*, size_t> completed;
   Nanos now = 1000 * kSecond;
@@ -79,14 +91,7 @@ TEST_F(SocketsInLine, AShortRequestDoesNotWaitForLongOnes) {
 TEST_F(SocketsInLine, TheLineMovesWhenMemoryIsFree) {
   connect_and_begin(60, kBegun);
   connect(1);
-  const Bytes sent = request(kMiB);
-  size_t handed = 0;
-  int seconds = 0;
-  for (; seconds < 200 && completed_of(60) == 0; ++seconds) {
-    handed += clients[60]->send_some(std::span(sent).subspan(handed));
-    second();
-  }
-  EXPECT_EQ(completed_of(60), 1u);
+  const int seconds = seconds_to_complete(60, kMiB);
   // Sixty fill the share five times over, and each time costs a stall and two looks.
   EXPECT_LE(seconds, 5 * (Progress::kTime / kSecond + 2));
 }
@@ -97,14 +102,7 @@ TEST_F(SocketsInLine, WhoIsSilentInHisTurnGoesSoon) {
   connect_and_begin(15, 2 * kBegun);
   ASSERT_EQ(sockets->pool().landing_used(), sockets->pool().post_limit());
   connect(1);
-  const Bytes sent = request(kLong);
-  size_t handed = 0;
-  int seconds = 0;
-  for (; seconds < 200 && completed_of(15) == 0; ++seconds) {
-    handed += clients[15]->send_some(std::span(sent).subspan(handed));
-    second();
-  }
-  EXPECT_EQ(completed_of(15), 1u);
+  const int seconds = seconds_to_complete(15, kLong);
   // The first of them stalls for all of his time; fourteen more times would be minutes.
   EXPECT_LE(seconds, 2 * Progress::kTime / kSecond + 4);
 }

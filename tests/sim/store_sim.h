@@ -132,7 +132,8 @@ class StoreSim {
   // ---- reads (store_sim_reads.cc)
   std::string plan_some();
   std::string plan_compacted(uint64_t id, int64_t from, uint64_t most, bool at_least_one);
-  std::string read_whole(storage::ReadCursor cursor, std::vector<std::byte>& bytes, bool& gone);
+  std::string read_cursor(storage::ReadCursor cursor, std::vector<std::byte>& bytes, std::optional<Errc>& failed);
+  std::string read_whole(const storage::ReadCursor& cursor, std::vector<std::byte>& bytes, bool& gone);
   std::string time_is_wrong(const SimLog& log, const std::optional<storage::TimeAndOffset>& found, int64_t t,
                             bool greatest, int64_t below);
   std::string read_on();
@@ -168,7 +169,6 @@ class StoreSim {
   SimLog::Range reach(const Hurt& hurt) const;
   std::string read_hurt(uint64_t id, SimLog::Found& found);
   std::string trim_past_damage(Logs::iterator at);
-  std::string read_good_part(const storage::ReadCursor& from, std::vector<std::byte>& bytes);
 
   const uint64_t seed_;
   const Swarm swarm_;

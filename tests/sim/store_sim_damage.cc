@@ -199,30 +199,6 @@ std::string StoreSim::settle_after_a_lie() {
   return {};
 }
 
-// All that cursor promises, or as much as can be read.
-std::string StoreSim::read_good_part(const storage::ReadCursor& from, std::vector<std::byte>& bytes) {
-  storage::ReadCursor cursor = from;
-  return wait_for("a read", [&](bool& done) -> std::string {
-    while (cursor.remaining > 0) {
-      std::array<std::span<const std::byte>, 5> pieces;
-      const auto count = store_->view(cursor, 300'000, pieces);
-      done = count.has_value() || count.error().code != Errc::kWouldBlock;
-      if (!done) return {};
-      if (!count && count.error().code == Errc::kNotFound) return "it went while it was read";
-      if (!count) return {};
-      if (*count == 0) return "an answer ends too early";
-      size_t n = 0;
-      for (const auto piece : std::span(pieces).first(*count)) {
-        bytes.insert(bytes.end(), piece.begin(), piece.end());
-        n += piece.size();
-      }
-      store_->advance(cursor, n);
-    }
-    done = true;
-    return {};
-  });
-}
-
 // Everything in the log that is not damaged, as one fetches who goes on behind each damaged batch.
 std::string StoreSim::read_good(uint64_t id, SimLog::Found& found) {
   const SimLog& log = logs_.at(id).log;
@@ -251,7 +227,9 @@ std::string StoreSim::read_good(uint64_t id, SimLog::Found& found) {
     std::optional<int64_t> next;
     if (plan.status == ReadStatus::kReady) {
       std::vector<std::byte> bytes;
-      wrong = read_good_part(plan.cursor, bytes);
+      std::optional<Errc> failed;  // where it is damaged
+      wrong = read_cursor(plan.cursor, bytes, failed);
+      if (wrong.empty() && failed == Errc::kNotFound) wrong = "it went while it was read";
       if (!wrong.empty()) return wrong;
       next = take_batches(bytes, found.batches);
     }

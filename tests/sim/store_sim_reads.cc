@@ -71,17 +71,20 @@ std::string StoreSim::plan_some() {
   });
 }
 
-// All that the cursor promises; gone: it went meanwhile.
-std::string StoreSim::read_whole(storage::ReadCursor cursor, std::vector<std::byte>& bytes, bool& gone) {
+// All that the cursor promises, or as much as can be read; failed: why no more.
+std::string StoreSim::read_cursor(storage::ReadCursor cursor, std::vector<std::byte>& bytes,
+                                  std::optional<Errc>& failed) {
   return wait_for("a read", [&](bool& done) -> std::string {
     while (cursor.remaining > 0) {
       std::array<std::span<const std::byte>, 5> pieces;
       const auto count = store_->view(cursor, 300'000, pieces);
       done = count.has_value() || count.error().code != Errc::kWouldBlock;
       if (!done) return {};
-      gone = !count && count.error().code == Errc::kNotFound;
-      if (gone) return {};
-      if (!count || *count == 0) return "an answer cannot be read";
+      if (!count) {
+        failed = count.error().code;
+        return {};
+      }
+      if (*count == 0) return "an answer ends too early";
       size_t n = 0;
       for (const auto piece : std::span(pieces).first(*count)) {
         bytes.insert(bytes.end(), piece.begin(), piece.end());
@@ -92,6 +95,14 @@ std::string StoreSim::read_whole(storage::ReadCursor cursor, std::vector<std::by
     done = true;
     return {};
   });
+}
+
+// All that the cursor promises; gone: it went meanwhile.
+std::string StoreSim::read_whole(const storage::ReadCursor& cursor, std::vector<std::byte>& bytes, bool& gone) {
+  std::optional<Errc> failed;
+  const std::string wrong = read_cursor(cursor, bytes, failed);
+  gone = failed == Errc::kNotFound;
+  return wrong.empty() && failed && !gone ? "an answer cannot be read" : wrong;
 }
 
 // What a compacted log answers is read at once, and compared with what may be left of what was appended there; and then
