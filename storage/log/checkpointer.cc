@@ -43,7 +43,7 @@ bool Checkpointer::is_due() const {
   if (oldest <= ring.tail()) return false;
   const uint64_t gain = oldest - ring.tail();
   const uint64_t bytes = ring.memory().bytes();
-  if (gain >= std::min(std::max(bytes / 16, last_slot_bytes_ * kGainFactor), bytes / 4)) return true;
+  if (gain >= std::min(std::max(bytes / 8, last_slot_bytes_ * kGainFactor), bytes / 4)) return true;
   return ring.used_bytes() > bytes / 4 * 3;
 }
 

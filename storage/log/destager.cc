@@ -59,6 +59,8 @@ void Destager::forget(PartitionLog& log) {
   log.dirty_at.reset();
 }
 
+bool Destager::has_room() const { return jobs_busy_ < kBuffers && writing_bytes_ < kWritingBytes; }
+
 // The tail moves by chunks: what holds oldest holds its chunk.
 bool Destager::under_pressure(Lsn oldest) const {
   const Lsn chunk{align_down(oldest.value(), kChunkBytes)};
@@ -101,7 +103,7 @@ bool Destager::go_on_sealing(PartitionLog& log) {
   }
   if (log.jobs > 0 || log.rewinding || log.truncated_at > shard_.ring->durable()) return false;
   if (log.written < *log.roll_at || log.written_skip > 0) {
-    if (jobs_busy_ < kBuffers) begin(log, true);
+    if (has_room()) begin(log, true);
     return false;
   }
   if (log.open != nullptr && log.open->written > 0) roll(log);
@@ -110,13 +112,13 @@ bool Destager::go_on_sealing(PartitionLog& log) {
 }
 
 void Destager::begin_from_queue() {
-  for (size_t looks = queue_.size(); looks > 0 && jobs_busy_ < kBuffers; --looks) {
+  for (size_t looks = queue_.size(); looks > 0 && has_room(); --looks) {
     const LogId id = queue_.front();
     queue_.pop_front();
     PartitionLog* log = shard_.find(id);
     if (log == nullptr) continue;
     log->queued = false;
-    while (log->unstaged_bytes >= kMuch && jobs_busy_ < kBuffers && begin(*log, false)) {
+    while (log->unstaged_bytes >= kMuch && has_room() && begin(*log, false)) {
     }
     if (log->unstaged_bytes < kMuch) continue;
     log->queued = true;
@@ -129,7 +131,7 @@ void Destager::begin_from_queue() {
 void Destager::begin_oldest() {
   size_t passed = 0;
   constexpr size_t kPassedMax = 4 * kBuffers;
-  for (auto it = dirty_.begin(); it != dirty_.end() && jobs_busy_ < kBuffers && passed < kPassedMax;) {
+  for (auto it = dirty_.begin(); it != dirty_.end() && has_room() && passed < kPassedMax;) {
     PartitionLog& log = *it->second;
     if (it->first >= shard_.ring->durable() || !under_pressure(it->first)) return;
     ++it;  // begin() may change the place of its log, of no other
@@ -363,6 +365,7 @@ void Destager::write(DestageJob& job) {
   job.may_block = true;  // the file may have to grow: that waits for the file system
   job.memory = job.buffer.first(whole);
   job.state = DestageJob::State::kWriting;
+  writing_bytes_ += whole;
   shard_.submit(job);
 }
 
@@ -375,6 +378,7 @@ void Destager::done(DiskOp& op) {
     if (job.result < static_cast<int64_t>(job.head_bytes)) return destager.leave_block(job);
     return destager.relog(job);
   }
+  destager.writing_bytes_ -= job.memory.size();
   if (job.result != static_cast<int64_t>(job.memory.size())) {
     // Another log's failure of another kind says nothing about the drive's space.
     destager.no_space_ = destager.no_space_ || job.result == -ENOSPC || job.result == -EDQUOT;

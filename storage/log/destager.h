@@ -86,10 +86,14 @@ class Destager {
   Nanos next_deadline() const { return !halted_ && (no_space_ || failures_waiting_) ? retry_at_ : INT64_MAX; }
 
  private:
+  // In flight at once. A drive shares its rate by what is queued: each MiB here makes the ring's next frame, for which
+  // clients wait, that much later, and brings no rate (docs/BENCHMARKING.md). It bounds what a turn copies as well.
+  static constexpr uint64_t kWritingBytes = 2 * kMiB;
   static constexpr uint64_t kMuch = kBufferBytes;  // worth a write of whole blocks
   static constexpr Nanos kRetryAfter = 200 * kMillisecond;
   static constexpr Nanos kTellEvery = 10 * kSecond;  // what fails again and again is not said each time
 
+  bool has_room() const;
   bool under_pressure(Lsn oldest) const;
   void begin_from_queue();
   void begin_oldest();
@@ -120,6 +124,7 @@ class Destager {
   const uint32_t block_;
   std::vector<DestageJob> jobs_;
   size_t jobs_busy_ = 0;
+  uint64_t writing_bytes_ = 0;          // of jobs in State::kWriting
   std::deque<LogId> queue_;             // logs with much to write
   std::vector<LogId> sealing_;          // logs with a roll_at
   std::map<Lsn, PartitionLog*> dirty_;  // by where their first unwritten batch lies
