@@ -1,9 +1,10 @@
 // store_load: what the log does to a drive, without clients. Appends batches to a Store on a real folder as fast as it
 // takes them, for so many laps of its ring, by turns with raw sequential durable writes of the same drive by the same
-// operation, and tells the ratios. docs/BENCHMARKING.md says how it is used.
+// operation, and tells the ratios. With --direct also what durable writes would give that went straight into segments
+// whose files were written before (docs/adr/0008-two-tiers.md). docs/BENCHMARKING.md says how it is used.
 //
 //   store_load --data DIR [--partitions 16] [--batch-bytes 65536] [--ring-mib 256] [--laps 6] [--spin]
-//              [--segment-mib 1024]
+//              [--segment-mib 1024] [--direct]
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -30,6 +31,8 @@ using namespace penstock::storage;
 
 constexpr size_t kAlign = 2 * kMiB;
 constexpr uint64_t kRawFileBytes = 256 * kMiB;
+constexpr uint64_t kDirectBytes = kGiB;      // all files of --direct together
+constexpr uint64_t kTurnBytes = 256 * kKiB;  // what an lcore appends in a turn
 
 struct Freer {
   void operator()(std::byte* memory) const { std::free(memory); }
@@ -62,6 +65,7 @@ struct Options {
   uint64_t laps = 6;
   uint64_t segment_mib = 1024;
   bool spin = false;
+  bool direct = false;
 };
 
 Options parse(int argc, char** argv) {
@@ -73,8 +77,8 @@ Options parse(int argc, char** argv) {
                                                       {"--segment-mib", &options.segment_mib}};
   for (int i = 1; i < argc; ++i) {
     const std::string_view name = argv[i];
-    if (name == "--spin") {
-      options.spin = true;
+    if (name == "--spin" || name == "--direct") {
+      (name == "--spin" ? options.spin : options.direct) = true;
       continue;
     }
     if (i + 1 == argc) die(fmt::format("{} wants a value", name));
@@ -103,6 +107,14 @@ std::vector<std::byte> make_batch(uint64_t bytes) {
   return builder.finish();
 }
 
+// What stands for a segment that is written a second time.
+struct DirectFile {
+  FileHandle file;
+  uint64_t bytes = 0;
+  uint64_t at = 0;
+  DiskOp op{};
+};
+
 class Run {
  public:
   explicit Run(Options options) : options_(std::move(options)) {}
@@ -112,6 +124,9 @@ class Run {
   void open();
   double raw_block();
   double store_block();
+  void make_direct_files();
+  double direct_block(uint64_t run_bytes);
+  void quiet_down();
   void rest() {
     if (!options_.spin) disk_->wait(100 * kMicrosecond);
   }
@@ -127,6 +142,7 @@ class Run {
   Memory raw_memory_;
   FileHandle raw_file_;
   uint64_t raw_at_ = 0;
+  std::vector<DirectFile> direct_;
   std::unique_ptr<Store> store_;
   std::vector<std::byte> batch_;
   uint64_t next_ = 0;
@@ -174,13 +190,18 @@ void Run::open() {
   }
 }
 
-// A ring's worth of 1 MiB durable writes, one after the other, while the Store has nothing to do. Bytes a second.
-double Run::raw_block() {
+// Until the Store has nothing to do.
+void Run::quiet_down() {
   for (Nanos quiet_since = clock_.monotonic(); clock_.monotonic() - quiet_since < 50 * kMillisecond;) {
     store_->submit();
     if (store_->poll() > 0) quiet_since = clock_.monotonic();
     disk_->wait(kMillisecond);
   }
+}
+
+// A ring's worth of 1 MiB durable writes, one after the other. Bytes a second.
+double Run::raw_block() {
+  quiet_down();
   const Nanos begin = clock_.monotonic();
   const uint64_t bytes = options_.ring_mib * kMiB;
   for (uint64_t done = 0; done < bytes; done += kMiB, raw_at_ = (raw_at_ + kMiB) % kRawFileBytes) {
@@ -191,15 +212,56 @@ double Run::raw_block() {
   return static_cast<double>(bytes) * 1e9 / static_cast<double>(clock_.monotonic() - begin);
 }
 
+void Run::make_direct_files() {
+  const uint64_t bytes = kDirectBytes / options_.partitions / kMiB * kMiB;
+  if (bytes == 0) die("too many partitions for --direct");
+  for (uint64_t i = 0; i < options_.partitions; ++i) {
+    const auto file = raw_disk_->open(fmt::format("{}/direct-{}", options_.data, i), {.create = true});
+    if (!file) die("cannot make a file there");
+    direct_.push_back({.file = *file, .bytes = bytes});
+    for (uint64_t at = 0; at < bytes; at += kMiB) {
+      DiskOp write{.kind = DiskOp::Kind::kWrite, .file = *file, .at = at, .memory = {raw_memory_.get(), kMiB}};
+      if (!run_to_end(*raw_disk_, write)) die("cannot write there");
+    }
+  }
+}
+
+// As many bytes in durable writes of run_bytes, one under way in each partition's file. Bytes a second.
+double Run::direct_block(uint64_t run_bytes) {
+  quiet_down();
+  const Nanos begin = clock_.monotonic();
+  const uint64_t bytes = options_.ring_mib * kMiB;
+  uint64_t begun = 0;
+  const auto next = [&](DirectFile& to) {
+    if (begun >= bytes) return;
+    begun += run_bytes;
+    to.op = {
+        .kind = DiskOp::Kind::kWriteDurable, .file = to.file, .at = to.at, .memory = {raw_memory_.get(), run_bytes}};
+    to.at = (to.at + run_bytes) % to.bytes;
+    raw_disk_->submit(to.op);
+  };
+  for (DirectFile& file : direct_) next(file);
+  for (uint64_t done = 0; done < begun;) {
+    std::array<DiskOp*, 32> ops;
+    const size_t count = raw_disk_->poll(ops);
+    for (const DiskOp* op : std::span(ops).first(count)) {
+      if (op->result != static_cast<int64_t>(run_bytes)) die("a durable write failed");
+      done += run_bytes;
+      next(*std::ranges::find(direct_, op, [](const DirectFile& file) { return &file.op; }));
+    }
+    if (count == 0) raw_disk_->wait(100 * kMicrosecond);
+  }
+  return static_cast<double>(begun) * 1e9 / static_cast<double>(clock_.monotonic() - begin);
+}
+
 // A lap of the ring through the Store, until the last of it is durable. Bytes a second.
 double Run::store_block() {
   const Nanos begin = clock_.monotonic();
   const uint64_t before = counters_.get(Metric::bytes_appended);
   Lsn last{0};
   while (counters_.get(Metric::bytes_appended) - before < options_.ring_mib * kMiB || store_->durable() < last) {
-    // A turn's worth, as connections would bring it.
     for (uint64_t turn = 0;
-         turn < 2 * kMiB && counters_.get(Metric::bytes_appended) - before < options_.ring_mib * kMiB;
+         turn < kTurnBytes && counters_.get(Metric::bytes_appended) - before < options_.ring_mib * kMiB;
          turn += batch_.size()) {
       BufferChain chain;
       chain.append(Buffer(pool_, batch_, batch_.size()));
@@ -230,10 +292,15 @@ int Run::go() {
                       counters_.get(Metric::segment_bytes_written), counters_.get(Metric::state_bytes_written)};
   };
   const auto before = written();
-  std::vector<double> raw, stored;
+  if (options_.direct) make_direct_files();
+  std::vector<double> raw, stored, direct, direct_small;
   for (uint64_t lap = 0; lap < options_.laps; ++lap) {
     raw.push_back(raw_block());
     stored.push_back(store_block());
+    if (options_.direct) {
+      direct.push_back(direct_block(kMiB));
+      direct_small.push_back(direct_block(64 * kKiB));
+    }
     fmt::print("lap {}: raw {:.0f} MB/s, stored {:.0f} MB/s\n", lap + 1, raw.back() / 1e6, stored.back() / 1e6);
     std::fflush(stdout);
   }
@@ -250,6 +317,10 @@ int Run::go() {
       100 * produced * (moved[1] + moved[2]) / moved[0], amplification, moved[1] / moved[0], moved[2] / moved[0],
       moved[3] / moved[0], static_cast<double>(counters_.get(Metric::bytes_relogged)) / moved[0],
       counters_.get(Metric::destage_head_reads));
+  if (options_.direct) {
+    fmt::print("straight into files written before, one write a partition: {:.1f} % by 1 MiB, {:.1f} % by 64 KiB\n",
+               100 * median(direct) / median(raw), 100 * median(direct_small) / median(raw));
+  }
   store_->begin_stop();
   while (!store_->stopped()) {
     store_->submit();
