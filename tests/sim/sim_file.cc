@@ -26,10 +26,15 @@ void SimFile::write_durable(const Write& write) {
   put(durable_, write.at, write.bytes);
 }
 
-// Cuts [begin, end) out of the volatile writes: what is durable there now is younger.
+// What is durable in [begin, end) now is younger than what was written there.
 void SimFile::forget_volatile(uint64_t begin, uint64_t end) {
+  cut_out(writes_, begin, end);
+  cut_out(lost_promises_, begin, end);
+}
+
+void SimFile::cut_out(std::vector<Write>& writes, uint64_t begin, uint64_t end) {
   std::vector<Write> kept;
-  for (Write& old : writes_) {
+  for (Write& old : writes) {
     const uint64_t old_end = old.at + old.bytes.size();
     if (old.at >= end || old_end <= begin) {
       kept.push_back(std::move(old));
@@ -43,7 +48,7 @@ void SimFile::forget_volatile(uint64_t begin, uint64_t end) {
     if (old.at < begin) keep(old.at, begin);
     if (old_end > end) keep(end, old_end);
   }
-  writes_ = std::move(kept);
+  writes = std::move(kept);
 }
 
 void SimFile::resize(uint64_t bytes, Order order) {
@@ -81,34 +86,44 @@ void SimFile::note_broken(const Write& write) {
     broke_a_promise_ = true;
 }
 
-// Lengths are kept in a journal: of their changes the first so many hold.
-void SimFile::apply_some_resizes(Order until, Prng& prng) {
+// Lengths are kept in a journal: of their changes the first so many hold. True if a promised one does not.
+bool SimFile::apply_some_resizes(Order until, Prng& prng) {
   const auto covered =
       static_cast<uint64_t>(std::ranges::count_if(resizes_, [&](auto& r) { return r.order <= until; }));
-  if (covered == 0) return;
+  if (covered == 0) return false;
   const uint64_t keep = prng.below(covered + 1);
   for (uint64_t i = 0; i < keep; ++i) durable_.resize(resizes_[i].bytes);
-  for (uint64_t i = keep; i < covered; ++i) broke_a_promise_ = broke_a_promise_ || resizes_[i].promised;
+  const bool broke =
+      std::any_of(resizes_.begin() + static_cast<ptrdiff_t>(keep), resizes_.begin() + static_cast<ptrdiff_t>(covered),
+                  [](auto& r) { return r.promised; });
   std::erase_if(resizes_, [&](auto& r) { return r.order <= until; });
+  return broke;
 }
 
 void SimFile::lose_flush(Order until, Prng& prng, uint64_t tear_unit) {
-  apply_some_resizes(until, prng);
-  std::erase_if(writes_, [&](const Write& write) {
-    if (write.order > until) return false;
-    apply_torn(write, prng, tear_unit);
-    note_broken(write);
-    return true;
-  });
+  lost_promised_size_ = apply_some_resizes(until, prng) || lost_promised_size_;
+  std::vector<Write> kept;
+  for (Write& write : writes_) {
+    if (write.order <= until) apply_torn(write, prng, tear_unit);
+    if (write.order > until)
+      kept.push_back(std::move(write));
+    else if (write.promised)
+      lost_promises_.push_back(std::move(write));
+  }
+  writes_ = std::move(kept);
 }
 
 void SimFile::lose_power(std::vector<Write> in_flight, Prng& prng, uint64_t tear_unit) {
-  apply_some_resizes(std::numeric_limits<Order>::max(), prng);
+  broke_a_promise_ =
+      apply_some_resizes(std::numeric_limits<Order>::max(), prng) || lost_promised_size_ || broke_a_promise_;
   for (const Write& write : writes_) apply_torn(write, prng, tear_unit);
   for (size_t i = in_flight.size(); i > 1; --i) std::swap(in_flight[i - 1], in_flight[prng.below(i)]);
   for (const Write& write : in_flight) apply_torn(write, prng, tear_unit);
   for (const Write& write : writes_) note_broken(write);
+  for (const Write& write : lost_promises_) note_broken(write);
   writes_.clear();
+  lost_promises_.clear();
+  lost_promised_size_ = false;
   visible_ = durable_;
 }
 

@@ -50,8 +50,9 @@ class SimFile {
   static void put(std::vector<std::byte>& file, uint64_t at, std::span<const std::byte> bytes);
   void spoil(uint64_t at, uint64_t n, Prng& prng);
   void apply_torn(const Write& write, Prng& prng, uint64_t tear_unit);
-  void apply_some_resizes(Order until, Prng& prng);
+  bool apply_some_resizes(Order until, Prng& prng);
   void forget_volatile(uint64_t begin, uint64_t end);
+  static void cut_out(std::vector<Write>& writes, uint64_t begin, uint64_t end);
   void note_broken(const Write& write);
 
   std::vector<std::byte> visible_;
@@ -60,6 +61,9 @@ class SimFile {
   // younger is all that their order could change.
   std::vector<Write> writes_;
   std::vector<Resize> resizes_;
+  // Promised, and lost by a flush that failed: reads see it until power is lost.
+  std::vector<Write> lost_promises_;
+  bool lost_promised_size_ = false;
   bool broke_a_promise_ = false;
 };
 

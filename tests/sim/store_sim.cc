@@ -347,6 +347,7 @@ std::string StoreSim::run(int lives, int steps_a_life) {
       prng_.one_in(3) ? disk_.kill_process() : disk_.crash();
       drop_store();
       if (std::string wrong = open(); !wrong.empty()) return "life " + std::to_string(life) + ", again: " + wrong;
+      if (is_over_) return {};
     }
     const auto steps = prng_.between(1, static_cast<uint64_t>(steps_a_life));
     for (uint64_t i = 0; i < steps && !disk_.is_off(); ++i) {
