@@ -56,7 +56,10 @@ Progress next(const Progress& now, const ReconcileInput& input) {
   if (still_owns(input.owned, parts.revoking)) {
     then.state = MemberState::kUnrevoked;  // it stays in its epoch until it has let go
     then.assigned = std::move(parts.kept);
-    then.revoking = std::move(parts.revoking);
+    // With what it was to give up before. It says that it has; but who stays in an epoch can commit what it owned
+    // there, and this may be a late request of a time before it owned it. Others get it when the epoch ends.
+    for (const auto& [topic, partitions] : parts.revoking)
+      then.revoking[topic].insert(partitions.begin(), partitions.end());
     return then;
   }
   then.move_to_epoch(input.target_epoch);
