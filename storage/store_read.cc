@@ -265,6 +265,11 @@ EpochEnd Store::end_offset_for(LogId id, LeaderEpoch epoch) const {
   return log->epochs.end_offset_for(epoch, log->log_end_offset);
 }
 
+LeaderEpoch Store::epoch_at(LogId id, Offset offset) const {
+  const PartitionLog* log = impl_->find(id);
+  return log == nullptr ? kNoLeaderEpoch : log->epochs.at(offset);
+}
+
 // ---------------------------------------------------------------- ends
 
 TrimResult Store::trim(LogId id, Offset to) {

@@ -114,6 +114,11 @@ EpochEnd StoreSet::end_offset_for(LogId log, LeaderEpoch epoch) const {
   return store == nullptr ? EpochEnd{LeaderEpoch{-1}, Offset{-1}} : store->end_offset_for(log, epoch);
 }
 
+LeaderEpoch StoreSet::epoch_at(LogId log, Offset offset) const {
+  const Store* store = find(log);
+  return store == nullptr ? kNoLeaderEpoch : store->epoch_at(log, offset);
+}
+
 StoreSet::Trimmed StoreSet::trim(LogId log, Offset to) {
   Store* store = find(log);
   if (store == nullptr) return {.status = TrimStatus::kUnknownLog};

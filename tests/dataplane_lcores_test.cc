@@ -302,6 +302,25 @@ TEST_P(Lcores, RecordsOnAnotherLcoresDriveAreReadFirst) {
   EXPECT_EQ(lent(), 0);
 }
 
+// Its owner says that the log has moved, because of another's watch, while what was found is on its way.
+TEST_P(Lcores, ATimeIsAnsweredThoughItsLogMovesWhileItIsLookedFor) {
+  ASSERT_EQ(produced(client, 1, "cold"), ErrorCode::kNone);
+  fake_drive(1).cold_below[LcoresRig::log_of(1)] = Offset{1};
+  rig.send(client, frame_of(fetch_from({1}, 1, 0), 12, 5));
+  EXPECT_TRUE(is_silent(client));  // and watches
+  const auto asks = rig.connect(0);
+  rig.send(asks, frame_of(list_offsets_of(1, 0), 7, 6));
+  while (rig.lcore(0).broker.parts_out == 0) rig.lcore(0).turn();
+  rig.lcore(1).turn();  // finds it pending
+  fake_drive(1).end_reads();
+  rig.lcore(1).turn();  // tells the watcher, behind what it found
+  const auto frame = rig.answer(asks);
+  ASSERT_TRUE(frame);
+  const auto found = decode_answer<ListOffsetsResponse>(*frame, 7)->message.topics[0].partitions[0];
+  EXPECT_EQ(found.offset, 0);
+  EXPECT_EQ(found.leader_epoch, 3);
+}
+
 // What was read has left the cache when it is to be sent: it is read once more.
 TEST_P(Lcores, WhatLeftTheCacheIsReadOnceMore) {
   ASSERT_EQ(produced(client, 1, "cold"), ErrorCode::kNone);

@@ -36,6 +36,15 @@ TEST(EpochCache, OnlyTheFirstBatchOfAnEpochIsRemembered) {
   EXPECT_EQ(EpochCache().latest(), kNoLeaderEpoch);
 }
 
+TEST(EpochCache, OfAnOffset) {
+  const EpochCache cache = cache_of({{1, 5}, {3, 10}});
+  EXPECT_EQ(cache.at(Offset{4}), kNoLeaderEpoch);
+  EXPECT_EQ(cache.at(Offset{5}), LeaderEpoch{1});
+  EXPECT_EQ(cache.at(Offset{9}), LeaderEpoch{1});
+  EXPECT_EQ(cache.at(Offset{10}), LeaderEpoch{3});
+  EXPECT_EQ(cache.at(Offset{11}), LeaderEpoch{3});
+}
+
 TEST(EpochCache, NoEpochTellsNothing) {
   EXPECT_EQ(all(cache_of({{-1, 0}, {1, 5}, {-1, 7}}).entries()), (Pairs{{1, 5}}));
 }

@@ -215,6 +215,15 @@ TimeFound Store::find_max_time(LogId id) {
 
 EpochEnd Store::end_offset_for(LogId, LeaderEpoch) const { return {LeaderEpoch{-1}, Offset{-1}}; }
 
+LeaderEpoch Store::epoch_at(LogId id, Offset offset) const {
+  const Impl::Log* log = impl_->find(id);
+  if (log == nullptr) return kNoLeaderEpoch;
+  LeaderEpoch epoch = kNoLeaderEpoch;
+  for (const Impl::Batch& batch : log->batches)
+    if (batch.base <= offset) epoch = protocol::view_of(batch.bytes).partition_leader_epoch();
+  return epoch;
+}
+
 TrimResult Store::trim(LogId id, Offset to) {
   Impl::Log* log = impl_->find(id);
   if (log == nullptr) return {.status = TrimStatus::kUnknownLog};

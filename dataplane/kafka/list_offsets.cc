@@ -38,6 +38,11 @@ int16_t needed_version(int64_t timestamp) {
   }
 }
 
+// With it a client notices that its position is of a log which was cut since (KIP-320).
+void tell_epoch(Broker& broker, int16_t version, ListPart::Item& item) {
+  if (version >= kLeaderEpochFrom) item.epoch = broker.store.epoch_at(item.log, Offset{item.offset}).value();
+}
+
 void look_up_time(Broker& broker, int16_t version, ListPart::Item& item) {
   const storage::TimeFound time = item.timestamp == kMaxTimestamp ? broker.store.find_max_time(item.log)
                                                                   : broker.store.find_by_time(item.log, item.timestamp);
@@ -46,6 +51,7 @@ void look_up_time(Broker& broker, int16_t version, ListPart::Item& item) {
       if (!time.found) return;  // Kafka: offset -1, timestamp -1, no error
       item.offset = time.found->offset.value();
       item.found_timestamp = time.found->timestamp;
+      tell_epoch(broker, version, item);
       return;
     case storage::ReadStatus::kPending: item.pending = true; return;
     case storage::ReadStatus::kDamaged:
@@ -84,7 +90,7 @@ void look_up(Broker& broker, int16_t version, ListPart::Item& item) {
       if (version >= kLeaderEpochFrom) item.epoch = item.leader_epoch.value();
       return;
     case kEarliest:
-    case kEarliestLocal: item.offset = offsets->log_start_offset.value(); return;
+    case kEarliestLocal: item.offset = offsets->log_start_offset.value(); return tell_epoch(broker, version, item);
     case kLatestTiered:
     case kEarliestPendingUpload: return;  // nothing is tiered
     default: return look_up_time(broker, version, item);
@@ -186,13 +192,15 @@ void ListOffsetsHandler::work_on(Broker& broker) {
 
 void ListOffsetsHandler::home(ParcelPtr parcel) {
   auto* part = std::get_if<ListPart>(&parcel->part);
-  if (part == nullptr || parcel->number != number_ || part->items.empty()) return;
+  if (part == nullptr || parcel->number != number_) return;
   const auto open = std::ranges::find(open_, part->owner, &Open::lcore);
   if (open == open_.end() || !open->away) return;
   open->items = std::move(part->items);
   open->away = false;
   --away_;
   settle(*open);
+  // Word that its log has moved may have come meanwhile: nobody is asked for nothing.
+  if (open->items.empty()) open_.erase(open);
 }
 
 // What is known goes into the answer.

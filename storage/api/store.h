@@ -202,6 +202,8 @@ class Store {
   // The record with the greatest timestamp (ListOffsets -3).
   TimeFound find_max_time(LogId log);
   EpochEnd end_offset_for(LogId log, LeaderEpoch epoch) const;
+  // Of the batch that holds offset; kNoLeaderEpoch if none is known.
+  LeaderEpoch epoch_at(LogId log, Offset offset) const;
 
   // Moves log_start_offset up to to (DeleteRecords, KIP-107); what lies below is deleted in time.
   TrimResult trim(LogId log, Offset to);

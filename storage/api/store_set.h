@@ -95,6 +95,7 @@ class StoreSet {
   TimeFound find_by_time(LogId log, int64_t timestamp_ms);
   TimeFound find_max_time(LogId log);
   EpochEnd end_offset_for(LogId log, LeaderEpoch epoch) const;
+  LeaderEpoch epoch_at(LogId log, Offset offset) const;
   Trimmed trim(LogId log, Offset to);
 
   void submit();

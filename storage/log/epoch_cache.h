@@ -35,6 +35,12 @@ class EpochCache {
     return {higher == entries_.begin() ? epoch : std::prev(higher)->epoch, higher->start};
   }
 
+  // Of the batch that holds offset; kNoLeaderEpoch below the first that is known.
+  LeaderEpoch at(Offset offset) const {
+    const auto above = std::ranges::upper_bound(entries_, offset, {}, &EpochEntry::start);
+    return above == entries_.begin() ? kNoLeaderEpoch : std::prev(above)->epoch;
+  }
+
   // The log ends at offset now: epochs that begin at or behind it are gone.
   void truncate_from(Offset offset) {
     while (!entries_.empty() && entries_.back().start >= offset) entries_.pop_back();
