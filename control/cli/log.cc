@@ -79,6 +79,8 @@ std::unique_ptr<Run> prepare(const LogOptions& options) {
   if (!run->names.known() || options.live) return run;
   run->request.lives = [made](LogId log) { return made->names.partitions.contains(log); };
   run->request.next_log_id = run->names.next_log_id;
+  for (const auto& [log, is] : run->names.partitions) run->request.ring_of[log] = is.ring;
+  run->request.all_rings_here = run->names.folders <= 1;
   return run;
 }
 

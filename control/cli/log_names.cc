@@ -43,12 +43,15 @@ std::string fill(LogNames& names, control::MetadataStore& store) {
   const auto next = store.get(control::keys::kNextLogId);
   const auto page = control::read_prefix(store, control::keys::kTopics);
   if (!next || !page) return unknown(to_string(next ? page.error().code : next.error().code));
+  const auto folders = control::read_prefix(store, control::keys::kFolders);
+  if (!folders) return unknown(to_string(folders.error().code));
+  names.folders = folders->entries.size();
   for (const control::Entry& entry : page->entries) {
     const auto record = control::parse_topic_record(entry.value);
     if (!record) return unknown("its topics are not as this version writes them");
     for (size_t i = 0; i < record->partitions.size(); ++i)
       names.partitions[record->partitions[i].log] = {entry.key.substr(control::keys::kTopics.size()),
-                                                     static_cast<int32_t>(i)};
+                                                     static_cast<int32_t>(i), record->partitions[i].ring};
   }
   uint64_t next_id = 0;
   if (*next) {

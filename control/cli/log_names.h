@@ -16,8 +16,10 @@ struct LogNames {
   struct Partition {
     std::string topic;
     int32_t index = 0;
+    uint16_t ring = 0;
   };
   std::map<storage::LogId, Partition> partitions;
+  size_t folders = 0;  // data folders that the metadata remembers
   std::optional<storage::LogId> next_log_id;  // nothing: the metadata could not be read,
   std::string why_not;                        // because of this
 

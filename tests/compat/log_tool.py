@@ -156,6 +156,35 @@ def test_damaged_sidecar_and_slot(run):
     check.equal(len(consume(broker)), 3000, 'records after repair')
 
 
+def test_missing_ring(run):
+    """Nothing describes its segments any more: they are damage, and no repair takes them."""
+    broker = broker_with_records(run)
+    broker.kill()
+    away = broker.folder / 'away'
+    away.mkdir()
+    ring = sorted(broker.data.glob('ring-0*'))
+    check.equal(len(ring), 3, 'files of the ring')
+    for file in ring:
+        file.rename(away / file.name)
+    segments = sorted(broker.data.glob('logs/*/*'))
+    findings, _ = verify(run, broker.data, status=1)
+    said = [item['means'] for item in findings if item['severity'] == 'damage']
+    check.equal(len(said), 3, f'damage: the ring, and both logs: {findings}')
+    check.expect(all('in ring 0, whose files are missing' in means for means in said), f'{said}')
+    text = log(run, 'repair', broker.data, '--remove-unnamed', '--yes', status=1)
+    check.expect('0 step(s) done' in text and 'lives in ring 0, whose files are missing' in text, text)
+    (broker.data / 'metadata.sqlite').rename(away / 'metadata.sqlite')  # now it is a second drive
+    findings, _ = verify(run, broker.data, status=1)
+    check.expect(any('no ring of this folder knows log' in item['means'] for item in findings), f'{findings}')
+    log(run, 'repair', broker.data, '--remove-unnamed', '--yes', status=1)
+    check.equal(sorted(broker.data.glob('logs/*/*')), segments, 'segments after the repairs')
+    for file in away.iterdir():
+        file.rename(broker.data / file.name)
+    check.expect(verify(run, broker.data)[1]['fine'], 'not fine with the ring put back')
+    broker.start()
+    check.equal(len(consume(broker)), 3000, 'records after all')
+
+
 def test_cannot_run(run):
     empty = run.folder / 'empty'
     empty.mkdir()
@@ -168,7 +197,7 @@ def test_cannot_run(run):
 def main():
     run = check.Run()
     run.tests(run, test_stopped, test_killed, test_running, test_damaged_segment, test_damaged_sidecar_and_slot,
-              test_cannot_run)
+              test_missing_ring, test_cannot_run)
     run.finish()
 
 
