@@ -15,8 +15,8 @@ namespace penstock::storage {
 namespace {
 
 std::string text_of(Error error) {
-  return error.os_errno == 0 ? std::string(to_string(error.code))
-                             : fmt::format("{} (errno {})", to_string(error.code), error.os_errno);
+  return error.os_errno == 0 ? std::string(reason_of(error))
+                             : fmt::format("{} (errno {})", reason_of(error), error.os_errno);
 }
 
 class Repair {
