@@ -29,6 +29,14 @@ std::optional<uint16_t> ring_of(std::string_view name) {
   return ring;
 }
 
+Failure metadata_failed(const std::string& folder, Error error) {
+  const std::string hint = error.code == Errc::kNoSpace   ? "free some space on its drive"
+                           : error.code == Errc::kCorrupt ? "restore it, with its -wal, from a copy"
+                                                          : "check the drive and its file system";
+  return Failure(folder + "/" + std::string(kMetadata) +
+                 ": the metadata store failed: " + std::string(to_string(error.code)) + "; " + hint);
+}
+
 }  // namespace
 
 std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::string& setting) {
@@ -80,7 +88,7 @@ std::expected<void, std::string> DataFolders::open_one(size_t folder) {
 
 std::expected<void, std::string> DataFolders::open_others(MetadataStore& metadata) {
   const auto remembered = read_prefix(metadata, keys::kFolders);
-  if (!remembered) return Failure("the metadata store failed: " + std::string(to_string(remembered.error().code)));
+  if (!remembered) return metadata_failed(paths_[0], remembered.error());
   for (size_t i = 1; i < count(); ++i) {
     if (!holds(paths_[i], kFolderFile)) continue;
     if (auto done = open_one(i); !done) return done;
@@ -95,7 +103,7 @@ std::expected<void, std::string> DataFolders::open_others(MetadataStore& metadat
 
 std::expected<void, std::string> DataFolders::remember(MetadataStore& metadata) const {
   const auto remembered = read_prefix(metadata, keys::kFolders);
-  if (!remembered) return Failure("the metadata store failed: " + std::string(to_string(remembered.error().code)));
+  if (!remembered) return metadata_failed(paths_[0], remembered.error());
   Transaction names{.from_reserve = true};  // a start comes before anything can be freed
   for (const auto& folder : folders_) {
     const std::string key = keys::folder(folder->id);
@@ -105,7 +113,7 @@ std::expected<void, std::string> DataFolders::remember(MetadataStore& metadata) 
   }
   if (names.writes.empty()) return {};
   const auto done = metadata.commit(names);
-  if (!done) return Failure("the metadata store failed: " + std::string(to_string(done.error().code)));
+  if (!done) return metadata_failed(paths_[0], done.error());
   return {};
 }
 

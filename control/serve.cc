@@ -49,12 +49,12 @@ uint64_t os_entropy() {
 }
 
 std::string cannot_write_durably(const std::string& folder, Error error) {
-  const char* hint = error.code == Errc::kUnsupported
-                         ? "direct I/O is needed: choose a data folder on a local file system (ext4, XFS)"
-                     : error.code == Errc::kNoPermission ? "give the user that runs penstock the right to write there"
-                                                         : "check the drive and its file system";
-  return "cannot write durably to " + folder + ": " + std::string(to_string(error.code)) +
-         (error.os_errno == 0 ? "" : " (errno " + std::to_string(error.os_errno) + ")") + "; " + hint;
+  const std::string_view hint = error.code == Errc::kUnsupported
+                                    ? "direct I/O is needed: choose a data folder on a local file system (ext4, XFS)"
+                                : error.code == Errc::kNoPermission ? storage::hint_to_write(error)
+                                                                    : "check the drive and its file system";
+  return "cannot write durably to " + folder + ": " + std::string(storage::reason_of(error)) +
+         (error.os_errno == 0 ? "" : " (errno " + std::to_string(error.os_errno) + ")") + "; " + std::string(hint);
 }
 
 // Everything a broker is made of, in the order in which it is made; destroyed in the reverse.
@@ -114,6 +114,7 @@ class Broker {
   std::span<const RingCounters> shown_rings() const {
     return rings_known_.load(std::memory_order_acquire) ? ring_counters_ : std::span<const RingCounters>();
   }
+  std::string metadata_path() const { return folders_->path(0) + "/metadata.sqlite"; }
   std::function<bool(storage::LogId)> logs_of_others(uint16_t ring) const;
   Step open_ring(size_t i);
   Step make_cleaner(size_t folder);
@@ -247,7 +248,7 @@ Step Broker::open_folders() {
 }
 
 Step Broker::open_metadata() {
-  auto store = SqliteStore::open(folders_->path(0) + "/metadata.sqlite", clock_);
+  auto store = SqliteStore::open(metadata_path(), clock_);
   if (!store) return Failure(store.error());
   metadata_ = *std::move(store);
   return folders_->open_others(*metadata_);
@@ -280,7 +281,7 @@ Step Broker::load_controller() {
                               .rings = {}};
   for (const RingPlace& place : rings_) settings.rings.push_back(place.ring);
   auto controller = Controller::load(*metadata_, prng_, std::move(settings), counters_);
-  if (!controller) return Failure(controller.error());
+  if (!controller) return Failure(metadata_path() + ": " + controller.error());
   controller_ = *std::move(controller);
   return {};
 }

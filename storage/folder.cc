@@ -22,13 +22,15 @@ std::unexpected<OpenFailure> refuse(Error error, std::string what) {
   return std::unexpected(OpenFailure{error, std::move(what)});
 }
 
-std::unexpected<OpenFailure> refuse_io(Error error, std::string_view doing, const std::string& path) {
+std::unexpected<OpenFailure> refuse_io(Error error, std::string_view doing, const std::string& path,
+                                       bool reads = false) {
   std::string_view hint = "check the drive and its file system";
   if (error.code == Errc::kNoSpace) hint = "free some space";
-  if (error.code == Errc::kNoPermission) hint = "give the user that runs penstock the right to write there";
+  if (error.code == Errc::kNoPermission)
+    hint = reads ? "give the user that runs penstock the right to read it" : hint_to_write(error);
   if (error.code == Errc::kUnsupported) hint = "choose a folder on a local file system with direct I/O (ext4, XFS)";
   if (error.code == Errc::kNotFound) hint = "make the folder above it first";
-  return refuse(error, fmt::format("cannot {} {}: {}; {}", doing, path, to_string(error.code), hint));
+  return refuse(error, fmt::format("cannot {} {}: {}; {}", doing, path, reason_of(error), hint));
 }
 
 std::string hex(const Uuid& id) {
@@ -85,8 +87,8 @@ std::expected<void, OpenFailure> write_folder_file(Disk& disk, const Folder& fol
 
 std::expected<void, OpenFailure> read_folder_file(Disk& disk, Folder& folder) {
   const std::string path = fmt::format("{}/{}", folder.path, kName);
-  const auto file = disk.open(path, {.direct = false});
-  if (!file) return refuse_io(file.error(), "open", path);
+  const auto file = disk.open(path, {.direct = false, .read_only = true});
+  if (!file) return refuse_io(file.error(), "open", path, true);
   std::string text(kFileBytes, '\0');
   DiskOp read{.file = *file, .memory = std::as_writable_bytes(std::span(text))};
   const auto done = run_to_end(disk, read);
@@ -127,14 +129,14 @@ Result<void> lock_patiently(Disk& disk, FileHandle file) {
 std::expected<Folder, OpenFailure> look_at_folder(Disk& disk, std::string_view path, bool locked) {
   Folder folder{.path = std::string(path), .id = {}, .format_version = kFormatVersion, .lock = {}};
   const auto names = disk.list(path);
-  if (!names) return refuse_io(names.error(), "read", folder.path);
+  if (!names) return refuse_io(names.error(), "read", folder.path, true);
   if (std::ranges::find(*names, kName) == names->end())
     return refuse({Errc::kNotFound},
                   fmt::format("{} is no data folder: it holds no file named '{}'", folder.path, kName));
   const std::string lock_path = folder.path + "/lock";
   if (locked && std::ranges::find(*names, "lock") != names->end()) {
-    const auto lock = disk.open(lock_path, {.direct = false});
-    if (!lock) return refuse_io(lock.error(), "open", lock_path);
+    const auto lock = disk.open(lock_path, {.direct = false, .read_only = true});
+    if (!lock) return refuse_io(lock.error(), "open", lock_path, true);
     folder.lock = *lock;
     if (auto done = lock_patiently(disk, folder.lock); !done) {
       disk.close(folder.lock);

@@ -32,12 +32,12 @@ Error error_of(int64_t result) {
 Opener::Failure open_failure(Error error, std::string what) { return Failure(OpenFailure{error, std::move(what)}); }
 
 Opener::Failure io_failure(Error error, std::string_view doing, std::string_view path) {
-  const std::string hint =
+  const std::string_view hint =
       error.code == Errc::kNoSpace        ? "free some space, or choose a smaller penstock.ring.bytes"
       : error.code == Errc::kUnsupported  ? "choose a data folder on a local file system with direct I/O (ext4, XFS)"
-      : error.code == Errc::kNoPermission ? "give the user that runs penstock the right to write there"
+      : error.code == Errc::kNoPermission ? hint_to_write(error)
                                           : "check the drive and its file system";
-  return open_failure(error, fmt::format("cannot {} {}: {}{}; {}", doing, path, to_string(error.code),
+  return open_failure(error, fmt::format("cannot {} {}: {}{}; {}", doing, path, reason_of(error),
                                          error.os_errno ? fmt::format(" (errno {})", error.os_errno) : "", hint));
 }
 

@@ -298,6 +298,7 @@ TEST_F(LogTool, NoSidecarIsMadeOfADamagedSegment) {
 TEST_F(LogTool, FilesThatNobodyNamesAreNotedAndRemoved) {
   ToolRig tool(6);
   tool.make_segments();
+  tool.lives = [](LogId log) { return log < LogId{77}; };
   const std::string dead = "data/logs/00000000000000000077";
   tool.rig.disk.make_durable_dir(dead);
   const std::vector<std::string> ours = {"data/ring-0.making", segment_path("data", LogId{1}, {Offset{123456789}}),
@@ -358,6 +359,57 @@ TEST_F(LogTool, LogsThatTheMetadataNeverIssuedAreDamageAndAreKept) {
   tool.next_log_id = LogId{4};  // issued, and deleted since
   EXPECT_TRUE(tool.verify().fine()) << tool.told();
   tool.rig.next_log = 4;
+  ASSERT_EQ(tool.rig.open(), "");
+  EXPECT_EQ(tool.rig.check_acked(), "");
+}
+
+// The ring and both its states are gone, as after a restore that forgot them: the segments may be all that is left.
+TEST_F(LogTool, SegmentsOfAMissingRingAreDamageAndAreKept) {
+  ToolRig tool(6);
+  tool.make_segments();
+  tool.make_file("data/ring-0.making", 4096);
+  const auto folders = std::vector{log_path("data", LogId{1}), log_path("data", LogId{2})};
+  const std::string ring = "data/ring-0";
+  const std::vector<std::string> files = {ring, ring + ".state-0", ring + ".state-1"};
+  tool.rig.disk.make_durable_dir("away");
+  const auto away = [](const std::string& path) { return "away/" + path.substr(path.rfind('/') + 1); };
+  for (const std::string& path : files) ASSERT_TRUE(tool.rig.disk.rename(path, away(path)));
+  const auto before = tool.all_files();
+  const auto expect_kept = [&](uint64_t damage, const std::string& words) {
+    EXPECT_EQ(tool.verify().damage, damage) << tool.told();
+    const Finding* found = tool.first(Severity::kDamage);
+    ASSERT_NE(found, nullptr);
+    EXPECT_TRUE(tool.told().contains(words)) << tool.told();
+    for (const std::string& folder : folders)
+      EXPECT_TRUE(std::ranges::any_of(tool.findings, [&](const Finding& f) {
+        return f.file == folder && f.severity == Severity::kDamage;
+      })) << tool.told();
+    const RepairTotals totals = tool.repair({.remove_unnamed = true, .do_it = true});
+    EXPECT_EQ(totals.done, 0u) << tool.told();
+    EXPECT_EQ(totals.refused, 3u) << tool.told();  // both logs, and what could go with all rings there
+    for (const std::string& folder : folders)
+      EXPECT_TRUE(std::ranges::any_of(tool.steps, [&](const RepairStep& step) {
+        return step.file == folder && step.why.contains(words);
+      })) << tool.told();
+    EXPECT_EQ(tool.all_files(), before);
+  };
+  expect_kept(2, "no ring of this folder knows log");  // a second drive, without metadata
+  tool.lives = [](LogId log) { return log < LogId{3}; };
+  tool.next_log_id = LogId{3};
+  expect_kept(2, "by the metadata it lives");
+  tool.ring_of = {{LogId{1}, 0}, {LogId{2}, 0}};
+  expect_kept(2, "lives in ring 0, whose files are missing");
+  tool.all_rings_here = true;  // then the ring itself is missed too, whatever there is of segments
+  expect_kept(3, "lives in ring 0, whose files are missing");
+  EXPECT_EQ(tool.first(Severity::kDamage)->file, ring);
+  auto one = tool.request();
+  one.wanted = [](LogId log) { return log == LogId{2}; };
+  EXPECT_EQ(tool.verify(one).damage, 1u) << tool.told();
+  EXPECT_TRUE(tool.first(Severity::kDamage)->means.contains("1 log(s) live in ring 0")) << tool.told();
+
+  for (const std::string& path : files) ASSERT_TRUE(tool.rig.disk.rename(away(path), path));
+  EXPECT_TRUE(tool.verify().fine()) << tool.told();
+  EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).refused, 0u) << tool.told();
   ASSERT_EQ(tool.rig.open(), "");
   EXPECT_EQ(tool.rig.check_acked(), "");
 }

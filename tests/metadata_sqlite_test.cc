@@ -114,6 +114,35 @@ TEST_F(MetadataSqliteTest, a_file_that_is_no_database_is_refused) {
   EXPECT_NE(refused.error().find("damaged"), std::string::npos) << refused.error();
 }
 
+// Wherever the damage is that its pages show: nothing is written to it, nor taken out of the write-ahead log.
+TEST_F(MetadataSqliteTest, a_damaged_file_is_refused_and_left_as_it_is) {
+  const auto contents = [](const std::string& file) {
+    std::ifstream in(file, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  {
+    const auto store = open().value();
+    for (int i = 0; i < 300; ++i)
+      ASSERT_TRUE(store->commit(put("key/" + std::to_string(i), std::string(300, 'v'))).has_value());
+  }
+  const std::string good = contents(path());
+  ASSERT_GT(good.size(), 40'000u);
+  for (const size_t at : {8u, 108u, 4104u, 8200u, 20'488u}) {
+    std::string bad = good;
+    for (size_t i = at; i < at + 600; ++i) bad[i] = static_cast<char>(~bad[i]);
+    std::ofstream(path(), std::ios::binary | std::ios::trunc) << bad;
+    const std::string wal = contents(path() + "-wal");
+    const auto refused = open();
+    ASSERT_FALSE(refused.has_value()) << at;
+    EXPECT_NE(refused.error().find(path() + ": not a readable"), std::string::npos) << refused.error();
+    EXPECT_NE(refused.error().find("from a copy"), std::string::npos) << refused.error();
+    EXPECT_TRUE(contents(path()) == bad) << at;
+    EXPECT_TRUE(contents(path() + "-wal") == wal) << at;
+  }
+  std::ofstream(path(), std::ios::binary | std::ios::trunc) << good;
+  EXPECT_TRUE(open().value()->get("key/299").value().has_value());
+}
+
 TEST_F(MetadataSqliteTest, a_missing_folder_is_refused) {
   SystemClock clock;
   EXPECT_FALSE(SqliteStore::open("/nonexistent-folder/metadata.sqlite", clock).has_value());

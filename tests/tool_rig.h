@@ -41,7 +41,14 @@ struct ToolRig {
     rig.stop();
   }
 
-  LogToolRequest request() { return {.disk = &rig.disk, .folder = "data", .lives = lives, .next_log_id = next_log_id}; }
+  LogToolRequest request() {
+    return {.disk = &rig.disk,
+            .folder = "data",
+            .lives = lives,
+            .next_log_id = next_log_id,
+            .ring_of = ring_of,
+            .all_rings_here = all_rings_here};
+  }
   VerifyTotals verify() { return verify(request()); }
   VerifyTotals verify(const LogToolRequest& asked) {
     findings.clear();
@@ -128,6 +135,8 @@ struct ToolRig {
   sim::StoreRig rig;
   std::function<bool(LogId)> lives;  // what the metadata says, if there is one
   std::optional<LogId> next_log_id;
+  std::map<LogId, uint32_t> ring_of;
+  bool all_rings_here = false;
   std::vector<Finding> findings;
   std::vector<RepairStep> steps;
 };

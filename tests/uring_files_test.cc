@@ -100,6 +100,36 @@ TEST_F(FileOps, AnErrorComesBackInItsOp) {
   EXPECT_FALSE(op.error);
 }
 
+// What log verify opens: a user without the right to write may, and the lock is the same one.
+TEST_F(FileOps, AReadOnlyFileIsReadAndLockedAndNotWritten) {
+  Block block;
+  const FileHandle file = open_new(at("file"));
+  DiskOp write{.kind = DiskOp::Kind::kWrite, .file = file, .memory = block.span()};
+  ASSERT_TRUE(run_to_end(*disk_, write));
+  const auto reads = disk_->open(at("file"), {.read_only = true});
+  ASSERT_TRUE(reads);
+  std::ranges::fill(block.span(), std::byte{0});
+  DiskOp read{.file = *reads, .memory = block.span()};
+  EXPECT_TRUE(run_to_end(*disk_, read));
+  EXPECT_EQ(block.span().back(), std::byte{7});
+  write.file = *reads;
+  EXPECT_FALSE(run_to_end(*disk_, write));
+  EXPECT_EQ(write.result, -EBADF);
+  EXPECT_FALSE(disk_->resize(*reads, 0));
+  EXPECT_TRUE(disk_->lock(*reads));
+  EXPECT_EQ(disk_->lock(file).error().code, Errc::kLocked);
+  disk_->close(*reads);
+  EXPECT_TRUE(disk_->lock(file));
+  disk_->close(file);
+}
+
+TEST_F(FileOps, AReadOnlyFileSystemIsCalledThat) {
+  EXPECT_TRUE(reason_of({Errc::kNoPermission, EROFS}).contains("mounted read-only"));
+  EXPECT_TRUE(hint_to_write({Errc::kNoPermission, EROFS}).starts_with("mount it for writing"));
+  EXPECT_EQ(reason_of({Errc::kNoPermission, EACCES}), "no permission");
+  EXPECT_TRUE(hint_to_write({Errc::kNoPermission, EACCES}).contains("right to write"));
+}
+
 TEST_F(FileOps, AFullLoadIsDoneInItsOrder) {
   // A chain of renames holds only if each is done after the one before it.
   disk_->close(open_new(at("0")));

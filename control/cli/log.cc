@@ -69,7 +69,7 @@ std::unique_ptr<Run> prepare(const LogOptions& options) {
   auto disk = storage::open_uring_disk();
   if (!disk) cannot_run(disk.error().what);
   run->disk = *std::move(disk);
-  run->names = read_log_names(options.folder);
+  run->names = read_log_names(options.folder, options.live);
   run->wanted = wanted_logs(options, run->names);
   run->request = {.disk = run->disk.get(), .folder = options.folder, .live = options.live, .ring = options.ring};
   Run* const made = run.get();
@@ -79,6 +79,8 @@ std::unique_ptr<Run> prepare(const LogOptions& options) {
   if (!run->names.known() || options.live) return run;
   run->request.lives = [made](LogId log) { return made->names.partitions.contains(log); };
   run->request.next_log_id = run->names.next_log_id;
+  for (const auto& [log, is] : run->names.partitions) run->request.ring_of[log] = is.ring;
+  run->request.all_rings_here = run->names.folders <= 1;
   return run;
 }
 
@@ -86,6 +88,16 @@ std::unique_ptr<Run> prepare(const LogOptions& options) {
 void tell_unknown_names(const Run& run) {
   if (!run.names.known())
     fmt::print(stderr, "penstock: {}: which logs live, and their names, is not known\n", run.names.why_not);
+}
+
+// The metadata is part of the folder, but not of storage.
+storage::Finding finding_of_metadata(const LogNames& names) {
+  return {.severity = storage::Severity::kDamage,
+          .kind = storage::FindingKind::kFolder,
+          .file = names.path,
+          .place = "all of it",
+          .means = names.why_not + "; which topics there are, and which logs are theirs, is not known",
+          .todo = names.todo};
 }
 
 void print_progress(const std::string& line) { fmt::print(stderr, "{}\n", line); }
@@ -114,8 +126,13 @@ void run_verify(const LogOptions& options) {
   storage::LogToolSink sink;
   sink.on_finding = [&](const storage::Finding& finding) { printer.finding(finding); };
   sink.on_progress = print_progress;
-  const auto totals = storage::verify_folder(run->request, sink);
+  auto totals = storage::verify_folder(run->request, sink);
   if (!totals) cannot_run(totals.error().what);
+  if (run->names.no_copy && !options.live) cannot_run(run->names.why_not);
+  if (!run->names.todo.empty()) {
+    printer.finding(finding_of_metadata(run->names));
+    totals->damage += 1;
+  }
   tell_unknown_names(*run);
   printer.verified(options.folder, *totals);
   if (!totals->fine()) throw Exit{kExitDamaged};

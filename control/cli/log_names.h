@@ -16,10 +16,15 @@ struct LogNames {
   struct Partition {
     std::string topic;
     int32_t index = 0;
+    uint16_t ring = 0;
   };
   std::map<storage::LogId, Partition> partitions;
+  size_t folders = 0;  // data folders that the metadata remembers
   std::optional<storage::LogId> next_log_id;  // nothing: the metadata could not be read,
   std::string why_not;                        // because of this
+  std::string path;                           // of the file
+  std::string todo;                           // it is there, and what is wrong is its own: what to do about it
+  bool no_copy = false;                       // it is there, and could not be looked at for want of a place
 
   bool known() const { return next_log_id.has_value(); }
   // "orders/2", or empty.
@@ -27,6 +32,7 @@ struct LogNames {
   std::vector<storage::LogId> logs_of(const std::string& topic, std::optional<int32_t> partition) const;
 };
 
-LogNames read_log_names(const std::string& folder);
+// live: a broker may be writing, so that a copy may be torn, and is not checked as a whole.
+LogNames read_log_names(const std::string& folder, bool live);
 
 }  // namespace penstock::cli

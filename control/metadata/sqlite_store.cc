@@ -285,7 +285,27 @@ class SqliteStore::Impl {
 
 namespace {
 
-Result<void> set_up(sqlite3* db, const std::string& path, int64_t& found_version) {
+// That its pages make the trees that they should. What it finds first is logged.
+Result<void> quick_check(sqlite3* db) {
+  sqlite3_stmt* statement = nullptr;
+  int code = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, nullptr);
+  if (code == SQLITE_OK) code = sqlite3_step(statement);
+  const auto* text = code == SQLITE_ROW ? reinterpret_cast<const char*>(sqlite3_column_text(statement, 0)) : nullptr;
+  const std::string found = text == nullptr ? sqlite3_errmsg(db) : text;
+  sqlite3_finalize(statement);
+  if (found == "ok") return {};
+  LOG_ERROR("metadata store: %s", found.c_str());
+  return std::unexpected(code == SQLITE_ROW ? Error{Errc::kCorrupt} : sqlite_error(code));
+}
+
+Result<void> check_if_small(sqlite3* db, uint64_t checked_bytes) {
+  const auto pages = static_cast<uint64_t>(TRY(pragma(db, "PRAGMA page_count")));
+  const auto page_bytes = static_cast<uint64_t>(TRY(pragma(db, "PRAGMA page_size")));
+  if (pages > checked_bytes / page_bytes) return {};
+  return quick_check(db);
+}
+
+Result<void> set_up(sqlite3* db, const std::string& path, uint64_t checked_bytes, int64_t& found_version) {
   TRY_VOID(run_sql(db, "PRAGMA locking_mode = EXCLUSIVE", true));
   TRY_VOID(run_sql(db, "PRAGMA journal_mode = WAL", true));
   TRY_VOID(run_sql(db, "PRAGMA synchronous = FULL", true));
@@ -295,6 +315,7 @@ Result<void> set_up(sqlite3* db, const std::string& path, int64_t& found_version
   const auto application = TRY(pragma(db, "PRAGMA application_id"));
   if (found_version == 0 ? tables != 0 : application != kApplicationId) return fail(Errc::kCorrupt);
   if (found_version > kSchemaVersion) return fail(Errc::kUnsupported);
+  TRY_VOID(check_if_small(db, checked_bytes));
   // BEGIN IMMEDIATE takes the lock now: a second opener fails here, not at its first commit.
   TRY_VOID(run_sql(db, "BEGIN IMMEDIATE", true));
   if (found_version == 0) {
@@ -315,6 +336,12 @@ bool is_full(const std::string& path) {
   return statvfs(folder.empty() ? "." : folder.c_str(), &room) == 0 && room.f_bavail * room.f_frsize < kLittle;
 }
 
+bool is_read_only(const std::string& path) {
+  struct statvfs found = {};
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return statvfs(folder.empty() ? "." : folder.c_str(), &found) == 0 && (found.f_flag & ST_RDONLY) != 0;
+}
+
 std::string explain(const std::string& path, Error error, int64_t version) {
   if (error.code == Errc::kNoPermission && is_full(path)) error.code = Errc::kNoSpace;
   switch (error.code) {
@@ -323,16 +350,20 @@ std::string explain(const std::string& path, Error error, int64_t version) {
              ", this one knows up to " + std::to_string(kSchemaVersion) + "). Run that version or a newer one.";
     case Errc::kLocked: return path + ": another process has it open. Stop that process first.";
     case Errc::kCorrupt:
-      return path + ": not a readable metadata database (damaged, or not penstock's). Restore it from a copy.";
+      return path +
+             ": not a readable metadata database (damaged, or not penstock's). Restore it, with its -wal, from a copy.";
     case Errc::kNoSpace: return path + ": no space left on its file system. Free some and start again.";
-    case Errc::kNoPermission: return path + ": cannot be opened for writing. Check the folder's owner and mode.";
+    case Errc::kNoPermission:
+      if (is_read_only(path)) return path + ": its file system is mounted read-only. Mount it for writing.";
+      return path + ": cannot be opened for writing. Check the folder's owner and mode.";
     default: return path + ": cannot be opened (" + std::string(to_string(error.code)) + ").";
   }
 }
 
 }  // namespace
 
-std::expected<std::unique_ptr<SqliteStore>, std::string> SqliteStore::open(const std::string& path, Clock& clock) {
+std::expected<std::unique_ptr<SqliteStore>, std::string> SqliteStore::open(const std::string& path, Clock& clock,
+                                                                           uint64_t checked_bytes) {
   keep_private(path);
   sqlite3* raw = nullptr;
   const int code =
@@ -340,7 +371,9 @@ std::expected<std::unique_ptr<SqliteStore>, std::string> SqliteStore::open(const
   DatabasePtr db(raw);
   if (code != SQLITE_OK) return std::unexpected(explain(path, sqlite_error(code), 0));
   int64_t version = 0;
-  if (const auto ready = set_up(db.get(), path, version); !ready) {
+  if (const auto ready = set_up(db.get(), path, checked_bytes, version); !ready) {
+    // Closing would carry the -wal over into a file that is damaged, and end it.
+    sqlite3_db_config(db.get(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     return std::unexpected(explain(path, ready.error(), version));
   }
   const auto page_bytes = pragma(db.get(), "PRAGMA page_size");

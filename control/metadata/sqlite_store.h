@@ -3,19 +3,25 @@
 // exclusively while it is open. Readable with the sqlite3 shell: select * from entries.
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <memory>
 #include <string>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "control/metadata/store.h"
 
 namespace penstock::control {
 
 class SqliteStore final : public MetadataStore {
  public:
-  // Makes or opens the file; its folder exists. A failure is one line that says what to do.
-  static std::expected<std::unique_ptr<SqliteStore>, std::string> open(const std::string& path, Clock& clock);
+  static constexpr uint64_t kCheckedBytes = 64 * kMiB;  // in some 0.1 s
+  // Makes or opens the file; its folder exists. One that is damaged is refused before anything is written to it, as far
+  // as SQLite's quick_check tells and the file has no more than so many bytes. A failure is one line that says what to
+  // do.
+  static std::expected<std::unique_ptr<SqliteStore>, std::string> open(const std::string& path, Clock& clock,
+                                                                       uint64_t checked_bytes = kCheckedBytes);
   ~SqliteStore();
 
   Revision revision() override;

@@ -51,7 +51,13 @@ struct OpenMode {
   bool create = false;     // make it if it does not exist; its name is durable after sync_dir()
   bool exclusive = false;  // with create: fail with kExists if it does
   bool direct = true;      // O_DIRECT; kUnsupported if the file system cannot
+  bool read_only = false;  // without create: only kRead, size() and lock(), which need no right to write
 };
+
+// What went wrong, in words for the operator: a file system that is mounted read-only is no matter of permissions.
+std::string_view reason_of(Error error);
+// What to do about a lack of the right to write.
+std::string_view hint_to_write(Error error);
 
 // What may block: names, sizes, space. The fields that a kind does not name are neither read nor written.
 struct FileOp {

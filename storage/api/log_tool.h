@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -104,6 +105,9 @@ struct LogToolRequest {
   // What the metadata knows, if it could be read: which logs live, and the first id never issued.
   std::function<bool(LogId)> lives = {};
   std::optional<LogId> next_log_id{};
+  // And the ring of each log that lives; all_rings_here: the metadata knows of no other folder that could have one.
+  std::map<LogId, uint32_t> ring_of{};
+  bool all_rings_here = false;
 };
 
 struct DumpOptions {

@@ -17,6 +17,7 @@ Result<void> outcome_of(const DiskOp& op) {
   switch (code) {
     case ENOSPC:
     case EDQUOT: return fail(Errc::kNoSpace, code);
+    case EROFS: return fail(Errc::kNoPermission, code);
     case EINVAL:
     case EOPNOTSUPP: return fail(Errc::kUnsupported, code);  // a file system in memory knows no RWF_NOWAIT
     default: return fail(Errc::kIo, code);
@@ -24,6 +25,16 @@ Result<void> outcome_of(const DiskOp& op) {
 }
 
 }  // namespace
+
+std::string_view reason_of(Error error) {
+  return error.os_errno == EROFS ? "the file system is mounted read-only" : to_string(error.code);
+}
+
+std::string_view hint_to_write(Error error) {
+  return error.os_errno == EROFS
+             ? "mount it for writing, and look into dmesg first: after errors of the drive the kernel mounts it so"
+             : "give the user that runs penstock the right to write there";
+}
 
 Result<void> run_all_to_end(Disk& disk, std::span<DiskOp> ops) {
   size_t begun = 0;

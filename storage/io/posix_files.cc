@@ -56,8 +56,8 @@ class Descriptor {
 }  // namespace
 
 Result<FileHandle> PosixFiles::open(std::string_view path, OpenMode mode) {
-  const int flags =
-      O_RDWR | O_CLOEXEC | (mode.create ? O_CREAT : 0) | (mode.exclusive ? O_EXCL : 0) | (mode.direct ? O_DIRECT : 0);
+  const int flags = (mode.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | (mode.create ? O_CREAT : 0) |
+                    (mode.exclusive ? O_EXCL : 0) | (mode.direct ? O_DIRECT : 0);
   const int fd = ::open(std::string(path).c_str(), flags, 0640);
   if (fd < 0) return from_errno(errno);
   if (mode.direct) {

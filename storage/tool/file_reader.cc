@@ -23,8 +23,8 @@ AlignedMemory::AlignedMemory(size_t bytes) {
 void AlignedMemory::Freer::operator()(std::byte* memory) const { std::free(memory); }
 
 Result<FileReader> FileReader::open(Disk& disk, const std::string& path) {
-  auto file = disk.open(path, {});
-  if (!file && file.error().code == Errc::kUnsupported) file = disk.open(path, {.direct = false});
+  auto file = disk.open(path, {.read_only = true});
+  if (!file && file.error().code == Errc::kUnsupported) file = disk.open(path, {.direct = false, .read_only = true});
   if (!file) return std::unexpected(file.error());
   const auto size = disk.size(*file);
   if (!size) {

@@ -15,8 +15,8 @@ namespace penstock::storage {
 namespace {
 
 std::string text_of(Error error) {
-  return error.os_errno == 0 ? std::string(to_string(error.code))
-                             : fmt::format("{} (errno {})", to_string(error.code), error.os_errno);
+  return error.os_errno == 0 ? std::string(reason_of(error))
+                             : fmt::format("{} (errno {})", reason_of(error), error.os_errno);
 }
 
 class Repair {
@@ -50,8 +50,9 @@ class Repair {
                "no state slot and no ring of this folder names that log");
     if (!options_.remove_unnamed) return;
     const uint64_t before = verifier_.totals().damage;
+    verifier_.check_missing_rings(numbers);
     const auto unnamed = verifier_.find_unnamed(folder, read);
-    sound = sound && verifier_.totals().damage == before;  // no log that was never issued
+    sound = sound && verifier_.totals().damage == before;  // no log that was never issued, and no ring missing
     remove(unnamed, sound && read.size() == numbers.size() && !request_.ring && !request_.wanted);
   }
 
@@ -198,7 +199,13 @@ class Repair {
   void remove(const std::vector<UnnamedFile>& unnamed, bool sound) {
     for (const UnnamedFile& file : unnamed) {
       const std::string path = file.is_folder ? file.folder : file.folder + "/" + file.name;
-      const std::string what = file.is_folder ? "remove the folder" : "remove the file";
+      const std::string what = !file.kept.empty() ? "remove the segments in it"
+                               : file.is_folder   ? "remove the folder"
+                                                  : "remove the file";
+      if (!file.kept.empty()) {
+        refuse(path, what, file.kept + "; put the ring's files back");
+        continue;
+      }
       if (!sound) {
         refuse(path, what, "slots and rings are not all whole, so that it may be needed yet: see penstock log verify");
         continue;

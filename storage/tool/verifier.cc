@@ -95,6 +95,8 @@ bool Verifier::check_ring(ToolRing& ring) {
   progress(fmt::format("{}: reading", ring.path()));
   const auto done = ring.read();
   if (done) {
+    for (const LogState& state : ring.newest()->logs) known_.insert(state.id);
+    for (const auto& [id, log] : ring.replay().logs()) known_.insert(id);
     check_verdict(ring);
     return true;
   }
@@ -170,10 +172,10 @@ void Verifier::check_verdict(ToolRing& ring) {
   std::string ends;
   size_t named = 0;
   for (const auto& [id, log] : ring.replay().logs())
-    if (named++ < 8) ends += fmt::format(", log {} from offset {}", id.value(), log.end.value());
+    if (named++ < kLogsNamedMax) ends += fmt::format(", log {} from offset {}", id.value(), log.end.value());
   finding.severity = Severity::kDamage;
   finding.means = fmt::format("{} (lsn {} is the next that is known); acknowledged records behind it would be lost{}{}",
-                              found.row->why, found.behind.value(), ends, named > 8 ? ", ..." : "");
+                              found.row->why, found.behind.value(), ends, named > kLogsNamedMax ? ", ..." : "");
   finding.todo =
       fmt::format("{}, or accept the loss: penstock serve --accept-loss-at {}",
                   found.here == Here::kForeign ? "put back the ring and the two state files that belong together"

@@ -28,8 +28,11 @@ struct UnnamedFile {
   std::string folder;
   std::string name;
   bool is_folder = false;  // of a log, empty once what stands before it here is gone
+  std::string kept{};      // not empty: all in this folder is kept, and why
 };
 
+// A line of findings names this many logs, and says that there are more.
+inline constexpr size_t kLogsNamedMax = 8;
 inline constexpr std::string_view kPutMetadataBack = "put back the metadata.sqlite that belongs to this folder";
 
 enum class SidecarState : uint8_t { kGood, kMissing, kUnfinished, kStale, kDamaged };
@@ -46,8 +49,10 @@ class Verifier {
   bool check_ring(ToolRing& ring);
   // The first place where the log is not whole, if there is one.
   std::optional<FirstLoss> check_log(const ToolRing& ring, const ReplayedLog& log);
-  // Files that no ring of these names; all rings of the folder, read. What is of a log that was never issued is damage,
-  // and not among them.
+  // Logs that live in rings of which no file is there: those are all that are.
+  void check_missing_rings(const std::vector<uint32_t>& there);
+  // Files that no ring of these names; all rings of the folder, read by check_ring(). What is of a log that was never
+  // issued is damage, and not among them; what is of a log whose ring is missing is damage too, and kept.
   std::vector<UnnamedFile> find_unnamed(const ToolFolder& folder, const std::vector<const ToolRing*>& rings);
 
   // The sidecar of a segment whose state says that it has so many bytes; content: what it holds, if it is whole.
@@ -82,12 +87,16 @@ class Verifier {
   void find_unnamed_of_log(LogId log, const std::string& path, const std::set<SegmentId>* named,
                            std::vector<UnnamedFile>& unnamed);
   bool is_never_issued(LogId log, const std::string& path);
+  std::string why_undescribed(LogId log, const std::vector<const ToolRing*>& rings) const;
+  bool keep_undescribed(LogId log, const std::string& path, const std::vector<const ToolRing*>& rings,
+                        std::vector<UnnamedFile>& unnamed);
   void note_unnamed(const std::string& path, std::string means, std::string todo);
 
   const LogToolRequest& request_;
   const LogToolSink& sink_;
   SegmentWalk walk_;
   VerifyTotals totals_;
+  std::set<LogId> known_;  // to the rings that were read
 };
 
 // Where the i-th segment ends, as the one behind it or the state says.

@@ -43,10 +43,13 @@ std::expected<VerifyTotals, OpenFailure> verify_folder(const LogToolRequest& req
   Verifier verifier(request, sink);
   if (!verifier.has_memory()) return std::unexpected(no_memory());
   const std::vector<uint32_t> numbers = folder->rings();
-  if (request.ring && numbers.empty())
+  const uint64_t before = verifier.totals().damage;
+  verifier.check_missing_rings(numbers);
+  const bool told = verifier.totals().damage > before;
+  if (request.ring && numbers.empty() && !told)
     return std::unexpected(
         OpenFailure{{Errc::kNotFound}, fmt::format("{} has no ring {}", request.folder, *request.ring)});
-  if (numbers.empty())
+  if (numbers.empty() && !told)
     verifier.tell({.severity = Severity::kNote,
                    .kind = FindingKind::kFolder,
                    .file = request.folder,

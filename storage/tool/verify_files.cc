@@ -13,6 +13,10 @@ namespace {
 constexpr std::string_view kMaking = ".making";
 constexpr std::string_view kAtNextStart =
     "nothing: the next start removes it; or: penstock log repair --remove-unnamed";
+constexpr std::string_view kPutRingBack =
+    "put back the ring and its two state files that belong to this folder, from the drive that has them or from a "
+    "copy; "
+    "no repair removes these segments";
 
 bool is_ours(std::string_view name) {
   constexpr std::array kNames = std::to_array<std::string_view>({"folder", "lock", "logs"});
@@ -60,11 +64,72 @@ std::vector<UnnamedFile> Verifier::find_unnamed(const ToolFolder& folder, const 
       continue;
     }
     if (is_never_issued(*log, log_path(request_.folder, *log))) continue;
+    if (keep_undescribed(*log, log_path(request_.folder, *log), rings, unnamed)) continue;
     const auto found = named.find(*log);
     find_unnamed_of_log(*log, log_path(request_.folder, *log), found == named.end() ? nullptr : &found->second,
                         unnamed);
   }
   return unnamed;
+}
+
+void Verifier::check_missing_rings(const std::vector<uint32_t>& there) {
+  if (!request_.all_rings_here) return;
+  std::map<uint32_t, std::vector<LogId>> missing;
+  for (const auto& [log, ring] : request_.ring_of) {
+    const bool asked_for = (!request_.wanted || request_.wanted(log)) && (!request_.ring || *request_.ring == ring);
+    if (asked_for && std::ranges::find(there, ring) == there.end()) missing[ring].push_back(log);
+  }
+  for (const auto& [ring, logs] : missing) {
+    std::string names;
+    for (size_t i = 0; i < std::min(logs.size(), kLogsNamedMax); ++i)
+      names += fmt::format("{}{}", i == 0 ? "" : ", ", logs[i].value());
+    tell({.severity = Severity::kDamage,
+          .kind = FindingKind::kRing,
+          .file = fmt::format("{}/ring-{}", request_.folder, ring),
+          .place = "name",
+          .means = fmt::format("{} log(s) live in ring {}, whose files are missing: {}{}; what that ring held is not "
+                               "there, and nothing says which segments are theirs. A start refuses this folder",
+                               logs.size(), ring, names, logs.size() > kLogsNamedMax ? ", ..." : ""),
+          .todo = std::string(kPutRingBack)});
+  }
+}
+
+// Why nobody can say what these segments are; empty if the rings can.
+std::string Verifier::why_undescribed(LogId log, const std::vector<const ToolRing*>& rings) const {
+  if (request_.lives && !request_.lives(log)) return {};
+  if (const auto lives_in = request_.ring_of.find(log); lives_in != request_.ring_of.end()) {
+    if (std::ranges::find(rings, lives_in->second, &ToolRing::number) != rings.end()) return {};
+    return fmt::format("log {} lives in ring {}, whose files are missing: no state slot describes its segments",
+                       log.value(), lives_in->second);
+  }
+  if (known_.contains(log)) return {};
+  return fmt::format("no ring of this folder knows log {}: the files of its ring are missing, or it was deleted; {}",
+                     log.value(),
+                     request_.lives ? "by the metadata it lives" : "without the metadata nobody can say which");
+}
+
+// Segments that only a ring that is not there describes: they may be all that is left of the log.
+bool Verifier::keep_undescribed(LogId log, const std::string& path, const std::vector<const ToolRing*>& rings,
+                                std::vector<UnnamedFile>& unnamed) {
+  std::string why = why_undescribed(log, rings);
+  if (why.empty()) return false;
+  const auto names = request_.disk->list(path);
+  const auto segments = names ? std::ranges::count_if(*names,
+                                                      [](const std::string& name) {
+                                                        const auto file = parse_segment_name(name);
+                                                        return file && file->file == SegmentFile::kLog;
+                                                      })
+                              : 0;
+  if (segments == 0) return false;
+  tell({.severity = Severity::kDamage,
+        .kind = FindingKind::kMissing,
+        .file = path,
+        .place = fmt::format("{} segment(s)", segments),
+        .means = why,
+        .todo = std::string(kPutRingBack),
+        .log = log});
+  unnamed.push_back({.folder = path, .name = {}, .is_folder = true, .kept = std::move(why)});
+  return true;
 }
 
 // Its id is still to come, but it has segments: they are another metadata's, and nothing says that they may go.

@@ -156,6 +156,66 @@ def test_damaged_sidecar_and_slot(run):
     check.equal(len(consume(broker)), 3000, 'records after repair')
 
 
+def test_missing_ring(run):
+    """Nothing describes its segments any more: they are damage, and no repair takes them."""
+    broker = broker_with_records(run)
+    broker.kill()
+    away = broker.folder / 'away'
+    away.mkdir()
+    ring = sorted(broker.data.glob('ring-0*'))
+    check.equal(len(ring), 3, 'files of the ring')
+    for file in ring:
+        file.rename(away / file.name)
+    segments = sorted(broker.data.glob('logs/*/*'))
+    findings, _ = verify(run, broker.data, status=1)
+    said = [item['means'] for item in findings if item['severity'] == 'damage']
+    check.equal(len(said), 3, f'damage: the ring, and both logs: {findings}')
+    check.expect(all('in ring 0, whose files are missing' in means for means in said), f'{said}')
+    text = log(run, 'repair', broker.data, '--remove-unnamed', '--yes', status=1)
+    check.expect('0 step(s) done' in text and 'lives in ring 0, whose files are missing' in text, text)
+    (broker.data / 'metadata.sqlite').rename(away / 'metadata.sqlite')  # now it is a second drive
+    findings, _ = verify(run, broker.data, status=1)
+    check.expect(any('no ring of this folder knows log' in item['means'] for item in findings), f'{findings}')
+    log(run, 'repair', broker.data, '--remove-unnamed', '--yes', status=1)
+    check.equal(sorted(broker.data.glob('logs/*/*')), segments, 'segments after the repairs')
+    for file in away.iterdir():
+        file.rename(broker.data / file.name)
+    check.expect(verify(run, broker.data)[1]['fine'], 'not fine with the ring put back')
+    broker.start()
+    check.equal(len(consume(broker)), 3000, 'records after all')
+
+
+def test_damaged_metadata(run):
+    """verify and a start refuse it alike, with its name, and a start leaves it as it is."""
+    broker = broker_with_records(run)
+    broker.stop()
+    metadata = broker.data / 'metadata.sqlite'
+    good = metadata.read_bytes()
+    for at in (8, 108, 4104, 8200):
+        bad = bytearray(good)
+        bad[at:at + 600] = bytes(byte ^ 0xff for byte in bad[at:at + 600])
+        metadata.write_bytes(bad)
+        findings, summary = verify(run, broker.data, status=1)
+        check.equal([(item['severity'], item['file']) for item in findings], [('damage', str(metadata))],
+                    f'findings with damage at {at}')
+        check.expect('put back both' in findings[0]['todo'] and str(metadata) in findings[0]['means'], f'{findings}')
+        check.expect(not summary['fine'], 'fine')
+        said = broker.fails_to_start()
+        last = said.splitlines()[-1]
+        for word in (str(metadata), 'from a copy'):
+            check.expect(word in last, f'no {word!r} in {last}')
+        check.expect('new cluster' not in said, said)
+        check.expect(metadata.read_bytes() == bytes(bad), f'a refused start changed the metadata damaged at {at}')
+    metadata.write_bytes(good)
+    check.expect(verify(run, broker.data)[1]['fine'], 'not fine with the metadata put back')
+    no_place = subprocess.run([run.program, 'log', 'verify', '--data', broker.data], capture_output=True, timeout=600,
+                              check=False, env={'TMPDIR': '/nowhere'})
+    check.equal(no_place.returncode, 2, f'status without a place for the copy: {no_place}')
+    check.expect(b'TMPDIR' in no_place.stderr, f'{no_place.stderr}')
+    broker.start()
+    check.equal(len(consume(broker)), 3000, 'records with the metadata put back')
+
+
 def test_cannot_run(run):
     empty = run.folder / 'empty'
     empty.mkdir()
@@ -168,7 +228,7 @@ def test_cannot_run(run):
 def main():
     run = check.Run()
     run.tests(run, test_stopped, test_killed, test_running, test_damaged_segment, test_damaged_sidecar_and_slot,
-              test_cannot_run)
+              test_missing_ring, test_damaged_metadata, test_cannot_run)
     run.finish()
 
 

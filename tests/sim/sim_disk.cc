@@ -74,6 +74,7 @@ void SimDisk::submit(DiskOp& op) {
   if (!off_) {
     if (handles_.at(op.file.value()).direct) CHECK(op.at % kBlock == 0 && op.memory.size() % kBlock == 0);
     if (op.kind == DiskOp::Kind::kWrite || op.kind == DiskOp::Kind::kWriteDurable) {
+      CHECK(!handles_.at(op.file.value()).read_only);
       note(crc32c(0, op.memory));
       flight.bytes.assign(op.memory.begin(), op.memory.end());
       op.punted = !op.may_block && prng_.chance(faults_.punt_percent);

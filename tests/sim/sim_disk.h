@@ -144,6 +144,7 @@ class SimDisk final : public storage::Disk {
   struct Handle {
     SimFilePtr file;
     bool direct;
+    bool read_only;
   };
 
   void note(uint64_t word) { trace_ = (trace_ ^ word) * 0x100000001b3ULL; }

@@ -23,12 +23,13 @@ uint32_t crc_of(const std::string& text) { return crc32c(0, std::as_bytes(std::s
 // ---------------------------------------------------------------- blocking forms
 
 Result<FileHandle> SimDisk::open(std::string_view path, storage::OpenMode mode) {
+  CHECK(!mode.read_only || !mode.create);
   if (off_) return fail(Errc::kIo, EIO);
   auto file = names_.find(path);
   if (file && mode.create && mode.exclusive) return fail(Errc::kExists, EEXIST);
   if (!file && file.error().code == Errc::kNotFound && mode.create) file = names_.add_file(path, ++order_);
   const int32_t handle = next_handle_++;
-  handles_[handle] = {TRY(std::move(file)), mode.direct};
+  handles_[handle] = {TRY(std::move(file)), mode.direct, mode.read_only};
   return FileHandle{handle};
 }
 
@@ -41,6 +42,7 @@ Result<uint64_t> SimDisk::size(FileHandle file) {
 
 Result<void> SimDisk::resize(FileHandle file, uint64_t bytes) {
   if (off_) return fail(Errc::kIo, EIO);
+  CHECK(!handles_.at(file.value()).read_only);
   if (!may_grow(*file_of(file), bytes)) return fail(Errc::kNoSpace, ENOSPC);
   file_of(file)->resize(bytes, ++order_);
   return {};
