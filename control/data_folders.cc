@@ -14,14 +14,15 @@ namespace {
 
 using Failure = std::unexpected<std::string>;
 
+constexpr std::string_view kRingPrefix = "ring-";
 constexpr std::string_view kMetadata = "metadata.sqlite";
 constexpr std::string_view kFolderFile = "folder";
+constexpr std::string_view kSegments = "logs";
 
 // N of "ring-N". What stands beside a ring has a longer name.
 std::optional<uint16_t> ring_of(std::string_view name) {
-  constexpr std::string_view kPrefix = "ring-";
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  name.remove_prefix(kPrefix.size());
+  if (!name.starts_with(kRingPrefix)) return std::nullopt;
+  name.remove_prefix(kRingPrefix.size());
   uint16_t ring = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), ring);
   if (error != std::errc{} || end != name.data() + name.size() || (name.size() > 1 && name.front() == '0'))
@@ -57,6 +58,12 @@ std::expected<DataFolders, std::string> DataFolders::open(storage::Disk& disk, P
                                       " both hold metadata: they are of two brokers. Name only one of them in log.dirs"
                                 : path + " holds this broker's metadata: name it first in log.dirs");
   }
+  for (const std::string& path : folders.paths_) {
+    if (first_has_it || !folders.holds_data(path)) continue;
+    return Failure(path +
+                   " is a data folder of a broker whose metadata.sqlite is elsewhere: name the folder that holds it "
+                   "first in log.dirs, or put that file back");
+  }
   if (auto done = folders.open_one(0); !done) return Failure(done.error());
   return folders;
 }
@@ -64,6 +71,14 @@ std::expected<DataFolders, std::string> DataFolders::open(storage::Disk& disk, P
 bool DataFolders::holds(const std::string& path, std::string_view name) const {
   const auto names = disk_.list(path);
   return names && std::ranges::find(*names, name) != names->end();
+}
+
+// Whether a broker has been here for longer than a start that failed: rings are made after the metadata.
+bool DataFolders::holds_data(const std::string& path) const {
+  const auto names = disk_.list(path);
+  if (!names) return false;
+  if (std::ranges::any_of(*names, [](std::string_view name) { return name.starts_with(kRingPrefix); })) return true;
+  return holds(path, kFolderFile) && holds(path, kSegments);
 }
 
 std::expected<void, std::string> DataFolders::open_one(size_t folder) {
@@ -83,6 +98,7 @@ std::expected<void, std::string> DataFolders::open_others(MetadataStore& metadat
   if (!remembered) return Failure("the metadata store failed: " + std::string(to_string(remembered.error().code)));
   for (size_t i = 1; i < count(); ++i) {
     if (!holds(paths_[i], kFolderFile)) continue;
+    if (auto done = refuse_stranger(i, remembered->entries); !done) return done;
     if (auto done = open_one(i); !done) return done;
   }
   if (auto done = refuse_if_missing(remembered->entries); !done) return done;
@@ -107,6 +123,19 @@ std::expected<void, std::string> DataFolders::remember(MetadataStore& metadata) 
   const auto done = metadata.commit(names);
   if (!done) return Failure("the metadata store failed: " + std::string(to_string(done.error().code)));
   return {};
+}
+
+// A folder is remembered before a ring is made in it. Looked at without a change: opening may give it a newer format.
+std::expected<void, std::string> DataFolders::refuse_stranger(size_t folder,
+                                                              const std::vector<Entry>& remembered) const {
+  if (!holds_data(paths_[folder])) return {};
+  const auto there = storage::look_at_folder(disk_, paths_[folder], false);
+  if (!there) return {};  // whoever opens it says why
+  if (std::ranges::find(remembered, keys::folder(there->id), &Entry::key) != remembered.end()) return {};
+  return Failure(paths_[folder] + " (id " + to_text(there->id) + ") is a data folder that the metadata in " +
+                 paths_.front() +
+                 " does not know: it is of another broker, or metadata.sqlite is older than it. Name only folders of "
+                 "one broker in log.dirs, or put back the metadata.sqlite that belongs to them");
 }
 
 std::expected<void, std::string> DataFolders::refuse_if_missing(const std::vector<Entry>& remembered) const {

@@ -191,9 +191,10 @@ def test_metadata_of_another_time_is_refused(run):
             check.equal(connection.produce('kept', batches.build())['base_offset'], count - 1, 'base offset')
         end()
         right = metadata_of(broker)
-        for other in ({}, before):
+        for other, words in (({}, ('metadata.sqlite is elsewhere', 'put that file back')),
+                             (before, ('never issued', 'put back the metadata.sqlite'))):
             put_metadata(broker, other)
-            said = one_line(broker.fails_to_start(), 'never issued', 'put back the metadata.sqlite')
+            said = one_line(broker.fails_to_start(), *words)
             done = subprocess.run([run.program, 'log', 'repair', '--data', broker.data, '--remove-unnamed', '--yes'],
                                   capture_output=True, timeout=600)
             check.expect(done.returncode in (0, 1), f'log repair: {done}')
