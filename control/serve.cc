@@ -487,7 +487,7 @@ int Broker::run() {
   while (!event_loop_->stopped()) {
     if (stop_was_asked() && !stopping) {
       stopping = true;
-      LOG_INFO("stopping: writing what was taken (a second signal ends at once)");
+      LOG_INFO("stopping: writing what was taken (a second SIGTERM or SIGINT ends at once)");
       health_.set_not_ready("stopping");
       counters_.set(Metric::ready, 0);
       event_loop_->begin_stop();

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -300,6 +301,22 @@ def test_second_signal_and_sigint(run):
     check.equal(processes.wait(broker.process, 60), 0, 'exit status after SIGINT')
     broker.forget()
     broker.start()
+
+
+def test_a_terminal_that_is_closed(run):
+    """Its shell sends SIGHUP and so does the kernel: it is the stop of SIGTERM; whoever asked for nohup goes on."""
+    broker = run.broker(start=False)
+    broker.start(prefix=('env', '--default-signal=HUP'))  # this test may itself run under nohup
+    for _ in range(2):
+        broker.process.send_signal(signal.SIGHUP)
+    check.equal(processes.wait(broker.process, 60), 0, 'exit status after SIGHUP')
+    broker.forget()
+    check.expect(broker.log.read_text().rstrip().endswith('stopped'), f'its last line: {broker.last_words(200)}')
+    broker.start(prefix=('nohup',))
+    broker.process.send_signal(signal.SIGHUP)
+    with broker.connect() as connection:
+        check.equal(connection.call('ApiVersions', 0)['error'], 0, 'ApiVersions under nohup')
+    broker.stop()
 
 
 def main():
