@@ -65,6 +65,18 @@ class MemoryStream final : public httplib::Stream {
   std::string answer_;
 };
 
+// A request line whose target may be in absolute form, as proxies and some tools send it: a server takes it whatever
+// host it names (RFC 9112 3.2.2). httplib knows the origin form alone: the path and what follows it.
+std::string in_origin_form(std::string_view line) {
+  constexpr std::string_view kScheme = "http://";
+  const size_t from = line.find(' ') + 1;  // 0: there is none
+  const auto small = [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; };
+  if (from == 0 || !std::ranges::equal(line.substr(from, kScheme.size()), kScheme, {}, small)) return std::string(line);
+  const size_t authority = from + kScheme.size();
+  const std::string_view rest = line.substr(std::min(line.find_first_of("/? ", authority), line.size()));
+  return std::string(line.substr(0, from)) + (rest.starts_with('/') ? "" : "/") + std::string(rest);
+}
+
 // httplib parses, routes and writes. Its threads, one to a connection, stay unused: whoever says nothing would hold
 // one.
 class Pages final : public httplib::Server {
@@ -98,7 +110,7 @@ class Pages final : public httplib::Server {
   // head: a request without its body. Only its first line counts: no page looks at the fields, and some would make
   // work (Range, Content-Length, Expect).
   std::string answer(std::string_view head) {
-    const std::string request = std::string(head.substr(0, head.find("\r\n"))) + "\r\n\r\n";
+    const std::string request = in_origin_form(head.substr(0, head.find("\r\n"))) + "\r\n\r\n";
     MemoryStream stream(request);
     bool closed = false;
     process_request(stream, true, closed, nullptr);

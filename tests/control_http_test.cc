@@ -114,6 +114,22 @@ class Peer {
 
 constexpr const char* kRequest = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
 
+TEST_F(HttpTest, a_request_may_name_the_whole_address) {
+  const auto ask = [&](const std::string& target) {
+    return Peer(port(), "GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n").hear();
+  };
+  for (const char* target :
+       {"http://127.0.0.1:9644/healthz", "HTTP://some.host/healthz?x=1", "http://[::1]:80/healthz"}) {
+    EXPECT_TRUE(ask(target).ends_with("\r\n\r\nok\n")) << target;
+  }
+  for (const char* target : {"http://host", "http://host/", "http://host?x=/healthz"}) {
+    EXPECT_NE(ask(target).find("<title>penstock"), std::string::npos) << target;
+  }
+  for (const char* target : {"http://host/other", "ftp://host/healthz", "/http://host/healthz", "http:/healthz"}) {
+    EXPECT_TRUE(ask(target).starts_with("HTTP/1.1 404 ")) << target;
+  }
+}
+
 constexpr size_t kLongAnswer = 32 << 20;  // more than sockets hold, and than may wait
 
 // What holds for one set of limits: so that no test waits for a real time to pass, or for it not to.
