@@ -30,6 +30,19 @@ std::optional<uint16_t> ring_of(std::string_view name) {
   return ring;
 }
 
+// One name for a folder however it is written, whether or not it is there yet.
+std::filesystem::path full_name(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, error);
+  std::filesystem::path full = std::filesystem::weakly_canonical(absolute, error);
+  if (full.empty()) full = absolute.lexically_normal();  // what may not be looked at
+  return full.has_filename() || !full.has_relative_path() ? full : full.parent_path();
+}
+
+bool lies_in(const std::filesystem::path& inner, const std::filesystem::path& outer) {
+  return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+
 }  // namespace
 
 std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::string& setting) {
@@ -41,9 +54,16 @@ std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::s
   if (paths.empty()) return Failure("log.dirs: a data folder is needed");
   std::map<std::filesystem::path, std::string> seen;
   for (const std::string& path : paths) {
-    std::error_code error;  // a folder that is not there yet is as it is written
-    const auto [same, fresh] = seen.emplace(std::filesystem::weakly_canonical(path, error), path);
-    if (!fresh) return Failure("log.dirs: " + same->second + " and " + path + " are the same folder");
+    const auto full = full_name(path);
+    for (const auto& [other, as_written] : seen) {
+      if (full == other) return Failure("log.dirs: " + as_written + " and " + path + " are the same folder");
+      const bool is_inner = lies_in(full, other);
+      if (is_inner || lies_in(other, full)) {
+        return Failure("log.dirs: " + (is_inner ? path + " lies in " + as_written : as_written + " lies in " + path) +
+                       "; name folders that lie beside each other");
+      }
+    }
+    seen.emplace(full, path);
   }
   return paths;
 }
@@ -81,8 +101,17 @@ bool DataFolders::holds_data(const std::string& path) const {
   return holds(path, kFolderFile) && holds(path, kSegments);
 }
 
+// Of a folder that could not be made: what should hold it is there (as /proc is).
+bool DataFolders::takes_no_folders(const std::string& path) const {
+  const std::filesystem::path above = full_name(path).parent_path();
+  return !disk_.list(path) && disk_.list(above.string()).has_value();
+}
+
 std::expected<void, std::string> DataFolders::open_one(size_t folder) {
   auto opened = storage::open_folder(disk_, prng_, paths_[folder]);
+  if (!opened && opened.error().error.code == Errc::kNotFound && takes_no_folders(paths_[folder])) {
+    return Failure("cannot make " + paths_[folder] + ": no folder can be made there; choose another --data");
+  }
   if (!opened) return Failure(opened.error().what);
   for (const auto& other : folders_) {
     if (other && other->id == opened->id)

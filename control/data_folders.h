@@ -15,7 +15,8 @@
 
 namespace penstock::control {
 
-// log.dirs as paths. What is wrong is one line that names the setting.
+// log.dirs as paths, as they were written. What is wrong is one line that names the setting: one folder twice in any
+// spelling, or one inside another.
 std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::string& setting);
 
 struct RingPlace {
@@ -49,6 +50,7 @@ class DataFolders {
 
   bool holds(const std::string& path, std::string_view name) const;
   bool holds_data(const std::string& path) const;
+  bool takes_no_folders(const std::string& path) const;
   std::expected<void, std::string> open_one(size_t folder);
   std::expected<void, std::string> refuse_stranger(size_t folder, const std::vector<Entry>& remembered) const;
   std::expected<void, std::string> refuse_if_missing(const std::vector<Entry>& remembered) const;

@@ -76,6 +76,19 @@ std::expected<void, std::string> raise_limits(const DescriptorUse& use) {
   return {};
 }
 
+std::expected<void, std::string> check_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::path path = std::filesystem::absolute(folder, error);
+  if (!path.has_filename() && path.has_relative_path()) path = path.parent_path();
+  if (std::filesystem::is_symlink(path, error) && !std::filesystem::exists(path, error)) {
+    return Failure(folder + " is a link to " + std::filesystem::read_symlink(path, error).string() +
+                   ", which is not there; make that folder or mount its drive, or choose another --data");
+  }
+  const std::filesystem::path there = existing_part(path);
+  if (std::filesystem::is_directory(there, error) || error) return {};
+  return Failure((there == path ? folder : there.string()) + " is not a folder; choose another --data");
+}
+
 std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes) {
   if (new_rings == 0) return {};
   struct statvfs space{};

@@ -34,7 +34,10 @@ def test_port_in_use(run):
         port = taken.getsockname()[1]
         one_line(broker.fails_to_start(listen=f'127.0.0.1:{port}'), str(port), 'in use')
         one_line(broker.fails_to_start(http=f'127.0.0.1:{port}'), str(port), 'in use')
-    broker.start()  # nothing of the failed starts is in the way
+    same = '127.0.0.1:9'
+    one_line(broker.fails_to_start(listen=same, http=same), 'penstock.http.listener', 'port 9', 'PLAINTEXT')
+    check.expect(not broker.data.exists(), 'a data folder was made')
+    broker.start()
 
 
 def test_an_old_kernel(run):
@@ -57,7 +60,25 @@ def test_data_folder_below_a_file(run):
     broker = run.broker(start=False)
     (broker.folder / 'file').write_text('not a folder')
     broker.data = broker.folder / 'file' / 'data'
-    one_line(broker.fails_to_start(), str(broker.data))
+    one_line(broker.fails_to_start(), f'{broker.folder / "file"} is not a folder')
+
+
+def test_what_is_no_data_folder(run):
+    broker = run.broker(start=False)
+    dangling = broker.folder / 'dangling'
+    dangling.symlink_to('nowhere')
+    for data, words in (('/dev/null', ('/dev/null is not a folder',)),
+                        (dangling, ('is a link to nowhere', 'not there')),
+                        ('/proc/data', ('cannot make /proc/data', 'no folder can be made there'))):
+        broker.data = data
+        one_line(broker.fails_to_start(), *words)
+
+
+def test_data_folders_that_are_not_apart(run):
+    broker = run.broker(start=False)
+    for other, words in ((f'{broker.data}/', 'are the same folder'), (broker.data / 'sub', 'lies in')):
+        one_line(broker.fails_to_start('--data', other), 'log.dirs', words)
+        check.expect(not broker.data.exists(), 'a data folder was made')
 
 
 def test_data_folder_without_the_folder_above(run):
