@@ -23,7 +23,8 @@ using Failure = std::unexpected<std::string>;
 constexpr uint64_t kBesideRingBytes = 16 * kMiB;
 
 // Descriptors, by whom they belong to.
-constexpr uint64_t kProcessFiles = 10;  // three standard ones, the stop bell; HTTP's socket and bell; four of metadata
+constexpr uint64_t kProcessFiles = 11;  // three standard ones, the stop bell; HTTP's socket, bell and spare; four of
+                                        // metadata
 constexpr uint64_t kLcoreFiles = 3;     // io_uring, the bells of the lcore and of its recompressor
 constexpr uint64_t kRingFiles = 8;      // itself, two states, io_uring, three of its file thread, its compaction's bell
 constexpr uint64_t kFolderFiles = 3;    // the lock, the compaction's io_uring and bell

@@ -280,6 +280,21 @@ def test_few_files_cost_one_log_line(run):
     check.equal(len(lines), 1, 'lines about open files')
 
 
+def test_health_is_told_though_clients_have_all_files(run):
+    broker = run.broker(start=False)
+    broker.start(prefix=('prlimit', '--nofile=200:200', '--'))
+    idle = []
+    while broker.open_files() < 199:
+        check.expect(len(idle) < 400, f'{broker.open_files()} files are open')
+        idle.append(socket.create_connection(broker.address))
+    idle += [socket.create_connection(broker.address) for _ in range(20)]
+    for _ in range(5):
+        check.expect(broker.get('/healthz'), '/healthz says nothing')
+        check.expect('penstock_connections_open' in broker.get('/metrics'), '/metrics says nothing of connections')
+    for peer in idle:
+        peer.close()
+
+
 class Stranger:
     """A user without any rights, with the program and a folder where it can reach them (the build folder may lie below
     root's home). Each has a number of its own: the kernel counts locked memory by user, and gives it back late."""
