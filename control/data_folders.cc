@@ -14,14 +14,15 @@ namespace {
 
 using Failure = std::unexpected<std::string>;
 
+constexpr std::string_view kRingPrefix = "ring-";
 constexpr std::string_view kMetadata = "metadata.sqlite";
 constexpr std::string_view kFolderFile = "folder";
+constexpr std::string_view kSegments = "logs";
 
 // N of "ring-N". What stands beside a ring has a longer name.
 std::optional<uint16_t> ring_of(std::string_view name) {
-  constexpr std::string_view kPrefix = "ring-";
-  if (!name.starts_with(kPrefix)) return std::nullopt;
-  name.remove_prefix(kPrefix.size());
+  if (!name.starts_with(kRingPrefix)) return std::nullopt;
+  name.remove_prefix(kRingPrefix.size());
   uint16_t ring = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), ring);
   if (error != std::errc{} || end != name.data() + name.size() || (name.size() > 1 && name.front() == '0'))
@@ -37,6 +38,19 @@ Failure metadata_failed(const std::string& folder, Error error) {
                  ": the metadata store failed: " + std::string(to_string(error.code)) + "; " + hint);
 }
 
+// One name for a folder however it is written, whether or not it is there yet.
+std::filesystem::path full_name(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, error);
+  std::filesystem::path full = std::filesystem::weakly_canonical(absolute, error);
+  if (full.empty()) full = absolute.lexically_normal();  // what may not be looked at
+  return full.has_filename() || !full.has_relative_path() ? full : full.parent_path();
+}
+
+bool lies_in(const std::filesystem::path& inner, const std::filesystem::path& outer) {
+  return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+
 }  // namespace
 
 std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::string& setting) {
@@ -48,9 +62,16 @@ std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::s
   if (paths.empty()) return Failure("log.dirs: a data folder is needed");
   std::map<std::filesystem::path, std::string> seen;
   for (const std::string& path : paths) {
-    std::error_code error;  // a folder that is not there yet is as it is written
-    const auto [same, fresh] = seen.emplace(std::filesystem::weakly_canonical(path, error), path);
-    if (!fresh) return Failure("log.dirs: " + same->second + " and " + path + " are the same folder");
+    const auto full = full_name(path);
+    for (const auto& [other, as_written] : seen) {
+      if (full == other) return Failure("log.dirs: " + as_written + " and " + path + " are the same folder");
+      const bool is_inner = lies_in(full, other);
+      if (is_inner || lies_in(other, full)) {
+        return Failure("log.dirs: " + (is_inner ? path + " lies in " + as_written : as_written + " lies in " + path) +
+                       "; name folders that lie beside each other");
+      }
+    }
+    seen.emplace(full, path);
   }
   return paths;
 }
@@ -65,6 +86,12 @@ std::expected<DataFolders, std::string> DataFolders::open(storage::Disk& disk, P
                                       " both hold metadata: they are of two brokers. Name only one of them in log.dirs"
                                 : path + " holds this broker's metadata: name it first in log.dirs");
   }
+  for (const std::string& path : folders.paths_) {
+    if (first_has_it || !folders.holds_data(path)) continue;
+    return Failure(path +
+                   " is a data folder of a broker whose metadata.sqlite is elsewhere: name the folder that holds it "
+                   "first in log.dirs, or put that file back");
+  }
   if (auto done = folders.open_one(0); !done) return Failure(done.error());
   return folders;
 }
@@ -74,8 +101,25 @@ bool DataFolders::holds(const std::string& path, std::string_view name) const {
   return names && std::ranges::find(*names, name) != names->end();
 }
 
+// Whether a broker has been here for longer than a start that failed: rings are made after the metadata.
+bool DataFolders::holds_data(const std::string& path) const {
+  const auto names = disk_.list(path);
+  if (!names) return false;
+  if (std::ranges::any_of(*names, [](std::string_view name) { return name.starts_with(kRingPrefix); })) return true;
+  return holds(path, kFolderFile) && holds(path, kSegments);
+}
+
+// Of a folder that could not be made: what should hold it is there (as /proc is).
+bool DataFolders::takes_no_folders(const std::string& path) const {
+  const std::filesystem::path above = full_name(path).parent_path();
+  return !disk_.list(path) && disk_.list(above.string()).has_value();
+}
+
 std::expected<void, std::string> DataFolders::open_one(size_t folder) {
   auto opened = storage::open_folder(disk_, prng_, paths_[folder]);
+  if (!opened && opened.error().error.code == Errc::kNotFound && takes_no_folders(paths_[folder])) {
+    return Failure("cannot make " + paths_[folder] + ": no folder can be made there; choose another --data");
+  }
   if (!opened) return Failure(opened.error().what);
   for (const auto& other : folders_) {
     if (other && other->id == opened->id)
@@ -91,6 +135,7 @@ std::expected<void, std::string> DataFolders::open_others(MetadataStore& metadat
   if (!remembered) return metadata_failed(paths_[0], remembered.error());
   for (size_t i = 1; i < count(); ++i) {
     if (!holds(paths_[i], kFolderFile)) continue;
+    if (auto done = refuse_stranger(i, remembered->entries); !done) return done;
     if (auto done = open_one(i); !done) return done;
   }
   if (auto done = refuse_if_missing(remembered->entries); !done) return done;
@@ -115,6 +160,19 @@ std::expected<void, std::string> DataFolders::remember(MetadataStore& metadata) 
   const auto done = metadata.commit(names);
   if (!done) return metadata_failed(paths_[0], done.error());
   return {};
+}
+
+// A folder is remembered before a ring is made in it. Looked at without a change: opening may give it a newer format.
+std::expected<void, std::string> DataFolders::refuse_stranger(size_t folder,
+                                                              const std::vector<Entry>& remembered) const {
+  if (!holds_data(paths_[folder])) return {};
+  const auto there = storage::look_at_folder(disk_, paths_[folder], false);
+  if (!there) return {};  // whoever opens it says why
+  if (std::ranges::find(remembered, keys::folder(there->id), &Entry::key) != remembered.end()) return {};
+  return Failure(paths_[folder] + " (id " + to_text(there->id) + ") is a data folder that the metadata in " +
+                 paths_.front() +
+                 " does not know: it is of another broker, or metadata.sqlite is older than it. Name only folders of "
+                 "one broker in log.dirs, or put back the metadata.sqlite that belongs to them");
 }
 
 std::expected<void, std::string> DataFolders::refuse_if_missing(const std::vector<Entry>& remembered) const {

@@ -15,7 +15,8 @@
 
 namespace penstock::control {
 
-// log.dirs as paths. What is wrong is one line that names the setting.
+// log.dirs as paths, as they were written. What is wrong is one line that names the setting: one folder twice in any
+// spelling, or one inside another.
 std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::string& setting);
 
 struct RingPlace {
@@ -26,10 +27,12 @@ struct RingPlace {
 
 class DataFolders {
  public:
-  // Makes or opens the first folder, and locks it. disk outlives this, and with it the locks. Failures of all functions
-  // are one line that says what to do.
+  // Makes or opens the first folder, and locks it. Refused, before anything is made, if none of the folders holds the
+  // metadata and one holds rings: it is of a broker whose metadata is elsewhere. disk outlives this, and with it the
+  // locks. Failures of all functions are one line that says what to do.
   static std::expected<DataFolders, std::string> open(storage::Disk& disk, Prng& prng, std::vector<std::string> paths);
-  // Makes or opens the others. Refused, before any is made, if one that the metadata remembers is missing.
+  // Makes or opens the others. Refused, before any is made, if one that the metadata remembers is missing, or one that
+  // it does not know holds rings.
   std::expected<void, std::string> open_others(MetadataStore& metadata);
   // Each ring that is in a folder, and those that are to be made, so that each lcore and each folder has one: ring k in
   // folder k modulo their number. By ring.
@@ -46,7 +49,10 @@ class DataFolders {
       : disk_(disk), prng_(prng), paths_(std::move(paths)), folders_(paths_.size()) {}
 
   bool holds(const std::string& path, std::string_view name) const;
+  bool holds_data(const std::string& path) const;
+  bool takes_no_folders(const std::string& path) const;
   std::expected<void, std::string> open_one(size_t folder);
+  std::expected<void, std::string> refuse_stranger(size_t folder, const std::vector<Entry>& remembered) const;
   std::expected<void, std::string> refuse_if_missing(const std::vector<Entry>& remembered) const;
 
   storage::Disk& disk_;

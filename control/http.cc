@@ -65,6 +65,18 @@ class MemoryStream final : public httplib::Stream {
   std::string answer_;
 };
 
+// A request line whose target may be in absolute form, as proxies and some tools send it: a server takes it whatever
+// host it names (RFC 9112 3.2.2). httplib knows the origin form alone: the path and what follows it.
+std::string in_origin_form(std::string_view line) {
+  constexpr std::string_view kScheme = "http://";
+  const size_t from = line.find(' ') + 1;  // 0: there is none
+  const auto small = [](char c) { return 'A' <= c && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; };
+  if (from == 0 || !std::ranges::equal(line.substr(from, kScheme.size()), kScheme, {}, small)) return std::string(line);
+  const size_t authority = from + kScheme.size();
+  const std::string_view rest = line.substr(std::min(line.find_first_of("/? ", authority), line.size()));
+  return std::string(line.substr(0, from)) + (rest.starts_with('/') ? "" : "/") + std::string(rest);
+}
+
 // httplib parses, routes and writes. Its threads, one to a connection, stay unused: whoever says nothing would hold
 // one.
 class Pages final : public httplib::Server {
@@ -98,7 +110,7 @@ class Pages final : public httplib::Server {
   // head: a request without its body. Only its first line counts: no page looks at the fields, and some would make
   // work (Range, Content-Length, Expect).
   std::string answer(std::string_view head) {
-    const std::string request = std::string(head.substr(0, head.find("\r\n"))) + "\r\n\r\n";
+    const std::string request = in_origin_form(head.substr(0, head.find("\r\n"))) + "\r\n\r\n";
     MemoryStream stream(request);
     bool closed = false;
     process_request(stream, true, closed, nullptr);
@@ -118,6 +130,7 @@ class HttpServer::Impl {
     doorbell_.ring();
     if (thread_.joinable()) thread_.join();
     for (const Connection& connection : connections_) close(connection.fd);
+    if (spare_ >= 0) close(spare_);
   }
 
   bool bind(const HostPort& address) {
@@ -128,6 +141,7 @@ class HttpServer::Impl {
       port_ = address.port;
     if (port_ == 0) return false;
     const int fd = pages_.listening_socket();
+    spare_ = fcntl(doorbell_.fd(), F_DUPFD_CLOEXEC, 0);
     return listen(fd, kBacklog) == 0 && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0;
   }
   void run() {
@@ -179,23 +193,39 @@ class HttpServer::Impl {
   }
 
   void drop(Connections::iterator connection) {
-    close(connection->fd);
+    // Where there are no descriptors any more, a close would give this one to somebody else.
+    if (spare_ < 0 && dup3(doorbell_.fd(), connection->fd, O_CLOEXEC) >= 0)
+      spare_ = connection->fd;
+    else
+      close(connection->fd);
     connections_.erase(connection);
   }
 
-  // A new one is always let in: at the bound, and when descriptors have run out, the oldest goes for it.
+  // A new one is always let in: at the bound, and when descriptors have run out, the oldest goes for it. Clients of the
+  // other ports may have taken them all, and then somebody will look here for what is wrong: so one is kept back.
   void take_new() {
     for (size_t i = 0; i < kAcceptsATurn; ++i) {
       const int fd = accept4(pages_.listening_socket(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd < 0) {
         const bool exhausted = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
-        if (exhausted && !connections_.empty()) drop(connections_.begin());
-        accept_paused_ = exhausted;  // it would be told again and again
+        accept_paused_ = exhausted;           // it would be told again and again
+        if (exhausted && i == 0) make_way();  // later ones are not known to be there: accept looks for room first
         return;
       }
       if (connections_.size() >= limits_.connections_max) drop(connections_.begin());
       connections_.push_back({.fd = fd, .deadline = clock_.monotonic() + limits_.lifetime});
     }
+  }
+
+  void make_way() {
+    if (spare_ < 0 && !connections_.empty()) drop(connections_.begin());
+    if (spare_ < 0) return;
+    close(std::exchange(spare_, -1));
+    const int fd = accept4(pages_.listening_socket(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0)
+      connections_.push_back({.fd = fd, .deadline = clock_.monotonic() + limits_.lifetime});
+    else
+      spare_ = fcntl(doorbell_.fd(), F_DUPFD_CLOEXEC, 0);
   }
 
   void go_on(Connection& connection) {
@@ -275,6 +305,7 @@ class HttpServer::Impl {
   Doorbell doorbell_;  // rung to stop
   std::atomic<bool> stopping_ = false;
   bool accept_paused_ = false;
+  int spare_ = -1;  // a descriptor of something; none while a connection has its place
   Connections connections_;
   std::thread thread_;
 };

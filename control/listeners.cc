@@ -242,6 +242,39 @@ std::expected<dataplane::ListenerAddress, std::string> resolve(const Listener& l
   return dataplane::ListenerAddress{.host = numeric, .port = listener.bind.port};
 }
 
+std::expected<void, std::string> check_ports(const std::vector<Listener>& listeners, const std::string& http) {
+  struct Port {
+    std::string whose;
+    std::string host;
+    uint16_t port;
+  };
+  std::vector<Port> ports;
+  for (const Listener& listener : listeners) {
+    if (listener.device) continue;
+    const auto address = resolve(listener);
+    if (!address) return Failure(address.error());
+    ports.push_back({"listeners: " + listener.name, address->host, address->port});
+  }
+  if (!http.empty()) {
+    const auto bind = parse_host_port(http);
+    if (!bind) return Failure("penstock.http.listener: " + bind.error());
+    const auto address = resolve({.name = "HTTP", .bind = *bind});
+    ports.push_back({"penstock.http.listener", address ? address->host : bind->host, bind->port});
+  }
+  const auto is_v6 = [](const std::string& host) { return host.find(':') != std::string::npos; };
+  for (size_t i = 0; i < ports.size(); ++i) {
+    for (size_t k = 0; k < i; ++k) {
+      const auto& [whose, host, port] = ports[i];
+      const bool overlap = host == ports[k].host || (is_v6(host) == is_v6(ports[k].host) &&
+                                                     (is_every_address(host) || is_every_address(ports[k].host)));
+      if (port == 0 || port != ports[k].port || !overlap) continue;
+      return Failure(whose + ": port " + std::to_string(port) + " is that of " + ports[k].whose +
+                     " already; choose another");
+    }
+  }
+  return {};
+}
+
 std::expected<std::vector<AdvertisedAddress>, std::string> advertise(const BrokerOptions& options,
                                                                      const std::vector<Listener>& listeners,
                                                                      const std::vector<uint16_t>& bound_ports) {

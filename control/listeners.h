@@ -43,6 +43,9 @@ std::expected<std::vector<Listener>, std::string> parse_listeners(const BrokerOp
 // The devices that listeners name, each once.
 std::vector<dataplane::DeviceSettings> devices_of(const std::vector<Listener>& listeners);
 
+// That no two of the kernel's listeners, nor HTTP's (HOST:PORT, or empty: none), want the same port of an address.
+std::expected<void, std::string> check_ports(const std::vector<Listener>& listeners, const std::string& http);
+
 // The address to bind: a name is looked up.
 std::expected<dataplane::ListenerAddress, std::string> resolve(const Listener& listener);
 

@@ -3,6 +3,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -75,19 +76,24 @@ Failure bad_value(const OptionInfo& info, std::string_view value, const std::str
   return Failure(std::string(info.name) + ": '" + std::string(value.substr(0, 200)) + "' is not " + allowed);
 }
 
-// A whole number; sizes in bytes may end in KiB, MiB or GiB.
+// A whole number, which may be followed by its unit; sizes in bytes also by a larger one.
 std::expected<int64_t, std::string> parse_int(const OptionInfo& info, std::string_view text) {
   const std::string range = "a whole number from " + std::to_string(info.min) + " to " + std::to_string(info.max) +
-                            (info.unit.empty() ? "" : " (" + std::string(info.unit) + ")");
+                            (info.unit.empty()      ? ""
+                             : info.unit == "bytes" ? " (bytes, or with KiB, MiB, GiB, TiB)"
+                                                    : " (" + std::string(info.unit) + ")");
   int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{}) return bad_value(info, text, range);
-  const std::string_view suffix(end, static_cast<size_t>(text.data() + text.size() - end));
-  constexpr std::pair<std::string_view, int64_t> kUnits[] = {
-      {"", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}};
-  const auto* unit = std::ranges::find(kUnits, suffix, &std::pair<std::string_view, int64_t>::first);
-  const bool known = unit != std::end(kUnits) && (suffix.empty() || info.unit == "bytes");
-  if (!known || __builtin_mul_overflow(number, unit->second, &number)) return bad_value(info, text, range);
+  std::string_view suffix(end, static_cast<size_t>(text.data() + text.size() - end));
+  if (suffix.size() > 1 && suffix.starts_with(' ')) suffix.remove_prefix(1);  // as docs/CONFIG.md writes them
+  constexpr std::pair<std::string_view, int64_t> kSizes[] = {
+      {"KiB", 1LL << 10}, {"MiB", 1LL << 20}, {"GiB", 1LL << 30}, {"TiB", 1LL << 40}};
+  if (!suffix.empty() && suffix != info.unit) {
+    const auto* size = std::ranges::find(kSizes, suffix, &std::pair<std::string_view, int64_t>::first);
+    if (size == std::end(kSizes) || info.unit != "bytes") return bad_value(info, text, range);
+    if (__builtin_mul_overflow(number, size->second, &number)) return bad_value(info, text, range);
+  }
   if (number < info.min || number > info.max) return bad_value(info, text, range);
   return number;
 }
@@ -101,8 +107,26 @@ bool takes_list(const std::string& name) {
   return config == nullptr || config->type == ConfigType::kList || config->type == ConfigType::kString;
 }
 
+bool is_whole(const std::string& name) {
+  if (const OptionInfo* info = find_option(name)) return info->kind == OptionKind::kInt;
+  const ConfigInfo* config = find_config(ConfigScope::kBroker, name);
+  return config != nullptr &&
+         (config->type == ConfigType::kShort || config->type == ConfigType::kInt || config->type == ConfigType::kLong);
+}
+
+bool takes_fraction(const std::string& name) {
+  const ConfigInfo* config = find_config(ConfigScope::kBroker, name);
+  return config != nullptr && config->type == ConfigType::kDouble;
+}
+
 std::expected<std::string, std::string> to_text(const std::string& name, const toml::node& node) {
   if (const auto* number = node.as_integer()) return std::to_string(number->get());
+  if (const auto* number = node.as_floating_point(); number != nullptr && takes_fraction(name)) {
+    std::array<char, 32> text;
+    return std::string(text.data(), std::to_chars(text.data(), text.data() + text.size(), number->get()).ptr);
+  }
+  if (node.is_floating_point() && is_whole(name))
+    return Failure(name + ": a whole number is expected, written without a point or an exponent");
   if (const auto* truth = node.as_boolean()) return truth->get() ? "true" : "false";
   if (const auto* text = node.as_string()) return text->get();
   if (const auto* list = node.as_array()) {
@@ -110,12 +134,12 @@ std::expected<std::string, std::string> to_text(const std::string& name, const t
     std::string joined;
     for (const toml::node& element : *list) {
       const auto text = to_text(name, element);
-      if (!text || element.is_array()) return Failure(name + ": a list holds only texts and numbers");
+      if (!text || element.is_array()) return Failure(name + ": a list holds only texts and whole numbers");
       joined += (joined.empty() ? "" : ",") + *text;
     }
     return joined;
   }
-  return Failure(name + ": a number, a text, true, false, or a list of them is expected");
+  return Failure(name + ": a whole number, a text, true, false, or a list of them is expected");
 }
 
 // A config of Kafka that only gives topics a default needs no option: its line in the list says what it may be.
@@ -247,8 +271,9 @@ std::expected<void, std::string> check_settings(const Settings& settings) {
   }
   if (auto paths = parse_log_dirs(settings.broker.log_dirs); !paths) return Failure(paths.error());
   const auto& broker = settings.broker;
-  if (broker.log_retention_ms == 0 || broker.log_retention_minutes == 0 || broker.log_retention_hours == 0) {
-    return Failure("log.retention.ms, .minutes and .hours: a period above zero, or -1 for no limit");
+  for (const std::string_view name : {"log.retention.ms", "log.retention.minutes", "log.retention.hours"}) {
+    if (option_value(settings, name) != "0") continue;
+    return Failure(std::string(name) + ": 0 is no period; say a number above zero, or -1 for no limit");
   }
   if (auto wrong = check_config(*find_config(ConfigScope::kTopic, "cleanup.policy"), broker.log_cleanup_policy)) {
     return Failure("log.cleanup.policy: " + *wrong);

@@ -77,6 +77,7 @@ class Broker {
   Step check_machine();
   Step open_devices();
   Step start_http();
+  Step try_listeners();
   Step open_folders();
   Step open_metadata();
   Step find_rings();
@@ -97,6 +98,7 @@ class Broker {
       {"checking the machine", &Broker::check_machine},
       {"opening the network devices", &Broker::open_devices},
       {"starting HTTP", &Broker::start_http},
+      {"looking for the listeners' ports", &Broker::try_listeners},
       {"opening the data folder", &Broker::open_folders},
       {"opening the metadata", &Broker::open_metadata},
       {"looking for the rings", &Broker::find_rings},
@@ -175,10 +177,10 @@ Step Broker::check_all_settings() {
   for (const dataplane::DeviceSettings& device : devices_of(listeners_)) {
     if (auto done = dataplane::check_device(device); !done) return Failure("listeners: " + done.error());
   }
+  if (auto done = check_ports(listeners_, settings_.broker.http_listener); !done) return done;
   // Once more when the ports are known; here so that a bad setting shows before anything is made.
   std::vector<uint16_t> ports;
   for (const Listener& listener : listeners_) {
-    if (auto address = resolve(listener); !address) return Failure(address.error());
     ports.push_back(listener.bind.port);
   }
   if (auto advertised = advertise(settings_.broker, listeners_, ports); !advertised) return Failure(advertised.error());
@@ -196,6 +198,9 @@ Step Broker::check_machine() {
   if (auto done = check_kernel(kernel.release); !done) return done;
   auto folders = parse_log_dirs(settings_.broker.log_dirs);
   if (!folders) return Failure(folders.error());
+  for (const std::string& folder : *folders) {
+    if (auto done = check_folder(folder); !done) return done;
+  }
   return raise_limits({.lcores = lcores_wanted_,
                        .folders = folders->size(),
                        .listeners = listeners_.size(),
@@ -232,6 +237,16 @@ Step Broker::start_http() {
       *address, health_, [this] { return prometheus_text(counters_, shown_rings(), lcore_counters_, shown_devices_); });
   if (!http) return Failure(http.error());
   http_ = *std::move(http);
+  return {};
+}
+
+// They are bound when the rings are there, which takes long; a port that is in use shows here, before any is made.
+Step Broker::try_listeners() {
+  for (const Listener& listener : listeners_) {
+    const auto address = resolve(listener);
+    if (!address) return Failure(address.error());
+    if (auto done = dataplane::Lcore::try_listener(*address); !done) return Failure(done.error().what);
+  }
   return {};
 }
 
@@ -488,7 +503,7 @@ int Broker::run() {
   while (!event_loop_->stopped()) {
     if (stop_was_asked() && !stopping) {
       stopping = true;
-      LOG_INFO("stopping: writing what was taken (a second signal ends at once)");
+      LOG_INFO("stopping: writing what was taken (a second SIGTERM or SIGINT ends at once)");
       health_.set_not_ready("stopping");
       counters_.set(Metric::ready, 0);
       event_loop_->begin_stop();

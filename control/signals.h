@@ -1,4 +1,5 @@
-// SIGTERM and SIGINT: the first asks to stop, the second ends the process at once.
+// SIGTERM, SIGINT and SIGHUP ask to stop; a second SIGTERM or SIGINT ends the process at once. A second SIGHUP does
+// not: who closes a terminal sends two, the shell's and the kernel's. Under nohup SIGHUP stays ignored.
 #pragma once
 
 #include "base/doorbell.h"

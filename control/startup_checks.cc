@@ -23,7 +23,8 @@ using Failure = std::unexpected<std::string>;
 constexpr uint64_t kBesideRingBytes = 16 * kMiB;
 
 // Descriptors, by whom they belong to.
-constexpr uint64_t kProcessFiles = 10;  // three standard ones, the stop bell; HTTP's socket and bell; four of metadata
+constexpr uint64_t kProcessFiles = 11;  // three standard ones, the stop bell; HTTP's socket, bell and spare; four of
+                                        // metadata
 constexpr uint64_t kLcoreFiles = 3;     // io_uring, the bells of the lcore and of its recompressor
 constexpr uint64_t kRingFiles = 8;      // itself, two states, io_uring, three of its file thread, its compaction's bell
 constexpr uint64_t kFolderFiles = 3;    // the lock, the compaction's io_uring and bell
@@ -74,6 +75,19 @@ std::expected<void, std::string> raise_limits(const DescriptorUse& use) {
              static_cast<unsigned long long>(files.rlim_max), static_cast<unsigned long long>(use.connections_max));
   }
   return {};
+}
+
+std::expected<void, std::string> check_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::path path = std::filesystem::absolute(folder, error);
+  if (!path.has_filename() && path.has_relative_path()) path = path.parent_path();
+  if (std::filesystem::is_symlink(path, error) && !std::filesystem::exists(path, error)) {
+    return Failure(folder + " is a link to " + std::filesystem::read_symlink(path, error).string() +
+                   ", which is not there; make that folder or mount its drive, or choose another --data");
+  }
+  const std::filesystem::path there = existing_part(path);
+  if (std::filesystem::is_directory(there, error) || error) return {};
+  return Failure((there == path ? folder : there.string()) + " is not a folder; choose another --data");
 }
 
 std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes) {

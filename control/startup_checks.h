@@ -25,6 +25,9 @@ struct DescriptorUse {
 // broker without clients needs: there is no going on without the descriptors that wake its threads.
 std::expected<void, std::string> raise_limits(const DescriptorUse& use);
 
+// What stands in a data folder's place that is none: a file, or a link to nothing. A folder that is not there is fine.
+std::expected<void, std::string> check_folder(const std::string& folder);
+
 // Room for what is made once: as many rings, their states, and some for the metadata.
 std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes);
 

@@ -38,6 +38,13 @@ std::expected<std::unique_ptr<Lcore>, storage::OpenFailure> Lcore::make(LcoreReq
   return std::unique_ptr<Lcore>(new Lcore(std::move(impl)));
 }
 
+std::expected<void, storage::OpenFailure> Lcore::try_listener(const ListenerAddress& address) {
+  if (address.device) return {};
+  const auto done = UringSockets::try_listen(address.host, address.port);
+  if (!done) return std::unexpected(storage::OpenFailure{{Errc::kInvalid}, done.error()});
+  return {};
+}
+
 Lcore::Lcore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Lcore::~Lcore() = default;
 std::span<const uint16_t> Lcore::bound_ports() const { return impl_->ports_; }

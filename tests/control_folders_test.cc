@@ -16,10 +16,10 @@ class FoldersTest : public testing::Test {
     auto folders = DataFolders::open(disk, prng, std::move(paths));
     if (!folders) return folders.error();
     put(folders->path(0) + "/metadata.sqlite");
-    if (auto done = folders->open_others(metadata); !done) return done.error();
+    if (auto done = folders->open_others(*metadata); !done) return done.error();
     const auto rings = folders->rings(lcores);
     if (!rings) return rings.error();
-    if (auto done = folders->remember(metadata); !done) return done.error();
+    if (auto done = folders->remember(*metadata); !done) return done.error();
     places.clear();
     for (const RingPlace& place : *rings) {
       places.push_back(std::to_string(place.ring) + (place.is_there ? " in " : " new in ") +
@@ -52,7 +52,9 @@ class FoldersTest : public testing::Test {
   sim::SimDisk disk{sim_clock, 1};
   Prng prng{1};
   ManualClock clock;
-  MemoryStore metadata{clock};
+  MemoryStore own{clock};
+  MemoryStore another{clock};  // another broker's
+  MemoryStore* metadata = &own;
   size_t lcores = 1;
   std::vector<std::string> places;
 };
@@ -101,6 +103,49 @@ TEST_F(FoldersTest, the_folder_with_the_metadata_comes_first) {
   ASSERT_EQ(start({"a", "b"}), "");
   EXPECT_NE(start({"b", "a"}).find("a holds this broker's metadata"), std::string::npos);
   EXPECT_FALSE(disk.exists("b/metadata.sqlite"));
+}
+
+TEST_F(FoldersTest, a_folder_whose_broker_has_its_metadata_elsewhere_is_left_as_it_is) {
+  ASSERT_EQ(start({"a", "b", "c"}), "");
+  const auto before = disk.list("b").value();
+  const auto refused = [&](std::vector<std::string> paths) {
+    metadata = &another;
+    return start(std::move(paths)).find("b is a data folder of a broker whose metadata.sqlite is elsewhere") !=
+           std::string::npos;
+  };
+  EXPECT_TRUE(refused({"b"}));
+  EXPECT_TRUE(refused({"b", "c"}));
+  EXPECT_TRUE(refused({"new", "b"}));
+  EXPECT_TRUE(is_empty("new"));
+  ASSERT_TRUE(disk.unlink("b/ring-1").has_value());
+  put("b/ring-1.state-0");
+  EXPECT_TRUE(refused({"b"})) << "a ring that is lost";
+  ASSERT_TRUE(disk.rename("b/ring-1.state-0", "b/logs").has_value());
+  EXPECT_TRUE(refused({"b"})) << "and its state";
+  ASSERT_TRUE(disk.rename("b/logs", "b/ring-1").has_value());
+  EXPECT_EQ(disk.list("b").value(), before);
+  metadata = &own;
+  EXPECT_EQ(start({"a", "b", "c"}), "");
+  EXPECT_EQ(places, (Places{"0 in a", "1 in b", "2 in c"}));
+}
+
+TEST_F(FoldersTest, a_first_start_that_ended_before_there_was_metadata_is_made_again) {
+  put("a/folder.making");
+  put("a/lock");
+  EXPECT_EQ(start({"a"}), "");
+  ASSERT_TRUE(disk.unlink("a/metadata.sqlite").has_value());
+  ASSERT_TRUE(disk.unlink("a/ring-0").has_value());
+  EXPECT_EQ(start({"a"}), "") << "of which only the folder file was there";
+}
+
+TEST_F(FoldersTest, a_folder_of_another_broker_is_refused_though_its_metadata_is_not_in_it) {
+  ASSERT_EQ(start({"theirs", "their-other"}), "");
+  metadata = &another;
+  ASSERT_EQ(start({"a"}), "");
+  const std::string said = start({"a", "their-other"});
+  EXPECT_NE(said.find("their-other (id "), std::string::npos) << said;
+  EXPECT_NE(said.find("metadata in a does not know"), std::string::npos) << said;
+  EXPECT_EQ(start({"a"}), "") << "it is not remembered";
 }
 
 TEST_F(FoldersTest, copies_and_strangers_are_refused) {

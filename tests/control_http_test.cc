@@ -1,6 +1,7 @@
 // The operator's HTTP port: what is served, how metrics look, and that it cannot be exhausted by silence.
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -113,6 +114,56 @@ class Peer {
 };
 
 constexpr const char* kRequest = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+
+TEST_F(HttpTest, a_request_may_name_the_whole_address) {
+  const auto ask = [&](const std::string& target) {
+    return Peer(port(), "GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n").hear();
+  };
+  for (const char* target :
+       {"http://127.0.0.1:9644/healthz", "HTTP://some.host/healthz?x=1", "http://[::1]:80/healthz"}) {
+    EXPECT_TRUE(ask(target).ends_with("\r\n\r\nok\n")) << target;
+  }
+  for (const char* target : {"http://host", "http://host/", "http://host?x=/healthz"}) {
+    EXPECT_NE(ask(target).find("<title>penstock"), std::string::npos) << target;
+  }
+  for (const char* target : {"http://host/other", "ftp://host/healthz", "/http://host/healthz", "http:/healthz"}) {
+    EXPECT_TRUE(ask(target).starts_with("HTTP/1.1 404 ")) << target;
+  }
+}
+
+// All descriptors that this process may have, until the end of the block.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit few{.rlim_cur = 200, .rlim_max = before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    for (int fd = dup(0); fd >= 0; fd = dup(0)) taken_.push_back(fd);
+    EXPECT_EQ(errno, EMFILE);
+  }
+  ~NoDescriptors() {
+    for (const int fd : taken_) close(fd);
+    setrlimit(RLIMIT_NOFILE, &before_);
+  }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+  void give_back_one() {
+    close(taken_.back());
+    taken_.pop_back();
+  }
+
+ private:
+  rlimit before_{};
+  std::vector<int> taken_;
+};
+
+TEST_F(HttpTest, it_answers_though_others_have_taken_all_descriptors) {
+  NoDescriptors none;
+  none.give_back_one();  // the client's own
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(Peer(port(), kRequest).hear().ends_with("\r\n\r\nok\n")) << i;
+  }
+}
 
 constexpr size_t kLongAnswer = 32 << 20;  // more than sockets hold, and than may wait
 

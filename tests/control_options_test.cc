@@ -67,7 +67,7 @@ TEST(Options, what_topics_get_from_the_broker_is_checked_at_start) {
   Settings settings;
   for (const char* name : {"log.retention.ms", "log.retention.minutes", "log.retention.hours"}) {
     EXPECT_EQ(refusal(settings, std::string(name) + "=0"), "");
-    EXPECT_TRUE(says(check_settings(settings).error(), "log.retention.ms"));
+    EXPECT_TRUE(check_settings(settings).error().starts_with(std::string(name) + ": 0 ")) << name;
     EXPECT_EQ(refusal(settings, std::string(name) + "=-1"), "");
     EXPECT_TRUE(check_settings(settings).has_value()) << name;
   }
@@ -88,6 +88,25 @@ TEST(Options, sizes_may_have_a_unit_and_other_numbers_not) {
   EXPECT_TRUE(says(refusal(settings, "penstock.ring.bytes=64MB"), "penstock.ring.bytes"));
   EXPECT_TRUE(says(refusal(settings, "penstock.ring.bytes=9223372036854775807GiB"), "from 4194304"));
   EXPECT_TRUE(says(refusal(settings, "num.partitions=1KiB"), "num.partitions"));
+  EXPECT_TRUE(says(refusal(settings, "num.partitions=1 "), "num.partitions"));
+  EXPECT_TRUE(says(refusal(settings, "penstock.ring.seal.ms=1KiB"), "(ms)"));
+  EXPECT_TRUE(says(refusal(settings, "penstock.ring.bytes=1PiB"), "(bytes, or with KiB, MiB, GiB, TiB)"));
+  EXPECT_TRUE(says(refusal(settings, "penstock.ring.bytes=8388608TiB"), "from 4194304")) << "beyond 64 bits";
+  EXPECT_EQ(refusal(settings, "penstock.ring.bytes=1TiB"), "");
+  EXPECT_EQ(settings.storage.ring_bytes, 1LL << 40);
+}
+
+// scripts/gen_docs.py makes the page of the same lists.
+TEST(Options, the_bounds_that_the_page_of_settings_prints_are_taken) {
+  Settings settings;
+  for (const char* printed : {"penstock.disk.reserve.bytes=1024 TiB", "penstock.disk.reserve.bytes=0 bytes",
+                              "penstock.ring.bytes=4 TiB", "penstock.ring.bytes=4 MiB", "log.retention.hours=168 hours",
+                              "offset.metadata.max.bytes=4 KiB", "penstock.ring.seal.ms=5 ms"}) {
+    EXPECT_EQ(refusal(settings, printed), "");
+  }
+  EXPECT_EQ(settings.storage.disk_reserve_bytes, 0);
+  EXPECT_EQ(settings.storage.ring_bytes, 4 << 20);
+  EXPECT_EQ(settings.storage.ring_seal_ms, 5);
 }
 
 TEST(Options, what_is_wrong_is_named_with_what_is_allowed) {
@@ -140,6 +159,11 @@ TEST(Options, a_wrong_file_is_refused_with_its_line) {
   EXPECT_TRUE(says(error("num.partitions = \n"), "line 1"));
   EXPECT_TRUE(says(error("num.partitions = 1979-05-27\n"), "num.partitions"));
   EXPECT_TRUE(says(error("listeners = [[\"a\"]]\n"), "line 1: listeners"));
+  EXPECT_TRUE(says(error("node.id = 1.5\n"), "line 1: node.id: a whole number is expected, written without a point"));
+  EXPECT_TRUE(says(error("min.insync.replicas = 2e0\n"), "min.insync.replicas: a whole number"));
+  EXPECT_TRUE(says(error("broker.rack = 1.5\n"), "broker.rack: a whole number, a text, true"));
+  EXPECT_EQ(error("log.cleaner.min.cleanable.ratio = 0.25\n"), "") << "a fraction by its nature";
+  EXPECT_TRUE(says(error("log.cleaner.min.cleanable.ratio = 1.25\n"), "line 1: log.cleaner.min.cleanable.ratio"));
 }
 
 TEST(Options, a_list_is_only_for_texts) {
@@ -180,6 +204,18 @@ TEST(Options, rules_between_settings) {
     ASSERT_FALSE(check_settings(settings).has_value()) << wrong;
     EXPECT_TRUE(says(check_settings(settings).error(), "log.dirs"));
   }
+  for (const char* twice : {"d,d/", "d,./d", "d/,e/../d//", "/nonexistent/d/,/nonexistent/d"}) {
+    settings.broker.log_dirs = twice;
+    ASSERT_FALSE(check_settings(settings).has_value()) << twice;
+    EXPECT_TRUE(says(check_settings(settings).error(), " are the same folder")) << twice;
+  }
+  settings.broker.log_dirs = std::filesystem::current_path().string() + "/d,d";
+  ASSERT_FALSE(check_settings(settings).has_value());
+  EXPECT_TRUE(says(check_settings(settings).error(), " are the same folder"));
+  settings.broker.log_dirs = "d,de,d/sub";
+  EXPECT_TRUE(says(check_settings(settings).error(), "log.dirs: d/sub lies in d;"));
+  settings.broker.log_dirs = "d/e/f,d/";
+  EXPECT_TRUE(says(check_settings(settings).error(), "log.dirs: d/e/f lies in d/;"));
   settings.broker.log_dirs = "/a, /b";
   EXPECT_TRUE(check_settings(settings).has_value());
 }
@@ -288,6 +324,23 @@ TEST(Listeners, clients_are_told_where_to_connect) {
     EXPECT_TRUE(says(unnamed.error(), "--set advertised.listeners=PLAINTEXT://HOST:1234")) << unnamed.error();
 }
 
+TEST(Listeners, a_port_is_wanted_once) {
+  const auto wrong = [](std::string listeners, const std::string& http) {
+    const auto done = check_ports(listeners_of(std::move(listeners)).value(), http);
+    return done ? std::string() : done.error();
+  };
+  EXPECT_EQ(wrong("127.0.0.1:9092", "127.0.0.1:9644"), "");
+  EXPECT_EQ(wrong("127.0.0.1:0,B://127.0.0.1:0", "127.0.0.1:0"), "");
+  EXPECT_EQ(wrong("127.0.0.1:9092,B://127.0.0.2:9092", ""), "");
+  EXPECT_EQ(wrong("dpdk:net_tap,address=10.0.0.1/8", "127.0.0.1:9092"), "") << "a device's ports are its own";
+  EXPECT_EQ(wrong("127.0.0.1:9092", "[::1]:9092"), "");
+  EXPECT_TRUE(says(wrong("127.0.0.1:9092", "127.0.0.1:9092"),
+                   "penstock.http.listener: port 9092 is that of listeners: PLAINTEXT already"));
+  EXPECT_TRUE(says(wrong("127.0.0.1:9092", ":9092"), "penstock.http.listener: port 9092"));
+  EXPECT_TRUE(says(wrong("0.0.0.0:1,B://127.0.0.1:1", ""), "listeners: B: port 1 is that of listeners: PLAINTEXT"));
+  EXPECT_TRUE(says(wrong("127.0.0.1:1", "127.0.0.1"), "penstock.http.listener: HOST:PORT is expected"));
+}
+
 TEST(Listeners, names_are_looked_up) {
   const auto local = resolve({.name = "PLAINTEXT", .bind = {.host = "localhost", .port = 5}});
   ASSERT_TRUE(local.has_value()) << local.error();
@@ -304,6 +357,29 @@ TEST(StartupChecks, kernels) {
   EXPECT_TRUE(says(check_kernel("6.0.19").error(), "6.0.19"));
   EXPECT_FALSE(check_kernel("5.15.0").has_value());
   EXPECT_FALSE(check_kernel("strange").has_value());
+}
+
+TEST(StartupChecks, what_stands_in_the_place_of_a_data_folder) {
+  const ConfigFile file("not a folder");
+  const std::string link = file.path() + "-link";
+  const auto said = [](const std::string& path) {
+    const auto done = check_folder(path);
+    return done ? std::string() : done.error();
+  };
+  EXPECT_EQ(said(file.path()), file.path() + " is not a folder; choose another --data");
+  EXPECT_EQ(said(file.path() + "/"), file.path() + "/ is not a folder; choose another --data");
+  EXPECT_EQ(said(file.path() + "/below/it"), file.path() + " is not a folder; choose another --data");
+  EXPECT_EQ(said("/dev/null"), "/dev/null is not a folder; choose another --data");
+  std::filesystem::create_symlink(file.path() + "-none", link);
+  EXPECT_TRUE(says(said(link), link + " is a link to " + file.path() + "-none, which is not there"));
+  EXPECT_TRUE(says(said(link + "/"), "which is not there"));
+  std::filesystem::remove(link);
+  std::filesystem::create_symlink(std::filesystem::temp_directory_path(), link);
+  EXPECT_EQ(said(link), "");
+  std::filesystem::remove(link);
+  EXPECT_EQ(said("/tmp/no/such/folder/yet"), "");
+  EXPECT_EQ(said("/"), "");
+  EXPECT_EQ(said("."), "");
 }
 
 TEST(StartupChecks, a_disk_that_is_too_small_says_how_small_the_ring_may_be) {

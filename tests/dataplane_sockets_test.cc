@@ -1,7 +1,11 @@
 // UringSockets over loopback, driven by hand on one thread: receive memory and its line, closing, refusing.
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <array>
+#include <filesystem>
+#include <string>
 #include <thread>
 
 #include "tests/sockets_fixture.h"
@@ -87,6 +91,28 @@ TEST_F(Sockets, BytesComeAndGo) {
   EXPECT_EQ(count(Metric::bytes_received), 1000u);
   EXPECT_EQ(count(Metric::bytes_sent), 1000u);
   EXPECT_EQ(count(Metric::connections_open), 0u);
+}
+
+// The broker's end is of this process: the one whose peer is the client.
+TEST_F(Sockets, TheKernelLooksWhetherAPeerIsStillThere) {
+  open();
+  connect(1);
+  sockaddr_in client{};
+  socklen_t length = sizeof client;
+  ASSERT_EQ(getsockname(clients[0]->fd(), reinterpret_cast<sockaddr*>(&client), &length), 0);
+  int found = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename().string());
+    sockaddr_in peer{};
+    length = sizeof peer;
+    if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) != 0 || peer.sin_port != client.sin_port) continue;
+    int on = 0;
+    length = sizeof on;
+    ASSERT_EQ(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &length), 0);
+    EXPECT_NE(on, 0);
+    ++found;
+  }
+  EXPECT_EQ(found, 1);
 }
 
 // The kernel has told nothing: its work waits for the ring to be entered.
@@ -485,6 +511,8 @@ TEST_F(Sockets, TheDoorbellEndsAWait) {
 TEST_F(Sockets, FailuresAreOneLineThatSaysWhatToDo) {
   open();
   EXPECT_NE(sockets->listen("127.0.0.1", port).error().find("the port is in use"), std::string::npos);
+  EXPECT_NE(UringSockets::try_listen("127.0.0.1", port).error().find("the port is in use"), std::string::npos);
+  EXPECT_TRUE(UringSockets::try_listen("127.0.0.1", 0));
   EXPECT_NE(sockets->listen("localhost", 1).error().find("not a numeric"), std::string::npos);
   EXPECT_NE(sockets->listen("203.0.113.7", 0).error().find("does not have that address"), std::string::npos);
   const auto small = UringSockets::make({.receive_pool_bytes = 4 * kMiB,

@@ -28,6 +28,7 @@ class WireClient {
   bool sees_end();
   void half_close();
   void reset();
+  int fd() const { return fd_; }
 
   template <class Answer, class Ask>
   std::optional<Decoded<Answer>> call(const Ask& message, int16_t version, int32_t correlation = 7) {

@@ -54,6 +54,22 @@ std::string listen_failure(const std::string& host, uint16_t port, int error) {
   }
 }
 
+// A socket that is bound and does not listen yet.
+std::expected<int, std::string> bound_socket(const std::string& host, uint16_t port) {
+  SocketAddress address;
+  const auto length = parse_address(host, port, address);
+  if (!length) return std::unexpected("cannot listen on " + host + ": not a numeric IPv4 or IPv6 address");
+  const int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return std::unexpected(listen_failure(host, port, errno));
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (address.any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  if (bind(fd, &address.any, *length) == 0) return fd;
+  const int error = errno;
+  ::close(fd);
+  return std::unexpected(listen_failure(host, port, error));
+}
+
 }  // namespace
 
 UringSockets::UringSockets(const SocketOptions& options, DataplaneCounters& counters)
@@ -86,23 +102,24 @@ UringSockets::~UringSockets() {
   slots_.clear();
 }
 
+std::expected<void, std::string> UringSockets::try_listen(const std::string& host, uint16_t port) {
+  const auto fd = bound_socket(host, port);
+  if (!fd) return std::unexpected(fd.error());
+  ::close(*fd);
+  return {};
+}
+
 std::expected<uint16_t, std::string> UringSockets::listen(const std::string& host, uint16_t port) {
+  const auto fd = bound_socket(host, port);
+  if (!fd) return std::unexpected(fd.error());
   SocketAddress address;
-  const auto length = parse_address(host, port, address);
-  if (!length) return std::unexpected("cannot listen on " + host + ": not a numeric IPv4 or IPv6 address");
-  const int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return std::unexpected(listen_failure(host, port, errno));
-  const int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (address.any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  socklen_t bound_length = sizeof address;
-  if (bind(fd, &address.any, *length) < 0 || ::listen(fd, options_.backlog) < 0 ||
-      getsockname(fd, &address.any, &bound_length) < 0) {
+  socklen_t length = sizeof address;
+  if (::listen(*fd, options_.backlog) < 0 || getsockname(*fd, &address.any, &length) < 0) {
     const int error = errno;
-    ::close(fd);
+    ::close(*fd);
     return std::unexpected(listen_failure(host, port, error));
   }
-  listeners_.push_back({.fd = fd});
+  listeners_.push_back({.fd = *fd});
   return ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port : address.v6.sin6_port);
 }
 

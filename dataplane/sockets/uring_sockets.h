@@ -49,6 +49,8 @@ class UringSockets {
   ~UringSockets();
 
   // Binds and listens; returns the port. host is a numeric address.
+  // Whether listen() could bind it now: the same failures, and nothing stays bound.
+  static std::expected<void, std::string> try_listen(const std::string& host, uint16_t port);
   std::expected<uint16_t, std::string> listen(const std::string& host, uint16_t port);
 
   // ---- the rest is the lcore's

@@ -49,6 +49,9 @@ void UringStream::start(int fd, uint16_t listener) {
   CHECK(fd_ < 0 && operations_ == 0 && chain_.empty());
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  // A peer that vanished without a word while its request waits (a long Fetch) shows in no other way. When the kernel
+  // asks is the machine's setting (net.ipv4.tcp_keepalive_time), as under Kafka.
+  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   fd_ = fd;
   listener_ = listener;
   receive_ = Receive::kOff;

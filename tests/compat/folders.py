@@ -2,6 +2,7 @@
 """Several data folders, one a drive: what is spread over them, what comes back, and what is refused by name
 (docs/internals/metadata.md). ctest compat.folders."""
 import re
+import shutil
 
 import batches
 import check
@@ -110,6 +111,32 @@ def test_a_missing_folder_is_refused_by_name(run):
     broker.stop()
 
 
+def test_a_start_without_the_folder_of_the_metadata_changes_nothing(run):
+    """Its drive is not mounted, or it was forgotten; also while the other one's ring holds nothing yet."""
+    broker, folders = make(run, 2)
+    broker.start(*more(folders[1]))
+    for filled in (False, True):
+        if filled:
+            fill(broker)
+        broker.stop()
+        before = state_of(folders[1])
+        broker.data = folders[1]
+        one_line(broker.fails_to_start(), folders[1], 'metadata.sqlite is elsewhere', 'first')
+        broker.data = broker.folder / 'fresh'
+        one_line(broker.fails_to_start(*more(folders[1])), folders[1], 'metadata.sqlite is elsewhere')
+        check.expect(not broker.data.exists(), 'a folder was made')
+        check.equal(state_of(folders[1]), before, 'the folder afterwards')
+        broker.data = folders[0]
+        broker.start(*more(folders[1]))
+    expect_all(broker)
+    broker.stop()
+
+
+def state_of(folder):
+    """{name: (bytes, when they were written)} of all that is in it."""
+    return {path.relative_to(folder): (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob('*')}
+
+
 def test_folders_that_do_not_belong_together_are_refused(run):
     broker, folders = make(run, 2)
     broker.start(*more(folders[1]))
@@ -122,16 +149,18 @@ def test_folders_that_do_not_belong_together_are_refused(run):
     broker.data = folders[1]
     one_line(broker.fails_to_start(*more(folders[0])), folders[0], 'first')
     broker.data = folders[0]
+    one_line(other.fails_to_start(*more(folders[1])), folders[1], 'does not know')
+    other.data = shutil.copytree(folders[0], other.folder / 'copy')
     broker.start(*more(folders[1]))
-    other.data = folders[1]
-    one_line(other.fails_to_start(), folders[1], 'in use')
+    one_line(other.fails_to_start(*more(folders[1])), folders[1], 'in use')
     broker.stop()
 
 
 def main():
     run = check.Run()
     run.tests(run, test_partitions_are_spread_and_come_back, test_a_folder_is_added,
-              test_a_missing_folder_is_refused_by_name, test_folders_that_do_not_belong_together_are_refused)
+              test_a_missing_folder_is_refused_by_name, test_a_start_without_the_folder_of_the_metadata_changes_nothing,
+              test_folders_that_do_not_belong_together_are_refused)
     run.finish()
 
 

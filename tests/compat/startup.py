@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -33,7 +34,10 @@ def test_port_in_use(run):
         port = taken.getsockname()[1]
         one_line(broker.fails_to_start(listen=f'127.0.0.1:{port}'), str(port), 'in use')
         one_line(broker.fails_to_start(http=f'127.0.0.1:{port}'), str(port), 'in use')
-    broker.start()  # nothing of the failed starts is in the way
+    same = '127.0.0.1:9'
+    one_line(broker.fails_to_start(listen=same, http=same), 'penstock.http.listener', 'port 9', 'PLAINTEXT')
+    check.expect(not broker.data.exists(), 'a data folder was made')
+    broker.start()
 
 
 def test_an_old_kernel(run):
@@ -56,7 +60,25 @@ def test_data_folder_below_a_file(run):
     broker = run.broker(start=False)
     (broker.folder / 'file').write_text('not a folder')
     broker.data = broker.folder / 'file' / 'data'
-    one_line(broker.fails_to_start(), str(broker.data))
+    one_line(broker.fails_to_start(), f'{broker.folder / "file"} is not a folder')
+
+
+def test_what_is_no_data_folder(run):
+    broker = run.broker(start=False)
+    dangling = broker.folder / 'dangling'
+    dangling.symlink_to('nowhere')
+    for data, words in (('/dev/null', ('/dev/null is not a folder',)),
+                        (dangling, ('is a link to nowhere', 'not there')),
+                        ('/proc/data', ('cannot make /proc/data', 'no folder can be made there'))):
+        broker.data = data
+        one_line(broker.fails_to_start(), *words)
+
+
+def test_data_folders_that_are_not_apart(run):
+    broker = run.broker(start=False)
+    for other, words in ((f'{broker.data}/', 'are the same folder'), (broker.data / 'sub', 'lies in')):
+        one_line(broker.fails_to_start('--data', other), 'log.dirs', words)
+        check.expect(not broker.data.exists(), 'a data folder was made')
 
 
 def test_data_folder_without_the_folder_above(run):
@@ -191,9 +213,10 @@ def test_metadata_of_another_time_is_refused(run):
             check.equal(connection.produce('kept', batches.build())['base_offset'], count - 1, 'base offset')
         end()
         right = metadata_of(broker)
-        for other in ({}, before):
+        for other, words in (({}, ('metadata.sqlite is elsewhere', 'put that file back')),
+                             (before, ('never issued', 'put back the metadata.sqlite'))):
             put_metadata(broker, other)
-            said = one_line(broker.fails_to_start(), 'never issued', 'put back the metadata.sqlite')
+            said = one_line(broker.fails_to_start(), *words)
             done = subprocess.run([run.program, 'log', 'repair', '--data', broker.data, '--remove-unnamed', '--yes'],
                                   capture_output=True, timeout=600)
             check.expect(done.returncode in (0, 1), f'log repair: {done}')
@@ -257,6 +280,21 @@ def test_few_files_cost_one_log_line(run):
     check.equal(len(lines), 1, 'lines about open files')
 
 
+def test_health_is_told_though_clients_have_all_files(run):
+    broker = run.broker(start=False)
+    broker.start(prefix=('prlimit', '--nofile=200:200', '--'))
+    idle = []
+    while broker.open_files() < 199:
+        check.expect(len(idle) < 400, f'{broker.open_files()} files are open')
+        idle.append(socket.create_connection(broker.address))
+    idle += [socket.create_connection(broker.address) for _ in range(20)]
+    for _ in range(5):
+        check.expect(broker.get('/healthz'), '/healthz says nothing')
+        check.expect('penstock_connections_open' in broker.get('/metrics'), '/metrics says nothing of connections')
+    for peer in idle:
+        peer.close()
+
+
 class Stranger:
     """A user without any rights, with the program and a folder where it can reach them (the build folder may lie below
     root's home). Each has a number of its own: the kernel counts locked memory by user, and gives it back late."""
@@ -299,6 +337,22 @@ def test_second_signal_and_sigint(run):
     check.equal(processes.wait(broker.process, 60), 0, 'exit status after SIGINT')
     broker.forget()
     broker.start()
+
+
+def test_a_terminal_that_is_closed(run):
+    """Its shell sends SIGHUP and so does the kernel: it is the stop of SIGTERM; whoever asked for nohup goes on."""
+    broker = run.broker(start=False)
+    broker.start(prefix=('env', '--default-signal=HUP'))  # this test may itself run under nohup
+    for _ in range(2):
+        broker.process.send_signal(signal.SIGHUP)
+    check.equal(processes.wait(broker.process, 60), 0, 'exit status after SIGHUP')
+    broker.forget()
+    check.expect(broker.log.read_text().rstrip().endswith('stopped'), f'its last line: {broker.last_words(200)}')
+    broker.start(prefix=('nohup',))
+    broker.process.send_signal(signal.SIGHUP)
+    with broker.connect() as connection:
+        check.equal(connection.call('ApiVersions', 0)['error'], 0, 'ApiVersions under nohup')
+    broker.stop()
 
 
 def main():
