@@ -75,6 +75,7 @@ AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain
   if (room == AppendStatus::kAppended) return s.append(*log, epoch, chain, at, length, times);
   if (room != AppendStatus::kRingFull && room != AppendStatus::kDiskFull) return {.status = room};
   if (const auto repeat = s.find_repeat(*log, chain, at)) return *repeat;
+  if (room == AppendStatus::kRingFull) s.shard.ring->want_room(length);
   s.shard.counters.add(room == AppendStatus::kRingFull ? Metric::appends_refused_full
                                                        : Metric::appends_refused_disk_full);
   return {.status = room};

@@ -24,7 +24,8 @@ std::unexpected<Error> from_errno(int code) {
     case EPERM:
     case EROFS: return fail(Errc::kNoPermission, code);
     case EMFILE:
-    case ENFILE: return fail(Errc::kFull, code);  // the limit of descriptors
+    case ENFILE:
+    case ENOMEM: return fail(Errc::kFull, code);  // of descriptors, or of the kernel's memory: again later
     case EWOULDBLOCK: return fail(Errc::kLocked, code);
     case EINVAL:
     case EOPNOTSUPP:
@@ -35,6 +36,12 @@ std::unexpected<Error> from_errno(int code) {
 
 Result<void> done_or_errno(int rc) {
   if (rc < 0) return from_errno(errno);
+  return {};
+}
+
+// A flush that was made and failed, whatever the reason: never kFull, which may be tried again.
+Result<void> flushed_or_errno(int rc) {
+  if (rc < 0) return fail(Errc::kIo, errno);
   return {};
 }
 
@@ -147,14 +154,18 @@ Result<std::vector<std::string>> PosixFiles::list(std::string_view path) {
 Result<void> PosixFiles::flush_all(std::string_view path) {
   const Descriptor folder(::open(std::string(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   TRY_VOID(done_or_errno(folder.fd()));
-  TRY_VOID(done_or_errno(::syncfs(folder.fd())));
+  TRY_VOID(flushed_or_errno(::syncfs(folder.fd())));
   // Where the log of a file system (XFS) had nothing to write, syncfs left alone the drive's own cache, which direct
   // writes into space that is written already may be in. A file's fdatasync never does.
   for (const std::string& name : TRY(list(path))) {
     const Descriptor file(::openat(folder.fd(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (const auto opened = done_or_errno(file.fd()); !opened) {
+      if (opened.error().code == Errc::kFull) return opened;
+      continue;
+    }
     struct stat info{};
-    if (file.fd() < 0 || ::fstat(file.fd(), &info) < 0 || !S_ISREG(info.st_mode)) continue;
-    return done_or_errno(::fdatasync(file.fd()));
+    if (::fstat(file.fd(), &info) < 0 || !S_ISREG(info.st_mode)) continue;
+    return flushed_or_errno(::fdatasync(file.fd()));
   }
   return {};
 }

@@ -1,6 +1,7 @@
 #include "storage/log/checkpointer.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/assert.h"
 
@@ -41,6 +42,9 @@ bool Checkpointer::is_due() const {
   const RingWriter& ring = *shard_.ring;
   const Lsn oldest{align_down(destager_.oldest_dirty(ring.durable()).value(), kChunkBytes)};
   if (oldest <= ring.tail()) return false;
+  const Lsn wanted = ring.tail_wanted();
+  if (wanted > ring.tail() && oldest >= std::min(wanted, Lsn{align_down(ring.durable().value(), kChunkBytes)}))
+    return true;
   const uint64_t gain = oldest - ring.tail();
   const uint64_t bytes = ring.memory().bytes();
   if (gain >= std::min(std::max(bytes / 8, last_slot_bytes_ * kGainFactor), bytes / 4)) return true;
@@ -118,20 +122,10 @@ LogState Checkpointer::describe(const PartitionLog& log) const {
 void Checkpointer::begin_flush() {
   step_ = Step::kFlushing;
   flushes_.clear();
+  cannot_flush_.reset();
   auto& changed = shard_.unflushed;
   if (changed.empty() && !shard_.names_changed) return begin_slot();
-  if (changed.size() > kFlushFilesMax || shard_.names_changed) {
-    changed.clear();
-    shard_.names_changed = false;
-    flushes_due_ = 1;
-    file_op_.kind = FileOp::Kind::kFlushAll;
-    file_op_.path = shard_.folder;
-    file_op_.on_done = [](FileOp& op) {
-      static_cast<FileStep&>(op).owner->flush_done(op.error ? -std::max(op.error->os_errno, 1) : 0);
-    };
-    shard_.submit(static_cast<FileOp&>(file_op_));
-    return;
-  }
+  if (changed.size() > kFlushFilesMax || shard_.names_changed) return flush_all();
   for (const auto& file : changed) {
     auto flush = std::make_unique<Flush>();
     flush->owner = this;
@@ -149,7 +143,26 @@ void Checkpointer::begin_flush() {
   flush_files();
 }
 
-// A file that was closed meanwhile is opened again; one that is gone needs no flush.
+void Checkpointer::flush_all() {
+  shard_.unflushed.clear();
+  shard_.names_changed = false;
+  flushes_due_ = 1;
+  file_op_.kind = FileOp::Kind::kFlushAll;
+  file_op_.path = shard_.folder;
+  file_op_.on_done = [](FileOp& op) {
+    Checkpointer& self = *static_cast<FileStep&>(op).owner;
+    if (op.error && op.error->code == Errc::kFull) {
+      self.shard_.names_changed = true;  // so that all is flushed, also the files that were named
+      self.cannot_flush(*op.error);
+    } else {
+      self.flush_done(op.error ? -std::max(op.error->os_errno, 1) : 0);
+    }
+  };
+  shard_.submit(static_cast<FileOp&>(file_op_));
+}
+
+// A file that was closed meanwhile is opened again; one that is gone needs no flush. One that is missing had bytes that
+// nobody can make durable any more; one that cannot be opened now keeps them.
 void Checkpointer::flush_files() {
   for (const auto& flush : flushes_) {
     if (flush->held || step_ != Step::kFlushing) continue;
@@ -159,8 +172,13 @@ void Checkpointer::flush_files() {
                               : Result<FileHandle>(fail(Errc::kNotFound));
     if (!handle && handle.error().code == Errc::kWouldBlock) continue;
     flush->held = true;
+    if (!handle && there && handle.error().code != Errc::kNotFound) {
+      shard_.unflushed.insert(flush->file);
+      cannot_flush(handle.error());
+      continue;
+    }
     if (!handle) {
-      flush_done(there ? -std::max(handle.error().os_errno, 1) : 0);
+      flush_done(there ? -ENOENT : 0);
       continue;
     }
     flush->DiskOp::file = *handle;
@@ -171,7 +189,31 @@ void Checkpointer::flush_files() {
 void Checkpointer::flush_done(int64_t result) {
   // After a failed flush nobody knows what the drive has, and the next flush would not tell: the ring has all of it.
   if (result < 0) shard_.poison("flushing the segments", result);
-  if (--flushes_due_ == 0 && !shard_.poisoned) begin_slot();
+  if (--flushes_due_ > 0 || shard_.poisoned) return;
+  if (cannot_flush_) return put_off(*cannot_flush_);
+  begin_slot();
+}
+
+// No flush has failed: what is written and what waits is as it was.
+void Checkpointer::cannot_flush(Error error) {
+  cannot_flush_ = error;
+  const Nanos now = shard_.clock.monotonic();
+  if (now >= tell_at_) {
+    tell_at_ = now + kTellEvery;
+    LOG_WARN("a file of %s that is to be flushed cannot be opened (errno %d): no ring space is freed until it can%s",
+             shard_.folder.c_str(), int{error.os_errno},
+             error.code == Errc::kFull ? "; the limit of open files (ulimit -n) is too low" : "");
+  }
+  flush_done(0);
+}
+
+// No ring space is freed until it is done, and no file that waits for it.
+void Checkpointer::put_off(Error why) {
+  step_ = Step::kIdle;
+  wanted_ = true;
+  put_off_for_ = why;
+  retry_at_ = shard_.clock.monotonic() + kRetryAfter;
+  shard_.counters.add(Metric::state_write_delays);
 }
 
 // ---------------------------------------------------------------- slot
@@ -196,13 +238,7 @@ void Checkpointer::begin_slot() {
   file_op_.bytes = slot_.size() * 2;
   file_op_.on_done = [](FileOp& op) {
     Checkpointer& self = *static_cast<FileStep&>(op).owner;
-    if (op.error) {  // no room for the state: no ring space is freed until there is, and no file that waits for it
-      self.step_ = Step::kIdle;
-      self.wanted_ = true;
-      self.retry_at_ = self.shard_.clock.monotonic() + kRetryAfter;
-      self.shard_.counters.add(Metric::state_write_delays);
-      return;
-    }
+    if (op.error) return self.put_off({Errc::kNoSpace});  // for the state
     self.writer_.grown(self.next_.sequence, op.bytes);
     self.write_slot();
   };
@@ -254,7 +290,8 @@ Result<void> Checkpointer::write_first() {
   if (shard_.poisoned)
     return fail(shard_.failure < 0 ? Errc::kIo : Errc::kShort,
                 static_cast<int32_t>(-std::min<int64_t>(shard_.failure, 0)));
-  return last_.sequence == next_.sequence ? Result<void>{} : fail(Errc::kNoSpace);
+  if (last_.sequence != next_.sequence) return std::unexpected(put_off_for_);
+  return {};
 }
 
 }  // namespace penstock::storage

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "storage/log/destager.h"
@@ -50,7 +51,7 @@ class Checkpointer {
     if (step_ == Step::kDescribing) return 0;
     return step_ == Step::kIdle && wants() ? retry_at_ : INT64_MAX;
   }
-  // A stop waits no longer: if there is no room for a larger slot, none is wanted any more.
+  // A stop waits no longer: if one was put off, none is wanted any more.
   void give_up() {
     if (step_ == Step::kIdle && retry_at_ > 0) wanted_ = clean_wanted_ = false;
   }
@@ -59,6 +60,7 @@ class Checkpointer {
 
  private:
   static constexpr Nanos kRetryAfter = 200 * kMillisecond;
+  static constexpr Nanos kTellEvery = 10 * kSecond;  // what fails again and again is not said each time
 
   enum class Step : uint8_t { kIdle, kDescribing, kFlushing, kGrowing, kWriting };
   struct Flush : DiskOp {
@@ -75,8 +77,11 @@ class Checkpointer {
   void describe_some();
   LogState describe(const PartitionLog& log) const;
   void begin_flush();
+  void flush_all();
   void flush_files();
   void flush_done(int64_t result);
+  void cannot_flush(Error error);
+  void put_off(Error why);
   void begin_slot();
   void write_slot();
   void finish();
@@ -100,7 +105,10 @@ class Checkpointer {
   FileStep file_op_;
   uint64_t begun_ = 0;
   uint64_t last_slot_bytes_ = 0;
-  Nanos retry_at_ = 0;  // there was no room for a larger slot: not before this
+  std::optional<Error> cannot_flush_;  // a file to flush, or what it takes to flush all, could not be opened
+  Error put_off_for_{Errc::kNoSpace};
+  Nanos retry_at_ = 0;  // it was put off: not before this
+  Nanos tell_at_ = 0;
   bool wanted_ = false;
   bool clean_wanted_ = false;
   bool clean_ = false;

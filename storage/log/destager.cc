@@ -61,10 +61,12 @@ void Destager::forget(PartitionLog& log) {
 
 bool Destager::has_room() const { return jobs_busy_ < kBuffers && writing_bytes_ < kWritingBytes; }
 
-// The tail moves by chunks: what holds oldest holds its chunk.
+// The tail moves by chunks: what holds oldest holds its chunk. A ring that is not half full may have to be emptied too:
+// for a batch that was refused.
 bool Destager::under_pressure(Lsn oldest) const {
+  const RingWriter& ring = *shard_.ring;
   const Lsn chunk{align_down(oldest.value(), kChunkBytes)};
-  return write_all_ || shard_.ring->head() - chunk > shard_.ring->memory().bytes() / 2;
+  return write_all_ || ring.head() - chunk > ring.memory().bytes() / 2 || chunk < ring.tail_wanted();
 }
 
 // ---------------------------------------------------------------- a turn

@@ -116,6 +116,7 @@ void IndexLoader::forget(LogId log, SegmentId id) {
   const Key key{log, id};
   distrusted_.erase(key);
   damaged_.erase(key);
+  refused_.erase(key);
   for (const auto& task : tasks_)
     if (task->key == key) task->orphan = true;
   drop_index(key);
@@ -139,11 +140,16 @@ void IndexLoader::forget(LogId log) {
     forget(log, id);
   }
   std::erase_if(damaged_, [&](const Key& key) { return key.first == log; });
+  std::erase_if(refused_, [&](const auto& refused) { return refused.first.first == log; });
   std::erase_if(distrusted_, [&](const Key& key) { return key.first == log; });
 }
 
 Result<const SegmentIndex*> IndexLoader::start(PartitionLog& log, const Segment& segment, uint64_t bytes) {
   const Key key{log.id, segment.id()};
+  if (const auto found = refused_.find(key); found != refused_.end()) {
+    if (shard_.clock.monotonic() < found->second.until) return std::unexpected(found->second.error);
+    refused_.erase(found);
+  }
   const bool there = std::ranges::any_of(tasks_, [&](const auto& task) { return task->key == key; });
   if (there) return fail(Errc::kWouldBlock);
   if (tasks_.size() >= kTasksMax) {
@@ -239,7 +245,7 @@ void IndexLoader::begin_scan(Task& task) {
   if (task.orphan) return finish(task);
   const auto file = acquire_named(shard_, files_, log, id);
   if (!file) {
-    if (file.error().code != Errc::kWouldBlock) give_up(task);
+    if (file.error().code != Errc::kWouldBlock) give_up(task, file.error());
     return;
   }
   task.holds_file = true;
@@ -361,14 +367,24 @@ void IndexLoader::finish(Task& task) {
   insert(task.key, *std::move(task.begun));
 }
 
-// Its file cannot be opened.
-void IndexLoader::give_up(Task& task) {
-  const auto [log, id] = task.key;
+// Its file cannot be opened. Only a missing one says something about the segment (and has been told); a lack of
+// descriptors or of memory, or a drive that fails, may pass.
+void IndexLoader::give_up(Task& task, Error error) {
   task.step = Task::Step::kDone;
-  damaged_.insert(task.key);
-  PartitionLog* found = shard_.find(log);
-  Segment* segment = found == nullptr ? nullptr : found->find_file(id);
-  if (segment != nullptr) tell_damage(shard_, log, *segment, 0, task.bytes, "cannot be read");
+  if (error.code == Errc::kCorrupt) {
+    damaged_.insert(task.key);
+    return;
+  }
+  if (error.code == Errc::kNotFound) return;  // the log does not name it any more
+  const Nanos now = shard_.clock.monotonic();
+  std::erase_if(refused_, [&](const auto& refused) { return refused.second.until <= now; });
+  refused_[task.key] = {.error = error, .until = now + kRetryAfter};
+  if (now < tell_at_) return;
+  tell_at_ = now + kTellEvery;
+  const auto [log, id] = task.key;
+  LOG_WARN("segment %s cannot be opened (errno %d): who reads it is told to try again%s",
+           segment_path(shard_.folder, log, id).c_str(), int{error.os_errno},
+           error.code == Errc::kFull ? "; the limit of open files (ulimit -n) is too low" : "");
 }
 
 }  // namespace penstock::storage

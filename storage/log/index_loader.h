@@ -30,7 +30,8 @@ class IndexLoader {
 
   // The index of a segment of the log, of [0, segment.bytes) at least; it has no batches of segment.holes. kWouldBlock:
   // it is being read; the log stands in shard.readable when there is news. kCorrupt: nothing of the segment is there.
-  // Valid until the next call.
+  // Any other error: its file could not be opened a moment ago; asked for later, that is tried again. Valid until the
+  // next call.
   Result<const SegmentIndex*> get(PartitionLog& log, const Segment& segment);
   // A sealed segment's index, known from having written it.
   void put(LogId log, SegmentId id, SegmentIndex index);
@@ -42,10 +43,17 @@ class IndexLoader {
   bool idle() const { return tasks_.empty(); }
 
  private:
+  static constexpr Nanos kRetryAfter = 200 * kMillisecond;
+  static constexpr Nanos kTellEvery = 10 * kSecond;  // what fails again and again is not said each time
+
   using Key = std::pair<LogId, SegmentId>;
   struct Held {
     Key key;
     SegmentIndex index;
+  };
+  struct Refused {
+    Error error;
+    Nanos until;
   };
   struct Task;
 
@@ -60,7 +68,7 @@ class IndexLoader {
   void tail_more(Task& task);
   size_t take_read(Task& task);
   void finish(Task& task);
-  void give_up(Task& task);
+  void give_up(Task& task, Error error);
   void insert(Key key, SegmentIndex index);
   void drop_index(Key key);
 
@@ -71,7 +79,9 @@ class IndexLoader {
   uint64_t bytes_ = 0;
   std::list<Held> held_;  // longest unused first
   std::map<Key, std::list<Held>::iterator> by_key_;
-  std::set<Key> damaged_;     // segments of which there is nothing
+  std::set<Key> damaged_;           // segments of which there is nothing
+  std::map<Key, Refused> refused_;  // segments whose files cannot be opened now: lack of descriptors, a failing drive
+  Nanos tell_at_ = 0;
   std::set<Key> distrusted_;  // segments whose sidecars do not count
   std::list<std::unique_ptr<Task>> tasks_;
   std::set<LogId> waits_;  // logs for which there was no task: told when there is one to have

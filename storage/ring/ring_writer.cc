@@ -34,15 +34,32 @@ void RingWriter::become(WriterState next) {
 
 void RingWriter::start_frame(Lsn at) { filling_ = Frame{.start = at, .end = at + kFrameHeaderBytes}; }
 
-RingWriter::Room RingWriter::room_for(uint64_t n) const {
-  // Each chunk that the payload crosses costs a frame header; before it, what is left of this chunk may be padded away.
+// Each chunk that the payload crosses costs a frame header; before it, what is left of this chunk may be padded away.
+uint64_t RingWriter::need_of(uint64_t n) const {
   const uint64_t chunks = n / (kChunkBytes - kFrameHeaderBytes) + 2;
-  const uint64_t need = n + kEntryHeaderBytes + chunks * kFrameHeaderBytes + kEntryStartBytes + 2 * block_;
-  const uint64_t usable = memory_.bytes() - kStartReserveBytes - small_reserve_;
-  if (need > usable) return Room::kNever;
-  if (filling_.end - tail_ + need > usable) return Room::kFull;
+  return n + kEntryHeaderBytes + chunks * kFrameHeaderBytes + kEntryStartBytes + 2 * block_;
+}
+
+RingWriter::Room RingWriter::room_for(uint64_t n) const {
+  const uint64_t need = need_of(n);
+  // An empty ring has the header of the frame that is being filled, and keeps the least.
+  if (need + kFrameHeaderBytes > memory_.bytes() - kStartReserveBytes - least_small_reserve()) return Room::kNever;
+  if (filling_.end - tail_ + need > usable_bytes()) return Room::kFull;
   if (filling_.end - durable_ > unflushed_max_ || reaches_pinned(need)) return Room::kBusy;
   return Room::kYes;
+}
+
+void RingWriter::want_room(uint64_t n) {
+  const Nanos now = clock_.monotonic();
+  if (n < wanted_bytes_ && now < wanted_until_) return;  // with room for the larger one there is some for this
+  wanted_bytes_ = n;
+  wanted_until_ = now + kWantedFor;
+}
+
+Lsn RingWriter::tail_wanted() const {
+  if (wanted_bytes_ == 0 || clock_.monotonic() >= wanted_until_) return Lsn{0};
+  const Lsn end = filling_.end + need_of(wanted_bytes_);
+  return Lsn{end.value() - std::min(end.value(), usable_bytes())};
 }
 
 Lsn RingWriter::begin_entry(LogId log, uint32_t payload_bytes) {
@@ -98,6 +115,7 @@ Lsn RingWriter::commit_entry() {
   if (!spilled_.empty()) close_spilled();
   entry_.open = false;
   sealed_ = false;
+  if (entry_.payload_bytes >= wanted_bytes_) wanted_bytes_ = 0;
   return filling_.end;
 }
 
@@ -128,7 +146,7 @@ uint64_t RingWriter::small_bytes(uint64_t n, uint64_t bytes, uint32_t block) {
 }
 
 void RingWriter::set_small_reserve(uint64_t bytes) {
-  small_reserve_ = std::min(std::max(bytes, kSmallReserveBytes), memory_.bytes() / 4);
+  small_reserve_ = std::max(least_small_reserve(), std::min(bytes, memory_.bytes() / 4));
 }
 
 Lsn RingWriter::append_small(LogId log, EntryKind kind, std::span<const std::byte> head,
@@ -179,6 +197,7 @@ void RingWriter::submit() {
   CHECK(!entry_.open);
   if (state_ != WriterState::kIdle) return;
   if (closed_.empty() && filling_has_data()) close_filling();
+  if (closed_.empty() && should_end_chunk()) close_filling(true);
   if (closed_.empty() && !sealed_ && clock_.monotonic() - last_commit_at_ >= seal_after_) {
     sealed_ = true;
     // What is left is for entries: the next state slot vouches for the last commit.
@@ -191,6 +210,13 @@ void RingWriter::submit() {
   const Frame frame = closed_.front();
   closed_.pop_front();
   send(frame);
+}
+
+// The tail moves by chunks: it has come to the one that is being filled, and what is wanted needs that one too.
+bool RingWriter::should_end_chunk() const {
+  if (wanted_bytes_ == 0 || filling_.start.value() % kChunkBytes == 0) return false;
+  const Lsn end = RingMemory::chunk_end(filling_.start);
+  return tail_ + kChunkBytes >= end && tail_wanted() > tail_ && !reaches_pinned(0);
 }
 
 void RingWriter::send(const Frame& frame) {

@@ -74,6 +74,11 @@ class RingWriter {
   // Whether a payload of n bytes can be taken now (kYes), after the device has caught up, after the tail moved, or
   // never.
   Room room_for(uint64_t n) const;
+  // A payload of n bytes was refused with kFull. For kWantedFor, unless it is taken before, its room is wanted: whoever
+  // frees space goes by it, and where the chunk that is being filled is in its way, that ends early.
+  void want_room(uint64_t n);
+  // Where the tail has to come so that what is wanted fits; not above tail() if nothing is.
+  Lsn tail_wanted() const;
 
   // ---- one entry at a time: begin, write all payload bytes, then commit or abort
   // Returns where the payload begins. The caller has asked room_for(payload_bytes).
@@ -160,6 +165,7 @@ class RingWriter {
  private:
   static constexpr Nanos kSealAtOnce = INT64_MIN / 2;
   static constexpr Nanos kNever = INT64_MAX;
+  static constexpr Nanos kWantedFor = 5 * kSecond;  // clients that are refused come again within one or two
 
   struct Frame {
     Lsn start;
@@ -180,6 +186,11 @@ class RingWriter {
     Frame saved;  // filling_ as it was, for abort
   };
 
+  // Ring bytes that a payload of n takes at most; and all that batches may use, with what is kept now.
+  uint64_t need_of(uint64_t n) const;
+  uint64_t usable_bytes() const { return memory_.bytes() - kStartReserveBytes - small_reserve_; }
+  uint64_t least_small_reserve() const { return std::min(kSmallReserveBytes, memory_.bytes() / 4); }
+  bool should_end_chunk() const;
   bool filling_has_data() const { return filling_.end > filling_.start + kFrameHeaderBytes; }
   // Whether n bytes more would reach memory that is pinned.
   bool reaches_pinned(uint64_t n) const {
@@ -206,6 +217,8 @@ class RingWriter {
 
   WriterState state_ = WriterState::kIdle;
   uint64_t small_reserve_ = 0;
+  uint64_t wanted_bytes_ = 0;  // payload that was refused; 0: none
+  Nanos wanted_until_ = 0;
   Lsn tail_;
   Lsn durable_;
   uint32_t durable_crc_;

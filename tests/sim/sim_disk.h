@@ -52,6 +52,9 @@ struct DiskFaults {
     uint64_t bytes = 0;
   };
   std::vector<BadPlace> fail_reads;  // a read that touches one of these fails with EIO, however often it is tried
+  // Every open, and every flush of a whole file system, which opens what it needs: EMFILE, kFull. What is open stays.
+  bool no_descriptors = false;
+  std::string fail_opens_under;  // every open of a file whose path begins so fails with EIO; empty: none
   // Of kFlush and kFlushAll together.
   uint64_t flush_fails_in =
       0;  // the n-th from now fails; what it should have made durable never is, though the next works

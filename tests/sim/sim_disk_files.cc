@@ -25,6 +25,8 @@ uint32_t crc_of(const std::string& text) { return crc32c(0, std::as_bytes(std::s
 Result<FileHandle> SimDisk::open(std::string_view path, storage::OpenMode mode) {
   CHECK(!mode.read_only || !mode.create);
   if (off_) return fail(Errc::kIo, EIO);
+  if (faults_.no_descriptors) return fail(Errc::kFull, EMFILE);
+  if (!faults_.fail_opens_under.empty() && path.starts_with(faults_.fail_opens_under)) return fail(Errc::kIo, EIO);
   auto file = names_.find(path);
   if (file && mode.create && mode.exclusive) return fail(Errc::kExists, EEXIST);
   if (!file && file.error().code == Errc::kNotFound && mode.create) file = names_.add_file(path, ++order_);
@@ -91,6 +93,7 @@ Result<std::vector<std::string>> SimDisk::list(std::string_view path) {
 
 Result<void> SimDisk::flush_all(std::string_view path) {
   if (off_) return fail(Errc::kIo, EIO);
+  if (faults_.no_descriptors) return fail(Errc::kFull, EMFILE);
   if (!names_.is_folder(path)) return fail(Errc::kNotFound, ENOENT);
   return flush_all_until(order_, next_flush_fate());
 }
@@ -157,6 +160,10 @@ void SimDisk::perform(FileOp& op, const FileInFlight& flight) {
   // What completed while it was on its way is not promised.
   if (op.kind != FileOp::Kind::kFlushAll || !names_.is_folder(op.path)) return storage::perform(*this, op);
   op.error.reset();
+  if (faults_.no_descriptors) {
+    op.error = Error{Errc::kFull, EMFILE};
+    return;
+  }
   if (auto done = flush_all_until(flight.submitted, flight.flush); !done) op.error = done.error();
 }
 
