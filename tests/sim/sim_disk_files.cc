@@ -24,6 +24,8 @@ uint32_t crc_of(const std::string& text) { return crc32c(0, std::as_bytes(std::s
 
 Result<FileHandle> SimDisk::open(std::string_view path, storage::OpenMode mode) {
   if (off_) return fail(Errc::kIo, EIO);
+  if (!faults_.fail_opens_under.empty() && path.starts_with(faults_.fail_opens_under))
+    return fail(Errc::kNoPermission, EACCES);
   auto file = names_.find(path);
   if (file && mode.create && mode.exclusive) return fail(Errc::kExists, EEXIST);
   if (!file && file.error().code == Errc::kNotFound && mode.create) file = names_.add_file(path, ++order_);
