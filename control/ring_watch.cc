@@ -29,11 +29,17 @@ bool RingWatch::take(const dataplane::RingHealth& told) {
              "topics or shorten their retention; no restart is needed.");
   }
   if (now.damaged_logs != before.damaged_logs) {
-    tell(
-        ring, "damaged", now.damaged_logs > 0,
-        ring.name + ": " + std::to_string(now.damaged_logs) +
-            " partition(s) have segments that fail their checksums; what is damaged is not served. penstock log verify "
-            "names the places.");
+    tell(ring, "damaged", now.damaged_logs > 0,
+         ring.name + ": " + std::to_string(now.damaged_logs) +
+             " partition(s) have segments that fail their checksums or cannot be read; what is damaged is not served. "
+             "penstock log verify "
+             "names the places.");
+  }
+  if (now.stuck_logs != before.stuck_logs || now.stuck_file != before.stuck_file) {
+    tell(ring, "stuck", now.stuck_logs > 0,
+         ring.name + ": the segments of " + std::to_string(now.stuck_logs) +
+             " partition(s) cannot be written; what they get stays in the ring, which takes no more once it is full. " +
+             now.stuck_file);
   }
   const bool failed_now = now.poisoned && !before.poisoned;
   if (failed_now && ++failed_ == rings_.size()) {

@@ -126,7 +126,7 @@ void Store::Impl::bury(LogId log) {
   PartitionLog& dropped = *it->second;
   dropped.dropped = true;
   compactor.cancel(log);
-  producers_tracked -= dropped.producers.size();
+  shard.count_producers(dropped.producers.size(), 0);
   destager.forget(dropped);
   buried.push_back(std::move(it->second));
   shard.logs.erase(it);
@@ -277,7 +277,6 @@ void Store::Impl::update_gauges() {
   counters.set(Metric::ring_used_bytes, shard.ring->used_bytes());
   counters.set(Metric::ring_poisoned, shard.poisoned ? 1 : 0);
   counters.set(Metric::logs_open, shard.logs.size());
-  counters.set(Metric::producers_tracked, producers_tracked);
   counters.set(Metric::segment_files_open, files.open_count());
   counters.set(Metric::disk_full, space.full() ? 1 : 0);
   counters.set(Metric::bytes_to_destage, destager.bytes_owed());
@@ -293,7 +292,9 @@ StoreHealth Store::health() const {
   StoreHealth health{.poisoned = s.shard.poisoned,
                      .disk_full = s.space.full(),
                      .buffers_held = s.destager.jobs_busy() + s.cold.blocks_busy(),
-                     .files_held = s.files.held_count()};
+                     .files_held = s.files.held_count(),
+                     .stuck_logs = s.destager.stuck_logs(),
+                     .stuck_file = s.destager.stuck_file()};
   // Asked every turn: the logs are looked at when something may have changed.
   const StorageCounters& counters = s.shard.counters;
   const uint64_t news = counters.get(Metric::segments_damaged) + counters.get(Metric::segments_deleted);
@@ -353,11 +354,13 @@ void Store::Impl::go_on_stopping() {
   if (last_slot_wanted && shard.clock.monotonic() - stop_began_at > kStopPatience) checkpointer->give_up();
   if (!shard.ring->quiet() || last_slot_wanted) return;
   last_slot_wanted = true;
-  if (destager.clean()) {
-    checkpointer->want_clean();
-  } else {
-    checkpointer->want();
-  }
+  if (destager.clean()) return checkpointer->want_clean();
+  LOG_WARN(
+      "%s: %zu partition(s) could not be written to their segments: %llu bytes of them stay in the ring, and the "
+      "next start goes on with them%s%s",
+      shard.folder.c_str(), destager.dirty_logs(), static_cast<unsigned long long>(destager.unstaged_bytes()),
+      destager.stuck_file().empty() ? "" : "; ", destager.stuck_file().c_str());
+  checkpointer->want();
 }
 
 bool Store::stopped() const {

@@ -10,6 +10,9 @@
 namespace penstock::storage {
 namespace {
 
+// A log whose segments cannot be written is refused when this part of the ring is its own.
+constexpr uint64_t kStuckShare = 8;
+
 constexpr AppendStatus status_of(SequenceVerdict verdict) {
   switch (verdict) {
     case SequenceVerdict::kNext: return AppendStatus::kAppended;
@@ -27,6 +30,15 @@ constexpr AppendStatus status_of(RingWriter::Room room) {
     case RingWriter::Room::kBusy: return AppendStatus::kBusy;
     case RingWriter::Room::kFull: return AppendStatus::kRingFull;
     case RingWriter::Room::kNever: return AppendStatus::kTooLarge;
+  }
+  std::unreachable();
+}
+
+constexpr AppendStatus status_of(Space::Room room) {
+  switch (room) {
+    case Space::Room::kYes: return AppendStatus::kAppended;
+    case Space::Room::kAsked: return AppendStatus::kBusy;
+    case Space::Room::kNo: return AppendStatus::kDiskFull;
   }
   std::unreachable();
 }
@@ -71,7 +83,11 @@ AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain
   if (s.shard.poisoned || s.stopping) return {.status = AppendStatus::kPoisoned};
   if (log->truncate_to) return {.status = AppendStatus::kBusy};
   AppendStatus room = status_of(s.shard.ring->room_for(length));
-  if (room == AppendStatus::kAppended && !s.space.has_room(length)) room = AppendStatus::kDiskFull;
+  // What cannot leave the ring may not take it all from those who share it.
+  const uint64_t share = s.shard.ring->memory().bytes() / kStuckShare;
+  if (room == AppendStatus::kAppended && log->stuck && log->unstaged_bytes + length > share)
+    room = AppendStatus::kRingFull;
+  if (room == AppendStatus::kAppended) room = status_of(s.space.room_for(length));
   if (room == AppendStatus::kAppended) return s.append(*log, epoch, chain, at, length, times);
   if (room != AppendStatus::kRingFull && room != AppendStatus::kDiskFull) return {.status = room};
   if (const auto repeat = s.find_repeat(*log, chain, at)) return *repeat;
@@ -148,6 +164,7 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
   const Lsn end = ring->commit_entry();
   log.add({base, batch.max_timestamp(), payload, static_cast<uint32_t>(length), batch.last_offset_delta()});
   log.epochs.assign(epoch, base);
+  if (batch.max_timestamp() < 0) log.untimed_at_ms = now_ms;
   log.evict(ring->memory_floor());
   destager.appended(log);
   if (batch.has_producer_id()) {
@@ -155,7 +172,7 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
     log.producers.remember(batch.producer_id(),
                            {batch.producer_epoch(), batch.base_sequence(), batch.last_sequence(), base, end},
                            batch.max_timestamp(), static_cast<size_t>(shard.options.producers_max));
-    producers_tracked += log.producers.size() - before;
+    shard.count_producers(before, log.producers.size());
   }
   log.pending += 1;
   pending.push_back({end, log.log_end_offset, &log});

@@ -115,7 +115,6 @@ class Store::Impl {
   std::vector<LogId> readable;  // as of the last poll
   uint64_t polls = 0;
   uint64_t slots_durable = 0;  // the number of the newest
-  uint64_t producers_tracked = 0;
   bool stopping = false;
   bool open_segments_cut = false;
   bool last_slot_wanted = false;

@@ -62,7 +62,7 @@ Opener::Step Opener::replay() {
     log->durable = log->log_end_offset;
     log->log_start_offset = std::min(log->log_start_offset, log->log_end_offset);
     log->epochs.trim_to(log->log_start_offset);  // a slot may know a later start than the batches that were replayed
-    impl_->producers_tracked += log->producers.size();
+    impl_->shard.count_producers(0, log->producers.size());
     if (log->open != nullptr && !log->open->head.empty()) to_mend_.push_back(log.get());
   }
   return {};

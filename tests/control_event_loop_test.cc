@@ -238,6 +238,23 @@ TEST_F(EventLoopTest, a_full_drive_and_damaged_logs_are_told_until_they_are_well
   EXPECT_FALSE(loop().any_ring_failed());
 }
 
+TEST_F(EventLoopTest, segments_that_cannot_be_written_are_told_with_file_and_cause) {
+  health.set_ready();
+  loop().turn();
+  const auto tell = [&](storage::StoreHealth told) {
+    ASSERT_TRUE(events.try_push(dataplane::RingHealth{.ring = 0, .health = std::move(told)}));
+    loop().turn();
+  };
+  tell({.stuck_logs = 2, .stuck_file = "data/logs/7/0.log: no permission (errno 13)"});
+  EXPECT_NE(health.problems().find("the segments of 2 partition(s) cannot be written"), std::string::npos);
+  EXPECT_NE(health.problems().find("data/logs/7/0.log: no permission (errno 13)"), std::string::npos);
+  EXPECT_EQ(health.reason(), "");
+  tell({.stuck_logs = 1, .stuck_file = "data/logs/8/0.log: I/O error (errno 5)"});
+  EXPECT_NE(health.problems().find("data/logs/8/0.log"), std::string::npos) << health.problems();
+  tell({});
+  EXPECT_EQ(health.problems(), "");
+}
+
 // ---- DeleteRecords
 
 TEST_F(EventLoopTest, delete_records_is_answered_when_every_lcore_has_answered) {

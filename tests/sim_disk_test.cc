@@ -329,7 +329,7 @@ TEST(SimDisk, AFullDiskTakesWhatItHasRoomForAndFreedSpaceIsRoomAgain) {
   EXPECT_EQ(rig.write(b, blocks_of('c'), 2 * kBlock), -ENOSPC);
   EXPECT_TRUE(rig.holds("d/b", blocks_of('b', 2)));
   EXPECT_EQ(rig.run(FileOp{.kind = Files::kAllocate, .file = b, .bytes = 3 * kBlock}), Errc::kNoSpace);
-  EXPECT_EQ(rig.run(FileOp{.kind = Files::kResize, .file = b, .bytes = 3 * kBlock}), Errc::kNoSpace);
+  EXPECT_EQ(rig.disk.resize(b, 3 * kBlock), Result<void>(fail(Errc::kNoSpace, ENOSPC)));
   EXPECT_EQ(rig.disk.size(b).value(), 2 * kBlock);
   EXPECT_EQ(rig.write(a, blocks_of('a'), 7 * kBlock), 4096);  // what is reserved may be written
   EXPECT_EQ(rig.write(b, blocks_of('c')), 4096);              // and what is there written again

@@ -63,7 +63,8 @@ TEST_F(FileOps, EachKindDoesWhatItSays) {
   EXPECT_EQ(fs::file_size(at("logs/b")), 8192u);
   EXPECT_TRUE(run({.kind = Kind::kAllocate, .file = file, .bytes = 4096}));
   EXPECT_EQ(fs::file_size(at("logs/b")), 8192u);  // never shorter
-  EXPECT_TRUE(run({.kind = Kind::kResize, .file = file, .bytes = 100}));
+  EXPECT_TRUE(run({.kind = Kind::kCut, .file = file, .bytes = 100}));
+  EXPECT_TRUE(run({.kind = Kind::kCut, .file = file, .bytes = 200}));  // never longer
   FileOp again{.kind = Kind::kOpen, .path = at("logs/b")};
   ASSERT_TRUE(run_to_end(*disk_, again));
   EXPECT_EQ(again.bytes, 100u);
@@ -284,7 +285,7 @@ TEST_P(FullFileSystem, SaysSoLeavesTheFileAsItWasAndGoesOnWhenSpaceReturns) {
   ASSERT_FALSE(written);
   EXPECT_TRUE(written.error().code == Errc::kNoSpace || written.error().code == Errc::kShort);
   EXPECT_TRUE(write_at(0));  // what it has, it has
-  EXPECT_TRUE(run({.kind = Kind::kResize, .file = filler, .bytes = 0}));
+  EXPECT_TRUE(run({.kind = Kind::kCut, .file = filler, .bytes = 0}));
   EXPECT_TRUE(run({.kind = Kind::kFlushAll, .path = small.path()}));  // what was freed is for use again
   EXPECT_TRUE(write_at(end));
   EXPECT_TRUE(run({.kind = Kind::kAllocate, .file = file, .bytes = room / 2}));

@@ -26,7 +26,9 @@ Verdict verdict(storage::AppendStatus status) {
     case kDuplicate: return {ErrorCode::kNone};
     case kBusy: return {ErrorCode::kRequestTimedOut, "the device is behind; try again"};
     case kRingFull:
-      return {ErrorCode::kKafkaStorageError, "the write-ahead ring is full: the drive is behind; try again"};
+      return {ErrorCode::kKafkaStorageError,
+              "the write-ahead ring is full: the drive is behind, or a segment cannot be written (/healthz names it); "
+              "try again"};
     case kDiskFull:
       return {ErrorCode::kKafkaStorageError,
               "the drive is full: free space on it, delete topics or shorten their retention"};

@@ -69,7 +69,7 @@ struct FileOp {
     kMakeDir,    // path; fine if it exists
     kRemoveDir,  // path; kExists if it is not empty
     kSyncDir,    // path
-    kResize,     // file, bytes: its new length; what it grows by reads as zeros and has no space yet
+    kCut,        // file, bytes: its new length if it has more; a shorter one stays as it is
     kAllocate,   // file, bytes: its length if that is more than it has; space is reserved from its start to there
     kFlushAll,   // path: a folder of the file system that is made durable
     kFreeBytes,  // path -> bytes: what its file system still has for us

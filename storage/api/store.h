@@ -125,9 +125,12 @@ struct StoreHealth {
   uint64_t damaged_logs = 0;  // logs with segments that fail their checksums
   uint64_t buffers_held = 0;  // of destage writes and reads that are under way; 0 after a stop
   uint64_t files_held = 0;    // segment files that an op under way needs; 0 after a stop
+  uint64_t stuck_logs = 0;    // logs whose segments cannot be written for a while, not for want of space
+  std::string stuck_file{};   // one of their files, and why; may be empty for a moment
   // What is under way is no news.
   friend bool operator==(const StoreHealth& a, const StoreHealth& b) {
-    return a.poisoned == b.poisoned && a.disk_full == b.disk_full && a.damaged_logs == b.damaged_logs;
+    return a.poisoned == b.poisoned && a.disk_full == b.disk_full && a.damaged_logs == b.damaged_logs &&
+           a.stuck_logs == b.stuck_logs && a.stuck_file == b.stuck_file;
   }
 };
 

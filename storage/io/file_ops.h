@@ -31,7 +31,8 @@ inline Result<void> perform_kind(auto& files, FileOp& op) {
     case FileOp::Kind::kMakeDir: return files.make_dir(op.path);
     case FileOp::Kind::kRemoveDir: return files.remove_dir(op.path);
     case FileOp::Kind::kSyncDir: return files.sync_dir(op.path);
-    case FileOp::Kind::kResize: return files.resize(op.file, op.bytes);
+    case FileOp::Kind::kCut:
+      return TRY(files.size(op.file)) > op.bytes ? files.resize(op.file, op.bytes) : Result<void>{};
     case FileOp::Kind::kAllocate: return files.allocate(op.file, op.bytes);
     case FileOp::Kind::kFlushAll: return files.flush_all(op.path);
     case FileOp::Kind::kFreeBytes: op.bytes = TRY(files.free_bytes(op.path)); return {};

@@ -93,11 +93,13 @@ bool Compactor::swap(PartitionLog& log, CleaningNews& news) {
   const size_t replaced = news.replaced.size();
   has_retired_.insert(log.id);
   const Offset end = last->base;
+  const int64_t written_ms = std::ranges::max_element(first, last, {}, &Segment::written_ms)->written_ms;
   *first = Segment{.base = news.made.base,
                    .bytes = news.bytes,
                    .first_timestamp = news.first_timestamp,
                    .max_timestamp = news.max_timestamp,
-                   .revision = news.made.revision};
+                   .revision = news.made.revision,
+                   .written_ms = written_ms};
   log.segments.erase(first + 1, last);
   // What memory has of them is as it was before.
   while (!log.batches.empty() && log.batches.front().next_offset() <= end) log.batches.pop_front();

@@ -1,5 +1,6 @@
 #include "storage/log/damage.h"
 
+#include <string>
 #include <utility>
 
 #include "storage/segment/segment_path.h"
@@ -14,13 +15,22 @@ void tell_damage(Shard& shard, LogId log, Segment& segment, uint64_t from, uint6
             static_cast<unsigned long long>(to), what);
 }
 
+void tell_unopened(Shard& shard, LogId log, Segment& segment, Error error) {
+  if (segment.damaged) return;
+  if (error.code == Errc::kNotFound)
+    return tell_damage(shard, log, segment, 0, segment.bytes, "are missing (there is no such file)");
+  const std::string what = "cannot be read (the file cannot be opened: " + std::string(to_string(error.code)) +
+                           ", errno " + std::to_string(error.os_errno) + ")";
+  tell_damage(shard, log, segment, 0, segment.bytes, what.c_str());
+}
+
 Result<FileHandle> acquire_named(Shard& shard, SegmentFiles& files, LogId log, SegmentId id) {
   const auto file = files.acquire(log, id, SegmentFiles::Want::kRead);
-  if (file || file.error().code != Errc::kNotFound) return file;
+  if (file || file.error().code == Errc::kWouldBlock) return file;
   PartitionLog* found = shard.find(log);
   Segment* segment = found == nullptr ? nullptr : found->find_file(id);
   if (segment == nullptr) return file;
-  tell_damage(shard, log, *segment, 0, segment->bytes, "are missing (there is no such file)");
+  tell_unopened(shard, log, *segment, file.error());
   return fail(Errc::kCorrupt);
 }
 

@@ -11,8 +11,11 @@ namespace penstock::storage {
 // what: of its bytes [from, to), as in "fail their checksum".
 void tell_damage(Shard& shard, LogId log, Segment& segment, uint64_t from, uint64_t to, const char* what);
 
-// The file of a segment that its log still names, to read from: where it is not there, that is damage (kCorrupt) and
-// told, not an end of the log. Else as SegmentFiles::acquire().
+// Its file is not there, or does not open.
+void tell_unopened(Shard& shard, LogId log, Segment& segment, Error error);
+
+// The file of a segment that its log still names, to read from: where it is not there, or cannot be opened, that is
+// damage (kCorrupt) and told, not an end of the log. Else as SegmentFiles::acquire().
 Result<FileHandle> acquire_named(Shard& shard, SegmentFiles& files, LogId log, SegmentId id);
 
 }  // namespace penstock::storage

@@ -7,6 +7,8 @@
 
 #include "base/crc32c.h"
 #include "base/saturating.h"
+#include "storage/log/damage.h"
+#include "storage/segment/segment_path.h"
 
 namespace penstock::storage {
 
@@ -57,6 +59,7 @@ void Destager::forget(PartitionLog& log) {
   log.unstaged_bytes = 0;
   if (log.dirty_at) dirty_.erase(*log.dirty_at);
   log.dirty_at.reset();
+  works_again(log);
 }
 
 bool Destager::has_room() const { return jobs_busy_ < kBuffers && writing_bytes_ < kWritingBytes; }
@@ -81,8 +84,11 @@ void Destager::run() {
     }
   }
   if (queue_.empty() && sealing_.empty() && !under_pressure(oldest_dirty(shard_.ring->head()))) return;
-  if ((no_space_ || failures_waiting_) && shard_.clock.monotonic() < retry_at_) return;
-  failures_waiting_ = false;
+  if (failures_waiting_) {
+    const bool waits = shard_.clock.monotonic() < retry_at_;
+    if (waits && no_space_) return;  // it is all logs' space; other failures are their logs' own
+    failures_waiting_ = waits;
+  }
   std::erase_if(sealing_, [&](LogId id) {
     PartitionLog* log = shard_.find(id);
     return log == nullptr || go_on_sealing(*log);
@@ -143,6 +149,7 @@ void Destager::begin_oldest() {
 
 // True if a job was begun.
 bool Destager::begin(PartitionLog& log, bool to_the_byte) {
+  if (waits(log)) return false;
   if (log.rewinding || log.truncate_to || log.dropped || log.stale_sidecars > 0) return false;
   if (log.truncated_at > shard_.ring->durable()) return false;  // a roll would cut what a crash may bring back
   if (log.segments.empty()) log.segments.push_back({.base = log.staged});
@@ -159,13 +166,9 @@ bool Destager::begin(PartitionLog& log, bool to_the_byte) {
   const size_t first = log.find(log.staged);
   if (first >= log.batches.size() || log.batches[first].next_offset() > log.durable) return false;
   const SegmentId id = log.segments.back().id();
-  const auto file = files_.acquire(log.id, id, SegmentFiles::Want::kWrite);
+  const auto file = files_.acquire(log.id, id, SegmentFiles::Want::kWrite, log.open->staged);
   if (!file) {
-    if (file.error().code == Errc::kWouldBlock) return false;
-    no_space_ = no_space_ || file.error().code == Errc::kNoSpace;
-    failures_waiting_ = true;
-    retry_at_ = shard_.clock.monotonic() + kRetryAfter;
-    shard_.counters.add(Metric::destage_failures);
+    if (file.error().code != Errc::kWouldBlock) not_opened(log, file.error());
     return false;
   }
   DestageJob& job = *std::ranges::find(jobs_, DestageJob::State::kFree, &DestageJob::state);
@@ -276,14 +279,87 @@ void Destager::leave_block(DestageJob& job) {
   shard_.counters.add(Metric::destage_failures);
   CHECK(log.jobs == 1 && !log.rewinding);
   take_back(job);
-  if (log.dropped) return;
+  if (!log.dropped) leave_segment(log);
+}
+
+// The open segment is written no further; what follows begins one of its own. With nothing but the beginning of a batch
+// in it, it is begun again itself.
+void Destager::leave_segment(PartitionLog& log) {
   if (log.staged_skip > 0) {
     // The batch that the segment's end cuts in two is in memory as a whole. Of the rest a scan makes the index.
     log.staged_skip = log.written_skip = 0;
-    log.open = std::make_unique<OpenSegment>(base, log.segments.back().bytes, 0, 0);
+    log.open = std::make_unique<OpenSegment>(log.segments.back().base, log.segments.back().bytes, 0, 0);
   }
   if (log.open->written > 0) roll(log);
   look_again(log);
+}
+
+// The file to write to is not to be had. If it is gone, or lost its end, that is damage, and no new file of its name,
+// and no zeros in the place of what it had, may hide it. If it stays shut, a new one may open: the ring is not held by
+// it then. (Where space or descriptors are short, it would not.)
+void Destager::not_opened(PartitionLog& log, Error error) {
+  CHECK(log.jobs == 0 && !log.rewinding);
+  Segment& segment = log.segments.back();
+  const bool is_written = log.open->written > 0;
+  if (is_written && (error.code == Errc::kNotFound || error.code == Errc::kShort)) {
+    shard_.counters.add(Metric::destage_failures);
+    // With no whole batch in it nothing is lost: the one that it had the beginning of is written anew.
+    if (segment.bytes > 0 && error.code == Errc::kNotFound) {
+      tell_unopened(shard_, log.id, segment, error);
+    } else if (segment.bytes > 0) {
+      const uint64_t from = std::min(files_.bytes_when_opened(log.id, segment.id()), segment.bytes);
+      tell_damage(shard_, log.id, segment, from, segment.bytes, "are missing (the file is shorter than it was)");
+    }
+    return leave_segment(log);
+  }
+  note_failure(log, segment.id(), error);
+  if (!log.stuck || !is_written || error.code == Errc::kNoSpace || error.code == Errc::kFull) return;
+  tell_unopened(shard_, log.id, segment, error);
+  log.retry_at = 0;
+  leave_segment(log);
+}
+
+// ---------------------------------------------------------------- what fails
+
+bool Destager::waits(const PartitionLog& log) {
+  if (!log.failing_since || shard_.clock.monotonic() >= log.retry_at) [[likely]]
+    return false;
+  wake_at(log.retry_at);
+  return true;
+}
+
+void Destager::wake_at(Nanos at) { retry_at_ = std::exchange(failures_waiting_, true) ? std::min(retry_at_, at) : at; }
+
+void Destager::note_failure(PartitionLog& log, SegmentId segment, Error error) {
+  shard_.counters.add(Metric::destage_failures);
+  const Nanos now = shard_.clock.monotonic();
+  const bool is_space = error.code == Errc::kNoSpace;
+  const std::string path = segment_path(shard_.folder, log.id, segment);
+  const std::string_view why = to_string(error.code);
+  no_space_ = no_space_ || is_space;
+  log.retry_at = now + kRetryAfter;
+  wake_at(log.retry_at);
+  if (now >= tell_at_) {
+    tell_at_ = now + kTellEvery;
+    LOG_WARN("segment %s cannot be written (%.*s, errno %d): what it should get stays in the ring and is tried again%s",
+             path.c_str(), static_cast<int>(why.size()), why.data(), error.os_errno,
+             no_space_ ? "; the drive is full: free some space" : "");
+  }
+  if (!log.failing_since) log.failing_since = now;
+  if (is_space || now - *log.failing_since < kStuckAfter) return;
+  if (!std::exchange(log.stuck, true)) stuck_logs_ += 1;
+  if (stuck_told_) return;
+  stuck_told_ = log.id;
+  stuck_file_ = path + ": " + std::string(why) + " (errno " + std::to_string(error.os_errno) + ")";
+}
+
+void Destager::works_again(PartitionLog& log) {
+  log.failing_since.reset();
+  if (!std::exchange(log.stuck, false)) return;
+  stuck_logs_ -= 1;
+  if (stuck_told_ != log.id) return;
+  stuck_told_.reset();  // the next one that fails again is named
+  stuck_file_.clear();
 }
 
 // ---------------------------------------------------------------- the write
@@ -382,8 +458,6 @@ void Destager::done(DiskOp& op) {
   }
   destager.writing_bytes_ -= job.memory.size();
   if (job.result != static_cast<int64_t>(job.memory.size())) {
-    // Another log's failure of another kind says nothing about the drive's space.
-    destager.no_space_ = destager.no_space_ || job.result == -ENOSPC || job.result == -EDQUOT;
     return destager.failed(job);
   }
   destager.no_space_ = false;
@@ -413,16 +487,9 @@ void Destager::take_back(DestageJob& job) {
 
 void Destager::failed(DestageJob& job) {
   job.state = DestageJob::State::kFailed;
-  shard_.counters.add(Metric::destage_failures);
-  const Nanos now = shard_.clock.monotonic();
-  if (now >= tell_at_) {
-    tell_at_ = now + kTellEvery;
-    LOG_WARN("log %llu: writing segment %lld failed (result %lld): it stays in the ring and is tried again%s",
-             static_cast<unsigned long long>(job.log->id.value()), static_cast<long long>(job.segment.base.value()),
-             static_cast<long long>(job.result), no_space_ ? "; the drive is full: free some space" : "");
-  }
-  failures_waiting_ = true;
-  retry_at_ = now + kRetryAfter;
+  const bool is_space = job.result == -ENOSPC || job.result == -EDQUOT;
+  const Errc code = job.result >= 0 ? Errc::kShort : is_space ? Errc::kNoSpace : Errc::kIo;
+  note_failure(*job.log, job.segment, {code, static_cast<int32_t>(-std::min<int64_t>(job.result, 0))});
   job.log->rewinding = true;
   settle(*job.log);
 }
@@ -448,12 +515,15 @@ void Destager::apply(PartitionLog& log, const DestageJob& job) {
   OpenSegment& open = *log.open;
   Segment& segment = log.segments.back();
   CHECK(segment.id() == job.segment && job.end >= open.written);
+  if (log.failing_since) [[unlikely]]
+    works_again(log);
   open.written = job.end;
   open.written_crc = job.interval_crc;
   open.head_crc = job.head_crc;
   open.head = {};
   segment.bytes = job.segment_bytes;
   segment.max_timestamp = job.max_timestamp;
+  if (segment.max_timestamp < 0) segment.written_ms = shard_.clock.wall_ms();
   log.written = job.next;
   log.written_skip = job.skip;
   set_dirty(log);

@@ -13,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "storage/log/segment_files.h"
@@ -80,10 +81,16 @@ class Destager {
   // Drive space that what is accepted will take, padding included.
   uint64_t bytes_owed() const { return unstaged_bytes_ + dirty_.size() * 2 * block_; }
   bool no_space() const { return no_space_; }
+  // Logs that could not be written for a while, for another reason than space, and of one of them the file and why.
+  uint64_t stuck_logs() const { return stuck_logs_; }
+  const std::string& stuck_file() const { return stuck_file_; }
+  // What is accepted and in no segment yet, and of how many logs.
+  uint64_t unstaged_bytes() const { return unstaged_bytes_; }
+  size_t dirty_logs() const { return dirty_.size(); }
   uint64_t bytes_written() const { return bytes_written_; }  // into segments, ever
   size_t jobs_busy() const { return jobs_busy_; }
   // When to run again though nothing completes.
-  Nanos next_deadline() const { return !halted_ && (no_space_ || failures_waiting_) ? retry_at_ : INT64_MAX; }
+  Nanos next_deadline() const { return !halted_ && failures_waiting_ ? retry_at_ : INT64_MAX; }
 
  private:
   // In flight at once. A drive shares its rate by what is queued: each MiB here makes the ring's next frame, for which
@@ -91,6 +98,7 @@ class Destager {
   static constexpr uint64_t kWritingBytes = 2 * kMiB;
   static constexpr uint64_t kMuch = kBufferBytes;  // worth a write of whole blocks
   static constexpr Nanos kRetryAfter = 200 * kMillisecond;
+  static constexpr Nanos kStuckAfter = 2 * kSecond;  // what passes by itself is not the operator's
   static constexpr Nanos kTellEvery = 10 * kSecond;  // what fails again and again is not said each time
 
   bool has_room() const;
@@ -106,6 +114,12 @@ class Destager {
   bool head_from_memory(const PartitionLog& log, std::span<std::byte> head) const;
   void relog(DestageJob& job);
   void leave_block(DestageJob& job);
+  void leave_segment(PartitionLog& log);
+  void not_opened(PartitionLog& log, Error error);
+  bool waits(const PartitionLog& log);
+  void wake_at(Nanos at);
+  void note_failure(PartitionLog& log, SegmentId segment, Error error);
+  void works_again(PartitionLog& log);
   void write(DestageJob& job);
   uint64_t plan_bytes(DestageJob& job) const;
   void copy_batches(DestageJob& job, uint64_t bytes);
@@ -134,8 +148,11 @@ class Destager {
   bool halted_ = false;
   bool no_space_ = false;
   bool failures_waiting_ = false;
-  Nanos retry_at_ = 0;
+  Nanos retry_at_ = 0;  // the earliest of theirs, and of all of them while there is no space
   Nanos tell_at_ = 0;
+  uint64_t stuck_logs_ = 0;
+  std::optional<LogId> stuck_told_;  // stuck_file_ is of this one
+  std::string stuck_file_;
 };
 
 }  // namespace penstock::storage

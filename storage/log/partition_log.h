@@ -46,10 +46,11 @@ struct Segment {
   uint64_t bytes = 0;  // of whole batches, written
   int64_t first_timestamp = protocol::kNoTimestamp;
   int64_t max_timestamp = protocol::kNoTimestamp;
-  uint64_t revision = 0;  // of its file: what a compaction made, if not 0
-  bool damaged = false;   // some of it failed its checksums; told once
-  BadIntervals bad{};     // as of when they were read last
-  Holes holes{};          // as of when its index was made by a scan
+  uint64_t revision = 0;   // of its file: what a compaction made, if not 0
+  bool damaged = false;    // some of it failed its checksums; told once
+  BadIntervals bad{};      // as of when they were read last
+  Holes holes{};           // as of when its index was made by a scan
+  int64_t written_ms = 0;  // wall time of this process' last write of records without a timestamp
   SegmentId id() const { return {base, revision}; }
 };
 
@@ -102,6 +103,7 @@ struct PartitionLog {
   Lsn start_at{0};  // behind the ring entry that moved log_start_offset last
   Offset durable{0};
   int64_t append_time_ms = protocol::kNoTimestamp;  // the newest that this process gave
+  int64_t untimed_at_ms = 0;  // wall time of this process' last append of records without a timestamp
   Offset log_end_offset{0};
   std::deque<BatchRef> batches;  // in the ring's memory, in offset order, without gaps
   ProducerTable producers;
@@ -119,11 +121,13 @@ struct PartitionLog {
   DestageJob* first_job = nullptr;  // writes in flight, in order of position
   DestageJob* last_job = nullptr;
   uint32_t jobs = 0;
-  Nanos retry_at = 0;                 // a write failed: not before this
-  bool queued = false;                // in the destager's queue of logs with much to write
-  uint32_t stale_sidecars = 0;        // to be deleted before anything is written: they tell of what was cut off
-  bool rewinding = false;             // a write failed: wait for the others, then stage again from written
-  std::optional<Offset> truncate_to;  // takes no appends until it is done
+  Nanos retry_at = 0;                  // a write, or an open for one, failed: not before this
+  std::optional<Nanos> failing_since;  // of those, the first behind the last that worked
+  bool stuck = false;                  // for so long that the operator has to do something
+  bool queued = false;                 // in the destager's queue of logs with much to write
+  uint32_t stale_sidecars = 0;         // to be deleted before anything is written: they tell of what was cut off
+  bool rewinding = false;              // a write failed: wait for the others, then stage again from written
+  std::optional<Offset> truncate_to;   // takes no appends until it is done
   Lsn truncated_at{0};  // behind the ring's entry of the newest truncation: not before that is durable its file is cut
   std::optional<MaxScan> max_scan{};
 

@@ -14,7 +14,7 @@ constexpr size_t kWriteBytes = kMiB;
 }  // namespace
 
 struct Sealer::Task {
-  enum class Step : uint8_t { kCut, kCutting, kOpen, kResize, kWrite, kClose, kDone };
+  enum class Step : uint8_t { kCut, kCutting, kOpen, kEmpty, kWrite, kClose, kDone };
   struct File : FileOp {
     Task* task;
   };
@@ -93,14 +93,14 @@ void Sealer::go_on(Task& task) {
     case Task::Step::kOpen:
       task.file.path = sidecar_path(shard_.folder, task.log, task.id);
       task.file.mode = {.create = true};
-      return file_op(FileOp::Kind::kOpen, Task::Step::kResize);
-    case Task::Step::kResize:
+      return file_op(FileOp::Kind::kOpen, Task::Step::kEmpty);
+    case Task::Step::kEmpty:
       if (task.file.error) {
         task.step = Task::Step::kDone;
         return;
       }
       task.file.bytes = 0;  // an older sidecar may have been longer
-      return file_op(FileOp::Kind::kResize, Task::Step::kWrite);
+      return file_op(FileOp::Kind::kCut, Task::Step::kWrite);
     case Task::Step::kWrite: return write(task);
     case Task::Step::kClose: return file_op(FileOp::Kind::kClose, Task::Step::kDone);
     case Task::Step::kDone: return;
@@ -113,7 +113,7 @@ void Sealer::cut_file(Task& task) {
     if (file.error().code != Errc::kWouldBlock) task.step = Task::Step::kDone;
     return;
   }
-  task.file.kind = FileOp::Kind::kResize;
+  task.file.kind = FileOp::Kind::kCut;
   task.file.file = *file;
   task.file.bytes = task.bytes;
   task.step = Task::Step::kCutting;

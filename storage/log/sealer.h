@@ -20,7 +20,8 @@ class Sealer {
   Sealer(Shard& shard, SegmentFiles& files);
   ~Sealer();
 
-  // Cuts the segment's file to bytes; does nothing about a file that is not there.
+  // Cuts the segment's file to bytes; does nothing about one that is shorter or not there: it lost what it had, and
+  // zeros in the place of that would hide it.
   void cut(LogId log, SegmentId id, uint64_t bytes);
   void write_sidecar(LogId log, SegmentId id, Sidecar sidecar);
   // Of a deleted segment: what is not begun is not done.

@@ -11,7 +11,7 @@ SegmentFiles::~SegmentFiles() {
   for (const Entry* entry : to_close_) shard_.disk.close(entry->file);
 }
 
-Result<FileHandle> SegmentFiles::acquire(LogId log, SegmentId id, Want want) {
+Result<FileHandle> SegmentFiles::acquire(LogId log, SegmentId id, Want want, uint64_t holds) {
   const Key key{log, id};
   const auto it = entries_.find(key);
   if (it == entries_.end()) {
@@ -20,7 +20,7 @@ Result<FileHandle> SegmentFiles::acquire(LogId log, SegmentId id, Want want) {
     auto entry = std::make_unique<Entry>();
     entry->owner = this;
     entry->key = key;
-    entry->want = want;
+    entry->makes = want == Want::kWrite && holds == 0;
     open(*entry);
     entries_.emplace(key, std::move(entry));
     return fail(Errc::kWouldBlock);
@@ -38,6 +38,11 @@ Result<FileHandle> SegmentFiles::acquire(LogId log, SegmentId id, Want want) {
     }
     case State::kOpen: break;
   }
+  // Only once: what is written from now on makes it longer than it was when it was opened.
+  if (want == Want::kWrite && !entry.checked) {
+    if (entry.bytes < holds) return fail(Errc::kShort);
+    entry.checked = true;
+  }
   if (entry.holders++ == 0) unused_.erase(entry.unused);
   return entry.file;
 }
@@ -49,6 +54,11 @@ void SegmentFiles::release(LogId log, SegmentId id) {
   if (--entry.holders > 0) return;
   if (entry.forgotten) return close(it);
   entry.unused = unused_.insert(unused_.end(), &entry);
+}
+
+uint64_t SegmentFiles::bytes_when_opened(LogId log, SegmentId id) const {
+  const auto it = entries_.find({log, id});
+  return it == entries_.end() || it->second->state != State::kOpen ? 0 : it->second->bytes;
 }
 
 void SegmentFiles::forget(LogId log, SegmentId id) {
@@ -76,17 +86,16 @@ void SegmentFiles::forget(LogId log) {
 
 void SegmentFiles::open(Entry& entry) {
   const auto& [log, id] = entry.key;
-  const bool create = entry.want == Want::kWrite;
   opening_ += 1;
-  if (create) {
+  if (entry.makes) {
     entry.make_dir.kind = FileOp::Kind::kMakeDir;
     entry.make_dir.path = log_path(shard_.folder, log);
     entry.make_dir.on_done = dir_made;
-    shard_.submit(entry.make_dir);  // whether it failed shows at the open behind it
+    shard_.submit(entry.make_dir);  // if it failed, so does the open behind it
   }
   entry.kind = FileOp::Kind::kOpen;
   entry.path = segment_path(shard_.folder, log, id);
-  entry.mode = {.create = create};
+  entry.mode = {.create = entry.makes};
   entry.on_done = opened;
   shard_.submit(static_cast<FileOp&>(entry));
 }
@@ -97,9 +106,10 @@ void SegmentFiles::opened(FileOp& op) {
   auto& entry = static_cast<Entry&>(op);
   SegmentFiles& files = *entry.owner;
   files.opening_ -= 1;
+  if (entry.error && entry.make_dir.error) entry.error = entry.make_dir.error;  // why there is no such file
   entry.state = entry.error ? State::kFailed : State::kOpen;
   // A flush that began before now may have missed the new name.
-  if (entry.want == Want::kWrite) files.shard_.names_changed = true;
+  if (entry.makes) files.shard_.names_changed = true;
   const auto it = files.entries_.find(entry.key);
   if (entry.forgotten) {
     if (entry.error) {

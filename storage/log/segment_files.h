@@ -18,19 +18,24 @@ namespace penstock::storage {
 
 class SegmentFiles {
  public:
-  enum class Want : uint8_t { kRead, kWrite };  // kWrite makes the file, and its log's folder, if they are not there
+  enum class Want : uint8_t { kRead, kWrite };
 
   SegmentFiles(Shard& shard, size_t most) : shard_(shard), most_(most) {}
 
   ~SegmentFiles();  // closes what is open
 
   // kWouldBlock: it is being opened, or too many are held; ask again after a poll in which a file op completed.
-  Result<FileHandle> acquire(LogId log, SegmentId id, Want want);
+  // holds: bytes that were written to it before. With kWrite, a file of which that is 0 is made, and its log's folder,
+  // if they are not there; one that should hold some is never made anew (kNotFound), and kShort says that it has less.
+  Result<FileHandle> acquire(LogId log, SegmentId id, Want want, uint64_t holds = 0);
   void release(LogId log, SegmentId id);
   // The file goes away: closed once nobody holds it.
   void forget(LogId log, SegmentId id);
   // The same for every file of the log.
   void forget(LogId log);
+
+  // Length of the file as it was opened; 0 if it is not open.
+  uint64_t bytes_when_opened(LogId log, SegmentId id) const;
 
   size_t open_count() const { return entries_.size(); }
   size_t held_count() const {
@@ -44,7 +49,8 @@ class SegmentFiles {
     SegmentFiles* owner;
     Key key;
     State state = State::kOpening;
-    Want want = Want::kRead;
+    bool makes = false;    // the file, if it is not there
+    bool checked = false;  // it holds what whoever writes to it has written before
     uint32_t holders = 0;
     bool forgotten = false;
     FileOp make_dir{};

@@ -32,12 +32,18 @@ struct Shard {
   uint32_t stale_sidecars = 0;  // of all logs (PartitionLog::stale_sidecars); no slot is written before they are gone
   bool names_changed = false;   // files or folders were made since everything was flushed
   bool poisoned = false;
-  int64_t failure = 0;       // what the drive said then
-  size_t ops_in_flight = 0;  // of the parts, each with its on_done; not the ring's and the state's own
+  int64_t failure = 0;             // what the drive said then
+  uint64_t producers_tracked = 0;  // of all logs
+  size_t ops_in_flight = 0;        // of the parts, each with its on_done; not the ring's and the state's own
 
   PartitionLog* find(LogId log) const {
     const auto it = logs.find(log);
     return it == logs.end() ? nullptr : it->second.get();
+  }
+  // A log's table of producers had so many, and has so many now.
+  void count_producers(size_t before, size_t now) {
+    producers_tracked = producers_tracked - before + now;
+    counters.set(Metric::producers_tracked, producers_tracked);
   }
   // The op is dispatched by its on_done; whoever polls subtracts it.
   template <class Op>

@@ -20,14 +20,23 @@ class Space {
 
   // What the drive has free, as a start found it.
   void begin(uint64_t free_bytes) { free_ = free_bytes; }
+  enum class Room : uint8_t {
+    kYes,
+    kAsked,  // by what was known there is none, which may be long ago: the drive is being asked, after a poll it is
+             // known
+    kNo,
+  };
   // Whether a batch of so many bytes may be taken; tells the operator when that changes.
-  bool has_room(uint64_t bytes) {
+  Room room_for(uint64_t bytes) {
     if (full_) [[unlikely]]
-      return false;  // until the drive was asked again: no refusing and taking by turns
+      return Room::kNo;  // until the drive was asked again: no refusing and taking by turns
     if (left() >= destager_.bytes_owed() + bytes + reserve()) [[likely]]
-      return true;
+      return Room::kYes;
+    // On an idle broker nobody has asked since room was made.
+    if (!op_.in_flight && shard_.clock.monotonic() >= ask_at_) ask();
+    if (op_.in_flight) return Room::kAsked;
     become_full(true);
-    return false;
+    return Room::kNo;
   }
   // Once a turn.
   void run() {
@@ -35,10 +44,7 @@ class Space {
     // Others use the drive too: it is asked while something is owed to it, also when nothing was written.
     const bool changed = full_ || written > 0 || destager_.no_space() || destager_.bytes_owed() != owed_when_asked_;
     if (op_.in_flight || !changed || shard_.clock.monotonic() < ask_at_) return;
-    op_.path = shard_.folder;
-    written_when_asked_ = destager_.bytes_written();
-    owed_when_asked_ = destager_.bytes_owed();
-    shard_.submit(static_cast<FileOp&>(op_));
+    ask();
   }
   bool full() const { return full_ || destager_.no_space(); }
   Nanos next_deadline() const { return full_ && !op_.in_flight ? ask_at_ : INT64_MAX; }
@@ -49,6 +55,12 @@ class Space {
   };
   static constexpr Nanos kAskEvery = 100 * kMillisecond;
 
+  void ask() {
+    op_.path = shard_.folder;
+    written_when_asked_ = destager_.bytes_written();
+    owed_when_asked_ = destager_.bytes_owed();
+    shard_.submit(static_cast<FileOp&>(op_));
+  }
   uint64_t reserve() const { return static_cast<uint64_t>(shard_.options.disk_reserve_bytes); }
   uint64_t left() const {
     const uint64_t written = destager_.bytes_written() - written_at_;
@@ -59,6 +71,8 @@ class Space {
     if (op_.error) return;
     free_ = op_.bytes;
     written_at_ = written_when_asked_;
+    // Others took what accepted records need: that is told before anybody sends more.
+    if (!full_ && left() < destager_.bytes_owed()) become_full(true);
     // Some room to spare before producers are let in again.
     if (full_ && left() >= destager_.bytes_owed() + reserve() + reserve() / 4) become_full(false);
   }

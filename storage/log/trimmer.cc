@@ -11,7 +11,7 @@ constexpr size_t kLogsATurn = 128;
 
 }  // namespace
 
-Trimmer::Trimmer(Shard& shard, Drop drop) : shard_(shard), drop_(std::move(drop)) {
+Trimmer::Trimmer(Shard& shard, Drop drop) : shard_(shard), drop_(std::move(drop)), started_ms_(shard.clock.wall_ms()) {
   next_check_at_ = shard.clock.monotonic() + shard.options.retention_check_ms * kMillisecond;
 }
 
@@ -56,12 +56,24 @@ void Trimmer::run() {
     PartitionLog* log = shard_.find(to_check_.back());
     to_check_.pop_back();
     if (log == nullptr || log->truncate_to) continue;
+    const size_t producers = log->producers.size();
     log->producers.expire(saturating_subtract(now_ms, shard_.options.producer_expiration_ms));
+    shard_.count_producers(producers, log->producers.size());
     drop_below_start(*log);  // what was trimmed before it was in a segment may have come to one since
     const Offset start = start_by_retention(*log, now_ms);
     if (start <= log->log_start_offset) continue;
     if (trim(*log, start)) shard_.counters.add(Metric::retention_trims);
   }
+}
+
+// When it was young: the greatest timestamp of what it holds. If its records have none that says something (KIP-32: -1
+// is none, and no producer lived before 1970), then when it was written, as Kafka goes by the file's time; of what an
+// earlier life wrote, this one knows no better than when it began.
+int64_t Trimmer::age_from(const PartitionLog& log, const Segment* segment, bool last, int64_t ring_time) const {
+  const int64_t time = std::max(segment != nullptr ? segment->max_timestamp : protocol::kNoTimestamp,
+                                last ? ring_time : protocol::kNoTimestamp);
+  if (time >= 0) return time;
+  return std::max({started_ms_, segment != nullptr ? segment->written_ms : 0, last ? log.untimed_at_ms : 0});
 }
 
 // Whole segments only, oldest first. What is only in the ring counts as the open segment's: it goes when all of that is
@@ -82,10 +94,9 @@ Offset Trimmer::start_by_retention(const PartitionLog& log, int64_t now_ms) cons
     const bool last = i + 1 == count;
     const bool there = i < log.segments.size();
     const uint64_t bytes = (there ? log.segments[i].bytes : 0) + (last ? log.unstaged_bytes : 0);
-    const int64_t time = std::max(there ? log.segments[i].max_timestamp : protocol::kNoTimestamp,
-                                  last ? ring_time : protocol::kNoTimestamp);
-    // Without a time that says something (KIP-32: -1 is none, and no producer lived before 1970) age is not known.
-    const bool old = config.retention_ms >= 0 && time >= 0 && saturating_subtract(now_ms, time) > config.retention_ms;
+    const Segment* segment = there ? &log.segments[i] : nullptr;
+    const int64_t time = age_from(log, segment, last, ring_time);
+    const bool old = config.retention_ms >= 0 && saturating_subtract(now_ms, time) > config.retention_ms;
     const bool over =
         config.retention_bytes >= 0 && size - bytes >= static_cast<uint64_t>(config.retention_bytes) && bytes > 0;
     if (!old && !over) break;

@@ -31,10 +31,12 @@ class Trimmer {
   Nanos next_deadline() const { return to_check_.empty() ? next_check_at_ : 0; }
 
  private:
+  int64_t age_from(const PartitionLog& log, const Segment* segment, bool last, int64_t ring_time) const;
   Offset start_by_retention(const PartitionLog& log, int64_t now_ms) const;
 
   Shard& shard_;
   const Drop drop_;
+  const int64_t started_ms_;
   Nanos next_check_at_ = 0;
   std::vector<LogId> to_check_;
 };

@@ -104,7 +104,9 @@ void Truncator::finish(PartitionLog& log, Offset end) {
   log.log_start_offset = std::min(log.log_start_offset, end);  // the batch that was cut off held it
   log.cleaned_to = std::min(log.cleaned_to, end);
   log.epochs.truncate_from(end);
+  const size_t producers = log.producers.size();
   log.producers.truncate_from(end);
+  shard_.count_producers(producers, log.producers.size());
   destager_.look_again(log);
   log.max_scan.reset();
   log.truncate_to.reset();

@@ -43,6 +43,7 @@ struct DiskFaults {
   uint64_t fail_write_in = 0;       // the n-th write from now fails with EIO
   std::string fail_writes_always;   // every write to a file whose path begins so fails with EIO; empty: none
   uint64_t short_write_in = 0;      // the n-th write from now moves less than asked
+  std::string fail_opens_under;     // files whose path begins so cannot be opened: EACCES, kNoPermission; empty: none
   uint64_t misdirect_write_in = 0;  // the n-th durable write from now lands one chunk further
   uint64_t lie_in = 0;              // the n-th durable write from now says it is durable and is not
   uint64_t read_eio_in = 0;         // the n-th read from now fails with EIO
@@ -54,7 +55,6 @@ struct DiskFaults {
   std::vector<BadPlace> fail_reads;  // a read that touches one of these fails with EIO, however often it is tried
   // Every open, and every flush of a whole file system, which opens what it needs: EMFILE, kFull. What is open stays.
   bool no_descriptors = false;
-  std::string fail_opens_under;  // every open of a file whose path begins so fails with EIO; empty: none
   // Of kFlush and kFlushAll together.
   uint64_t flush_fails_in =
       0;  // the n-th from now fails; what it should have made durable never is, though the next works

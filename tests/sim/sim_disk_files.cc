@@ -26,7 +26,8 @@ Result<FileHandle> SimDisk::open(std::string_view path, storage::OpenMode mode) 
   CHECK(!mode.read_only || !mode.create);
   if (off_) return fail(Errc::kIo, EIO);
   if (faults_.no_descriptors) return fail(Errc::kFull, EMFILE);
-  if (!faults_.fail_opens_under.empty() && path.starts_with(faults_.fail_opens_under)) return fail(Errc::kIo, EIO);
+  if (!faults_.fail_opens_under.empty() && path.starts_with(faults_.fail_opens_under))
+    return fail(Errc::kNoPermission, EACCES);
   auto file = names_.find(path);
   if (file && mode.create && mode.exclusive) return fail(Errc::kExists, EEXIST);
   if (!file && file.error().code == Errc::kNotFound && mode.create) file = names_.add_file(path, ++order_);
