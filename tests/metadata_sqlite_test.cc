@@ -122,8 +122,12 @@ TEST_F(MetadataSqliteTest, a_damaged_file_is_refused_and_left_as_it_is) {
   };
   {
     const auto store = open().value();
-    for (int i = 0; i < 300; ++i)
-      ASSERT_TRUE(store->commit(put("key/" + std::to_string(i), std::string(300, 'v'))).has_value());
+    for (int batch = 0; batch < 30; ++batch) {
+      Transaction ten;
+      for (int i = 10 * batch; i < 10 * batch + 10; ++i)
+        ten.writes.push_back({.key = "key/" + std::to_string(i), .value = std::string(300, 'v')});
+      ASSERT_TRUE(store->commit(ten).has_value());
+    }
   }
   const std::string good = contents(path());
   ASSERT_GT(good.size(), 40'000u);

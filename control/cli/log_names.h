@@ -19,7 +19,7 @@ struct LogNames {
     uint16_t ring = 0;
   };
   std::map<storage::LogId, Partition> partitions;
-  size_t folders = 0;  // data folders that the metadata remembers
+  size_t folders = 0;                         // data folders that the metadata remembers
   std::optional<storage::LogId> next_log_id;  // nothing: the metadata could not be read,
   std::string why_not;                        // because of this
   std::string path;                           // of the file

@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -291,9 +292,10 @@ Result<void> quick_check(sqlite3* db) {
   int code = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, nullptr);
   if (code == SQLITE_OK) code = sqlite3_step(statement);
   const auto* text = code == SQLITE_ROW ? reinterpret_cast<const char*>(sqlite3_column_text(statement, 0)) : nullptr;
-  const std::string found = text == nullptr ? sqlite3_errmsg(db) : text;
+  std::string found = text == nullptr ? sqlite3_errmsg(db) : text;
   sqlite3_finalize(statement);
   if (found == "ok") return {};
+  std::ranges::replace(found, '\n', ' ');  // a heading and what it found
   LOG_ERROR("metadata store: %s", found.c_str());
   return std::unexpected(code == SQLITE_ROW ? Error{Errc::kCorrupt} : sqlite_error(code));
 }

@@ -12,18 +12,22 @@ import check
 import log_tool
 import loop_file_system
 import processes
+from broker import MIB
 
 EXT4_MIB = 96
 STRANGER = 1_000_000 + os.getpid()
 
 
 def killed_folder(run, data):
-    broker = run.broker(start=False)
+    broker = run.broker({'penstock.disk.reserve.bytes': MIB}, start=False)
     broker.data = data
     broker.start()
     processes.run([run.program, 'topic', 'create', log_tool.TOPIC, '--partitions', '2', '--config',
                    'segment.bytes=1048576', '--bootstrap', broker.bootstrap])
     log_tool.produce(broker, 3000)
+    broker.stop()  # the state slots name the segments
+    broker.start()
+    log_tool.produce(broker, 500, 3000)
     broker.kill()
     return broker
 
@@ -39,7 +43,9 @@ def expect_all_read(run, data):
 def test_mounted_read_only(run):
     with loop_file_system.LoopFileSystem(run, 'ext4', EXT4_MIB) as fs:
         broker = killed_folder(run, fs.path / 'data')
-        processes.run(['mount', '-o', 'remount,ro', fs.path])
+        sorted(broker.data.glob('logs/*/*.sidecar'))[0].unlink()  # what a repair would make
+        fs.unmount()
+        processes.run(['mount', '-t', 'ext4', '-o', 'loop,ro', fs.image, fs.path])
         expect_all_read(run, broker.data)
         said = broker.fails_to_start().splitlines()[-1]
         check.expect('the file system is mounted read-only' in said and str(broker.data) in said, said)
@@ -50,9 +56,10 @@ def test_mounted_read_only(run):
             for command in ('verify', 'dump'):
                 log_tool.log(run, command, broker.data, status=2)
             check.expect(log_tool.verify(run, broker.data, '--live-read-only')[1]['fine'], 'beside a broker')
-        processes.run(['mount', '-o', 'remount,rw', fs.path])
+        fs.unmount()
+        fs.mount()
         broker.start()
-        check.equal(len(log_tool.consume(broker)), 3000, 'records when it can be written again')
+        check.equal(len(log_tool.consume(broker)), 3500, 'records when it can be written again')
         broker.stop()
 
 
