@@ -29,11 +29,10 @@ bool RingWatch::take(const dataplane::RingHealth& told) {
              "topics or shorten their retention; no restart is needed.");
   }
   if (now.damaged_logs != before.damaged_logs) {
-    tell(
-        ring, "damaged", now.damaged_logs > 0,
-        ring.name + ": " + std::to_string(now.damaged_logs) +
-            " partition(s) have segments that fail their checksums; what is damaged is not served. penstock log verify "
-            "names the places.");
+    tell(ring, "damaged", now.damaged_logs > 0,
+         ring.name + ": " + std::to_string(now.damaged_logs) +
+             " partition(s) have segments that fail their checksums or cannot be read; what is damaged is not served. "
+             "penstock log verify names the places.");
   }
   const bool failed_now = now.poisoned && !before.poisoned;
   if (failed_now && ++failed_ == rings_.size()) {
