@@ -32,8 +32,7 @@ bool RingWatch::take(const dataplane::RingHealth& told) {
     tell(ring, "damaged", now.damaged_logs > 0,
          ring.name + ": " + std::to_string(now.damaged_logs) +
              " partition(s) have segments that fail their checksums or cannot be read; what is damaged is not served. "
-             "penstock log verify "
-             "names the places.");
+             "penstock log verify names the places.");
   }
   if (now.stuck_logs != before.stuck_logs || now.stuck_file != before.stuck_file) {
     tell(ring, "stuck", now.stuck_logs > 0,

@@ -133,6 +133,7 @@ class Broker {
   Doorbell& doorbell_;
   ControlCounters counters_;
   uint16_t lcores_wanted_ = 1;
+  DescriptorShare descriptors_{};
   std::vector<dataplane::DataplaneCounters> lcore_counters_;  // by lcore
   std::vector<RingCounters> ring_counters_;                   // in the order of rings_
   std::atomic<bool> rings_known_ = false;  // /metrics may look at them: they are made while it is served
@@ -201,11 +202,16 @@ Step Broker::check_machine() {
   for (const std::string& folder : *folders) {
     if (auto done = check_folder(folder); !done) return done;
   }
-  return raise_limits({.lcores = lcores_wanted_,
-                       .folders = folders->size(),
-                       .listeners = listeners_.size(),
-                       .segments_max = static_cast<uint64_t>(settings_.storage.open_files_max),
-                       .connections_max = static_cast<uint64_t>(settings_.dataplane.connections_max)});
+  const auto share =
+      raise_limits({.lcores = lcores_wanted_,
+                    .folders = folders->size(),
+                    .listeners = listeners_.size(),
+                    .segments_max = static_cast<uint64_t>(settings_.storage.open_files_max),
+                    .connections_max = static_cast<uint64_t>(settings_.dataplane.connections_max),
+                    .http_max = settings_.broker.http_listener.empty() ? 0 : HttpLimits{}.connections_max});
+  if (!share) return Failure(share.error());
+  descriptors_ = *share;
+  return {};
 }
 
 Step Broker::open_devices() {
@@ -234,7 +240,8 @@ Step Broker::start_http() {
   if (!address) return Failure("penstock.http.listener: " + address.error());
   const SignalsBlocked blocked;
   auto http = HttpServer::start(
-      *address, health_, [this] { return prometheus_text(counters_, shown_rings(), lcore_counters_, shown_devices_); });
+      *address, health_, [this] { return prometheus_text(counters_, shown_rings(), lcore_counters_, shown_devices_); },
+      {.connections_max = descriptors_.http_max});
   if (!http) return Failure(http.error());
   http_ = *std::move(http);
   return {};
@@ -368,10 +375,12 @@ Step Broker::open_ring(size_t i) {
   const auto logs = controller_->logs_of(place.ring);
   const auto rings_there = static_cast<size_t>(std::ranges::count(rings_, place.folder, &RingPlace::folder));
   const auto cleaner = cleaners_.find(place.folder);
+  storage::StorageOptions options = settings_.storage;
+  options.open_files_max = static_cast<int64_t>(descriptors_.segments_max);
   auto store =
       storage::Store::open({.folder = folders_->path(place.folder),
                             .ring_index = place.ring,
-                            .options = options_of_ring(settings_.storage, rings_.size(), rings_there),
+                            .options = options_of_ring(options, rings_.size(), rings_there),
                             .disk = disks_[i].get(),
                             .clock = &clock_,
                             .prng = &prng_,
@@ -392,6 +401,7 @@ Step Broker::make_lcores() {
   for (uint16_t i = 0; i < lcores_wanted_; ++i) {
     dataplane::LcoreRequest request{.index = i,
                                     .options = settings_.dataplane,
+                                    .sockets_max = descriptors_.connections_max,
                                     .listeners = {},
                                     .devices = {devices_->all().begin(), devices_->all().end()},
                                     .disks = {},

@@ -12,7 +12,6 @@
 
 #include "base/log.h"
 #include "base/units.h"
-#include "control/http.h"
 
 namespace penstock::control {
 namespace {
@@ -29,7 +28,19 @@ constexpr uint64_t kLcoreFiles = 3;     // io_uring, the bells of the lcore and 
 constexpr uint64_t kRingFiles = 8;      // itself, two states, io_uring, three of its file thread, its compaction's bell
 constexpr uint64_t kFolderFiles = 3;    // the lock, the compaction's io_uring and bell
 constexpr uint64_t kSegmentFiles = 32;  // the least of penstock.open.files.max
-constexpr uint64_t kPassingFiles = 16;  // folders that are synced, a file that is measured, a few clients
+constexpr uint64_t kPassingFiles = 8;   // folders that are synced, a file that is measured, who is refused
+constexpr uint64_t kLooseFiles = 16;    // of a ring, beside its segments
+constexpr uint64_t kLeastClients = 4;
+constexpr uint64_t kLeastHttp = 4;
+
+// Those of more lcores before come out of the rest.
+uint64_t rings_of(const DescriptorUse& use) { return std::max(use.lcores, use.folders); }
+
+// What there is no broker without.
+uint64_t least_files(const DescriptorUse& use) {
+  return kProcessFiles + kLcoreFiles * use.lcores + (kRingFiles + kSegmentFiles) * rings_of(use) +
+         kFolderFiles * use.folders + use.listeners + kPassingFiles + kLeastClients + kLeastHttp;
+}
 
 // The lowest folder above path that exists.
 std::filesystem::path existing_part(std::filesystem::path path) {
@@ -57,24 +68,43 @@ std::expected<void, std::string> check_kernel(std::string_view release) {
   return Failure("Linux 6.1 or newer is needed, this is " + std::string(release) + "; boot a newer kernel");
 }
 
-std::expected<void, std::string> raise_limits(const DescriptorUse& use) {
+std::optional<DescriptorShare> share_descriptors(const DescriptorUse& use, uint64_t files) {
+  const uint64_t needed = least_files(use);
+  if (files < needed) return std::nullopt;
+  const auto above = [](uint64_t wanted, uint64_t least) { return wanted - std::min(wanted, least); };
+  const uint64_t rings = rings_of(use);
+  uint64_t left = files - needed;
+  // Sidecars, and what a compaction reads and writes. Whoever lacks one tries again.
+  left -= std::min(kLooseFiles * rings, left / 4);
+  const uint64_t http = std::min(above(use.http_max, kLeastHttp), left / 8);
+  left -= http;
+  const uint64_t segments_wanted = above(use.segments_max, kSegmentFiles) * rings;
+  const uint64_t clients =
+      std::min(above(use.connections_max, kLeastClients), left - std::min(segments_wanted, left / 2));
+  const uint64_t segments = std::min(segments_wanted, left - clients);
+  return DescriptorShare{.segments_max = std::min(use.segments_max, kSegmentFiles + segments / rings),
+                         .connections_max = std::min(use.connections_max, kLeastClients + clients),
+                         .http_max = std::min(use.http_max, kLeastHttp + http)};
+}
+
+std::expected<DescriptorShare, std::string> raise_limits(const DescriptorUse& use) {
   raise_limit(RLIMIT_MEMLOCK);
   const rlimit files = raise_limit(RLIMIT_NOFILE);
-  const uint64_t rings = std::max(use.lcores, use.folders);  // those of more lcores before come out of the rest
-  const uint64_t needed = kProcessFiles + kLcoreFiles * use.lcores + (kRingFiles + kSegmentFiles) * rings +
-                          kFolderFiles * use.folders + use.listeners + kPassingFiles;
-  if (files.rlim_max < needed) {
-    return Failure(std::to_string(files.rlim_max) + " files may be open, " + std::to_string(needed) +
+  const auto share = share_descriptors(use, files.rlim_max);
+  if (!share) {
+    return Failure(std::to_string(files.rlim_max) + " files may be open, " + std::to_string(least_files(use)) +
                    " are needed for " + std::to_string(use.lcores) + " lcore(s) and " + std::to_string(use.folders) +
                    " data folder(s); raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)");
   }
-  const uint64_t wanted =
-      needed + HttpLimits{}.connections_max + (std::max(use.segments_max, kSegmentFiles) - kSegmentFiles) * rings;
-  if (files.rlim_max < wanted + use.connections_max) {
-    LOG_INFO("only %llu files may be open: fewer than max.connections (%llu) will fit; raise the limit (ulimit -n)",
-             static_cast<unsigned long long>(files.rlim_max), static_cast<unsigned long long>(use.connections_max));
+  if (share->connections_max < use.connections_max || share->segments_max < use.segments_max) {
+    const auto number = [](uint64_t n) { return static_cast<unsigned long long>(n); };
+    LOG_INFO(
+        "only %llu files may be open: %llu client connections are taken (max.connections is %llu), and each ring keeps "
+        "%llu segment files open (penstock.open.files.max is %llu); raise the limit (ulimit -n)",
+        number(files.rlim_max), number(share->connections_max), number(use.connections_max),
+        number(share->segments_max), number(use.segments_max));
   }
-  return {};
+  return *share;
 }
 
 std::expected<void, std::string> check_folder(const std::string& folder) {

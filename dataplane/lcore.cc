@@ -28,7 +28,7 @@ std::expected<std::unique_ptr<Lcore>, storage::OpenFailure> Lcore::make(LcoreReq
       .receive_pool_bytes = static_cast<size_t>(options.receive_pool_bytes),
       .request_bytes_max = static_cast<size_t>(options.request_max_bytes) + kFrameLengthBytes,
       .request_head_bytes = kFrameLengthBytes,
-      .connections_max = static_cast<size_t>(options.connections_max),
+      .connections_max = std::min(static_cast<size_t>(options.connections_max), request.sockets_max),
       .backlog = static_cast<int>(options.listen_backlog)};
   auto sockets = UringSockets::make(socket_options, *request.counters);
   if (!sockets) return std::unexpected(storage::OpenFailure{{Errc::kUnsupported}, sockets.error()});
@@ -159,7 +159,7 @@ void Lcore::Impl::go_on_stopping() {
 // ---- connections, shared out among the lcores by the one that accepts them
 
 void Lcore::Impl::arrived(int fd, uint16_t listener) {
-  const auto most = static_cast<size_t>(request_.options.connections_max);
+  const size_t most = std::min(static_cast<size_t>(request_.options.connections_max), request_.sockets_max);
   if (mail_ && std::accumulate(connections_of_.begin(), connections_of_.end(), size_t{0}) >= most)
     return sockets_->refuse(fd);
   const uint16_t to = mail_ ? emptiest_lcore() : request_.index;

@@ -390,6 +390,37 @@ TEST(StartupChecks, a_disk_that_is_too_small_says_how_small_the_ring_may_be) {
   EXPECT_TRUE(check_space("/tmp/no/such/folder/yet", 1, 0).has_value());
 }
 
+TEST(StartupChecks, descriptors_are_shared_out_and_the_brokers_own_needs_come_first) {
+  const DescriptorUse one{.segments_max = 512, .connections_max = 100'000, .http_max = 256};
+  const DescriptorUse many{
+      .lcores = 4, .folders = 2, .listeners = 3, .segments_max = 512, .connections_max = 20, .http_max = 256};
+  for (const DescriptorUse& use : {one, many}) {
+    const uint64_t rings = std::max(use.lcores, use.folders);
+    uint64_t least = 1;
+    while (!share_descriptors(use, least)) ++least;
+    // Whatever it holds beside its clients and segments.
+    const uint64_t own = least - 32 * rings - 2 * 4;
+    DescriptorShare before = *share_descriptors(use, least);
+    EXPECT_EQ(before, (DescriptorShare{.segments_max = 32, .connections_max = 4, .http_max = 4}));
+    for (uint64_t files = least; files < 300'000; files += files / 8 + 1) {
+      const auto share = share_descriptors(use, files);
+      ASSERT_TRUE(share.has_value()) << files;
+      EXPECT_LE(own + share->segments_max * rings + share->connections_max + share->http_max, files);
+      EXPECT_GE(share->segments_max, before.segments_max) << files;
+      EXPECT_GE(share->connections_max, before.connections_max) << files;
+      EXPECT_GE(share->http_max, before.http_max) << files;
+      before = *share;
+    }
+    EXPECT_EQ(before,
+              (DescriptorShare{
+                  .segments_max = use.segments_max, .connections_max = use.connections_max, .http_max = use.http_max}));
+  }
+  // Neither segments nor clients take all that is left.
+  const auto share = share_descriptors(one, 1024);
+  EXPECT_GT(share->connections_max, 300u);
+  EXPECT_GT(share->segments_max, 300u);
+}
+
 TEST(StartupChecks, cpu_lists) {
   EXPECT_TRUE(parse_cpus("", 1)->empty());
   EXPECT_EQ(*parse_cpus("0", 1), std::vector{0});

@@ -32,6 +32,7 @@ struct ListenerAddress {
 struct LcoreRequest {
   uint16_t index = 0;
   DataplaneOptions options;
+  uint64_t sockets_max = UINT64_MAX;       // connections of the kernel's, where descriptors allow fewer than options do
   std::vector<ListenerAddress> listeners;  // all of the broker's, in the order of their numbers
   std::vector<SharedDevice*> devices = {};
   std::vector<storage::Disk*> disks;  // of the stores: polled through them; armed by the loop before it sleeps

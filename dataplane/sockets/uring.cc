@@ -104,9 +104,11 @@ io_uring_sqe& Uring::sqe(SocketTag tag) {
   return *entry;
 }
 
+// One at a time: a multishot accept takes all that knock before the lcore can refuse one, and with them descriptors
+// that the log needs.
 void Uring::accept(int fd, SocketTag tag) {
   io_uring_sqe& entry = sqe(tag);
-  io_uring_prep_multishot_accept(&entry, fd, nullptr, nullptr, SOCK_CLOEXEC);
+  io_uring_prep_accept(&entry, fd, nullptr, nullptr, SOCK_CLOEXEC);
   entry.user_data = tag.packed();
 }
 

@@ -21,7 +21,7 @@
 namespace penstock::dataplane {
 
 enum class SocketOp : uint8_t {
-  kAccept,    // multishot; slot is the listener
+  kAccept,    // of one connection; slot is the listener
   kReceive,   // multishot, into posted buffers
   kReadable,  // one poll for input: the connection reads for itself
   kWritable,  // one poll for room to send

@@ -110,9 +110,8 @@ class Disk {
   virtual Result<void> unlink(std::string_view path) = 0;
   virtual Result<void> sync_dir(std::string_view path) = 0;
   virtual Result<std::vector<std::string>> list(std::string_view path) = 0;  // names in it, sorted
-  // path: a folder. All files and names of its file system, as they were when this was called, are durable. kFull: what
-  // it takes to ask for that could not be opened, and no flush has failed: it may be asked for again.
-  virtual Result<void> flush_all(std::string_view path) = 0;
+  // path: a folder. All files and names of its file system, as they were when this was called, are durable.
+  virtual Result<void> flush_all(std::string_view path) = 0;  // kFull: nothing failed, what it takes cannot be opened
   virtual Result<uint64_t> free_bytes(std::string_view path) = 0;  // of path's file system, for us
 
   // Unit of place and length of direct I/O on this disk's files: a power of two, at least 4096.
