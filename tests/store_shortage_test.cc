@@ -82,6 +82,10 @@ TEST_F(StoreShortage, DescriptorsThatComeAndGoCostNothingButTime) {
       if (rig.prng.one_in(20)) faults.no_descriptors = !faults.no_descriptors;
       if (rig.prng.one_in(60)) faults.fail_opens_under = faults.fail_opens_under.empty() ? "data/logs" : "";
       rig.append(rig.prng.between(100, 10'000));
+      if (faults.no_descriptors && rig.prng.one_in(10)) {  // a state slot is due, and with it a flush
+        rig.store->open_log(LogId{99}, rig.config);
+        rig.store->drop_log(LogId{99});
+      }
       rig.turn();
     }
     faults.no_descriptors = false;
