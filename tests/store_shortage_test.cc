@@ -167,8 +167,8 @@ TEST_F(StoreShortage, ABatchThatFitsTheRingIsTakenByAnIdleBroker) {
     ASSERT_EQ(rig.open(), "") << seed;
     ASSERT_EQ(rig.check_acked(), "") << seed;
   }
-  EXPECT_GT(large, 5u);
-  EXPECT_GT(refused_first, 5u);
+  EXPECT_GT(large, 0u);
+  EXPECT_GT(refused_first, 0u);
 }
 
 // The largest that there may be, with the ring's tail anywhere in its chunk.
