@@ -63,7 +63,7 @@ constexpr std::array kCounters{
     Counter{"repeats", 8'000, seen<&Seen::repeats>},
     Counter{"cold reads", 700, seen<&Seen::cold_reads>},
     Counter{"times", 7'000, seen<&Seen::times>},
-    Counter{"disk full", 600, seen<&Seen::disk_full>},
+    Counter{"disk full", 200, seen<&Seen::disk_full>},
     Counter{"ring full", 1'500, seen<&Seen::ring_full>},
     Counter{"segments rolled", 8'000, counted<Metric::segments_rolled>},
     Counter{"segments deleted", 4'000, counted<Metric::segments_deleted>},
