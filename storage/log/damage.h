@@ -14,8 +14,9 @@ void tell_damage(Shard& shard, LogId log, Segment& segment, uint64_t from, uint6
 // Its file is not there, or does not open.
 void tell_unopened(Shard& shard, LogId log, Segment& segment, Error error);
 
-// The file of a segment that its log still names, to read from: where it is not there, or cannot be opened, that is
-// damage (kCorrupt) and told, not an end of the log. Else as SegmentFiles::acquire().
+// The file of a segment that its log still names, to read from: where it is not there, that is damage (kCorrupt) and
+// told, not an end of the log. Else as SegmentFiles::acquire(): what does not open now (rights, descriptors) may do so
+// later; that is told now and then.
 Result<FileHandle> acquire_named(Shard& shard, SegmentFiles& files, LogId log, SegmentId id);
 
 }  // namespace penstock::storage

@@ -379,12 +379,6 @@ void IndexLoader::give_up(Task& task, Error error) {
   const Nanos now = shard_.clock.monotonic();
   std::erase_if(refused_, [&](const auto& refused) { return refused.second.until <= now; });
   refused_[task.key] = {.error = error, .until = now + kRetryAfter};
-  if (now < tell_at_) return;
-  tell_at_ = now + kTellEvery;
-  const auto [log, id] = task.key;
-  LOG_WARN("segment %s cannot be opened (errno %d): who reads it is told to try again%s",
-           segment_path(shard_.folder, log, id).c_str(), int{error.os_errno},
-           error.code == Errc::kFull ? "; the limit of open files (ulimit -n) is too low" : "");
 }
 
 }  // namespace penstock::storage

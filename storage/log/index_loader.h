@@ -44,7 +44,6 @@ class IndexLoader {
 
  private:
   static constexpr Nanos kRetryAfter = 200 * kMillisecond;
-  static constexpr Nanos kTellEvery = 10 * kSecond;  // what fails again and again is not said each time
 
   using Key = std::pair<LogId, SegmentId>;
   struct Held {
@@ -81,8 +80,7 @@ class IndexLoader {
   std::map<Key, std::list<Held>::iterator> by_key_;
   std::set<Key> damaged_;           // segments of which there is nothing
   std::map<Key, Refused> refused_;  // segments whose files cannot be opened now: lack of descriptors, a failing drive
-  Nanos tell_at_ = 0;
-  std::set<Key> distrusted_;  // segments whose sidecars do not count
+  std::set<Key> distrusted_;        // segments whose sidecars do not count
   std::list<std::unique_ptr<Task>> tasks_;
   std::set<LogId> waits_;  // logs for which there was no task: told when there is one to have
 };

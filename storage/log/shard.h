@@ -34,6 +34,7 @@ struct Shard {
   bool poisoned = false;
   int64_t failure = 0;             // what the drive said then
   uint64_t producers_tracked = 0;  // of all logs
+  Nanos tell_unopened_at = 0;      // what fails again and again is not said each time (damage.h)
   size_t ops_in_flight = 0;        // of the parts, each with its on_done; not the ring's and the state's own
 
   PartitionLog* find(LogId log) const {
