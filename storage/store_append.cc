@@ -83,6 +83,7 @@ AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain
   if (s.shard.poisoned || s.stopping) return {.status = AppendStatus::kPoisoned};
   if (log->truncate_to) return {.status = AppendStatus::kBusy};
   AppendStatus room = status_of(s.shard.ring->room_for(length));
+  const bool ring_full = room == AppendStatus::kRingFull;
   // What cannot leave the ring may not take it all from those who share it.
   const uint64_t share = s.shard.ring->memory().bytes() / kStuckShare;
   if (room == AppendStatus::kAppended && log->stuck && log->unstaged_bytes + length > share)
@@ -91,7 +92,7 @@ AppendResult Store::append(LogId id, LeaderEpoch epoch, const BufferChain& chain
   if (room == AppendStatus::kAppended) return s.append(*log, epoch, chain, at, length, times);
   if (room != AppendStatus::kRingFull && room != AppendStatus::kDiskFull) return {.status = room};
   if (const auto repeat = s.find_repeat(*log, chain, at)) return *repeat;
-  if (room == AppendStatus::kRingFull) s.shard.ring->want_room(length);
+  if (ring_full) s.shard.ring->want_room(length);  // more room would not help a log that has its share
   s.shard.counters.add(room == AppendStatus::kRingFull ? Metric::appends_refused_full
                                                        : Metric::appends_refused_disk_full);
   return {.status = room};

@@ -109,6 +109,27 @@ TEST_F(StoreStuck, ALogWhoseFolderIsShutIsToldTakesItsShareAndGoesOnWhenItOpens)
   EXPECT_EQ(rig.check_acked(), "");
 }
 
+// Room was wanted, for which it should have been written, and is not any more.
+TEST_F(StoreStuck, ALogThatFailsKeepsNobodyAwake) {
+  for (const Nanos step : {30, 50, 70, 90, 110, 130}) {  // the word to try again ends in one or another place
+    StoreRig rig(3);
+    with_open_segment(rig);
+    ASSERT_EQ(rig.open(), "");
+    rig.disk.faults().fail_opens_under = storage::log_path("data", LogId{1});
+    ASSERT_TRUE(rig.append_to(1, 9'000));
+    rig.settle();
+    ASSERT_TRUE(rig.append_to(2, 1'400'000));
+    rig.settle();
+    ASSERT_FALSE(rig.append_to(2, 2'000'000)) << "wants room that the tail holds";
+    ASSERT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::destage_failures) > 0; }));
+    for (Nanos slept = 0; slept < 7 * kSecond; slept += step * kMillisecond) {
+      rig.clock.advance(step * kMillisecond);
+      rig.turn();
+    }
+    EXPECT_GT(rig.store->next_deadline(), rig.clock.monotonic()) << step;
+  }
+}
+
 TEST_F(StoreStuck, AStopSaysWhatStaysInTheRing) {
   StoreRig rig(3);
   with_open_segment(rig);

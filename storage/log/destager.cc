@@ -83,12 +83,12 @@ void Destager::run() {
       if (job.state == DestageJob::State::kRelogging && shard_.ring->durable() >= job.relog_end) write(job);
     }
   }
-  if (queue_.empty() && sealing_.empty() && !under_pressure(oldest_dirty(shard_.ring->head()))) return;
   if (failures_waiting_) {
     const bool waits = shard_.clock.monotonic() < retry_at_;
     if (waits && no_space_) return;  // it is all logs' space; other failures are their logs' own
     failures_waiting_ = waits;
   }
+  if (queue_.empty() && sealing_.empty() && !under_pressure(oldest_dirty(shard_.ring->head()))) return;
   std::erase_if(sealing_, [&](LogId id) {
     PartitionLog* log = shard_.find(id);
     return log == nullptr || go_on_sealing(*log);
