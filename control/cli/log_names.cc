@@ -42,8 +42,7 @@ class ScratchFolder {
 
 constexpr std::string_view kPutBack =
     "a start refuses it; if a newer penstock wrote it, use that one; else move it and its -wal away, and put back both "
-    "as "
-    "they were with the rings and segments that are here";
+    "as they were with the rings and segments that are here";
 
 struct CopyFailure {
   std::string why;

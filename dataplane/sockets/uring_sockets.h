@@ -48,9 +48,9 @@ class UringSockets {
                                                                         DataplaneCounters& counters);
   ~UringSockets();
 
-  // Binds and listens; returns the port. host is a numeric address.
   // Whether listen() could bind it now: the same failures, and nothing stays bound.
   static std::expected<void, std::string> try_listen(const std::string& host, uint16_t port);
+  // Binds and listens; returns the port. host is a numeric address.
   std::expected<uint16_t, std::string> listen(const std::string& host, uint16_t port);
 
   // ---- the rest is the lcore's
