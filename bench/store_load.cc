@@ -169,6 +169,7 @@ void Run::open() {
                        .live_logs = {},
                        .next_log_id = LogId{1}};
   request.options.ring_bytes = static_cast<int64_t>(options_.ring_mib * kMiB);
+  request.options.scrub_bytes_per_second = 0;  // it reads all the time, and a raw block waits for quiet
   request.allocate = [&](size_t bytes) {
     ring_memory_ = allocate(bytes);
     return std::span(ring_memory_.get(), bytes);
