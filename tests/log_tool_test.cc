@@ -447,7 +447,11 @@ TEST_F(LogTool, ALogIsCutOnlyWhereTheOperatorSaysSo) {
     } else {
       tool.rig.disk.flip_bit(tool.segment(1, i), tool.rig.prng.below(segments[i].bytes), 5);
     }
-    tool.verify();
+    const uint64_t worn = tool.verify().worn;  // a sidecar may have torn as power was lost, of the other log too
+    const auto whole = [&] {
+      const VerifyTotals totals = tool.verify();
+      return totals.damage == 0 && totals.worn <= worn;
+    };
     const Finding* found = tool.first(Severity::kDamage);
     ASSERT_NE(found, nullptr) << seed;
     if (!found->lost_from) continue;  // a leader epoch
@@ -460,7 +464,7 @@ TEST_F(LogTool, ALogIsCutOnlyWhereTheOperatorSaysSo) {
     EXPECT_EQ(tool.repair({.accepted = {{LogId{1}, loss}}}).planned, 1u) << tool.told();
     ASSERT_EQ(tool.all_files(), before);
     ASSERT_EQ(tool.repair({.accepted = {{LogId{1}, loss}}, .do_it = true}).done, 1u) << tool.told();
-    ASSERT_TRUE(tool.verify().fine()) << seed << "\n" << tool.told();
+    ASSERT_TRUE(whole()) << seed << "\n" << tool.told();
 
     std::erase_if(tool.rig.logs[1].batches, [&](const auto& batch) { return batch.base_offset >= loss.value(); });
     tool.rig.logs[1].end_offset = loss.value();
@@ -471,7 +475,7 @@ TEST_F(LogTool, ALogIsCutOnlyWhereTheOperatorSaysSo) {
     tool.rig.settle();
     ASSERT_EQ(tool.rig.check_acked(), "") << seed;
     tool.rig.stop();
-    ASSERT_TRUE(tool.verify().fine()) << seed << "\n" << tool.told();
+    ASSERT_TRUE(whole()) << seed << "\n" << tool.told();
   }
 }
 
