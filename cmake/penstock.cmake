@@ -36,6 +36,11 @@ if(PENSTOCK_SANITIZE)
     -fsanitize=${PENSTOCK_SANITIZE} -fno-sanitize=vptr -fno-sanitize-recover=all
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(penstock_flags INTERFACE -fsanitize=${PENSTOCK_SANITIZE} -fno-sanitize-recover=all)
+  # Only what is never shipped: the tests are some 80 large programs, and linking them is work too.
+  find_program(MOLD mold)
+  if(MOLD)
+    target_link_options(penstock_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-fuse-ld=mold>)
+  endif()
 endif()
 
 # The layers below control promise neither to throw nor to need type information.
@@ -59,7 +64,8 @@ endfunction()
 add_custom_target(shipped)
 
 # penstock_test(NAME [LAX] [TIMEOUT s] [LABEL l] SOURCES a_test.cc ... LINKS lib ...): a GoogleTest binary NAME, each of
-# its cases a ctest case. Label sim: scripts/dev sim SEED runs it.
+# its cases a ctest case. Label sim: scripts/dev sim SEED runs it. What may take longest begins first (COST), so that no
+# core is idle at the end.
 function(penstock_test name)
   cmake_parse_arguments(ARG "LAX" "TIMEOUT;LABEL" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
@@ -80,7 +86,7 @@ function(penstock_test name)
     target_compile_options(${name} PRIVATE $<$<CONFIG:Debug>:-O0>)
   endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
-    PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS ${ARG_LABEL})
+    PROPERTIES TIMEOUT ${ARG_TIMEOUT} COST ${ARG_TIMEOUT} LABELS ${ARG_LABEL})
 endfunction()
 
 # penstock_check(NAME [TIMEOUT s] [LABEL l] COMMAND program args ...): a test that is a program of its own and passes by
@@ -94,7 +100,7 @@ function(penstock_check name)
   if(NOT ARG_LABEL)
     set(ARG_LABEL house)
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS ${ARG_LABEL})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} COST ${ARG_TIMEOUT} LABELS ${ARG_LABEL})
 endfunction()
 
 # penstock_bench(NAME SOURCES a_bench.cc ... LINKS lib ...): a Google Benchmark binary; runs tiny as a test, so that it
