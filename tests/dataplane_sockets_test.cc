@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -506,6 +507,24 @@ TEST_F(Sockets, TheDoorbellEndsAWait) {
     while (sockets->next()) {
     }
   }
+}
+
+TEST_F(Sockets, APortThatIsGivenBackInAMomentIsWaitedFor) {
+  auto killed = UringSockets::make({.receive_pool_bytes = 4 * kMiB,
+                                    .request_bytes_max = 3 * kMiB,
+                                    .request_head_bytes = 4,
+                                    .connections_max = 1,
+                                    .backlog = 1},
+                                   counters);
+  ASSERT_TRUE(killed);
+  const uint16_t its_port = (*killed)->listen("127.0.0.1", 0).value();
+  std::thread kernel([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    killed->reset();
+  });
+  const auto tried = UringSockets::try_listen("127.0.0.1", its_port);
+  kernel.join();
+  EXPECT_TRUE(tried) << tried.error();
 }
 
 TEST_F(Sockets, FailuresAreOneLineThatSaysWhatToDo) {

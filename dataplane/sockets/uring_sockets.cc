@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <limits>
 #include <utility>
 
@@ -54,6 +55,19 @@ std::string listen_failure(const std::string& host, uint16_t port, int error) {
   }
 }
 
+// A killed broker's listener goes when the kernel has taken its io_uring apart, a moment after the process is gone; who
+// starts the next at once would find the port in use. The lock of a data folder is waited for in the same way.
+int bind_patiently(int fd, const SocketAddress& address, socklen_t length) {
+  constexpr int kTries = 300;
+  constexpr timespec kPause{.tv_sec = 0, .tv_nsec = 10'000'000};
+  for (int i = 0;; ++i) {
+    if (bind(fd, &address.any, length) == 0) return 0;
+    const int error = errno;
+    if (error != EADDRINUSE || i == kTries) return error;
+    nanosleep(&kPause, nullptr);
+  }
+}
+
 // A socket that is bound and does not listen yet.
 std::expected<int, std::string> bound_socket(const std::string& host, uint16_t port) {
   SocketAddress address;
@@ -64,8 +78,8 @@ std::expected<int, std::string> bound_socket(const std::string& host, uint16_t p
   const int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (address.any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  if (bind(fd, &address.any, *length) == 0) return fd;
-  const int error = errno;
+  const int error = bind_patiently(fd, address, *length);
+  if (error == 0) return fd;
   ::close(fd);
   return std::unexpected(listen_failure(host, port, error));
 }

@@ -48,7 +48,8 @@ class UringSockets {
                                                                         DataplaneCounters& counters);
   ~UringSockets();
 
-  // Whether listen() could bind it now: the same failures, and nothing stays bound.
+  // Whether listen() could bind it now: the same failures, and nothing stays bound. Both wait up to three seconds for a
+  // port that is in use.
   static std::expected<void, std::string> try_listen(const std::string& host, uint16_t port);
   // Binds and listens; returns the port. host is a numeric address.
   std::expected<uint16_t, std::string> listen(const std::string& host, uint16_t port);

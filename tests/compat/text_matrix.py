@@ -107,7 +107,8 @@ def check_codec(matrix, row):
                     check.expect(len(batch.bytes) < SMALL_BATCH, f'the batch at {batch.base_offset} is not {row.codec}')
                     small += 1
     check.equal(next_offset, matrix.text(row).lines, 'log end offset')
-    check.expect(small * 50 <= seen, f'{small} of {seen} batches are not compressed')
+    # librdkafka sends what would not shrink as it is; the last few lines of a text are such a batch now and then.
+    check.expect(small <= max(1, seen // 50), f'{small} of {seen} batches are not compressed')
     return f'{seen} batches'
 
 
