@@ -5,6 +5,7 @@ mbuf is home, and each kind was counted.
 
 ctest net.tcp_floods. Exit code 77: this machine does not let us make such a network, or lacks nmap or hping3."""
 import concurrent.futures
+import pathlib
 import random
 import socket
 import threading
@@ -22,8 +23,8 @@ def hping(*words, count=COUNT, interval='u10', target=OURS):
     return ('hping3', '-n', '-q', '-c', count, '-i', interval, *words, target)
 
 
-# What is sent; which counter of ours says that it came, which clients move little or not at all. A packet socket puts
-# fragments together before we see them.
+# What is sent; which counter of ours says that it came: not all of it does, if we are the slower ones. A packet socket
+# puts fragments together before we see them.
 FLOODS = {
     'SYNs of one who does not answer': (hping('-S', '-p', OPEN, '-a', NOBODY), 'tcp_cookies_sent'),
     'SYNs from everywhere': (hping('-S', '-p', OPEN, '--rand-source'), 'net_tx_no_route'),
@@ -62,13 +63,18 @@ def beside_clients(*commands):
         return served, [one.result() for one in running]
 
 
+def frames_sent():
+    return int(pathlib.Path('/sys/class/net/client0/statistics/tx_packets').read_text(encoding='ascii'))
+
+
 def floods(lab):
     for name, (command, counter) in FLOODS.items():
-        station = lab.station('echo')
+        station, before = lab.station('echo'), frames_sent()
         served, _ = beside_clients(command)
+        assert frames_sent() - before > COUNT, f'{name}: hping3 has not sent {COUNT}'
         report = station.stop()
         lab_of.expect_home(report, but=('connections_left',))  # who does not answer our SYN-ACK is half open
-        at_least = COUNT // 2 if counter != 'tcp_resets_sent' else 1000  # of which there are so many a second
+        at_least = COUNT // 10 if counter != 'tcp_resets_sent' else 1000  # of which there are so many a second
         assert report[counter] >= at_least, f'{name}: {counter} is {report[counter]}: {report}'
         assert (report['connections'] >= served, report['wrong']) == (True, 0), report
         print(f'ok   {name}: {report["net_rx_tcp"]} segments came, {counter} {report[counter]}; {served} clients '
