@@ -41,7 +41,7 @@ WRONG = ('TcpInErrs', 'TcpInCsumErrors', 'TcpExtTCPSACKReneging', 'TcpExtTCPSACK
 OURS_WRONG = ('broken', 'wrong', 'tcp_drops_malformed', 'tcp_drops_checksum', 'tcp_drops_bad_ack', 'tcp_reneged',
               'tcp_resets_sent', 'tcp_connections_reset', 'tcp_connections_aborted', 'tcp_connections_timed_out',
               'tcp_missing_timestamps', 'net_rx_truncated', 'net_rx_bad_header', 'net_rx_bad_checksum',
-              'net_rx_bad_source', 'net_rx_fragments', 'nic_rx_errors', 'nic_tx_errors')
+              'net_rx_fragments', 'nic_rx_errors', 'nic_tx_errors')
 AT_HOME = ('connections_left', 'send_memory_left', 'receive_memory_left', 'mbufs_left')
 
 
