@@ -2,10 +2,13 @@
 
 #include <sys/random.h>
 
+#include <array>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -48,26 +51,34 @@ Listener parse_device(const std::string& text) {
   return std::move(listeners->front());
 }
 
-void print(const dataplane::StationReport& report, const dataplane::DeviceCounters& counters) {
-  const auto tcp = [&](dataplane::tcp::Metric metric) {
-    return static_cast<unsigned long long>(counters.tcp.get(metric));
+using Counted = std::array<uint64_t, std::size(dataplane::kDeviceMetrics)>;
+
+// One line of JSON: what the run did, what is not home behind it, and every counter of the device by its name.
+void print(const dataplane::StationReport& report, const Counted& counted, const dataplane::Devices::Buffers& buffers) {
+  const auto put = [](std::string_view name, uint64_t value) {
+    std::printf("\"%.*s\": %llu, ", static_cast<int>(name.size()), name.data(), static_cast<unsigned long long>(value));
   };
-  const auto number = [](uint64_t n) { return static_cast<unsigned long long>(n); };
-  const double seconds = static_cast<double>(report.took) / 1e9;
-  std::printf(
-      "{\"connections\": %llu, \"closed\": %llu, \"broken\": %llu, \"received\": %llu, \"sent\": %llu, \"wrong\": "
-      "%llu, "
-      "\"seconds\": %.6f, \"requests\": %llu, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f, "
-      "\"retransmissions\": %llu, \"timeouts\": %llu, \"drops_checksum\": %llu, \"cookies_sent\": %llu, "
-      "\"segments_received\": %llu, \"segments_sent\": %llu}\n",
-      number(report.connections), number(report.closed), number(report.broken), number(report.received),
-      number(report.sent), number(report.wrong), seconds, number(report.round_trips.count()),
-      static_cast<double>(report.round_trips.percentile(50)) / 1e3,
-      static_cast<double>(report.round_trips.percentile(99)) / 1e3,
-      static_cast<double>(report.round_trips.percentile(99.9)) / 1e3, tcp(dataplane::tcp::Metric::tcp_retransmissions),
-      tcp(dataplane::tcp::Metric::tcp_timeouts), tcp(dataplane::tcp::Metric::tcp_drops_checksum),
-      tcp(dataplane::tcp::Metric::tcp_cookies_sent), tcp(dataplane::tcp::Metric::tcp_segments_received),
-      tcp(dataplane::tcp::Metric::tcp_segments_sent));
+  const auto put_us = [&](const char* name, double percent) {
+    std::printf("\"%s\": %.1f, ", name, static_cast<double>(report.round_trips.percentile(percent)) / 1e3);
+  };
+  std::printf("{");
+  put("connections", report.connections);
+  put("closed", report.closed);
+  put("broken", report.broken);
+  put("received", report.received);
+  put("sent", report.sent);
+  put("wrong", report.wrong);
+  put("requests", report.round_trips.count());
+  put_us("p50_us", 50);
+  put_us("p99_us", 99);
+  put_us("p999_us", 99.9);
+  put("connections_left", report.connections_left);
+  put("send_memory_left", report.send_memory_left);
+  put("receive_memory_left", report.receive_memory_left);
+  put("mbufs", buffers.total);
+  put("mbufs_left", buffers.out);
+  for (size_t i = 0; i < counted.size(); ++i) put(dataplane::kDeviceMetrics[i].name, counted[i]);
+  std::printf("\"seconds\": %.6f}\n", static_cast<double>(report.took) / 1e9);
 }
 
 void run(TcpFlags& flags) {
@@ -101,7 +112,9 @@ void run(TcpFlags& flags) {
   const auto report = dataplane::run_station(*(*devices)->all()[0], {}, flags.request, clock, stop_was_asked, ready);
   (*devices)->leave_lcore();
   if (!report) refuse(report.error());
-  print(*report, (*devices)->counters(0, 0));
+  Counted counted;
+  for (size_t i = 0; i < counted.size(); ++i) counted[i] = dataplane::device_metric((*devices)->counters(0, 0), i);
+  print(*report, counted, (*devices)->close());
   devices->reset();
   if (report->wrong > 0) throw cli::Exit{1};
 }

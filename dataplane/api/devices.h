@@ -52,6 +52,14 @@ class Devices {
   const std::string& name(size_t device) const;
   const DeviceCounters& counters(size_t device, uint16_t lcore) const;
 
+  // Closes them, which no lcore uses any more; what was counted is gone with them. How many buffers are not home then:
+  // somebody still holds what was received, or what was sent was never told to be free.
+  struct Buffers {
+    size_t total = 0;
+    size_t out = 0;
+  };
+  Buffers close();
+
   // The calling thread is an lcore from now on, or is none any more.
   void enter_lcore();
   void leave_lcore();

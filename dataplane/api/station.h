@@ -42,6 +42,11 @@ struct StationReport {
   uint64_t wrong = 0;  // bytes that were not what was expected
   Nanos took = 0;
   Histogram round_trips;  // of kAsk
+  // At the end, when peers have had time to acknowledge everything: not home, if they are not 0. The first are also
+  // those that are half open.
+  uint64_t connections_left = 0;
+  uint64_t send_memory_left = 0;     // regions and frames that refer to them
+  uint64_t receive_memory_left = 0;  // copies of received bytes, and reservations for requests
 };
 
 // What the bytes of a stream are: at each place those of kSource, kStream and kAsk are the same.

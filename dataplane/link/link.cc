@@ -17,8 +17,11 @@ constexpr size_t kHandedMax = 128;
 // We say who we are when there is a link, and again: a link that has just come up loses frames (RFC 5227 2.3).
 constexpr int kAnnouncements = 3;
 constexpr Nanos kAnnounceInterval = kSecond;
-// How often the device is asked how many receive buffers are left.
+// How often the device is asked how many receive buffers are left: each millisecond, and when so many frames have come
+// since. They may all stay with connections, and when the last buffer does the device is deaf: no ACK comes any more
+// that would free one. A quarter of the fewest buffers that can be set is two times as many (options.def).
 constexpr Nanos kMemoryLook = kMillisecond;
+constexpr size_t kMemoryLookFrames = kBurstsMax * net::kBurstMax;
 // When frames that the device, or the ring to lcore 0, had no room for are given again.
 constexpr Nanos kRetry = 100 * kMicrosecond;
 
@@ -72,8 +75,10 @@ size_t Link::receive(Nanos now) {
     received += n;
     if (n < net::kBurstMax) break;
   }
-  if (now - memory_looked_at_ >= kMemoryLook) {
+  frames_since_look_ += received;
+  if (now - memory_looked_at_ >= kMemoryLook || frames_since_look_ >= kMemoryLookFrames) {
     memory_looked_at_ = now;
+    frames_since_look_ = 0;
     const bool low = device_.queue(lcore_).nic->receive_memory_low();
     device_.counters(lcore_).nic.set(NicMetric::nic_receive_memory_low, low ? 1 : 0);
     parts_->stack.receive_pressure(low);

@@ -98,6 +98,7 @@ class Link {
   uint64_t sent_ = 0;  // packets, as far as whoever sends them was woken
   Nanos finished_at_ = 0;
   Nanos memory_looked_at_ = 0;
+  size_t frames_since_look_ = 0;
   Nanos announced_at_ = 0;
   int announcements_ = 0;  // still to be made
   bool up_ = true;

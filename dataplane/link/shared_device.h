@@ -34,17 +34,17 @@ struct DeviceSecrets {  // of true randomness, other ones at each start
 
 class SharedDevice {
  public:
-  // Segments that wait from one lcore to one other.
+  // Segments that wait from one lcore to one other; a power of two.
   static constexpr size_t kHandedOver = 1024;
 
   SharedDevice(std::string name, const net::NetworkConfig& config, std::vector<DeviceQueue> queues,
-               const DeviceSecrets& secrets)
+               const DeviceSecrets& secrets, size_t handed_over = kHandedOver)
       : name_(std::move(name)),
         config_(config),
         queues_(std::move(queues)),
         secrets_(secrets),
         steering_(secrets.steering_key, static_cast<unsigned>(queues_.size())),
-        hand_over_(static_cast<unsigned>(queues_.size()), kHandedOver),
+        hand_over_(static_cast<unsigned>(queues_.size()), handed_over),
         counters_(queues_.size()) {
     CHECK(!queues_.empty());
   }

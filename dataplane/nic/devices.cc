@@ -45,6 +45,7 @@ class Devices::Impl {
   ~Impl();
 
   std::expected<void, std::string> open();
+  Buffers close();
 
   struct One {
     std::unique_ptr<nic::DpdkPort> port;
@@ -127,10 +128,22 @@ std::expected<void, std::string> Devices::Impl::open_one(const nic::Device& devi
   return {};
 }
 
-Devices::Impl::~Impl() {
+Devices::Buffers Devices::Impl::close() {
+  Buffers buffers;
+  all_.clear();
   for (One& one : devices_) {
     one.port->close();
     one.shared.reset();  // what still waited to be handed over goes home
+    const nic::PoolUse use = one.port->pool_use();
+    buffers.total += use.total;
+    buffers.out += use.used;
+  }
+  return buffers;
+}
+
+Devices::Impl::~Impl() {
+  close();
+  for (One& one : devices_) {
     for (const auto memory : one.send_memory) nic::free_device_memory(memory);
     one.port.reset();
   }
@@ -145,6 +158,7 @@ std::expected<std::unique_ptr<Devices>, std::string> Devices::open(const Devices
 
 Devices::Devices(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Devices::~Devices() = default;
+Devices::Buffers Devices::close() { return impl_->close(); }
 std::span<SharedDevice* const> Devices::all() const { return impl_->all_; }
 const std::string& Devices::description(size_t device) const { return impl_->devices_[device].port->description(); }
 const std::string& Devices::name(size_t device) const { return impl_->all_[device]->name(); }

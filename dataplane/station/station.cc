@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/prng.h"
 #include "dataplane/net/address.h"
+#include "dataplane/tcp/core.h"
 
 namespace penstock::dataplane {
 namespace {
@@ -211,11 +212,20 @@ void Station::close(Peer& peer) {
   --open_;
 }
 
+bool Station::at_rest() {
+  const tcp::Core& core = link_.stack().core();
+  report_.connections_left = core.connections + core.half_open;
+  report_.send_memory_left = core.send_memory.regions_used() + core.send_memory.frames_flying();
+  report_.receive_memory_left = core.heap.bytes() + core.receive_pool_used;
+  return report_.connections_left + report_.send_memory_left + report_.receive_memory_left == 0;
+}
+
 std::expected<StationReport, std::string> run_station(SharedDevice& device, const DataplaneOptions& options,
                                                       const StationRequest& request, Clock& clock,
                                                       const std::function<bool()>& stop,
                                                       const std::function<void()>& ready) {
   constexpr Nanos kDrainingMax = 5 * kSecond;
+  constexpr Nanos kRestMax = kSecond;  // for those who close behind us; who is half open does not
   constexpr int kTurnsBetweenLooks = 256;
   Station station(device, request);
   if (auto started = station.start(options, clock.monotonic()); !started) return std::unexpected(started.error());
@@ -227,10 +237,17 @@ std::expected<StationReport, std::string> run_station(SharedDevice& device, cons
   }
   StationReport report = station.report();
   station.wind_up();
-  for (const Nanos until = clock.monotonic() + kDrainingMax; !station.drained() && clock.monotonic() < until;) {
-    if (!station.turn(clock.monotonic())) sched_yield();
-  }
+  const auto go_on = [&](Nanos at_most, auto until) {
+    for (const Nanos end = clock.monotonic() + at_most; !until() && clock.monotonic() < end;) {
+      if (!station.turn(clock.monotonic())) sched_yield();
+    }
+  };
+  go_on(kDrainingMax, [&] { return station.drained(); });
+  go_on(kRestMax, [&] { return station.at_rest(); });
   report.broken = station.report().broken;
+  report.connections_left = station.report().connections_left;
+  report.send_memory_left = station.report().send_memory_left;
+  report.receive_memory_left = station.report().receive_memory_left;
   station.stop();
   return report;
 }

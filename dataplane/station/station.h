@@ -28,8 +28,13 @@ class Station {
   // Nothing more is begun; what is open is closed.
   void wind_up();
   bool drained() const { return link_.drained(); }
+  // What of the report says what is not home.
+  bool at_rest();
   Nanos next_deadline() const { return link_.next_deadline(); }
-  void stop() { link_.stop(); }
+  void stop() {
+    link_.keep_house(house_kept_at_);  // the last of what the device counts
+    link_.stop();
+  }
   const StationReport& report() const { return report_; }
 
  private:

@@ -54,12 +54,12 @@ void rack_saw_duplicate(Tcb& t) {
   r.reo_wnd_mult = std::min(r.reo_wnd_mult + 1, kReoWndMultMax);
 }
 
-bool rack_detect(Core& core, Tcb& t) {
+Loss rack_detect(Core& core, Tcb& t) {
   Recovery& r = t.recovery;
   t.disarm(Timer::kRack);
-  if (r.rack_rtt == 0) return false;
+  if (r.rack_rtt == 0) return Loss::kNone;
   const Nanos wait = r.rack_rtt + reordering_window(t);
-  bool lost = false;
+  Loss loss = Loss::kNone;
   Nanos latest = 0;
   for (size_t i = 0; i < t.board.size(); ++i) {
     const SentSegment& s = t.board[i];
@@ -68,13 +68,13 @@ bool rack_detect(Core& core, Tcb& t) {
     const Nanos deadline = s.sent_at + wait;
     if (deadline <= core.now) {
       t.board.mark_lost(i);
-      lost = true;
+      loss = std::max(loss, s.sent_at >= r.reduced_at ? Loss::kFresh : Loss::kKnown);
     } else {
       latest = std::max(latest, deadline);
     }
   }
   if (latest > 0) arm(core, t, Timer::kRack, latest);
-  return lost;
+  return loss;
 }
 
 }  // namespace penstock::dataplane::tcp

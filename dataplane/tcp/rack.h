@@ -10,7 +10,7 @@ namespace penstock::dataplane::tcp {
 void rack_arrived(Tcb& t, const SentSegment& segment, const AckEvent& event);
 // A duplicate was reported: what we sent again had not been lost, so reordering is larger than assumed (step 4).
 void rack_saw_duplicate(Tcb& t);
-// Step 5: marks what is lost; arms the timer for what soon will be. True: something was marked.
-bool rack_detect(Core& core, Tcb& t);
+// Step 5: marks what is lost; arms the timer for what soon will be.
+Loss rack_detect(Core& core, Tcb& t);
 
 }  // namespace penstock::dataplane::tcp

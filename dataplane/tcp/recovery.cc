@@ -1,6 +1,7 @@
 #include "dataplane/tcp/recovery.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.h"
 #include "dataplane/tcp/output.h"
@@ -76,6 +77,16 @@ void begin_episode(Tcb& t) {
   r.resent_any = false;
 }
 
+// What loss makes smaller: what is out; behind an earlier loss, which leaves more out than the window says, that.
+uint32_t window_in_use(const Tcb& t) {
+  switch (t.recovery.state) {
+    case CongestionState::kOpen: return t.board.outstanding();
+    case CongestionState::kRecovery: return std::min(t.cubic.ssthresh(), t.board.outstanding());  // leads to that
+    case CongestionState::kLoss: return std::min(t.cubic.cwnd(), t.board.outstanding());
+  }
+  std::unreachable();
+}
+
 void enter_recovery(Core& core, Tcb& t, uint32_t delivered) {
   Recovery& r = t.recovery;
   begin_episode(t);
@@ -85,12 +96,31 @@ void enter_recovery(Core& core, Tcb& t, uint32_t delivered) {
   r.recover_fs = std::max(t.board.outstanding(), 1u);
   r.prr_delivered = delivered;
   r.prr_out = 0;
+  r.reduced_at = core.now;
   t.cubic.on_congestion(t.board.outstanding());
   core.counters.add(Metric::tcp_recoveries);
 }
 
-// RFC 6937 3: as many bytes leave as the reduction allows for those that arrive.
-void reduce_proportionally(Tcb& t, uint32_t delivered, bool first) {
+// RFC 5681 4.3: loss in two successive windows, or of a retransmission, is congestion twice, and the window is lowered
+// twice. Behind a timeout, too: slow start would answer each loss by as much again, and a policer that lets little pass
+// would be sent hundreds of times what it takes.
+void reduce_again(Core& core, Tcb& t, uint32_t delivered) {
+  Recovery& r = t.recovery;
+  const uint32_t window = window_in_use(t);
+  if (r.state == CongestionState::kLoss) r.point = t.snd_nxt;
+  t.cubic.set_cwnd(window);
+  r.state = CongestionState::kRecovery;
+  r.recover_fs = std::max(t.board.outstanding() - t.board.sacked_bytes(), 1u);
+  r.prr_delivered = delivered;
+  r.prr_out = 0;
+  r.reduced_at = core.now;
+  t.cubic.on_congestion(window);
+  core.counters.add(Metric::tcp_recoveries_again);
+}
+
+// RFC 9937 6: as many bytes leave as the reduction allows for those that arrive. safe: the ACK moved SND.UNA and told
+// of no loss, so that more may leave than arrives.
+void reduce_proportionally(Tcb& t, uint32_t delivered, bool first, bool safe) {
   Recovery& r = t.recovery;
   if (!first) r.prr_delivered += delivered;
   const uint32_t pipe = t.flight();
@@ -101,7 +131,7 @@ void reduce_proportionally(Tcb& t, uint32_t delivered, bool first) {
     count = static_cast<int64_t>(due) - r.prr_out;
   } else {
     const int64_t owed = static_cast<int64_t>(r.prr_delivered) - r.prr_out;
-    const int64_t limit = std::max<int64_t>(owed, delivered) + t.snd_mss;
+    const int64_t limit = std::max<int64_t>(owed, delivered) + (safe ? t.snd_mss : 0);
     count = std::min<int64_t>(ssthresh - pipe, limit);
   }
   if (first) count = std::max<int64_t>(count, t.snd_mss);
@@ -179,15 +209,25 @@ void leave_if_done(Tcb& t, const AckEvent& event) {
   if (!event.dsack && r.reo_wnd_persist > 0 && --r.reo_wnd_persist == 0) r.reo_wnd_mult = 1;
 }
 
-void move_window(Core& core, Tcb& t, const AckEvent& event, bool lost) {
+// True: a reduction of the window begins.
+bool respond(Core& core, Tcb& t, Loss loss, uint32_t delivered) {
+  if (loss == Loss::kNone) return false;
+  if (t.recovery.state == CongestionState::kOpen) {
+    enter_recovery(core, t, delivered);
+    return true;
+  }
+  if (loss == Loss::kFresh) reduce_again(core, t, delivered);
+  return loss == Loss::kFresh;
+}
+
+void move_window(Core& core, Tcb& t, const AckEvent& event, Loss loss) {
   Recovery& r = t.recovery;
   const uint32_t delivered = event.delivered + (event.duplicate && !t.sack ? t.snd_mss : 0);
-  const bool first = lost && r.state == CongestionState::kOpen;
-  if (first) enter_recovery(core, t, delivered);
+  const bool first = respond(core, t, loss, delivered);
   undo_if_needless(core, t, event);
   leave_if_done(t, event);
   if (r.state == CongestionState::kRecovery) {
-    if (first || delivered > 0) reduce_proportionally(t, delivered, first);
+    if (first || delivered > 0) reduce_proportionally(t, delivered, first, event.advanced && loss == Loss::kNone);
     return;
   }
   if (event.acked == 0) return;
@@ -204,14 +244,14 @@ void acknowledge(Core& core, Tcb& t, AckEvent& event) {
   if (t.sack && event.segment.sack_count > 0) take_sack_blocks(t, event);
   measure(core, t, event);
   if (event.dsack) rack_saw_duplicate(t);
-  bool lost = judge_duplicates(t, event);
+  Loss loss = judge_duplicates(t, event) ? Loss::kKnown : Loss::kNone;
   if (t.sack && (t.board.sacked_bytes() > 0 || t.recovery.state != CongestionState::kOpen)) {
-    lost |= rack_detect(core, t);
+    loss = std::max(loss, rack_detect(core, t));
   } else {
     t.disarm(Timer::kRack);
   }
   judge_tail_probe(t, event);
-  move_window(core, t, event, lost);
+  move_window(core, t, event, loss);
   if (event.advanced) {
     t.unanswered_since = kNever;
     // RFC 6298 5.2, 5.3: from the last news on, or not at all.
@@ -235,9 +275,10 @@ void on_retransmission_timeout(Core& core, Tcb& t) {
     t.cubic.set_cwnd(t.snd_mss);
   } else {
     if (r.state == CongestionState::kOpen) begin_episode(t);
-    t.cubic.on_timeout(t.board.outstanding());
+    t.cubic.on_timeout(window_in_use(t));
   }
   r.state = CongestionState::kLoss;
+  r.reduced_at = core.now;
   r.point = t.snd_nxt;
   r.loss_una = t.snd_una;
   r.duplicate_acks = 0;
@@ -251,11 +292,9 @@ void on_retransmission_timeout(Core& core, Tcb& t) {
 }
 
 void on_reordering_timeout(Core& core, Tcb& t) {
-  if (t.board.empty() || !rack_detect(core, t)) return;
-  if (t.recovery.state == CongestionState::kOpen) {
-    enter_recovery(core, t, 0);
-    reduce_proportionally(t, 0, true);
-  }
+  const Loss loss = t.board.empty() ? Loss::kNone : rack_detect(core, t);
+  if (loss == Loss::kNone) return;
+  if (respond(core, t, loss, 0)) reduce_proportionally(t, 0, true, false);
   make_dirty(core, t);
 }
 

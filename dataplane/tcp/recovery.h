@@ -1,5 +1,5 @@
 // Loss: how it is found (RACK and TLP, RFC 8985; three duplicate ACKs without SACK, RFC 6582; the timeout, RFC 6298),
-// how it is repaired (PRR, RFC 6937), and how a response that was wrong is taken back (RFC 4015, RFC 3708).
+// how it is repaired (PRR, RFC 9937), and how a response that was wrong is taken back (RFC 4015, RFC 3708).
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,13 @@
 #include "dataplane/tcp/header.h"
 
 namespace penstock::dataplane::tcp {
+
+// What a look at the scoreboard has found.
+enum class Loss : uint8_t {
+  kNone,
+  kKnown,  // of what was out when the window was last reduced for a loss: that was the answer to this one, too
+  kFresh,  // of what was sent since: congestion goes on
+};
 
 // One acknowledgement, as loss recovery sees it.
 struct AckEvent {

@@ -83,11 +83,12 @@ struct Recovery {
   bool tlp_out = false;
   bool tlp_resent = false;
   SeqNumber tlp_end;
-  // PRR (RFC 6937)
+  // PRR (RFC 9937)
   uint32_t prr_delivered = 0;
   uint32_t prr_out = 0;
   uint32_t recover_fs = 1;
-  SeqNumber loss_una;  // SND.UNA at the last timeout: without progress the next one is the same event
+  Nanos reduced_at = 0;  // when loss last made the window smaller; what was sent since and is lost does so again
+  SeqNumber loss_una;    // SND.UNA at the last timeout: without progress the next one is the same event
   // Without SACK (RFC 6582)
   uint32_t duplicate_acks = 0;
   // What is restored if nothing was lost (RFC 4015, RFC 3708)

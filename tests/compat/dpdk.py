@@ -19,6 +19,7 @@ OURS, OURS_V6 = (address.split('/')[0] for address in lab.ADDRESSES)
 KERNEL_PORT = 9392  # in the broker's namespace
 TEXT_LINES = 30_000
 WAIT_S = 60
+TOUCHED_BATCHES, TOUCHES_MAX = 500, 1.01
 
 
 def wait_until(condition, what):
@@ -57,6 +58,39 @@ def test_clients(run):
 def ends_with_everything_home(broker):
     broker.stop()
     check.expect('are not back' not in broker.last_words(20_000), f'mbufs are out: {broker.last_words()}')
+
+
+def test_one_touch(run):
+    """From the frames into the ring each byte is moved once. On the way out once into send memory, of which the device
+    takes it by reference: only frames of less than 256 bytes are copied."""
+    broker = run.broker(ring_bytes=64 * MIB)
+    with broker.connect() as connection:
+        connection.create('touched')
+        before, offset, fetched = broker.metrics(), 0, 0
+
+        def moved(name):
+            return broker.metrics()[name] - before[name]
+        for number in range(TOUCHED_BATCHES):
+            records = [bytes([number % 251]) * 1000] * (10 + number % 40)
+            check.equal(connection.produce('touched', batches.build(records))['error'], 0, 'produce')
+            if number % 5 == 4:
+                answer = connection.fetch('touched', offset)
+                offset = batches.last_offset(batches.split(answer['records'])[-1]) + 1
+                fetched += len(answer['records'])
+        appended = moved('bytes_appended_total')
+        check.equal(fetched, appended, 'bytes fetched')
+        touches = sum(map(moved, ('bytes_copied_total', 'bytes_coalesced_total', 'tcp_bytes_copied_in_total',
+                                  'nic_rx_copied_bytes_total'))) / appended
+        check.within(touches, 0.99, TOUCHES_MAX, 'bytes copied or moved for each byte appended')
+        sent = moved('tcp_bytes_sent_total')
+        check.within(moved('tcp_bytes_copied_out_total') / sent, 0, TOUCHES_MAX, 'bytes copied to be sent, of each')
+        # What the device counts is read off it a few times a second.
+        given = ('nic_tx_copied_bytes_total', 'nic_tx_referred_bytes_total')
+        wait_until(lambda: sum(map(moved, given)) >= sent, 'the device counts all that was sent')
+        copied = moved('nic_tx_copied_bytes_total')
+        check.expect(copied < sent / 100, f'{copied} of {sent} bytes were copied into frames')
+    ends_with_everything_home(broker)
+    return f'{touches:.4f} on the way in; {copied:.0f} of {sent:.0f} bytes copied into frames on the way out'
 
 
 def test_ipv6(run):
@@ -181,7 +215,7 @@ def test_a_device_that_goes_away(run):
 def main():
     check.expect(lab.NAME, 'over_dpdk.py runs this')
     run = check.Run()
-    tests = [test_clients, test_ipv6, test_the_kernel_sees_nothing, test_both_kinds_of_listeners,
+    tests = [test_clients, test_one_touch, test_ipv6, test_the_kernel_sees_nothing, test_both_kinds_of_listeners,
              test_kill_keeps_what_was_acknowledged, test_clear_errors]
     if lab.KIND == 'veth':
         tests.append(test_a_device_that_goes_away)  # the last one: the network is no more behind it
