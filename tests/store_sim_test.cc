@@ -77,7 +77,7 @@ constexpr std::array kCounters{
     Counter{"records removed", 3'000, counted<Metric::compaction_records_removed>},
     Counter{"reads of compacted logs", 4'000, seen<&Seen::compacted_reads>},
 };
-constexpr uint64_t kSeedsForMinimums = 50;  // of fewer nothing is expected
+constexpr uint64_t kSeedsForMinimums = 100;  // of fewer nothing is expected: what is rare differs too much
 
 TEST(StoreSim, SeedsHold) {
   const uint64_t one = number_from("PENSTOCK_SIM_SEED", 0);
