@@ -1,6 +1,8 @@
 // The table of drivers.
 #include "dataplane/nic/drivers.h"
 
+#include <rte_mbuf.h>
+
 #include <algorithm>
 #include <array>
 
@@ -44,6 +46,16 @@ DriverTraits traits_of(std::string_view driver, std::string_view arguments) {
     traits.references = References::kNone;
   }
   return traits;
+}
+
+VerifiedChecksums verified_checksums(const DriverTraits& traits, uint64_t rx_flags) {
+  if (!traits.rx_checksum) return {};
+  const uint64_t ip = rx_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+  const uint64_t l4 = rx_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+  // NONE: the field is not filled in, and the bytes are known to be whole all the same. So says virtio of a frame that
+  // never was on a cable, from its host or from another guest there.
+  return {.ip = ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD || ip == RTE_MBUF_F_RX_IP_CKSUM_NONE,
+          .l4 = l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD || l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE};
 }
 
 }  // namespace penstock::dataplane::nic

@@ -28,4 +28,11 @@ struct DriverTraits {
 // Of a driver that the table does not know, nothing is believed.
 DriverTraits traits_of(std::string_view driver, std::string_view arguments);
 
+// Which checksums of a received frame need no second look, by its mbuf's ol_flags.
+struct VerifiedChecksums {
+  bool ip = false;
+  bool l4 = false;
+};
+VerifiedChecksums verified_checksums(const DriverTraits& traits, uint64_t rx_flags);
+
 }  // namespace penstock::dataplane::nic
