@@ -130,10 +130,8 @@ size_t DpdkNic::rx_burst(std::span<net::RxSlot> slots, Nanos now) {
     ++counted_.rx_frames;
     counted_.rx_bytes += mbuf->pkt_len;
     const VerifiedChecksums verified = verified_checksums(setup_.traits, mbuf->ol_flags);
-    slots[filled++] = net::RxFrame{.bytes = buffer_of(mbuf),
-                                   .at = now,
-                                   .ip_checksum_good = verified.ip,
-                                   .l4_checksum_good = verified.l4};
+    slots[filled++] = net::RxFrame{
+        .bytes = buffer_of(mbuf), .at = now, .ip_checksum_good = verified.ip, .l4_checksum_good = verified.l4};
   }
   return filled;
 }

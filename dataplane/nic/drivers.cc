@@ -21,19 +21,19 @@ constexpr auto kDrivers = std::to_array<DriverTraits>({
     {.name = "net_af_xdp", .references = References::kNone},
     {.name = "net_pcap", .references = References::kAny},
     {.name = "net_null", .references = References::kAny, .takes_segments = true},
-    // Cards. They read by I/O address, which the port checks per piece.
-    {.name = "net_virtio", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_e1000_em", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_e1000_igb", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_igc", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_ixgbe", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_ixgbe_vf", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_i40e", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_iavf", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_ice", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_ena", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_vmxnet3", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "mlx5_pci", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    // Cards. The IOMMU lets them read DPDK's memory, which EAL has mapped for them, and nothing else of ours.
+    {.name = "net_virtio", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_e1000_em", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_e1000_igb", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_igc", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ixgbe", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ixgbe_vf", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_i40e", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_iavf", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ice", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ena", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_vmxnet3", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "mlx5_pci", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
 });
 
 }  // namespace

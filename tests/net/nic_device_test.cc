@@ -91,6 +91,8 @@ TEST(NicDrivers, WhatIsNotKnownIsNotBelieved) {
   EXPECT_EQ(traits_of("net_memif", "role=client").references, References::kAny);
   EXPECT_EQ(traits_of("net_memif", "role=client,zero-copy=yes").references, References::kNone);
   EXPECT_EQ(traits_of("net_virtio_user", "").references, References::kHeapOnly);
+  for (const char* card : {"net_virtio", "net_e1000_em", "net_i40e", "net_ice", "net_ena", "mlx5_pci"})
+    EXPECT_EQ(traits_of(card, "").references, References::kHeapOnly) << card;  // the IOMMU refuses the rest
 }
 
 // The bits are those of DPDK's rte_mbuf_core.h: two a checksum, whose four values mean unknown, bad, good and none.
