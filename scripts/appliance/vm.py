@@ -84,7 +84,7 @@ class Guest:
         self.card = card
         self.address_bits = address_bits
         self.drive = drive.Drive(folder, for_test)
-        self.prefix = ['setpriv', '--pdeath-signal', 'KILL'] if for_test else []
+        self.prefix = ['setpriv', '--pdeathsig', 'KILL'] if for_test else []
         self.process = None
         self.line = None
         self.seen = b''
