@@ -55,6 +55,14 @@ def check_device(guest, say):
     expect('runs without huge pages' not in log, 'DPDK found no huge pages')
 
 
+def check_refusal(guest):
+    """Who has no right to the card is told which file it is."""
+    listen = f'dpdk:{vm.CARD},address={vm.GUEST_ADDRESSES[0]}'
+    serve = f'penstock serve --data /tmp/none --listen {listen} --http 127.0.0.1:0'
+    code, output = guest.run(f'su nobody -s /bin/bash -c "timeout 60 {serve}"', timeout=90)
+    expect(code == 1 and 'no permission for /dev/vfio/' in output, f'as nobody: exit code {code}\n{output}')
+
+
 def produce(guest, topic, data):
     began = time.monotonic()
     done = subprocess.run(kcat(guest, '-P', '-t', topic, *PRODUCER), input=data, capture_output=True, timeout=KCAT_S,
@@ -188,6 +196,7 @@ def check_counters(guest, refused, say):
 def everything(guest, second, say):
     """second: card and address bits of the second boot."""
     boot_and_serve(guest, say)
+    check_refusal(guest)
     refused = faults(guest)
     print(guest.must('uname -srv; cat /proc/cmdline; free -m'), flush=True)
     code, findings = guest.run('penstock check --appliance --data /data --ring-bytes 64MiB', timeout=120)
