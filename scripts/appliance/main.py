@@ -69,7 +69,6 @@ def run(args):
         guest.remove()
         guest.network.down()
         raise
-    (guest.folder / 'pid').write_text(str(guest.process.pid))
     inside = ' '.join(guest.network.inside())
     print(f'  clients:         {inside} kcat -b {appliance.BROKER} -L\n'
           "  in the guest:    scripts/appliance-vm sh 'penstock check --appliance --data /data'\n"

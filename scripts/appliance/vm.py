@@ -117,6 +117,7 @@ class Guest:
             # A session of its own: a Ctrl-C here does not cut its power.
             self.process = subprocess.Popen(self.network.inside(*self.prefix, *self.command()), stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL, start_new_session=True)
+        (self.folder / 'pid').write_text(str(self.process.pid))
         self.attach(began + BOOT_S)
         self.read_until(b'guest up ', began + BOOT_S)
         self.read_until(b'\n', began + BOOT_S)
