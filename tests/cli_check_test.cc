@@ -43,6 +43,22 @@ class Check : public testing::Test {
   }
   std::map<std::string, Finding> host() const { return by_name(look_at_host(machine(), wish_)); }
   std::map<std::string, Finding> network() const { return by_name(look_at_network(machine(), wish_)); }
+  std::map<std::string, Finding> cards() const { return by_name(look_at_cards(machine())); }
+  // A PCI device with its driver ("": none), in an IOMMU group and on a NUMA node.
+  void device(const std::string& address, const std::string& driver, const std::string& type, int node = -1,
+              const std::string& group = "7") {
+    const std::string at = "/sys/bus/pci/devices/" + address;
+    file(at + "/class", type);
+    file(at + "/numa_node", std::to_string(node));
+    if (!driver.empty()) {
+      link(at + "/driver", "/sys/bus/pci/drivers/" + driver);
+      fs::create_directory_symlink(root_ + at, root_ + "/sys/bus/pci/drivers/" + driver + "/" + address);
+    }
+    if (!group.empty()) {
+      link(at + "/iommu_group", "/sys/kernel/iommu_groups/" + group);
+      link("/sys/kernel/iommu_groups/" + group + "/devices/" + address, at);
+    }
+  }
 
   MachineWish wish_{.appliance = false, .ring_bytes = 256 * kMiB, .locked_memory = UINT64_MAX, .open_files = 1 << 20};
   std::string root_;
@@ -52,7 +68,7 @@ TEST_F(Check, AGoodMachineHasNothingToChange) {
   wish_.appliance = true;
   file("/proc/sys/kernel/osrelease", "6.1.0-18-amd64");
   file("/proc/sys/kernel/io_uring_disabled", "0");
-  file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "128");
+  file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "196");  // 128 for a ring, 68 for a card
   file("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance");
   file("/sys/devices/system/cpu/isolated", "2-5");
   fs::create_directories(root_ + "/sys/kernel/iommu_groups/0");
@@ -94,6 +110,61 @@ TEST_F(Check, LimitsAndHugePages) {
   EXPECT_EQ(host()["huge pages"].change, "sysctl -w vm.nr_hugepages=128");
   file("/sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]");
   EXPECT_EQ(host()["huge pages"].level, Level::kWarn);
+}
+
+TEST_F(Check, AnApplianceNeedsMemoryForItsCardToo) {
+  file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "195");
+  wish_.locked_memory = 400 * kMiB;
+  EXPECT_EQ(host()["huge pages"].what, "195 of 2 MiB are free, a ring takes 128");
+  EXPECT_EQ(host()["locked memory"].level, Level::kOk);
+  wish_.appliance = true;
+  EXPECT_EQ(host()["huge pages"].level, Level::kWarn);
+  EXPECT_EQ(host()["huge pages"].change, "sysctl -w vm.nr_hugepages=196");
+  EXPECT_EQ(host()["locked memory"].level, Level::kWarn);
+  // Pages of 1 GiB by default: the ring takes whole ones.
+  file("/proc/meminfo", "MemTotal: 1 kB\nHugepagesize:    1048576 kB\nDirectMap4k: 2 kB");
+  EXPECT_EQ(host()["huge pages"].level, Level::kWarn);
+  file("/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages", "2");
+  EXPECT_EQ(host()["huge pages"].level, Level::kOk);
+  EXPECT_EQ(host()["huge pages"].what, "2 of 1024 MiB are free, a ring takes 1, a card 1");
+}
+
+TEST_F(Check, CardsThatVfioHas) {
+  fs::create_directories(root_ + "/sys/bus/pci/drivers/vfio-pci");
+  file("/sys/bus/pci/drivers/vfio-pci/new_id", "");
+  EXPECT_TRUE(cards().empty());
+  device("0000:03:00.0", "vfio-pci", "0x020000");
+  device("0000:04:00.0", "vfio-pci", "0x030000");  // a display: none of ours
+  device("0000:00:01.0", "pcieport", "0x060400");
+  EXPECT_EQ(cards().size(), 1u);
+  EXPECT_EQ(cards()["card 0000:03:00.0"].level, Level::kOk);
+  EXPECT_EQ(cards()["card 0000:03:00.0"].what, "bound to vfio-pci, IOMMU group 7");
+  device("0000:03:00.1", "ixgbe", "0x020000");
+  EXPECT_EQ(cards()["card 0000:03:00.0"].level, Level::kWarn);
+  EXPECT_EQ(cards()["card 0000:03:00.0"].change,
+            "dpdk-devbind.py --bind=vfio-pci 0000:03:00.1, or put the card into another slot");
+  device("0000:05:00.0", "vfio-pci", "0x020000", -1, "");
+  EXPECT_EQ(cards()["card 0000:05:00.0"].level, Level::kWarn);
+  EXPECT_NE(cards()["card 0000:05:00.0"].what.find("without an IOMMU"), std::string::npos);
+}
+
+TEST_F(Check, ACardsNumaNode) {
+  device("0000:81:00.0", "vfio-pci", "0x020000", 1);
+  file("/sys/devices/system/node/node1/hugepages/hugepages-2048kB/free_hugepages", "0");
+  file("/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/free_hugepages", "0");
+  file("/sys/devices/system/node/node1/cpulist", "8-15,24-31");
+  file("/sys/devices/system/cpu/isolated", "2-7,32");
+  EXPECT_EQ(cards().size(), 1u);  // one node: everything is on it
+  fs::create_directories(root_ + "/sys/devices/system/node/node0");
+  auto found = cards();
+  EXPECT_EQ(found.size(), 3u);
+  EXPECT_EQ(found["card 0000:81:00.0"].what, "bound to vfio-pci, IOMMU group 7, NUMA node 1");
+  EXPECT_EQ(found["huge pages of node1"].change,
+            "echo 512 > /sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages");
+  EXPECT_EQ(found["CPUs of node1"].level, Level::kWarn);
+  file("/sys/devices/system/node/node1/hugepages/hugepages-1048576kB/free_hugepages", "1");
+  file("/sys/devices/system/cpu/isolated", "2-7,31");
+  EXPECT_EQ(cards().size(), 1u);
 }
 
 TEST_F(Check, AnApplianceAsksMore) {

@@ -129,12 +129,9 @@ size_t DpdkNic::rx_burst(std::span<net::RxSlot> slots, Nanos now) {
     if (mbuf == nullptr) continue;
     ++counted_.rx_frames;
     counted_.rx_bytes += mbuf->pkt_len;
-    const uint64_t flags = setup_.traits.rx_checksum ? mbuf->ol_flags : 0;
-    slots[filled++] =
-        net::RxFrame{.bytes = buffer_of(mbuf),
-                     .at = now,
-                     .ip_checksum_good = (flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD,
-                     .l4_checksum_good = (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD};
+    const VerifiedChecksums verified = verified_checksums(setup_.traits, mbuf->ol_flags);
+    slots[filled++] = net::RxFrame{
+        .bytes = buffer_of(mbuf), .at = now, .ip_checksum_good = verified.ip, .l4_checksum_good = verified.l4};
   }
   return filled;
 }

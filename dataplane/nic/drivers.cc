@@ -1,6 +1,8 @@
 // The table of drivers.
 #include "dataplane/nic/drivers.h"
 
+#include <rte_mbuf.h>
+
 #include <algorithm>
 #include <array>
 
@@ -19,19 +21,19 @@ constexpr auto kDrivers = std::to_array<DriverTraits>({
     {.name = "net_af_xdp", .references = References::kNone},
     {.name = "net_pcap", .references = References::kAny},
     {.name = "net_null", .references = References::kAny, .takes_segments = true},
-    // Cards. They read by I/O address, which the port checks per piece.
-    {.name = "net_virtio", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_e1000_em", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_e1000_igb", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_igc", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_ixgbe", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_ixgbe_vf", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_i40e", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_iavf", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_ice", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_ena", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "net_vmxnet3", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
-    {.name = "mlx5_pci", .references = References::kAny, .rx_checksum = true, .tx_checksum = true},
+    // Cards. The IOMMU lets them read DPDK's memory, which EAL has mapped for them, and nothing else of ours.
+    {.name = "net_virtio", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_e1000_em", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_e1000_igb", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_igc", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ixgbe", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ixgbe_vf", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_i40e", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_iavf", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ice", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_ena", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "net_vmxnet3", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
+    {.name = "mlx5_pci", .references = References::kHeapOnly, .rx_checksum = true, .tx_checksum = true},
 });
 
 }  // namespace
@@ -44,6 +46,16 @@ DriverTraits traits_of(std::string_view driver, std::string_view arguments) {
     traits.references = References::kNone;
   }
   return traits;
+}
+
+VerifiedChecksums verified_checksums(const DriverTraits& traits, uint64_t rx_flags) {
+  if (!traits.rx_checksum) return {};
+  const uint64_t ip = rx_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
+  const uint64_t l4 = rx_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
+  // NONE: the field is not filled in, and the bytes are known to be whole all the same. So says virtio of a frame that
+  // never was on a cable, from its host or from another guest there.
+  return {.ip = ip == RTE_MBUF_F_RX_IP_CKSUM_GOOD || ip == RTE_MBUF_F_RX_IP_CKSUM_NONE,
+          .l4 = l4 == RTE_MBUF_F_RX_L4_CKSUM_GOOD || l4 == RTE_MBUF_F_RX_L4_CKSUM_NONE};
 }
 
 }  // namespace penstock::dataplane::nic

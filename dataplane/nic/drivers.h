@@ -1,7 +1,7 @@
 // What each of DPDK's drivers can be trusted with. Drivers say what they offer, but not where that ends: net_af_xdp
 // sends garbage for memory outside its own, net_ring hands mbufs to another thread, and net_ring's receive flags are
 // those that the sender set. Lines of virtual devices were measured or read in DPDK 22.11; those of cards follow its
-// documentation, and no card has run yet (docs/adr/0012-dpdk.md).
+// documentation. Of these net_e1000_em and net_virtio have run, emulated (scripts/appliance-vm; docs/adr/0012-dpdk.md).
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace penstock::dataplane::nic {
 // Which memory of ours a frame may refer to, instead of being copied.
 enum class References : uint8_t {
   kNone,      // copy all into one mbuf
-  kHeapOnly,  // DPDK's own memory: the other side maps nothing else
+  kHeapOnly,  // DPDK's own memory: the other side, or the IOMMU, maps nothing else
   kAny,
 };
 
@@ -27,5 +27,12 @@ struct DriverTraits {
 
 // Of a driver that the table does not know, nothing is believed.
 DriverTraits traits_of(std::string_view driver, std::string_view arguments);
+
+// Which checksums of a received frame need no second look, by its mbuf's ol_flags.
+struct VerifiedChecksums {
+  bool ip = false;
+  bool l4 = false;
+};
+VerifiedChecksums verified_checksums(const DriverTraits& traits, uint64_t rx_flags);
 
 }  // namespace penstock::dataplane::nic

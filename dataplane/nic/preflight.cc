@@ -33,14 +33,27 @@ std::string tap_fault() {
   return std::string("/dev/net/tun cannot be opened (") + std::strerror(errno) + "): load the kernel's module tun";
 }
 
+// The last part of what a link names; empty if it is none.
+std::string target_of(const std::string& path) {
+  char to[256] = {};
+  const ssize_t n = readlink(path.c_str(), to, sizeof to - 1);
+  const std::string text = n > 0 ? to : "";
+  return text.substr(text.rfind('/') + 1);
+}
+
+// vfio gives out groups of devices, each by a file of its own.
+std::string vfio_fault(const std::string& folder) {
+  const std::string group = "/dev/vfio/" + target_of(folder + "/iommu_group");
+  if (access(group.c_str(), R_OK | W_OK) == 0 || errno == ENOENT) return {};  // DPDK says what is missing
+  return "no permission for " + group + ": run as root, or give it to this user";
+}
+
 std::string pci_fault(const std::string& address) {
   const std::string folder = "/sys/bus/pci/devices/" + address;
   if (access(folder.c_str(), F_OK) != 0) return "there is no such PCI device; lspci -D lists them";
-  char driver[256] = {};
-  const ssize_t n = readlink((folder + "/driver").c_str(), driver, sizeof driver - 1);
-  const std::string name = n > 0 ? std::string(driver).substr(std::string(driver).rfind('/') + 1) : "";
-  const bool ours = name == "vfio-pci" || name == "uio_pci_generic" || name == "igb_uio" || name == "mlx5_core" ||
-                    name == "mlx4_core";
+  const std::string name = target_of(folder + "/driver");
+  if (name == "vfio-pci") return vfio_fault(folder);
+  const bool ours = name == "uio_pci_generic" || name == "igb_uio" || name == "mlx5_core" || name == "mlx4_core";
   if (ours) return {};
   return "it is " + (name.empty() ? "bound to no driver" : "the kernel's (driver " + name + ")") +
          "; bind it to vfio-pci, see docs/deploy/bare_metal.md";

@@ -91,6 +91,23 @@ TEST(NicDrivers, WhatIsNotKnownIsNotBelieved) {
   EXPECT_EQ(traits_of("net_memif", "role=client").references, References::kAny);
   EXPECT_EQ(traits_of("net_memif", "role=client,zero-copy=yes").references, References::kNone);
   EXPECT_EQ(traits_of("net_virtio_user", "").references, References::kHeapOnly);
+  for (const char* card : {"net_virtio", "net_e1000_em", "net_i40e", "net_ice", "net_ena", "mlx5_pci"})
+    EXPECT_EQ(traits_of(card, "").references, References::kHeapOnly) << card;  // the IOMMU refuses the rest
+}
+
+// The bits are those of DPDK's rte_mbuf_core.h: two a checksum, whose four values mean unknown, bad, good and none.
+TEST(NicDrivers, ReceiveFlagsOfADriverThatIsBelieved) {
+  constexpr uint64_t kL4Bad = 1u << 3, kL4Good = 1u << 8, kIpBad = 1u << 4, kIpGood = 1u << 7;
+  const DriverTraits virtio = traits_of("net_virtio", "");
+  const auto l4 = [&](uint64_t flags) { return verified_checksums(virtio, flags).l4; };
+  const auto ip = [&](uint64_t flags) { return verified_checksums(virtio, flags).ip; };
+  EXPECT_FALSE(l4(0) || l4(kL4Bad) || ip(0) || ip(kIpBad));
+  EXPECT_TRUE(l4(kL4Good) && ip(kIpGood));
+  EXPECT_FALSE(l4(kIpGood) || ip(kL4Good));
+  // Not filled in by a sender on the same host, and whole all the same: virtio's NEEDS_CSUM.
+  EXPECT_TRUE(l4(kL4Bad | kL4Good) && ip(kIpBad | kIpGood));
+  const auto unknown = verified_checksums(traits_of("net_ring", ""), kL4Good | kIpGood);
+  EXPECT_FALSE(unknown.l4 || unknown.ip);
 }
 
 }  // namespace

@@ -125,6 +125,7 @@ void run_check(const CheckOptions& options) {
   Findings findings = look_at_host(machine, wish);
   findings.push_back(io_uring_opens());
   for (Finding& finding : look_at_network(machine, wish)) findings.push_back(std::move(finding));
+  for (Finding& finding : look_at_cards(machine)) findings.push_back(std::move(finding));
   const auto folders = options.folders.empty() ? std::vector<std::string>{"."} : options.folders;
   for (const std::string& folder : folders) look_at_folder(machine, folder, options, findings);
   write_output("-", options.json ? json_of(findings).dump(2) + "\n" : text_of(findings));

@@ -11,7 +11,8 @@ namespace penstock::cli {
 namespace {
 
 constexpr uint64_t kOpenFilesEnough = 65'536;
-constexpr uint64_t kHugePage = 2 * kMiB;
+// What must be free of them for a card with one queue at the default settings: buffers, send memory, the driver's own.
+constexpr uint64_t kCardBytes = 136 * kMiB;
 
 Finding kernel(const Machine& machine) {
   const std::string release = machine.read("/proc/sys/kernel/osrelease").value_or("unknown");
@@ -37,11 +38,14 @@ std::string limit_text(uint64_t limit) {
 
 // Registered memory counts since Linux 5.12 only where the process has no CAP_IPC_LOCK, but then it counts whole.
 Finding locked_memory(const MachineWish& wish) {
-  if (wish.locked_memory >= wish.ring_bytes + 64 * kMiB)
+  // vfio pins what a card may read and write, huge pages too.
+  const uint64_t card = wish.appliance ? kCardBytes : 0;
+  if (wish.locked_memory >= wish.ring_bytes + card + 64 * kMiB)
     return {Level::kOk, "locked memory", limit_text(wish.locked_memory), ""};
   return {Level::kWarn, "locked memory",
-          fmt::format("{}; the ring of {} MiB cannot be registered with the kernel, each write then maps its pages",
-                      limit_text(wish.locked_memory), wish.ring_bytes / kMiB),
+          fmt::format("{}; the ring of {} MiB cannot be registered with the kernel, each write then maps its pages{}",
+                      limit_text(wish.locked_memory), wish.ring_bytes / kMiB,
+                      card > 0 ? "; nor can vfio pin a card's buffers, unless this is root" : ""),
           "ulimit -l unlimited; in a systemd unit: LimitMEMLOCK=infinity"};
 }
 
@@ -51,15 +55,29 @@ Finding open_files(const MachineWish& wish) {
           fmt::format("ulimit -n {0}; in a systemd unit: LimitNOFILE={0}", kOpenFilesEnough)};
 }
 
+uint64_t default_huge_page(const Machine& machine) {
+  const std::string text = machine.read("/proc/meminfo").value_or("");
+  const size_t at = text.find("Hugepagesize:");
+  unsigned long kib = 0;
+  const bool found = at != text.npos && std::sscanf(text.c_str() + at, "Hugepagesize: %lu kB", &kib) == 1 && kib > 0;
+  return found ? kib * kKiB : 2 * kMiB;
+}
+
 Finding huge_pages(const Machine& machine, const MachineWish& wish) {
-  const auto free = machine.number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").value_or(0);
-  const uint64_t needed = (wish.ring_bytes + kHugePage - 1) / kHugePage;
-  if (static_cast<uint64_t>(free) >= needed)
-    return {Level::kOk, "huge pages", fmt::format("{} of 2 MiB are free, a ring takes {}", free, needed), ""};
+  // The ring takes pages of the default size; a kernel parameter may have made that 1 GiB.
+  const uint64_t page = default_huge_page(machine);
+  const auto free =
+      machine.number(fmt::format("/sys/kernel/mm/hugepages/hugepages-{}kB/free_hugepages", page / kKiB)).value_or(0);
+  const uint64_t ring = (wish.ring_bytes + page - 1) / page;
+  const uint64_t card = wish.appliance ? (kCardBytes + page - 1) / page : 0;
+  const uint64_t needed = ring + card;
+  const std::string takes = fmt::format("{} of {} MiB are free, a ring takes {}{}", free, page / kMiB, ring,
+                                        card > 0 ? fmt::format(", a card {}", card) : "");
+  if (static_cast<uint64_t>(free) >= needed) return {Level::kOk, "huge pages", takes, ""};
   const std::string thp = machine.read("/sys/kernel/mm/transparent_hugepage/enabled").value_or("");
   const bool transparent = thp.find("[never]") == std::string::npos && !thp.empty();
-  const std::string what = fmt::format("{} of 2 MiB are free, a ring takes {}; ordinary memory is used{}", free, needed,
-                                       transparent ? ", with transparent huge pages" : "");
+  const std::string what =
+      fmt::format("{}; ordinary memory is used{}", takes, transparent ? ", with transparent huge pages" : "");
   return {wish.appliance || !transparent ? Level::kWarn : Level::kOk, "huge pages", what,
           fmt::format("sysctl -w vm.nr_hugepages={}", needed)};
 }

@@ -49,6 +49,8 @@ struct MachineWish {
 Findings look_at_host(const Machine& machine, const MachineWish& wish);
 // IOMMU, vfio, network cards and their drivers.
 Findings look_at_network(const Machine& machine, const MachineWish& wish);
+// Network cards that vfio-pci has: their IOMMU groups, and whether huge pages and isolated CPUs are on their NUMA node.
+Findings look_at_cards(const Machine& machine);
 // The drive behind a block device "8:1": what its write cache, FUA and scheduler mean for durable writes.
 Findings look_at_drive(const Machine& machine, const std::string& device);
 // The file system by statfs's f_type.
