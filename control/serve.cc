@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
@@ -247,12 +248,25 @@ Step Broker::start_http() {
   return {};
 }
 
+// A killed broker's listener goes when the kernel has taken its io_uring apart, a moment after the process is gone; who
+// starts the next at once would find the port in use. The lock of a data folder is waited for in the same way.
+Step try_patiently(const dataplane::ListenerAddress& address) {
+  constexpr int kTries = 300;
+  auto done = dataplane::Lcore::try_listener(address);
+  for (int i = 0; i < kTries && !done && done.error().error.code == Errc::kLocked; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    done = dataplane::Lcore::try_listener(address);
+  }
+  if (!done) return Failure(done.error().what);
+  return {};
+}
+
 // They are bound when the rings are there, which takes long; a port that is in use shows here, before any is made.
 Step Broker::try_listeners() {
   for (const Listener& listener : listeners_) {
     const auto address = resolve(listener);
     if (!address) return Failure(address.error());
-    if (auto done = dataplane::Lcore::try_listener(*address); !done) return Failure(done.error().what);
+    if (auto done = try_patiently(*address); !done) return done;
   }
   return {};
 }

@@ -41,7 +41,7 @@ std::expected<std::unique_ptr<Lcore>, storage::OpenFailure> Lcore::make(LcoreReq
 std::expected<void, storage::OpenFailure> Lcore::try_listener(const ListenerAddress& address) {
   if (address.device) return {};
   const auto done = UringSockets::try_listen(address.host, address.port);
-  if (!done) return std::unexpected(storage::OpenFailure{{Errc::kInvalid}, done.error()});
+  if (!done) return std::unexpected(storage::OpenFailure{{done.error().code}, done.error().what});
   return {};
 }
 

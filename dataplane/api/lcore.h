@@ -49,7 +49,7 @@ struct LcoreRequest {
 class Lcore {
  public:
   // Whether make() could bind the address now; nothing stays bound. A device's addresses are its own, so they are fine.
-  // Failures as make()'s.
+  // Failures as make()'s; kLocked if another process has the port.
   static std::expected<void, storage::OpenFailure> try_listener(const ListenerAddress& address);
   // Binds and listens. Failure is one line that says what to do (port in use, no permission, old kernel).
   static std::expected<std::unique_ptr<Lcore>, storage::OpenFailure> make(LcoreRequest request);

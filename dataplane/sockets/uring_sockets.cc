@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <limits>
 #include <utility>
 
@@ -44,42 +43,31 @@ std::optional<socklen_t> parse_address(const std::string& host, uint16_t port, S
   return std::nullopt;
 }
 
-std::string listen_failure(const std::string& host, uint16_t port, int error) {
-  const std::string where = host + ":" + std::to_string(port);
+ListenFailure listen_failure(const std::string& host, uint16_t port, int error) {
+  const std::string cannot = "cannot listen on " + host + ":" + std::to_string(port) + ": ";
   switch (error) {
-    case EADDRINUSE:
-      return "cannot listen on " + where + ": the port is in use; stop the other process or choose another";
-    case EACCES: return "cannot listen on " + where + ": no permission; choose a port above 1023";
-    case EADDRNOTAVAIL: return "cannot listen on " + where + ": this machine does not have that address";
-    default: return "cannot listen on " + where + ": " + std::strerror(error);
-  }
-}
-
-// A killed broker's listener goes when the kernel has taken its io_uring apart, a moment after the process is gone; who
-// starts the next at once would find the port in use. The lock of a data folder is waited for in the same way.
-int bind_patiently(int fd, const SocketAddress& address, socklen_t length) {
-  constexpr int kTries = 300;
-  constexpr timespec kPause{.tv_sec = 0, .tv_nsec = 10'000'000};
-  for (int i = 0;; ++i) {
-    if (bind(fd, &address.any, length) == 0) return 0;
-    const int error = errno;
-    if (error != EADDRINUSE || i == kTries) return error;
-    nanosleep(&kPause, nullptr);
+    case EADDRINUSE: return {Errc::kLocked, cannot + "the port is in use; stop the other process or choose another"};
+    case EACCES: return {Errc::kNoPermission, cannot + "no permission; choose a port above 1023"};
+    case EADDRNOTAVAIL: return {Errc::kInvalid, cannot + "this machine does not have that address"};
+    default: return {Errc::kInvalid, cannot + std::strerror(error)};
   }
 }
 
 // A socket that is bound and does not listen yet.
-std::expected<int, std::string> bound_socket(const std::string& host, uint16_t port) {
+std::expected<int, ListenFailure> bound_socket(const std::string& host, uint16_t port) {
   SocketAddress address;
   const auto length = parse_address(host, port, address);
-  if (!length) return std::unexpected("cannot listen on " + host + ": not a numeric IPv4 or IPv6 address");
+  if (!length) {
+    return std::unexpected(
+        ListenFailure{Errc::kInvalid, "cannot listen on " + host + ": not a numeric IPv4 or IPv6 address"});
+  }
   const int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return std::unexpected(listen_failure(host, port, errno));
   const int on = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (address.any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  const int error = bind_patiently(fd, address, *length);
-  if (error == 0) return fd;
+  if (bind(fd, &address.any, *length) == 0) return fd;
+  const int error = errno;
   ::close(fd);
   return std::unexpected(listen_failure(host, port, error));
 }
@@ -116,7 +104,7 @@ UringSockets::~UringSockets() {
   slots_.clear();
 }
 
-std::expected<void, std::string> UringSockets::try_listen(const std::string& host, uint16_t port) {
+std::expected<void, ListenFailure> UringSockets::try_listen(const std::string& host, uint16_t port) {
   const auto fd = bound_socket(host, port);
   if (!fd) return std::unexpected(fd.error());
   ::close(*fd);
@@ -125,13 +113,13 @@ std::expected<void, std::string> UringSockets::try_listen(const std::string& hos
 
 std::expected<uint16_t, std::string> UringSockets::listen(const std::string& host, uint16_t port) {
   const auto fd = bound_socket(host, port);
-  if (!fd) return std::unexpected(fd.error());
+  if (!fd) return std::unexpected(fd.error().what);
   SocketAddress address;
   socklen_t length = sizeof address;
   if (::listen(*fd, options_.backlog) < 0 || getsockname(*fd, &address.any, &length) < 0) {
     const int error = errno;
     ::close(*fd);
-    return std::unexpected(listen_failure(host, port, error));
+    return std::unexpected(listen_failure(host, port, error).what);
   }
   listeners_.push_back({.fd = *fd});
   return ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port : address.v6.sin6_port);

@@ -13,6 +13,7 @@
 
 #include "base/doorbell.h"
 #include "base/on_lcore.h"
+#include "base/result.h"
 #include "dataplane/api/types.h"
 #include "dataplane/sockets/receive_pool.h"
 #include "dataplane/sockets/uring.h"
@@ -42,15 +43,19 @@ struct SocketOptions {
   int backlog;
 };
 
+struct ListenFailure {
+  Errc code;         // kLocked: another process has the port
+  std::string what;  // one line for the operator
+};
+
 class UringSockets {
  public:
   static std::expected<std::unique_ptr<UringSockets>, std::string> make(const SocketOptions& options,
                                                                         DataplaneCounters& counters);
   ~UringSockets();
 
-  // Whether listen() could bind it now: the same failures, and nothing stays bound. Both wait up to three seconds for a
-  // port that is in use.
-  static std::expected<void, std::string> try_listen(const std::string& host, uint16_t port);
+  // Whether listen() could bind it now: the same failures, and nothing stays bound.
+  static std::expected<void, ListenFailure> try_listen(const std::string& host, uint16_t port);
   // Binds and listens; returns the port. host is a numeric address.
   std::expected<uint16_t, std::string> listen(const std::string& host, uint16_t port);
 

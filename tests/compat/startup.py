@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 
 import batches
 import check
@@ -39,6 +40,16 @@ def test_port_in_use(run):
     one_line(broker.fails_to_start(listen=same, http=same), 'penstock.http.listener', 'port 9', 'PLAINTEXT')
     check.expect(not broker.data.exists(), 'a data folder was made')
     broker.start()
+
+
+def test_port_of_a_killed_broker(run):
+    """The kernel holds a killed broker's port for a moment; who starts the next at once is served all the same."""
+    broker = run.broker(start=False)
+    with socket.create_server(('127.0.0.1', 0)) as held:
+        broker.launch(listen=f'127.0.0.1:{held.getsockname()[1]}')
+        time.sleep(0.5)
+        check.expect(broker.process.poll() is None, f'it did not wait: {broker.last_words()}')
+    broker.read_ready_line()
 
 
 def test_an_old_kernel(run):

@@ -138,8 +138,8 @@ def run_cell(lab, cell, size, period):
         lab_of.set_link(link)  # and its counters begin anew
         report, moved = (kernel_opens(lab, link, control, size) if who == 'kernel' else
                          we_open(lab, link, control, size, period))
-        # The last ACK of a connection that comes twice is answered with a reset (RFC 9293 3.10.7.1): doubled on the way,
-        # or because a FIN was sent again whose ACK had been lost.
+        # The last ACK of a connection that comes twice is answered with a reset (RFC 9293 3.10.7.1): doubled by the
+        # link, or because a FIN was sent again whose ACK had been lost.
         lab_of.expect_nothing_wrong(report, but=() if link == 'clean' else ('tcp_resets_sent',))
         hit = check_faults(link, sack, who, report, moved)
         if link == 'clean':
