@@ -1,6 +1,8 @@
 // One lcore: its parts, the commands it obeys, its housekeeping and its sleep. The loop itself is lcore_loop.cc.
 #include "dataplane/api/lcore.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <limits>
 #include <numeric>
@@ -258,12 +260,24 @@ Nanos Lcore::Impl::next_deadline() const {
   return next;
 }
 
+// While a commit is at the drive it is mostly longer: a fast drive is done before a sleeper would be awake.
+Nanos Lcore::Impl::spin_before_sleep(bool committing) const {
+  const DataplaneOptions& options = request_.options;
+  if (options.idle_strategy == "spin") return std::numeric_limits<Nanos>::max();
+  return (committing ? std::max(options.idle_spin_us, options.commit_spin_us) : options.idle_spin_us) * kMicrosecond;
+}
+
 // Without work: spins for a while, or for ever if told to; then sleeps until a client, the device, control or a
 // deadline calls. The order matters: the drive is armed first and everything looked at once more, so that what
 // completes in between either is seen here or rings the doorbell that ends the sleep.
 void Lcore::Impl::rest() {
-  if (request_.options.idle_strategy == "spin") return;
-  if (broker_.now - worked_at_ < request_.options.idle_spin_us * kMicrosecond) return;
+  const bool committing = request_.store->committing();
+  if (broker_.now - worked_at_ < spin_before_sleep(committing)) {
+    // Who shares the CPU goes first: a client that was just answered; the kernel's worker (storage/api/disk.h). An
+    // lcore that always spins has a CPU of its own, but for that worker.
+    if (committing || request_.options.idle_strategy != "spin") sched_yield();
+    return;
+  }
   const Nanos longest = nap();
   if (longest == 0) return;
   for (storage::Disk* disk : request_.disks) disk->arm_wakeup(doorbell_.fd(), true);
@@ -273,6 +287,7 @@ void Lcore::Impl::rest() {
   const bool idle = settle() == 0 && commands_.empty() && (!mail_ || mail_->empty()) && recompressor_.empty();
   if (idle && !handed) {
     broker_.counters.add(Metric::loop_sleeps);
+    if (committing) broker_.counters.add(Metric::loop_commit_sleeps);
     sockets_->wait(std::min(next_deadline() - broker_.now, longest));
     slept_ = true;
   }

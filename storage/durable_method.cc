@@ -1,7 +1,7 @@
-// Which operation makes a ring write durable faster here, measured. Without FUA a DSYNC write is finished by a per-CPU
-// kernel worker, which a spinning lcore can starve: 4 ms against 0.1 (docs/adr/0005-write-ahead-ring.md). So it is
-// measured with the lcore's own way of waiting.
+// Which operation makes a ring write durable faster here, measured with the lcore's own way of waiting: without FUA the
+// two are finished by different kernel workers (docs/adr/0005-write-ahead-ring.md).
 #include <fmt/format.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -23,17 +23,23 @@ struct Freer {
   void operator()(std::byte* memory) const { std::free(memory); }
 };
 
-Result<Nanos> timed_write(Disk& disk, Clock& clock, DiskOp& op, bool spin) {
+Result<Nanos> timed_write(Disk& disk, Clock& clock, DiskOp& op, Nanos spin) {
   const Nanos begin = clock.monotonic();
   disk.submit(op);
-  for (DiskOp* done = nullptr; done == nullptr;)
-    if (disk.poll({&done, 1}) == 0 && !spin) disk.wait(kSecond);
+  for (DiskOp* done = nullptr; done == nullptr;) {
+    if (disk.poll({&done, 1}) > 0) break;
+    if (clock.monotonic() - begin < spin) {
+      sched_yield();  // as disk.h says
+    } else {
+      disk.wait(kSecond);
+    }
+  }
   if (op.result < 0) return fail(op.result == -ENOSPC ? Errc::kNoSpace : Errc::kIo, static_cast<int>(-op.result));
   if (op.result != static_cast<int64_t>(op.memory.size())) return fail(Errc::kShort);
   return clock.monotonic() - begin;
 }
 
-Result<DurableMethod> measure(Disk& disk, Clock& clock, FileHandle file, std::span<std::byte> memory, bool spin) {
+Result<DurableMethod> measure(Disk& disk, Clock& clock, FileHandle file, std::span<std::byte> memory, Nanos spin) {
   DiskOp fill{.kind = DiskOp::Kind::kWrite, .file = file, .memory = memory};
   TRY_VOID(run_to_end(disk, fill));
   DiskOp flush{.kind = DiskOp::Kind::kFlush, .file = file};
@@ -62,7 +68,7 @@ Result<DurableMethod> measure(Disk& disk, Clock& clock, FileHandle file, std::sp
   return kMethods[best];
 }
 
-Result<DurableMethod> measure_in(Disk& disk, Clock& clock, const std::string& path, bool spin) {
+Result<DurableMethod> measure_in(Disk& disk, Clock& clock, const std::string& path, Nanos spin) {
   const FileHandle file = TRY(disk.open(path, {.create = true}));
   const std::unique_ptr<std::byte, Freer> memory(
       static_cast<std::byte*>(std::aligned_alloc(disk.block_bytes(), kScratchBytes)));
@@ -75,7 +81,7 @@ Result<DurableMethod> measure_in(Disk& disk, Clock& clock, const std::string& pa
 
 }  // namespace
 
-Result<DurableMethod> measure_durable_method(Disk& disk, Clock& clock, std::string_view folder, bool spin) {
+Result<DurableMethod> measure_durable_method(Disk& disk, Clock& clock, std::string_view folder, Nanos spin) {
   auto method = measure_in(disk, clock, fmt::format("{}/scratch", folder), spin);
   // A full drive must not keep a broker from starting: its ring has its space, and only a running one can free some.
   // The linked form is nowhere slow by far, as DSYNC can be.

@@ -158,6 +158,10 @@ bool StoreSet::stopped() const {
   return std::ranges::all_of(stores_, [](const auto& store) { return store->stopped() || store->poisoned(); });
 }
 
+bool StoreSet::committing() const {
+  return std::ranges::any_of(stores_, [](const auto& store) { return store->committing(); });
+}
+
 bool StoreSet::any_poisoned() const {
   return std::ranges::any_of(stores_, [](const auto& store) { return store->poisoned(); });
 }

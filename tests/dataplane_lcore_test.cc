@@ -219,6 +219,29 @@ TEST_P(Lcores, IdleClientsAreReapedWaitingOnesAreNot) {
   broker.await_exactly(Metric::connections_open, 1);
 }
 
+// Its time stands still: what is bounded by time lasts until something else ends it.
+class StoppedClock final : public Clock {
+ public:
+  Nanos monotonic() override { return kSecond; }
+  int64_t wall_ms() override { return 1'700'000'000'000; }
+};
+
+TEST_P(Lcores, NoneSleepsWhileACommitIsAtTheDriveUnlessToldTo) {
+  StoppedClock clock;
+  for (const bool spins : {true, false}) {
+    LcoreSetup setup = setup_of();
+    setup.clock = &clock;
+    setup.options.idle_spin_us = 0;
+    setup.options.commit_spin_us = spins ? 1 : 0;
+    LcoreFixture broker(setup);
+    WireClient client(broker.port());
+    for (int i = 0; i < 100 || (!spins && broker.count(Metric::loop_commit_sleeps) == 0); ++i)
+      ASSERT_TRUE(client.call<ProduceResponse>(produce_of(0, batch_of(1, "x")), 9));
+    EXPECT_EQ(broker.count(Metric::loop_commit_sleeps) == 0, spins);
+    EXPECT_GT(broker.count(Metric::loop_sleeps), 0u);
+  }
+}
+
 TEST_P(Lcores, ATrimIsAnsweredAlsoByAnLcoreThatSleeps) {
   std::atomic<uint64_t> unknown = 0;
   std::atomic<uint64_t> out_of_range = 0;

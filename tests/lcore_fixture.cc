@@ -23,7 +23,7 @@ LcoreFixture::LcoreFixture(LcoreSetup setup) : setup_(std::move(setup)) {
                                     .listeners = {},
                                     .disks = {lcores_[i].disk.get()},
                                     .store = std::move(lcores_[i].store),
-                                    .clock = &clock_,
+                                    .clock = setup_.clock == nullptr ? &clock_ : setup_.clock,
                                     .counters = &lcores_[i].counters,
                                     .control_doorbell = &control_doorbell_,
                                     .mesh = mesh};
@@ -47,7 +47,7 @@ void LcoreFixture::open_store(uint16_t index) {
   storage::StoreRequest request{.folder = folder_,
                                 .ring_index = index,
                                 .disk = one.disk.get(),
-                                .clock = &clock_,
+                                .clock = setup_.clock == nullptr ? &clock_ : setup_.clock,
                                 .prng = &prng_,
                                 .counters = &one.storage_counters,
                                 .live_logs = {},

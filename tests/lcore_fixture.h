@@ -24,7 +24,8 @@ struct LcoreSetup {
   dataplane::DataplaneOptions options;
   uint16_t lcores = 1;
   int partitions = 4;
-  bool publish = true;  // an image with topic "t"; log ids 1, 2, ...
+  Clock* clock = nullptr;  // null: the system's
+  bool publish = true;     // an image with topic "t"; log ids 1, 2, ...
   // Control's answer to a slow request: a whole response; empty closes. The default answers with the header alone.
   std::function<Bytes(const dataplane::SlowRequest&)> answer;
   // What else the lcore tells control; called by the thread that is control.

@@ -109,15 +109,15 @@ TEST_F(StoreFaults, OnAFullDriveTheDurableMethodIsADefault) {
   StoreRig rig(1);
   ASSERT_EQ(rig.open(), "");
   rig.disk.faults().capacity_bytes = rig.disk.allocated_bytes();
-  const auto method = storage::measure_durable_method(rig.disk, rig.clock, "data", false);
+  const auto method = storage::measure_durable_method(rig.disk, rig.clock, "data", 0);
   ASSERT_TRUE(method);
   EXPECT_EQ(*method, storage::DurableMethod::kLinkedFlush);
   EXPECT_FALSE(rig.disk.exists("data/scratch"));
   rig.disk.faults().capacity_bytes = 0;
   rig.disk.faults().short_write_in = 1;  // nearly full
-  EXPECT_TRUE(storage::measure_durable_method(rig.disk, rig.clock, "data", false));
+  EXPECT_TRUE(storage::measure_durable_method(rig.disk, rig.clock, "data", 0));
   rig.disk.faults().fail_write_in = 3;
-  const auto failed = storage::measure_durable_method(rig.disk, rig.clock, "data", false);
+  const auto failed = storage::measure_durable_method(rig.disk, rig.clock, "data", 0);
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error(), (Error{Errc::kIo, 5}));
   EXPECT_FALSE(rig.disk.exists("data/scratch"));

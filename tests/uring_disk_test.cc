@@ -181,7 +181,7 @@ TEST_F(Folders, TheDurableMethodIsMeasured) {
   SystemClock clock;
   auto disk = open_uring_disk();
   ASSERT_TRUE(disk) << disk.error().what;
-  EXPECT_TRUE(measure_durable_method(**disk, clock, path_, false));
+  EXPECT_TRUE(measure_durable_method(**disk, clock, path_, 0));
   EXPECT_TRUE(std::filesystem::is_empty(path_));
 }
 

@@ -6,6 +6,9 @@
 // FileOps are done one after the other, in order of submission, by a thread of the Disk's own. The blocking forms
 // (open, rename, ...) are for start-up and for the tools: no lcore calls them.
 //
+// Who polls without sleeping while a durable write is in flight calls sched_yield() between: without FUA the write is
+// finished by a kernel worker of some CPU, which a thread that never yields there keeps waiting for milliseconds.
+//
 // Durability: a kWrite is durable only after a later kFlush of its file completed; a kWriteDurable when it completes. A
 // created, renamed or removed name is durable after sync_dir() of its folder. flush_all() does both for all files of a
 // file system: whatever had completed before it began.

@@ -100,6 +100,7 @@ class StoreSet {
 
   void submit();
   size_t poll();
+  bool committing() const;  // any of them is
   std::span<const LogId> advanced_logs() const { return advanced_; }
   std::span<const LogId> readable_logs() const { return readable_; }
   Nanos next_deadline() const;

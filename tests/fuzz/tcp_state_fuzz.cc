@@ -131,11 +131,15 @@ class Fuzz {
     return options;
   }
 
+  // The owner's connection, or one that opens: a peer may send SYNs for ports whose last connection is not taken home.
   const Tcb* tcb() const {
+    const Tcb* found = nullptr;
     for (const auto& t : stack_->core().tcbs) {
-      if (t->in_use && t->flow.remote_port == 5000) return t.get();
+      if (!t->in_use || t->flow.remote_port != 5000) continue;
+      if (&t->stream == stream_) return t.get();
+      if (found == nullptr) found = t.get();
     }
-    return nullptr;
+    return found;
   }
 
   void take(const TcpEvent& event) {

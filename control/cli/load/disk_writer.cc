@@ -1,6 +1,7 @@
 #include "control/cli/load/disk_writer.h"
 
 #include <fmt/format.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <cstring>
@@ -60,7 +61,7 @@ DiskWriter::~DiskWriter() {
 
 void DiskWriter::choose_method(Clock& clock, const std::string& wanted) {
   if (wanted == "auto") {
-    const auto measured = storage::measure_durable_method(*disk_, clock, folder_, spin_);
+    const auto measured = storage::measure_durable_method(*disk_, clock, folder_, spin_ ? storage::kSpinForever : 0);
     if (!measured) fail("cannot measure in " + folder_, measured.error());
     method_ = *measured;
   } else {
@@ -82,7 +83,11 @@ void DiskWriter::prewrite() {
 void DiskWriter::write() {
   disk_->submit(op_);
   for (DiskOp* done = nullptr; disk_->poll({&done, 1}) == 0;) {
-    if (!spin_) disk_->wait(kSecond);
+    if (spin_) {
+      sched_yield();  // storage/api/disk.h says why
+    } else {
+      disk_->wait(kSecond);
+    }
   }
   const auto bytes = static_cast<int64_t>(op_.memory.size());
   if (op_.result != bytes) {
