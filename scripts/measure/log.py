@@ -36,24 +36,29 @@ def ratios(figures, name, upper, lower):
 
 
 def measure_ack(machine):
-    """`bench latency` alternates blocks of acks and of raw durable writes on one schedule."""
-    broker = machine.broker()
-    broker.start()
-    result = broker.folder / 'latency.json'
-    subprocess.run([str(word) for word in (
-        broker.program, 'bench', 'latency', '--bootstrap', broker.bootstrap, '--rate', ACK_RATE, '--record-bytes',
-        RECORD_BYTES, '--rounds', machine.args.blocks, '--block', ACK_BLOCK, '--disk', broker.folder, '--quiet',
-        '--json', result)], check=True, stdout=subprocess.DEVNULL, timeout=LOAD_TIMEOUT_S)
-    broker.stop()
-    blocks = json.loads(result.read_text())['result']['blocks']
+    """`bench latency` alternates blocks of acks and of raw durable writes on one schedule. With an lcore that sleeps when
+    it has no work, as is the default, and with one that spins, as on an appliance."""
+    for strategy in ('adaptive', 'spin'):
+        broker = machine.broker(penstock_idle_strategy=strategy)
+        broker.start()
+        result = broker.folder / 'latency.json'
+        subprocess.run([str(word) for word in (
+            broker.program, 'bench', 'latency', '--bootstrap', broker.bootstrap, '--rate', ACK_RATE, '--record-bytes',
+            RECORD_BYTES, '--rounds', machine.args.blocks, '--block', ACK_BLOCK, '--disk', broker.folder, '--quiet',
+            '--json', result)], check=True, stdout=subprocess.DEVNULL, timeout=LOAD_TIMEOUT_S)
+        broker.stop()
+        add_blocks(machine.figures, strategy, json.loads(result.read_text())['result']['blocks'])
+        broker.remove()
+
+
+def add_blocks(figures, strategy, blocks):
     of = {kind: {p: [b[f'{p}_us'] for b in blocks if b['kind'] == kind] for p in ('p50', 'p99')}
           for kind in ('ack', 'disk')}
     for p in ('p50', 'p99'):
-        machine.figures.add(f'ack: {p} of a block', of['ack'][p], 'us', 0)
-        machine.figures.add(f'raw durable write: {p} of a block', of['disk'][p], 'us', 0)
-        ratios(machine.figures, f'ack / raw write, {p}, block by block', of['ack'][p], of['disk'][p])
-        ratios(machine.figures, f'raw / raw, {p}: each block and the next', of['disk'][p][::2], of['disk'][p][1::2])
-    broker.remove()
+        figures.add(f'{strategy}: ack, {p} of a block', of['ack'][p], 'us', 0)
+        figures.add(f'{strategy}: raw durable write, {p} of a block', of['disk'][p], 'us', 0)
+        ratios(figures, f'{strategy}: ack / raw write, {p}, block by block', of['ack'][p], of['disk'][p])
+        ratios(figures, f'{strategy}: raw / raw, {p}, each block and the next', of['disk'][p][::2], of['disk'][p][1::2])
 
 
 def offered(machine, broker, topic, partitions, rate):
