@@ -58,7 +58,8 @@ def add_blocks(figures, strategy, blocks):
         figures.add(f'{strategy}: ack, {p} of a block', of['ack'][p], 'us', 0)
         figures.add(f'{strategy}: raw durable write, {p} of a block', of['disk'][p], 'us', 0)
         ratios(figures, f'{strategy}: ack / raw write, {p}, block by block', of['ack'][p], of['disk'][p])
-        ratios(figures, f'{strategy}: raw / raw, {p}, each block and the next', of['disk'][p][::2], of['disk'][p][1::2])
+        raw = of['disk'][p]
+        ratios(figures, f'{strategy}: raw / raw, {p}, each block and the next', raw[::2], raw[1::2])
 
 
 def offered(machine, broker, topic, partitions, rate):
