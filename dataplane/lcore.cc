@@ -21,6 +21,8 @@ constexpr Nanos kAnsweringMax = 5 * kSecond;
 constexpr Nanos kDrainingMax = 2 * kSecond;
 // Sleep while something is tried again each turn for which nobody rings.
 constexpr Nanos kRetrySleep = kMillisecond;
+// A fast drive has written so much before a sleeper would be awake. Behind more the time is worth more as sleep.
+constexpr uint64_t kBriefCommitBytes = 64 * kKiB;
 
 }  // namespace
 
@@ -260,22 +262,23 @@ Nanos Lcore::Impl::next_deadline() const {
   return next;
 }
 
-// While a commit is at the drive it is mostly longer: a fast drive is done before a sleeper would be awake.
-Nanos Lcore::Impl::spin_before_sleep(bool committing) const {
+// While a small commit is at the drive it is mostly longer.
+Nanos Lcore::Impl::spin_before_sleep(uint64_t commit_bytes) const {
   const DataplaneOptions& options = request_.options;
   if (options.idle_strategy == "spin") return std::numeric_limits<Nanos>::max();
-  return (committing ? std::max(options.idle_spin_us, options.commit_spin_us) : options.idle_spin_us) * kMicrosecond;
+  const bool brief = commit_bytes > 0 && commit_bytes <= kBriefCommitBytes;
+  return (brief ? std::max(options.idle_spin_us, options.commit_spin_us) : options.idle_spin_us) * kMicrosecond;
 }
 
 // Without work: spins for a while, or for ever if told to; then sleeps until a client, the device, control or a
 // deadline calls. The order matters: the drive is armed first and everything looked at once more, so that what
 // completes in between either is seen here or rings the doorbell that ends the sleep.
 void Lcore::Impl::rest() {
-  const bool committing = request_.store->committing();
-  if (broker_.now - worked_at_ < spin_before_sleep(committing)) {
+  const uint64_t commit_bytes = request_.store->commit_bytes();
+  if (broker_.now - worked_at_ < spin_before_sleep(commit_bytes)) {
     // Who shares the CPU goes first: a client that was just answered; the kernel's worker (storage/api/disk.h). An
     // lcore that always spins has a CPU of its own, but for that worker.
-    if (committing || request_.options.idle_strategy != "spin") sched_yield();
+    if (commit_bytes > 0 || request_.options.idle_strategy != "spin") sched_yield();
     return;
   }
   const Nanos longest = nap();
@@ -287,7 +290,7 @@ void Lcore::Impl::rest() {
   const bool idle = settle() == 0 && commands_.empty() && (!mail_ || mail_->empty()) && recompressor_.empty();
   if (idle && !handed) {
     broker_.counters.add(Metric::loop_sleeps);
-    if (committing) broker_.counters.add(Metric::loop_commit_sleeps);
+    if (commit_bytes > 0) broker_.counters.add(Metric::loop_commit_sleeps);
     sockets_->wait(std::min(next_deadline() - broker_.now, longest));
     slept_ = true;
   }

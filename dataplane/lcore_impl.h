@@ -103,7 +103,7 @@ class Lcore::Impl {
   void keep_house();
   void go_on_stopping();
   void tell_control(Event event);
-  Nanos spin_before_sleep(bool committing) const;
+  Nanos spin_before_sleep(uint64_t commit_bytes) const;
   void rest();
   Nanos next_deadline() const;
 

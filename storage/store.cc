@@ -285,7 +285,7 @@ void Store::Impl::update_gauges() {
 Lsn Store::durable() const { return impl_->shard.ring->durable(); }
 std::span<const LogId> Store::advanced_logs() const { return impl_->advanced; }
 std::span<const LogId> Store::readable_logs() const { return impl_->readable; }
-bool Store::committing() const { return impl_->shard.ring->in_flight(); }
+uint64_t Store::commit_bytes() const { return impl_->shard.ring->bytes_in_flight(); }
 bool Store::poisoned() const { return impl_->shard.poisoned; }
 
 StoreHealth Store::health() const {

@@ -158,8 +158,10 @@ bool StoreSet::stopped() const {
   return std::ranges::all_of(stores_, [](const auto& store) { return store->stopped() || store->poisoned(); });
 }
 
-bool StoreSet::committing() const {
-  return std::ranges::any_of(stores_, [](const auto& store) { return store->committing(); });
+uint64_t StoreSet::commit_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& store : stores_) bytes += store->commit_bytes();
+  return bytes;
 }
 
 bool StoreSet::any_poisoned() const {

@@ -36,8 +36,8 @@ def ratios(figures, name, upper, lower):
 
 
 def measure_ack(machine):
-    """`bench latency` alternates blocks of acks and of raw durable writes on one schedule. With an lcore that sleeps when
-    it has no work, as is the default, and with one that spins, as on an appliance."""
+    """`bench latency` alternates blocks of acks and of raw durable writes on one schedule. With an lcore that sleeps
+    without work, as is the default, and with one that spins, as on an appliance."""
     for strategy in ('adaptive', 'spin'):
         broker = machine.broker(penstock_idle_strategy=strategy)
         broker.start()

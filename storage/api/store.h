@@ -220,8 +220,8 @@ class Store {
   // Takes completions. Returns how many; durable(), advanced_logs() and readable_logs() tell what they changed.
   size_t poll();
   Lsn durable() const;
-  // A frame is at the drive: soon durable() moves.
-  bool committing() const;
+  // Bytes of the group commit that is at the drive; 0: none is.
+  uint64_t commit_bytes() const;
   // Logs whose durable offset moved in the last poll(); valid until the next.
   std::span<const LogId> advanced_logs() const;
   // Logs for which something that was pending may go on; valid until the next poll().

@@ -100,7 +100,7 @@ class StoreSet {
 
   void submit();
   size_t poll();
-  bool committing() const;  // any of them is
+  uint64_t commit_bytes() const;  // of all of them
   std::span<const LogId> advanced_logs() const { return advanced_; }
   std::span<const LogId> readable_logs() const { return readable_; }
   Nanos next_deadline() const;

@@ -141,6 +141,7 @@ class RingWriter {
   Lsn next_entry() const { return filling_.end; }
   uint64_t used_bytes() const { return filling_.end - tail_; }
   bool in_flight() const { return state_ == WriterState::kInFlight; }
+  uint64_t bytes_in_flight() const { return in_flight() ? op_.memory.size() : 0; }
   bool failed() const { return state_ == WriterState::kFailed; }
   // Memory from lsn on is lent to another thread (Store::lend): it is not overwritten before as many unpins. What would
   // need it has to wait.
