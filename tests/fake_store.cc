@@ -252,6 +252,7 @@ size_t Store::poll() {
 Lsn Store::durable() const { return Lsn{impl_->durable}; }
 std::span<const LogId> Store::advanced_logs() const { return impl_->advanced; }
 std::span<const LogId> Store::readable_logs() const { return impl_->readable; }
+uint64_t Store::commit_bytes() const { return 0; }
 bool Store::poisoned() const { return impl_->drive.health.poisoned; }
 StoreHealth Store::health() const { return impl_->drive.health; }
 Nanos Store::next_deadline() const { return std::numeric_limits<Nanos>::max(); }
