@@ -127,13 +127,7 @@ class Run {
   void make_direct_files();
   double direct_block(uint64_t run_bytes);
   void quiet_down();
-  void rest() {
-    if (options_.spin) {
-      sched_yield();  // storage/api/disk.h says why
-    } else {
-      disk_->wait(100 * kMicrosecond);
-    }
-  }
+  void rest() { pause_between_polls(*disk_, options_.spin, 100 * kMicrosecond); }
 
   const Options options_;
   SystemClock clock_;

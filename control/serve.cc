@@ -327,9 +327,7 @@ std::expected<storage::DurableMethod, std::string> Broker::durable_method(const 
   const std::string& durability = settings_.storage.ring_durability;
   if (durability == "dsync") return storage::DurableMethod::kDsync;
   if (durability == "flush") return storage::DurableMethod::kLinkedFlush;
-  const auto& lcore = settings_.dataplane;
-  const Nanos spin = lcore.idle_strategy == "spin" ? storage::kSpinForever
-                                                   : std::max(lcore.idle_spin_us, lcore.commit_spin_us) * kMicrosecond;
+  const Nanos spin = dataplane::SpinTimes(settings_.dataplane).commit;
   const auto measured = storage::measure_durable_method(*disks_.front(), clock_, folder, spin);
   if (measured) return *measured;
   return Failure(cannot_write_durably(folder, measured.error()));

@@ -22,7 +22,7 @@ constexpr Nanos kDrainingMax = 2 * kSecond;
 // Sleep while something is tried again each turn for which nobody rings.
 constexpr Nanos kRetrySleep = kMillisecond;
 // A fast drive has written so much before a sleeper would be awake. Behind more the time is worth more as sleep.
-constexpr uint64_t kBriefCommitBytes = 64 * kKiB;
+constexpr uint64_t kSmallCommitBytes = 64 * kKiB;
 
 }  // namespace
 
@@ -71,7 +71,8 @@ Lcore::Impl::Impl(LcoreRequest request, std::unique_ptr<UringSockets> sockets)
       trims_(*request_.store),
       control_io_(*request_.store),
       prng_(static_cast<uint64_t>(request_.clock->wall_ms()), request_.index),
-      health_told_(request_.store->rings().size()) {
+      health_told_(request_.store->rings().size()),
+      spin_(request_.options) {
   broker_.recompressor = &recompressor_;
   for (SharedDevice* device : request_.devices) {
     links_.emplace_back(*device, request_.index, request_.mesh.get(), clients_.add_own());
@@ -262,23 +263,16 @@ Nanos Lcore::Impl::next_deadline() const {
   return next;
 }
 
-// While a small commit is at the drive it is mostly longer.
-Nanos Lcore::Impl::spin_before_sleep(uint64_t commit_bytes) const {
-  const DataplaneOptions& options = request_.options;
-  if (options.idle_strategy == "spin") return std::numeric_limits<Nanos>::max();
-  const bool brief = commit_bytes > 0 && commit_bytes <= kBriefCommitBytes;
-  return (brief ? std::max(options.idle_spin_us, options.commit_spin_us) : options.idle_spin_us) * kMicrosecond;
-}
-
 // Without work: spins for a while, or for ever if told to; then sleeps until a client, the device, control or a
 // deadline calls. The order matters: the drive is armed first and everything looked at once more, so that what
 // completes in between either is seen here or rings the doorbell that ends the sleep.
 void Lcore::Impl::rest() {
   const uint64_t commit_bytes = request_.store->commit_bytes();
-  if (broker_.now - worked_at_ < spin_before_sleep(commit_bytes)) {
-    // Who shares the CPU goes first: a client that was just answered; the kernel's worker (storage/api/disk.h). An
-    // lcore that always spins has a CPU of its own, but for that worker.
-    if (commit_bytes > 0 || request_.options.idle_strategy != "spin") sched_yield();
+  const bool small_commit = commit_bytes > 0 && commit_bytes <= kSmallCommitBytes;
+  if (broker_.now - worked_at_ < (small_commit ? spin_.commit : spin_.idle)) {
+    // Who shares the CPU goes first: a client that was just answered, the kernel's worker (pause_between_polls). An
+    // lcore that never sleeps has a CPU of its own, but for that worker.
+    if (commit_bytes > 0 || !spin_.forever()) sched_yield();
     return;
   }
   const Nanos longest = nap();

@@ -103,7 +103,6 @@ class Lcore::Impl {
   void keep_house();
   void go_on_stopping();
   void tell_control(Event event);
-  Nanos spin_before_sleep(uint64_t commit_bytes) const;
   void rest();
   Nanos next_deadline() const;
 
@@ -126,6 +125,7 @@ class Lcore::Impl {
   std::deque<Event> untold_;                       // of the lcore itself: retired images, trims, health, its end
   std::vector<storage::StoreHealth> health_told_;  // by ring, in the order of rings()
   Phase phase_ = Phase::kServing;
+  const SpinTimes spin_;
   Nanos house_kept_at_ = 0;
   Nanos turn_longest_ = 0;
   Nanos worked_at_ = 0;  // the last turn that had something to do

@@ -1,7 +1,6 @@
 // Which operation makes a ring write durable faster here, measured with the lcore's own way of waiting: without FUA the
 // two are finished by different kernel workers (docs/adr/0005-write-ahead-ring.md).
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -26,14 +25,8 @@ struct Freer {
 Result<Nanos> timed_write(Disk& disk, Clock& clock, DiskOp& op, Nanos spin) {
   const Nanos begin = clock.monotonic();
   disk.submit(op);
-  for (DiskOp* done = nullptr; done == nullptr;) {
-    if (disk.poll({&done, 1}) > 0) break;
-    if (clock.monotonic() - begin < spin) {
-      sched_yield();  // as disk.h says
-    } else {
-      disk.wait(kSecond);
-    }
-  }
+  for (DiskOp* done = nullptr; disk.poll({&done, 1}) == 0;)
+    pause_between_polls(disk, clock.monotonic() - begin < spin, kSecond);
   if (op.result < 0) return fail(op.result == -ENOSPC ? Errc::kNoSpace : Errc::kIo, static_cast<int>(-op.result));
   if (op.result != static_cast<int64_t>(op.memory.size())) return fail(Errc::kShort);
   return clock.monotonic() - begin;

@@ -5,6 +5,7 @@
 #include "protocol/gen/metadata.h"
 #include "tests/kafka_requests.h"
 #include "tests/lcore_fixture.h"
+#include "tests/sim/sim_clock.h"
 
 namespace penstock::testing {
 namespace {
@@ -219,15 +220,9 @@ TEST_P(Lcores, IdleClientsAreReapedWaitingOnesAreNot) {
   broker.await_exactly(Metric::connections_open, 1);
 }
 
-// Its time stands still: what is bounded by time lasts until something else ends it.
-class StoppedClock final : public Clock {
- public:
-  Nanos monotonic() override { return kSecond; }
-  int64_t wall_ms() override { return 1'700'000'000'000; }
-};
-
+// Time stands still, so that what time bounds lasts until something else ends it.
 TEST_P(Lcores, NoneSleepsWhileACommitIsAtTheDriveUnlessToldTo) {
-  StoppedClock clock;
+  sim::SimClock clock;
   for (const bool spins : {true, false}) {
     LcoreSetup setup = setup_of();
     setup.clock = &clock;

@@ -11,6 +11,7 @@ namespace penstock::testing {
 using dataplane::Command;
 
 LcoreFixture::LcoreFixture(LcoreSetup setup) : setup_(std::move(setup)) {
+  if (setup_.clock == nullptr) setup_.clock = &clock_;
   char name[] = "lcore_test.XXXXXX";  // where the build is: a file system that can do direct I/O
   CHECK(mkdtemp(name) != nullptr);
   folder_ = std::filesystem::absolute(name);
@@ -23,7 +24,7 @@ LcoreFixture::LcoreFixture(LcoreSetup setup) : setup_(std::move(setup)) {
                                     .listeners = {},
                                     .disks = {lcores_[i].disk.get()},
                                     .store = std::move(lcores_[i].store),
-                                    .clock = setup_.clock == nullptr ? &clock_ : setup_.clock,
+                                    .clock = setup_.clock,
                                     .counters = &lcores_[i].counters,
                                     .control_doorbell = &control_doorbell_,
                                     .mesh = mesh};
@@ -47,7 +48,7 @@ void LcoreFixture::open_store(uint16_t index) {
   storage::StoreRequest request{.folder = folder_,
                                 .ring_index = index,
                                 .disk = one.disk.get(),
-                                .clock = setup_.clock == nullptr ? &clock_ : setup_.clock,
+                                .clock = setup_.clock,
                                 .prng = &prng_,
                                 .counters = &one.storage_counters,
                                 .live_logs = {},

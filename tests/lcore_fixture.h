@@ -24,7 +24,7 @@ struct LcoreSetup {
   dataplane::DataplaneOptions options;
   uint16_t lcores = 1;
   int partitions = 4;
-  Clock* clock = nullptr;  // null: the system's
+  Clock* clock = nullptr;  // null: the fixture's own, the system's
   bool publish = true;     // an image with topic "t"; log ids 1, 2, ...
   // Control's answer to a slow request: a whole response; empty closes. The default answers with the header alone.
   std::function<Bytes(const dataplane::SlowRequest&)> answer;

@@ -6,9 +6,6 @@
 // FileOps are done one after the other, in order of submission, by a thread of the Disk's own. The blocking forms
 // (open, rename, ...) are for start-up and for the tools: no lcore calls them.
 //
-// Who polls without sleeping while a durable write is in flight calls sched_yield() between: without FUA the write is
-// finished by a kernel worker of some CPU, which a thread that never yields there keeps waiting for milliseconds.
-//
 // Durability: a kWrite is durable only after a later kFlush of its file completed; a kWriteDurable when it completes. A
 // created, renamed or removed name is durable after sync_dir() of its folder. flush_all() does both for all files of a
 // file system: whatever had completed before it began.
@@ -146,5 +143,9 @@ Result<void> run_to_end(Disk& disk, DiskOp& op);
 Result<void> run_all_to_end(Disk& disk, std::span<DiskOp> ops);
 // Submits op and waits for it; its error is in op too.
 Result<void> run_to_end(Disk& disk, FileOp& op);
+// Between two polls, by whoever waits for an op: sleeps, for timeout at most; or, if it spins, yields. Without FUA a
+// durable write is finished by a kernel worker of some CPU, which a thread that never yields there keeps waiting for
+// milliseconds.
+void pause_between_polls(Disk& disk, bool spins, Nanos timeout);
 
 }  // namespace penstock::storage

@@ -31,10 +31,10 @@ std::expected<Folder, OpenFailure> open_folder(Disk& disk, Prng& prng, std::stri
 // names the folder in use is kLocked.
 std::expected<Folder, OpenFailure> look_at_folder(Disk& disk, std::string_view path, bool locked);
 
+inline constexpr Nanos kSpinForever = INT64_MAX;
 // Which durability operation is faster here now: writes a small scratch file in folder by turns with each, and takes
 // the smaller median. It waits as the lcore will: polls for spin, then sleeps. Blocks a few hundred milliseconds. On a
 // full drive, where nothing can be measured, it is the linked fdatasync.
-inline constexpr Nanos kSpinForever = INT64_MAX;
 Result<DurableMethod> measure_durable_method(Disk& disk, Clock& clock, std::string_view folder, Nanos spin);
 
 }  // namespace penstock::storage

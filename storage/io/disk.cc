@@ -1,6 +1,8 @@
 // Waiting for one op, for start-up and stop.
 #include "storage/api/disk.h"
 
+#include <sched.h>
+
 #include <cerrno>
 
 #include "base/assert.h"
@@ -50,6 +52,14 @@ Result<void> run_all_to_end(Disk& disk, std::span<DiskOp> ops) {
   }
   for (const DiskOp& op : ops) TRY_VOID(outcome_of(op));
   return {};
+}
+
+void pause_between_polls(Disk& disk, bool spins, Nanos timeout) {
+  if (spins) {
+    sched_yield();
+  } else {
+    disk.wait(timeout);
+  }
 }
 
 Result<void> run_to_end(Disk& disk, DiskOp& op) { return run_all_to_end(disk, {&op, 1}); }

@@ -1,7 +1,6 @@
 #include "control/cli/load/disk_writer.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <cstring>
@@ -82,13 +81,7 @@ void DiskWriter::prewrite() {
 
 void DiskWriter::write() {
   disk_->submit(op_);
-  for (DiskOp* done = nullptr; disk_->poll({&done, 1}) == 0;) {
-    if (spin_) {
-      sched_yield();  // storage/api/disk.h says why
-    } else {
-      disk_->wait(kSecond);
-    }
-  }
+  for (DiskOp* done = nullptr; disk_->poll({&done, 1}) == 0;) storage::pause_between_polls(*disk_, spin_, kSecond);
   const auto bytes = static_cast<int64_t>(op_.memory.size());
   if (op_.result != bytes) {
     fail("a write in " + folder_, {Errc::kIo, op_.result < 0 ? static_cast<int32_t>(-op_.result) : 0});
