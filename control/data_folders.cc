@@ -30,14 +30,6 @@ std::optional<uint16_t> ring_of(std::string_view name) {
   return ring;
 }
 
-Failure metadata_failed(const std::string& folder, Error error) {
-  const std::string hint = error.code == Errc::kNoSpace   ? "free some space on its drive"
-                           : error.code == Errc::kCorrupt ? "restore it, with its -wal, from a copy"
-                                                          : "check the drive and its file system";
-  return Failure(folder + "/" + std::string(kMetadata) +
-                 ": the metadata store failed: " + std::string(to_string(error.code)) + "; " + hint);
-}
-
 // One name for a folder however it is written, whether or not it is there yet.
 std::filesystem::path full_name(const std::string& path) {
   std::error_code error;
@@ -52,6 +44,14 @@ bool lies_in(const std::filesystem::path& inner, const std::filesystem::path& ou
 }
 
 }  // namespace
+
+std::unexpected<std::string> metadata_failed(const std::string& folder, Error error) {
+  const std::string hint = error.code == Errc::kNoSpace   ? "free some space on its drive"
+                           : error.code == Errc::kCorrupt ? "restore it, with its -wal, from a copy"
+                                                          : "check the drive and its file system";
+  return Failure(folder + "/" + std::string(kMetadata) +
+                 ": the metadata store failed: " + std::string(to_string(error.code)) + "; " + hint);
+}
 
 std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::string& setting) {
   std::vector<std::string> paths;

@@ -19,6 +19,9 @@ namespace penstock::control {
 // spelling, or one inside another.
 std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::string& setting);
 
+// One line for the operator about the metadata in this folder.
+std::unexpected<std::string> metadata_failed(const std::string& folder, Error error);
+
 struct RingPlace {
   uint16_t ring;
   size_t folder;  // in folders()

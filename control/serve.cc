@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/system_clock.h"
+#include "control/controller/ring_lives.h"
 #include "control/controller/uuid_text.h"
 #include "control/data_folders.h"
 #include "control/event_loop.h"
@@ -120,6 +121,7 @@ class Broker {
   std::string metadata_path() const { return folders_->path(0) + "/metadata.sqlite"; }
   std::function<bool(storage::LogId)> logs_of_others(uint16_t ring) const;
   Step open_ring(size_t i);
+  Step remember_rings();
   Step make_cleaner(size_t folder);
 
   struct Cleaner {
@@ -147,6 +149,7 @@ class Broker {
   RingMemoryPool memory_;
   std::optional<DataFolders> folders_;
   std::vector<RingPlace> rings_;
+  RingLives known_lives_;  // as of the last start
   // One a ring: what one drive takes its time for holds up no other. The first one is there before the rings, for what
   // is to do with the folders, and holds their locks.
   std::vector<storage::DiskPtr> disks_;
@@ -334,6 +337,9 @@ std::expected<storage::DurableMethod, std::string> Broker::durable_method(const 
 }
 
 Step Broker::open_storage() {
+  auto lives = read_ring_lives(*metadata_, controller_->node());
+  if (!lives) return metadata_failed(folders_->path(0), lives.error());
+  known_lives_ = *std::move(lives);
   std::map<size_t, storage::DurableMethod> methods;  // by folder
   for (const RingPlace& place : rings_) {
     if (methods.contains(place.folder)) continue;
@@ -352,6 +358,7 @@ Step Broker::open_storage() {
     if (auto done = make_cleaner(rings_[i].folder); !done) return done;
     if (auto done = open_ring(i); !done) return done;
   }
+  if (auto done = remember_rings(); !done) return done;
   const SignalsBlocked blocked;
   for (auto& [folder, cleaner] : cleaners_) cleaner.thread->start();
   return {};
@@ -391,22 +398,33 @@ Step Broker::open_ring(size_t i) {
   const auto cleaner = cleaners_.find(place.folder);
   storage::StorageOptions options = settings_.storage;
   options.open_files_max = static_cast<int64_t>(descriptors_.segments_max);
-  auto store =
-      storage::Store::open({.folder = folders_->path(place.folder),
-                            .ring_index = place.ring,
-                            .options = options_of_ring(options, rings_.size(), rings_there),
-                            .disk = disks_[i].get(),
-                            .clock = &clock_,
-                            .prng = &prng_,
-                            .counters = &ring_counters_[i].storage,
-                            .live_logs = logs,
-                            .next_log_id = controller_->next_log_id(),
-                            .is_foreign = logs_of_others(place.ring),
-                            .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
-                            .compaction = cleaner == cleaners_.end() ? nullptr : cleaner->second.thread->new_link(),
-                            .accept_loss_at = accept_loss_at_});
+  auto store = storage::Store::open(
+      {.folder = folders_->path(place.folder),
+       .ring_index = place.ring,
+       .options = options_of_ring(options, rings_.size(), rings_there),
+       .disk = disks_[i].get(),
+       .clock = &clock_,
+       .prng = &prng_,
+       .counters = &ring_counters_[i].storage,
+       .live_logs = logs,
+       .next_log_id = controller_->next_log_id(),
+       .is_foreign = logs_of_others(place.ring),
+       .known_life = known_lives_.contains(place.ring) ? std::optional(known_lives_.at(place.ring)) : std::nullopt,
+       .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
+       .compaction = cleaner == cleaners_.end() ? nullptr : cleaner->second.thread->new_link(),
+       .accept_loss_at = accept_loss_at_});
   if (!store) return Failure(store.error().what);
   stores_[lcore_of(place.ring, lcores_wanted_)]->add(place.ring, *std::move(store), logs);
+  return {};
+}
+
+// Behind their first durable slots, so that the metadata never knows of a later life than a ring does.
+Step Broker::remember_rings() {
+  RingLives lives;
+  for (const RingPlace& place : rings_)
+    lives[place.ring] = stores_[lcore_of(place.ring, lcores_wanted_)]->life(place.ring);
+  if (const auto done = remember_ring_lives(*metadata_, controller_->node(), lives); !done)
+    return metadata_failed(folders_->path(0), done.error());
   return {};
 }
 

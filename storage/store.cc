@@ -174,6 +174,8 @@ void Store::Impl::write_sidecar(LogId log, SegmentId id, SegmentIndex index, boo
   sealer.write_sidecar(log, id, Sidecar{.index = std::move(index), .sealed = sealed});
 }
 
+RingLife Store::life() const { return {impl_->shard.ring->ring_id(), impl_->shard.ring->generation()}; }
+
 uint64_t Store::bytes_of(LogId id) const {
   const PartitionLog* log = impl_->find(id);
   if (log == nullptr) return 0;

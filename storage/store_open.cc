@@ -70,6 +70,7 @@ std::expected<std::unique_ptr<Store::Impl>, OpenFailure> Opener::open() {
                                            &Opener::take_memory,
                                            &Opener::read_ring,
                                            &Opener::replay,
+                                           &Opener::refuse_other_life,
                                            &Opener::mend_segments,
                                            &Opener::begin_life,
                                            &Opener::drop_old_state};

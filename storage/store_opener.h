@@ -46,6 +46,7 @@ class Opener {
   Step replay();
   bool is_elsewhere(LogId log) const { return request_.is_foreign && request_.is_foreign(log); }
   Step refuse_other_logs();
+  Step refuse_other_life();
   Step judge(const ScanResult& scan);
   PartitionLog* log_of(const FoundEntry& found);
   void replay_entry(const FoundEntry& found);

@@ -328,6 +328,20 @@ Opener::Step Opener::refuse_other_logs() {
   return {};
 }
 
+// All three files of a ring may have been replaced by those of another folder or an earlier time: they agree with each
+// other, and say nothing of the segments written since, which this start would remove.
+Opener::Step Opener::refuse_other_life() {
+  if (!request_.known_life || request_.live_logs.empty()) return {};
+  const auto unlike = life_unlike(*request_.known_life, {state_.ring_id, scan_.generation});
+  if (!unlike || request_.accept_loss_at == scan_.head.value()) return {};
+  return open_failure(
+      {Errc::kCorrupt},
+      fmt::format("{} and its state {}: what its {} logs hold would be lost, segments too. Put back the "
+                  "ring and the two state files that belong to this folder's metadata.sqlite, or accept "
+                  "the loss with --accept-loss-at {}",
+                  ring_path_, *unlike, request_.live_logs.size(), scan_.head.value()));
+}
+
 Opener::Step Opener::judge(const ScanResult& scan) {
   if (!scan.foreign.empty())
     return open_failure({Errc::kUnsupported},

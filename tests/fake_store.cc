@@ -119,6 +119,7 @@ std::optional<LogOffsets> Store::offsets(LogId id) const {
   return LogOffsets{log->start, log->durable, log->end()};
 }
 
+RingLife Store::life() const { return {}; }
 uint64_t Store::bytes_of(LogId id) const {
   const Impl::Log* log = impl_->find(id);
   return log == nullptr || log->batches.empty() ? 0 : log->batches.back().position + log->batches.back().bytes.size();

@@ -16,7 +16,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPY = ROOT / 'build' / 'mutants'
 PROGRAMS = ['store_segments_test', 'store_fault_test', 'store_damage_test', 'store_scrub_test', 'store_ends_test',
-            'compact_batch_test', 'store_compact_test', 'store_sim_test']
+            'store_lives_test', 'compact_batch_test', 'store_compact_test', 'store_sim_test']
 
 # name: (file, what stands there, what the mutant has)
 MUTANTS = {
@@ -85,6 +85,10 @@ MUTANTS = {
     'segments of a log that was never issued are nobody\'s': (
         'storage/store_open.cc', 'if (!log || *log < request_.next_log_id) continue;',
         'if (!log || *log >= LogId{0}) continue;'),
+    'a whole set of another ring\'s files passes for this one\'s': (
+        'storage/ring/recovery.cc', 'if (found.ring_id != known.ring_id) return', 'if (false) return'),
+    'a whole set of a ring\'s earlier files passes for its last': (
+        'storage/ring/recovery.cc', 'if (found.generation < known.generation) return', 'if (false) return'),
     'a ring of another folder passes for a torn tail': (
         'storage/ring/recovery.cc', 'if (is_foreign_here()) here_ = Here::kForeign;', ''),
     'a truncation is not replayed': (

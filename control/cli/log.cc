@@ -80,6 +80,7 @@ std::unique_ptr<Run> prepare(const LogOptions& options) {
   run->request.lives = [made](LogId log) { return made->names.partitions.contains(log); };
   run->request.next_log_id = run->names.next_log_id;
   for (const auto& [log, is] : run->names.partitions) run->request.ring_of[log] = is.ring;
+  run->request.lives_of_rings = run->names.lives_of_rings;
   run->request.all_rings_here = run->names.folders <= 1;
   return run;
 }
@@ -129,6 +130,9 @@ void run_verify(const LogOptions& options) {
   auto totals = storage::verify_folder(run->request, sink);
   if (!totals) cannot_run(totals.error().what);
   if (run->names.no_copy && !options.live) cannot_run(run->names.why_not);
+  if (options.log && totals->logs == 0 && totals->damage == 0 && !run->names.partitions.contains(LogId{*options.log}))
+    cannot_run(
+        fmt::format("{}: no ring that was looked at knows log {}, and no topic has it", options.folder, *options.log));
   if (!run->names.todo.empty()) {
     printer.finding(finding_of_metadata(run->names));
     totals->damage += 1;

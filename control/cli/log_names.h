@@ -19,12 +19,13 @@ struct LogNames {
     uint16_t ring = 0;
   };
   std::map<storage::LogId, Partition> partitions;
-  size_t folders = 0;                         // data folders that the metadata remembers
-  std::optional<storage::LogId> next_log_id;  // nothing: the metadata could not be read,
-  std::string why_not;                        // because of this
-  std::string path;                           // of the file
-  std::string todo;                           // it is there, and what is wrong is its own: what to do about it
-  bool no_copy = false;                       // it is there, and could not be looked at for want of a place
+  std::map<uint32_t, storage::RingLife> lives_of_rings;  // what the metadata remembers of them
+  size_t folders = 0;                                    // data folders that the metadata remembers
+  std::optional<storage::LogId> next_log_id;             // nothing: the metadata could not be read,
+  std::string why_not;                                   // because of this
+  std::string path;                                      // of the file
+  std::string todo;      // it is there, and what is wrong is its own: what to do about it
+  bool no_copy = false;  // it is there, and could not be looked at for want of a place
 
   bool known() const { return next_log_id.has_value(); }
   // "orders/2", or empty.

@@ -4,6 +4,7 @@
 //   cluster/id                 the cluster's id, made with the first start
 //   folders/<id>               a data folder of this broker: where it was at the last start
 //   brokers/<node.id>          a broker that runs: its listeners; bound to that broker's lease
+//   rings/<node.id>/<ring>     how a ring of this broker was at its last start (ring_lives.h)
 //   topics/<name>              TopicRecord
 //   topic_ids/<id>             the name of the topic with this id
 //   topic_claims/<name, . as _>  the name that holds it: a.b and a_b are one name to Kafka's metrics: only one may be
@@ -22,6 +23,7 @@ namespace penstock::control::keys {
 
 inline constexpr std::string_view kClusterId = "cluster/id";
 inline constexpr std::string_view kFolders = "folders/";
+inline constexpr std::string_view kRings = "rings/";
 inline constexpr std::string_view kTopics = "topics/";
 inline constexpr std::string_view kConfigs = "configs/";
 inline constexpr std::string_view kNextLogId = "next/log_id";
@@ -29,6 +31,9 @@ inline constexpr std::string_view kNextProducerId = "next/producer_id";
 
 inline std::string folder(const Uuid& id) { return std::string(kFolders).append(to_text(id)); }
 inline std::string broker(BrokerId node) { return "brokers/" + std::to_string(node.value()); }
+inline std::string rings_of(BrokerId node) {
+  return std::string(kRings).append(std::to_string(node.value())).append("/");
+}
 inline std::string topic(std::string_view name) { return std::string(kTopics).append(name); }
 inline std::string topic_id(const Uuid& id) { return "topic_ids/" + to_text(id); }
 inline std::string topic_claim(std::string_view name) {

@@ -170,6 +170,16 @@ Result<ConfigMap> parse_configs(std::string_view text) {
   return configs;
 }
 
+std::string encode(const storage::RingLife& life) {
+  return to_text(Uuid{life.ring_id}) + " " + std::to_string(life.generation);
+}
+
+Result<storage::RingLife> parse_ring_life(std::string_view text) {
+  const auto id = parse_uuid(next_word(text, ' '));
+  if (!id) return fail(Errc::kCorrupt);
+  return storage::RingLife{.ring_id = id->bytes, .generation = TRY(parse_number<uint64_t>(text))};
+}
+
 Result<uint64_t> parse_counter(std::string_view text) { return parse_number<uint64_t>(text); }
 
 }  // namespace penstock::control

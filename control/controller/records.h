@@ -50,6 +50,10 @@ size_t transaction_bytes(std::string_view name, const TopicRecord& record);
 std::string encode(const ConfigMap& configs);
 Result<ConfigMap> parse_configs(std::string_view text);  // errors as above
 
+// One line: the ring's id, and how often a broker had started with it.
+std::string encode(const storage::RingLife& life);
+Result<storage::RingLife> parse_ring_life(std::string_view text);  // kCorrupt: not such a line
+
 // Decimal, nothing else. kCorrupt otherwise.
 Result<uint64_t> parse_counter(std::string_view text);
 

@@ -154,6 +154,9 @@ struct StoreRequest {
   LogId next_log_id;
   // Whether a log that does not live here lives in another ring of this folder: its files are left alone.
   std::function<bool(LogId)> is_foreign = {};
+  // What life() said at the last start of which this is known: a ring of another id, or one that has not come so far,
+  // is refused if logs live here. Nothing: any ring will do.
+  std::optional<RingLife> known_life = {};
   // Called once, with the ring's size: memory aligned to the disk's block that outlives the Store.
   std::function<std::span<std::byte>(size_t bytes)> allocate;
   // To who cleans compacted logs (storage/api/compaction.h); it outlives the Store. Null: nothing is compacted.
@@ -169,6 +172,9 @@ class Store {
   // Makes or recovers the ring. Blocks. Afterwards nothing is served that power could still take.
   static std::expected<std::unique_ptr<Store>, OpenFailure> open(StoreRequest request);
   ~Store();
+
+  // Of this start. It is durable, so whoever remembers it never knows more than the ring.
+  RingLife life() const;
 
   void open_log(LogId log, const LogConfig& config = {});  // a new, empty log; fine if it exists
   void set_config(LogId log, const LogConfig& config);     // in force from the next turn on

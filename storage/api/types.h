@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -13,6 +14,16 @@ namespace penstock::storage {
 
 using LogId = Id<struct LogIdTag, uint64_t>;    // a partition's log; never reused: a name made again gets a new one
 using Lsn = Position<struct LsnTag, uint64_t>;  // byte place in the infinite log that the ring is a window of
+
+using RingId = std::array<uint8_t, 16>;  // random, made with the ring
+
+// What a ring is known by: its id, and how often a broker has started with it. No copy of another folder's ring has the
+// id; none of an earlier time has come as far.
+struct RingLife {
+  RingId ring_id{};
+  uint64_t generation = 0;
+  friend bool operator==(const RingLife&, const RingLife&) = default;
+};
 
 // log_start_offset <= durable <= log_end_offset. On a single node high_watermark is durable.
 struct LogOffsets {

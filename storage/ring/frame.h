@@ -74,8 +74,6 @@ inline constexpr size_t kEntryStartBytes = kEntryHeaderBytes + 61;
 // Entries of other kinds lie in one frame, payload and all; the largest is a RELOG of a block of 64 KiB.
 inline constexpr uint32_t kSmallPayloadMax = 64 * 1024 + 64;
 
-using RingId = std::array<uint8_t, 16>;
-
 struct FrameHeader {
   uint16_t flags = 0;
   Lsn lsn;

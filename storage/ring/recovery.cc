@@ -257,6 +257,12 @@ bool is_of_another_ring(const RingMemory& memory, Lsn lsn, const RingId& ring_id
   return header && header->ring_id != ring_id;
 }
 
+std::optional<std::string_view> life_unlike(const RingLife& known, const RingLife& found) {
+  if (found.ring_id != known.ring_id) return "are not those that this folder's metadata knows, but another ring's";
+  if (found.generation < known.generation) return "are of an earlier time than this folder's metadata";
+  return std::nullopt;
+}
+
 ScanResult scan_ring(const ScanRequest& request, const std::function<void(const FoundEntry&)>& on_entry) {
   return Scanner(request, on_entry).run();
 }

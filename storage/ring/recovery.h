@@ -136,6 +136,10 @@ struct ScanResult {
 // begins with a frame, while at any other block may stand the bytes of a record, and those are its sender's to choose.
 bool is_of_another_ring(const RingMemory& memory, Lsn lsn, const RingId& ring_id);
 
+// What speaks against a ring that has come as far as found being the one that is known, as the end of a sentence about
+// it; nothing if it is.
+std::optional<std::string_view> life_unlike(const RingLife& known, const RingLife& found);
+
 // Calls on_entry for each whole entry, in ring order. The first frame's carry_in is skipped: it belongs to a log that
 // no longer needs it. Any bytes may stand in the ring: nothing is read outside memory, and what is found is whole.
 ScanResult scan_ring(const ScanRequest& request, const std::function<void(const FoundEntry&)>& on_entry);

@@ -134,6 +134,7 @@ class RingWriter {
   Lsn durable() const { return durable_; }
   // Header CRC of the frame that ends at durable(): with it a state slot vouches for all below.
   uint32_t durable_crc() const { return durable_crc_; }
+  const RingId& ring_id() const { return ring_id_; }
   uint64_t generation() const { return generation_; }
   Lsn tail() const { return tail_; }
   Lsn head() const { return filling_.start; }

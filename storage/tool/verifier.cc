@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "storage/ring/recovery.h"
 
 namespace penstock::storage {
@@ -95,6 +97,8 @@ bool Verifier::check_ring(ToolRing& ring) {
   progress(fmt::format("{}: reading", ring.path()));
   const auto done = ring.read();
   if (done) {
+    if (!check_life(ring)) return false;
+    drop_logs_of_others(ring);
     for (const LogState& state : ring.newest()->logs) known_.insert(state.id);
     for (const auto& [id, log] : ring.replay().logs()) known_.insert(id);
     check_verdict(ring);
@@ -124,6 +128,42 @@ bool Verifier::check_ring(ToolRing& ring) {
   }
   tell(std::move(finding));
   return false;
+}
+
+// Opener::refuse_other_life(): what such a ring says of the folder's logs is not to be believed.
+bool Verifier::check_life(const ToolRing& ring) {
+  const auto known = request_.lives_of_rings.find(ring.number());
+  const auto lives_here = [&](const auto& log) { return log.second == ring.number(); };
+  if (known == request_.lives_of_rings.end() || std::ranges::none_of(request_.ring_of, lives_here)) return true;
+  const uint64_t generation = ring.is_clean() ? ring.newest()->ring.generation : ring.found().generation;
+  const auto unlike = life_unlike(known->second, {ring.newest()->ring.ring_id, generation});
+  if (!unlike) return true;
+  tell({.severity = Severity::kDamage,
+        .kind = FindingKind::kRing,
+        .file = ring.path(),
+        .place = "ring id and generation",
+        .means = fmt::format("this ring and its state {}: they do not describe the segments that are here, and a start "
+                             "refuses them",
+                             *unlike),
+        .todo = "put back the ring and the two state files that belong to this folder's metadata.sqlite"});
+  return false;
+}
+
+// Opener::refuse_other_logs(), the half about logs that live in another ring: they are looked at there.
+void Verifier::drop_logs_of_others(ToolRing& ring) {
+  const uint64_t others = std::erase_if(ring.replay().logs(), [&](const auto& log) {
+    const auto lives_in = request_.ring_of.find(log.first);
+    return lives_in != request_.ring_of.end() && lives_in->second != ring.number();
+  });
+  if (others == 0) return;
+  tell({.severity = Severity::kDamage,
+        .kind = FindingKind::kRing,
+        .file = ring.path(),
+        .place = "logs",
+        .means = fmt::format("it holds {} log(s) that live in another ring: files of two rings were mixed, or the "
+                             "metadata is not theirs, and a start refuses it",
+                             others),
+        .todo = "put back the ring and the two state files that belong to this name"});
 }
 
 void Verifier::check_never_issued(ToolRing& ring) {

@@ -74,10 +74,13 @@ class Verifier {
   void check_slot(const SlotFile& slot, const SlotFile& other);
   void check_verdict(ToolRing& ring);
   void check_never_issued(ToolRing& ring);
+  bool check_life(const ToolRing& ring);
+  void drop_logs_of_others(ToolRing& ring);
   void check_offsets(const ToolRing& ring, const ReplayedLog& log);
   std::optional<FirstLoss> check_segment(const ReplayedLog& log, size_t i, std::vector<EpochEntry>& epochs);
   void tell_bad_range(const ReplayedLog& log, size_t i, const WalkRequest& walk, const WalkResult& walked,
                       const BadRange& bad);
+  std::string todo_for_loss(LogId log, Offset offset);
   void tell_other_segment(const ReplayedLog& log, const WalkRequest& walk, Offset end);
   bool missing(const ReplayedLog& log, size_t i, const WalkRequest& walk, Error error);
   void check_tail(const ReplayedLog& log, const WalkRequest& walk);
@@ -96,7 +99,8 @@ class Verifier {
   const LogToolSink& sink_;
   SegmentWalk walk_;
   VerifyTotals totals_;
-  std::set<LogId> known_;  // to the rings that were read
+  std::map<LogId, Offset> first_losses_;  // as told
+  std::set<LogId> known_;                 // to the rings that were read
 };
 
 // Where the i-th segment ends, as the one behind it or the state says.

@@ -12,14 +12,6 @@ namespace {
 
 std::string number(LogId log) { return fmt::format("{}", log.value()); }
 
-std::string todo_for_loss(LogId log, Offset offset) {
-  return fmt::format(
-      "restore the file from a copy of the drive; or delete the records up to the damage's end "
-      "(DeleteRecords) once they are not needed; or end the log there: penstock log repair "
-      "--accept-loss {}:{}",
-      log.value(), offset.value());
-}
-
 // Its batches come to the segment's last offset while bytes are left, or go beyond it: of which offsets are lost, they
 // say nothing.
 bool is_of_another_segment(const WalkResult& walked, Offset end) {
@@ -29,6 +21,16 @@ bool is_of_another_segment(const WalkResult& walked, Offset end) {
 }
 
 }  // namespace
+
+// A log can be ended at its first loss alone.
+std::string Verifier::todo_for_loss(LogId log, Offset offset) {
+  const Offset first = first_losses_.emplace(log, offset).first->second;
+  return fmt::format(
+      "restore the file from a copy of the drive; or delete the records up to the damage's end "
+      "(DeleteRecords) once they are not needed; or end the log where the first is lost: penstock log repair "
+      "--accept-loss {}:{}",
+      log.value(), first.value());
+}
 
 Offset end_of_segment(const LogState& state, size_t i) {
   return i + 1 < state.segments.size() ? state.segments[i + 1].base : state.destaged;

@@ -185,6 +185,46 @@ def test_missing_ring(run):
     check.equal(len(consume(broker)), 3000, 'records after all')
 
 
+def test_replaced_ring(run):
+    """All three files of the ring are of another folder or an earlier stop: whole, and not those that belong here."""
+    other = run.broker()
+    other.stop()
+    broker = broker_with_records(run)
+    broker.stop()
+    away = broker.folder / 'away'
+    away.mkdir()
+
+    def ring(folder):
+        return sorted(folder.glob('ring-0*'))
+
+    for file in ring(broker.data):
+        shutil.copyfile(file, away / file.name)
+    broker.start()
+    produce(broker, 1000, first=3000)
+    broker.stop()
+    right = broker.folder / 'right'
+    right.mkdir()
+    for file in ring(broker.data):
+        shutil.copyfile(file, right / file.name)
+    segments = sorted(broker.data.glob('logs/*/*'))
+    for source, words in ((other.data, "another ring's"), (away, 'of an earlier time')):
+        for file in ring(source):
+            shutil.copyfile(file, broker.data / file.name)
+        findings, _ = verify(run, broker.data, status=1)
+        check.expect(any(words in item['means'] for item in findings), f'{findings}')
+        text = log(run, 'repair', broker.data, '--remove-unnamed', '--yes', status=1)
+        check.expect('0 step(s) done' in text, text)
+        said = broker.fails_to_start()
+        check.expect(words in said.splitlines()[-1], said)
+        check.equal(sorted(broker.data.glob('logs/*/*')), segments, 'segments after a refused start')
+    for file in ring(right):
+        shutil.copyfile(file, broker.data / file.name)
+    check.expect(verify(run, broker.data)[1]['fine'], 'not fine with the ring put back')
+    log(run, 'verify', broker.data, '--log', '99', status=2)
+    broker.start()
+    check.equal(len(consume(broker)), 4000, 'records after all')
+
+
 def test_damaged_metadata(run):
     """verify and a start refuse it alike, with its name, and a start leaves it as it is."""
     broker = broker_with_records(run)
@@ -228,7 +268,7 @@ def test_cannot_run(run):
 def main():
     run = check.Run()
     run.tests(run, test_stopped, test_killed, test_running, test_damaged_segment, test_damaged_sidecar_and_slot,
-              test_missing_ring, test_damaged_metadata, test_cannot_run)
+              test_missing_ring, test_replaced_ring, test_damaged_metadata, test_cannot_run)
     run.finish()
 
 

@@ -39,6 +39,7 @@ std::string StoreRig::open(std::optional<uint64_t> accept_loss_at) {
                                 .live_logs = live,
                                 .next_log_id = LogId{next_log},
                                 .is_foreign = is_foreign,
+                                .known_life = known_life,
                                 .compaction = link.get(),
                                 .accept_loss_at = accept_loss_at};
   request.allocate = [&](size_t bytes) {

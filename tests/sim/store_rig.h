@@ -54,7 +54,8 @@ class StoreRig {
   storage::LogConfig config;
   uint32_t ring_index = 0;
   std::function<bool(storage::LogId)> is_foreign;
-  bool compaction = false;  // a cleaner works beside the store, a step a turn
+  std::optional<storage::RingLife> known_life;  // what the metadata remembers
+  bool compaction = false;                      // a cleaner works beside the store, a step a turn
 
   SimClock clock;
   SimDisk disk;

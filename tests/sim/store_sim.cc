@@ -76,12 +76,15 @@ std::string StoreSim::open_store(std::string& refused) {
                                 .counters = &counters_,
                                 .live_logs = live,
                                 .next_log_id = LogId{next_log_},
+                                .known_life = known_life_,
                                 .allocate = ring_memory,
                                 .compaction = link_.get(),
                                 .accept_loss_at = {}};
   auto opened = storage::Store::open(request);
   if (opened) {
     store_ = std::move(*opened);
+    // Control's part, which a crash may come before.
+    if (!disk_.is_off() && !store_prng_.one_in(8)) known_life_ = store_->life();
     return {};
   }
   refused = opened.error().what;

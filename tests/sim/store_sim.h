@@ -178,6 +178,7 @@ class StoreSim {
   DiskPorts ports_{disk_};
   DiskPort store_port_{ports_, 0};
   DiskPort cleaner_port_{ports_, 1};
+  std::optional<storage::RingLife> known_life_{};  // what the metadata remembers
   Prng store_prng_;
   HeapPool pool_;
   storage::StorageCounters counters_;
