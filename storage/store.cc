@@ -14,6 +14,8 @@ constexpr Nanos kStopPatience = 5 * kSecond;
 // An open segment of so little is scanned faster than a sidecar is written.
 constexpr uint64_t kSidecarFrom = kMiB;
 
+size_t align_of(const StoreRequest& request) { return std::max<size_t>(kAlign, request.disk->block_bytes()); }
+
 uint64_t cold_bytes(const StorageOptions& options) {
   return std::max<uint64_t>(align_down(static_cast<uint64_t>(options.read_cache_bytes), ColdCache::kBlockBytes),
                             4 * ColdCache::kBlockBytes);
@@ -21,15 +23,19 @@ uint64_t cold_bytes(const StorageOptions& options) {
 
 }  // namespace
 
-Store::Impl::Impl(const StoreRequest& request)
+MappedMemory Store::Impl::take_cold_memory(const StoreRequest& request) {
+  return MappedMemory(cold_bytes(request.options), align_of(request));
+}
+
+Store::Impl::Impl(const StoreRequest& request, MappedMemory cold_pages)
     : shard{.disk = *request.disk,
             .clock = *request.clock,
             .counters = *request.counters,
             .options = request.options,
             .folder = request.folder},
-      staging(Destager::memory_bytes(), std::max<size_t>(kAlign, request.disk->block_bytes())),
-      cold_memory(cold_bytes(request.options), std::max<size_t>(kAlign, request.disk->block_bytes())),
-      scrub_memory(Scrubber::kReadBytes, std::max<size_t>(kAlign, request.disk->block_bytes())),
+      staging(Destager::memory_bytes(), align_of(request)),
+      cold_memory(std::move(cold_pages)),
+      scrub_memory(Scrubber::kReadBytes, align_of(request)),
       files(shard, static_cast<size_t>(request.options.open_files_max)),
       indexes(shard, files, static_cast<uint64_t>(request.options.index_cache_bytes),
               [this](LogId log, SegmentId id, const SegmentIndex& index) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/mapped_memory.h"
 #include "base/on_lcore.h"
 #include "storage/api/store.h"
 #include "storage/log/checkpointer.h"
@@ -45,7 +46,9 @@ class AlignedMemory {
 
 class Store::Impl {
  public:
-  explicit Impl(const StoreRequest& request);
+  Impl(const StoreRequest& request, MappedMemory cold);
+  // What the cache of cold reads is made of; empty if memory does not give so much.
+  static MappedMemory take_cold_memory(const StoreRequest& request);
   ~Impl();
 
   // An append that waits for durable_ to reach end.
@@ -93,7 +96,7 @@ class Store::Impl {
   Shard shard;
   FileHandle ring_file;
   AlignedMemory staging;
-  AlignedMemory cold_memory;
+  MappedMemory cold_memory;
   AlignedMemory scrub_memory;
   SegmentFiles files;
   IndexLoader indexes;

@@ -55,6 +55,7 @@ class StoreRig {
   uint32_t ring_index = 0;
   std::function<bool(storage::LogId)> is_foreign;
   bool compaction = false;  // a cleaner works beside the store, a step a turn
+  bool no_memory = false;   // for the ring
 
   SimClock clock;
   SimDisk disk;
@@ -68,6 +69,7 @@ class StoreRig {
   std::unique_ptr<storage::Store> store;
   std::map<uint64_t, LogModel> logs;
   uint64_t next_log = 100;
+  std::vector<size_t> asked_for;  // memory of rings, in bytes
 
  private:
   void drop_store();
