@@ -23,19 +23,18 @@ uint64_t cold_bytes(const StorageOptions& options) {
 
 }  // namespace
 
-MappedMemory Store::Impl::take_cold_memory(const StoreRequest& request) {
-  return MappedMemory(cold_bytes(request.options), align_of(request));
-}
+Store::Impl::Buffers::Buffers(const StoreRequest& request)
+    : staging(Destager::memory_bytes(), align_of(request)),
+      scrub(Scrubber::kReadBytes, align_of(request)),
+      cold(cold_bytes(request.options), align_of(request)) {}
 
-Store::Impl::Impl(const StoreRequest& request, MappedMemory cold_pages)
+Store::Impl::Impl(const StoreRequest& request, Buffers taken)
     : shard{.disk = *request.disk,
             .clock = *request.clock,
             .counters = *request.counters,
             .options = request.options,
             .folder = request.folder},
-      staging(Destager::memory_bytes(), align_of(request)),
-      cold_memory(std::move(cold_pages)),
-      scrub_memory(Scrubber::kReadBytes, align_of(request)),
+      buffers(std::move(taken)),
       files(shard, static_cast<size_t>(request.options.open_files_max)),
       indexes(shard, files, static_cast<uint64_t>(request.options.index_cache_bytes),
               [this](LogId log, SegmentId id, const SegmentIndex& index) {
@@ -44,9 +43,9 @@ Store::Impl::Impl(const StoreRequest& request, MappedMemory cold_pages)
                 if (segment != nullptr && segment->id() == id && !found->is_open(*segment))
                   write_sidecar(log, id, index, true);
               }),
-      cold(shard, files, indexes, cold_memory.span()),
+      cold(shard, files, indexes, buffers.cold.span()),
       reader(cold, indexes),
-      destager(shard, files, staging.span(),
+      destager(shard, files, buffers.staging.span(),
                [this](PartitionLog& log, const Segment& segment, std::unique_ptr<OpenSegment> open) {
                  seal_segment(log, segment, std::move(open));
                }),
@@ -86,7 +85,7 @@ Store::Impl::Impl(const StoreRequest& request, MappedMemory cold_pages)
                        return checkpointer->slots_begun() + 1;
                      },
                  .is_durable = [this](uint64_t slot) { return slot <= slots_durable; }}),
-      scrubber(shard, files, indexes, scrub_memory.span()),
+      scrubber(shard, files, indexes, buffers.scrub.span()),
       space(shard, destager) {}
 
 Store::Impl::~Impl() {

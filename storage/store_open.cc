@@ -68,10 +68,13 @@ Opener::Opener(StoreRequest& request)
       old_state_path_(ring_path_ + ".state") {}
 
 std::expected<std::unique_ptr<Store::Impl>, OpenFailure> Opener::open() {
-  MappedMemory cold = Store::Impl::take_cold_memory(request_);
-  if (cold.empty())
+  Store::Impl::Buffers buffers(request_);
+  if (buffers.cold.empty())
     return no_memory("penstock.read.cache.bytes", static_cast<uint64_t>(request_.options.read_cache_bytes));
-  impl_ = std::make_unique<Store::Impl>(request_, std::move(cold));
+  if (buffers.staging.span().empty() || buffers.scrub.span().empty())
+    return open_failure({Errc::kNoSpace}, fmt::format("no memory for {}'s buffers of {} MiB; free some", ring_path_,
+                                                      (Destager::memory_bytes() + Scrubber::kReadBytes) / kMiB));
+  impl_ = std::make_unique<Store::Impl>(request_, std::move(buffers));
   constexpr Step (Opener::* kSteps[])() = {&Opener::refuse_foreign_segments,
                                            &Opener::make_ring,
                                            &Opener::open_files,
