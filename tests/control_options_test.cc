@@ -440,7 +440,9 @@ TEST(StartupChecks, memory_that_the_machine_does_not_have) {
   EXPECT_EQ(said({"log.cleaner.dedupe.buffer.size=1TiB", "log.cleaner.enable=false"}, 1, 1), "");
   EXPECT_TRUE(check_ring_memory(0, 4096 * kGiB, 24 * kGiB).has_value()) << "those that are there keep their size";
   EXPECT_TRUE(check_ring_memory(2, 12 * kGiB, 24 * kGiB).has_value());
-  EXPECT_EQ(check_ring_memory(2, 13 * kGiB, 24 * kGiB).error(),
+  const auto rings = check_ring_memory(2, 13 * kGiB, 24 * kGiB);
+  ASSERT_FALSE(rings.has_value());
+  EXPECT_EQ(rings.error(),
             "penstock.ring.bytes: 2 times 13312 MiB is more than this machine's memory of 24576 MiB; choose a smaller "
             "one: --set penstock.ring.bytes=4096MiB");
 }
