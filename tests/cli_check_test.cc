@@ -255,7 +255,7 @@ TEST_F(Check, ThisMachine) {
   EXPECT_EQ(tiny.exit_code, 1);
   EXPECT_NE(tiny.out.find("penstock.ring.bytes: '1' is not a whole number from 4194304"), std::string::npos)
       << tiny.out;
-  const auto huge = run_command({"check", "--data", folder, "--writes", "3", "--ring-bytes", "4096GiB"});
+  const auto huge = run_command({"check", "--data", folder, "--writes", "3", "--ring-bytes", "4TiB"});
   EXPECT_EQ(huge.exit_code, 1);
   EXPECT_EQ(huge.out.find("2097152MiB"), std::string::npos) << huge.out;
   fs::remove_all(folder);
