@@ -271,6 +271,13 @@ std::expected<void, std::string> check_settings(const Settings& settings) {
   }
   if (auto paths = parse_log_dirs(settings.broker.log_dirs); !paths) return Failure(paths.error());
   const auto& broker = settings.broker;
+  if (broker.group_consumer_heartbeat_interval_ms >= broker.group_consumer_session_timeout_ms) {
+    return Failure("group.consumer.heartbeat.interval.ms (" +
+                   std::to_string(broker.group_consumer_heartbeat_interval_ms) +
+                   ") must be less than group.consumer.session.timeout.ms (" +
+                   std::to_string(broker.group_consumer_session_timeout_ms) +
+                   "), or members are taken for dead between two heartbeats");
+  }
   for (const std::string_view name : {"log.retention.ms", "log.retention.minutes", "log.retention.hours"}) {
     if (option_value(settings, name) != "0") continue;
     return Failure(std::string(name) + ": 0 is no period; say a number above zero, or -1 for no limit");

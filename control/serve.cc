@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/mapped_memory.h"
 #include "base/system_clock.h"
 #include "control/controller/ring_lives.h"
 #include "control/controller/uuid_text.h"
@@ -194,7 +195,8 @@ Step Broker::check_all_settings() {
   auto cpus = parse_cpus(settings_.broker.lcore_cpus, lcores_wanted_);
   if (!cpus) return Failure(cpus.error());
   cpus_ = *std::move(cpus);
-  return {};
+  const auto folders = parse_log_dirs(settings_.broker.log_dirs);
+  return check_memory(settings_, lcores_wanted_, folders ? folders->size() : 1, machine_memory_bytes());
 }
 
 Step Broker::check_machine() {
@@ -303,12 +305,14 @@ Step Broker::find_rings() {
     ring_counters_[i].lcore = lcore_of(rings_[i].ring, lcores_wanted_);
   }
   rings_known_.store(true, std::memory_order_release);
+  const auto ring_bytes = static_cast<uint64_t>(settings_.storage.ring_bytes);
+  const auto all_new = static_cast<uint64_t>(std::ranges::count(rings_, false, &RingPlace::is_there));
   for (size_t folder = 0; folder < folders_->count(); ++folder) {
     const auto is_new = [&](const RingPlace& place) { return place.folder == folder && !place.is_there; };
     const auto new_rings = static_cast<size_t>(std::ranges::count_if(rings_, is_new));
-    const auto ring_bytes = static_cast<uint64_t>(settings_.storage.ring_bytes);
     if (auto done = check_space(folders_->path(folder), new_rings, ring_bytes); !done) return done;
   }
+  if (auto done = check_ring_memory(all_new, ring_bytes, machine_memory_bytes()); !done) return done;
   return folders_->remember(*metadata_);
 }
 
@@ -374,13 +378,15 @@ Step Broker::make_cleaner(size_t folder) {
   cleaner.disk = *std::move(disk);
   const auto rings_there = std::ranges::count(rings_, folder, &RingPlace::folder);
   const int64_t reserve = settings_.storage.disk_reserve_bytes + rings_there * settings_.storage.ring_bytes;
-  cleaner.thread = std::make_unique<storage::CompactionThread>(
-      storage::CompactionRequest{.folder = folders_->path(folder),
-                                 .options = settings_.storage,
-                                 .reserve_bytes = static_cast<uint64_t>(reserve),
-                                 .disk = cleaner.disk.get(),
-                                 .clock = &clock_,
-                                 .prng = &prng_});
+  auto thread =
+      storage::CompactionThread::make(storage::CompactionRequest{.folder = folders_->path(folder),
+                                                                 .options = settings_.storage,
+                                                                 .reserve_bytes = static_cast<uint64_t>(reserve),
+                                                                 .disk = cleaner.disk.get(),
+                                                                 .clock = &clock_,
+                                                                 .prng = &prng_});
+  if (!thread) return Failure(thread.error().what);
+  cleaner.thread = *std::move(thread);
   return {};
 }
 

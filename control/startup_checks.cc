@@ -11,7 +11,9 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "base/mapped_memory.h"
 #include "base/units.h"
+#include "storage/api/ring_size.h"
 
 namespace penstock::control {
 namespace {
@@ -49,6 +51,8 @@ std::filesystem::path existing_part(std::filesystem::path path) {
   while (!std::filesystem::exists(path, error) && path.has_relative_path()) path = path.parent_path();
   return path;
 }
+
+std::string set_ring(uint64_t bytes) { return "--set penstock.ring.bytes=" + std::to_string(bytes / kMiB) + "MiB"; }
 
 rlimit raise_limit(int which) {
   rlimit limit{};
@@ -120,6 +124,42 @@ std::expected<void, std::string> check_folder(const std::string& folder) {
   return Failure((there == path ? folder : there.string()) + " is not a folder; choose another --data");
 }
 
+std::expected<void, std::string> check_memory(std::string_view setting, uint64_t bytes, uint64_t times,
+                                              uint64_t machine_bytes) {
+  if (bytes <= machine_bytes / std::max<uint64_t>(times, 1)) return {};
+  return Failure(std::string(setting) + ": " + (times > 1 ? std::to_string(times) + " times " : "") +
+                 std::to_string(bytes / kMiB) + " MiB is more than this machine's memory of " +
+                 std::to_string(machine_bytes / kMiB) + " MiB; choose a smaller one");
+}
+
+std::expected<void, std::string> check_memory(const Settings& settings, uint64_t lcores, uint64_t folders,
+                                              uint64_t machine_bytes) {
+  const auto bytes = [](int64_t option) { return static_cast<uint64_t>(option); };
+  const auto& storage = settings.storage;
+  const struct {
+    std::string_view setting;
+    uint64_t bytes;
+    uint64_t times;
+  } all[] = {
+      {"penstock.read.cache.bytes", bytes(storage.read_cache_bytes), std::max(lcores, folders)},
+      {"log.cleaner.dedupe.buffer.size", storage.cleaner_enable ? bytes(storage.cleaner_map_bytes) : 0, 1},
+      // Of these as much is touched as is in use at once.
+      {"penstock.receive.pool.bytes", bytes(settings.dataplane.receive_pool_bytes), 1},
+      {"penstock.tcp.send.memory.bytes", bytes(settings.dataplane.tcp_send_memory_bytes), 1},
+  };
+  for (const auto& one : all) {
+    if (auto done = check_memory(one.setting, one.bytes, one.times, machine_bytes); !done) return done;
+  }
+  return {};
+}
+
+std::expected<void, std::string> check_ring_memory(uint64_t new_rings, uint64_t ring_bytes, uint64_t machine_bytes) {
+  if (new_rings == 0) return {};
+  const auto done = check_memory("penstock.ring.bytes", ring_bytes, new_rings, machine_bytes);
+  const auto fits = storage::ring_that_fits(UINT64_MAX, machine_bytes, new_rings);
+  return done || !fits ? done : Failure(done.error() + ": " + set_ring(*fits));
+}
+
 std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes) {
   if (new_rings == 0) return {};
   struct statvfs space{};
@@ -127,10 +167,12 @@ std::expected<void, std::string> check_space(const std::string& folder, size_t n
   const uint64_t free_bytes = space.f_bavail * space.f_frsize;
   const uint64_t needed = new_rings * ring_bytes + kBesideRingBytes;
   if (free_bytes >= needed) return {};
-  return Failure("the disk of " + folder + " has " + std::to_string(free_bytes / kMiB) + " MiB free, " +
-                 (new_rings == 1 ? "the ring needs " : std::to_string(new_rings) + " rings need ") +
-                 std::to_string(needed / kMiB) + "; free some, choose another --data, or a smaller ring: " +
-                 "--set penstock.ring.bytes=" + std::to_string(ring_bytes / kMiB / 2) + "MiB");
+  const auto fits = storage::ring_that_fits(free_bytes, machine_memory_bytes(), new_rings);
+  return Failure(
+      "the disk of " + folder + " has " + std::to_string(free_bytes / kMiB) + " MiB free, " +
+      (new_rings == 1 ? "the ring needs " : std::to_string(new_rings) + " rings need ") +
+      std::to_string(needed / kMiB) + "; free some" +
+      (fits ? ", choose another --data, or a smaller ring: " + set_ring(*fits) : " or choose another --data"));
 }
 
 size_t cpus_allowed() {

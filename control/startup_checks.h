@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "control/options.h"
+
 namespace penstock::control {
 
 // Linux 6.1 or newer; release: as uname tells it.
@@ -42,6 +44,16 @@ std::expected<DescriptorShare, std::string> raise_limits(const DescriptorUse& us
 
 // What stands in a data folder's place that is none: a file, or a link to nothing. A folder that is not there is fine.
 std::expected<void, std::string> check_folder(const std::string& folder);
+
+// Memory by a setting that is plainly more than the machine has, which overcommit would give all the same. times: of so
+// many.
+std::expected<void, std::string> check_memory(std::string_view setting, uint64_t bytes, uint64_t times,
+                                              uint64_t machine_bytes);
+// The same of all that is taken at start but the rings, whose number is not known yet.
+std::expected<void, std::string> check_memory(const Settings& settings, uint64_t lcores, uint64_t folders,
+                                              uint64_t machine_bytes);
+// And of the rings that are to be made.
+std::expected<void, std::string> check_ring_memory(uint64_t new_rings, uint64_t ring_bytes, uint64_t machine_bytes);
 
 // Room for what is made once: as many rings, their states, and some for the metadata.
 std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes);

@@ -96,7 +96,8 @@ def allowed_values(config):
         return 'true, false'
     if valid == 'replicas':
         return '*, or partition:broker pairs'
-    words = (re.sub(r'^(-?\d+)\.\.$', r'\1 or more', word).replace('..', ' … ') for word in valid.split('|'))
+    ends = ((r'^(-?\d+)\.\.$', r'\1 or more'), (r'^\.\.(-?\d+)$', r'\1 or less'))
+    words = (re.sub(*ends[1], re.sub(*ends[0], word)).replace('..', ' … ') for word in valid.split('|'))
     return ', '.join(words) or ('not empty' if nonempty else 'any')
 
 

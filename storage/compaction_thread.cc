@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "storage/api/compaction.h"
 #include "storage/compact/cleaner.h"
+#include "storage/store_opener.h"
 
 namespace penstock::storage {
 namespace {
@@ -62,7 +63,14 @@ void CompactionThread::Impl::run() {
   cleaner.abandon();
 }
 
-CompactionThread::CompactionThread(const CompactionRequest& request) : impl_(std::make_unique<Impl>(request)) {}
+CompactionThread::CompactionThread(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+std::expected<std::unique_ptr<CompactionThread>, OpenFailure> CompactionThread::make(const CompactionRequest& request) {
+  auto impl = std::make_unique<Impl>(request);
+  if (!impl->cleaner.has_memory())
+    return no_memory("log.cleaner.dedupe.buffer.size", static_cast<uint64_t>(request.options.cleaner_map_bytes));
+  return std::unique_ptr<CompactionThread>(new CompactionThread(std::move(impl)));
+}
 
 CompactionLink* CompactionThread::new_link() {
   CHECK(!impl_->thread.joinable());

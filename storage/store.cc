@@ -14,6 +14,8 @@ constexpr Nanos kStopPatience = 5 * kSecond;
 // An open segment of so little is scanned faster than a sidecar is written.
 constexpr uint64_t kSidecarFrom = kMiB;
 
+size_t align_of(const StoreRequest& request) { return std::max<size_t>(kAlign, request.disk->block_bytes()); }
+
 uint64_t cold_bytes(const StorageOptions& options) {
   return std::max<uint64_t>(align_down(static_cast<uint64_t>(options.read_cache_bytes), ColdCache::kBlockBytes),
                             4 * ColdCache::kBlockBytes);
@@ -21,15 +23,18 @@ uint64_t cold_bytes(const StorageOptions& options) {
 
 }  // namespace
 
-Store::Impl::Impl(const StoreRequest& request)
+Store::Impl::Buffers::Buffers(const StoreRequest& request)
+    : staging(Destager::memory_bytes(), align_of(request)),
+      scrub(Scrubber::kReadBytes, align_of(request)),
+      cold(cold_bytes(request.options), align_of(request)) {}
+
+Store::Impl::Impl(const StoreRequest& request, Buffers taken)
     : shard{.disk = *request.disk,
             .clock = *request.clock,
             .counters = *request.counters,
             .options = request.options,
             .folder = request.folder},
-      staging(Destager::memory_bytes(), std::max<size_t>(kAlign, request.disk->block_bytes())),
-      cold_memory(cold_bytes(request.options), std::max<size_t>(kAlign, request.disk->block_bytes())),
-      scrub_memory(Scrubber::kReadBytes, std::max<size_t>(kAlign, request.disk->block_bytes())),
+      buffers(std::move(taken)),
       files(shard, static_cast<size_t>(request.options.open_files_max)),
       indexes(shard, files, static_cast<uint64_t>(request.options.index_cache_bytes),
               [this](LogId log, SegmentId id, const SegmentIndex& index) {
@@ -38,9 +43,9 @@ Store::Impl::Impl(const StoreRequest& request)
                 if (segment != nullptr && segment->id() == id && !found->is_open(*segment))
                   write_sidecar(log, id, index, true);
               }),
-      cold(shard, files, indexes, cold_memory.span()),
+      cold(shard, files, indexes, buffers.cold.span()),
       reader(cold, indexes),
-      destager(shard, files, staging.span(),
+      destager(shard, files, buffers.staging.span(),
                [this](PartitionLog& log, const Segment& segment, std::unique_ptr<OpenSegment> open) {
                  seal_segment(log, segment, std::move(open));
                }),
@@ -80,7 +85,7 @@ Store::Impl::Impl(const StoreRequest& request)
                        return checkpointer->slots_begun() + 1;
                      },
                  .is_durable = [this](uint64_t slot) { return slot <= slots_durable; }}),
-      scrubber(shard, files, indexes, scrub_memory.span()),
+      scrubber(shard, files, indexes, buffers.scrub.span()),
       space(shard, destager) {}
 
 Store::Impl::~Impl() {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/mapped_memory.h"
 #include "base/on_lcore.h"
 #include "storage/api/store.h"
 #include "storage/log/checkpointer.h"
@@ -26,12 +27,11 @@
 
 namespace penstock::storage {
 
-// Memory aligned for direct I/O.
+// Memory aligned for direct I/O; empty if there is none.
 class AlignedMemory {
  public:
   AlignedMemory(size_t bytes, size_t align) : memory_(static_cast<std::byte*>(std::aligned_alloc(align, bytes))) {
-    CHECK(memory_ != nullptr);
-    span_ = {memory_.get(), bytes};
+    if (memory_ != nullptr) span_ = {memory_.get(), bytes};
   }
   std::span<std::byte> span() const { return span_; }
 
@@ -45,7 +45,14 @@ class AlignedMemory {
 
 class Store::Impl {
  public:
-  explicit Impl(const StoreRequest& request);
+  // Whatever of it is empty there is no memory for.
+  struct Buffers {
+    explicit Buffers(const StoreRequest& request);
+    AlignedMemory staging;
+    AlignedMemory scrub;
+    MappedMemory cold;  // what the cache of cold reads is made of
+  };
+  Impl(const StoreRequest& request, Buffers taken);
   ~Impl();
 
   // An append that waits for durable_ to reach end.
@@ -92,9 +99,7 @@ class Store::Impl {
   OnLcore owner;
   Shard shard;
   FileHandle ring_file;
-  AlignedMemory staging;
-  AlignedMemory cold_memory;
-  AlignedMemory scrub_memory;
+  Buffers buffers;
   SegmentFiles files;
   IndexLoader indexes;
   ColdCache cold;

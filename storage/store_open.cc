@@ -41,6 +41,12 @@ Opener::Failure io_failure(Error error, std::string_view doing, std::string_view
                                          error.os_errno ? fmt::format(" (errno {})", error.os_errno) : "", hint));
 }
 
+Opener::Failure no_memory(std::string_view setting, uint64_t bytes) {
+  return open_failure(
+      {Errc::kNoSpace},
+      fmt::format("no memory for the {} MiB of {}; free some, or choose a smaller one", bytes / kMiB, setting));
+}
+
 std::span<std::byte> aligned(std::vector<std::byte>& holder, size_t bytes, size_t block) {
   holder.resize(bytes + block);
   const auto address = reinterpret_cast<uintptr_t>(holder.data());
@@ -62,12 +68,18 @@ Opener::Opener(StoreRequest& request)
       old_state_path_(ring_path_ + ".state") {}
 
 std::expected<std::unique_ptr<Store::Impl>, OpenFailure> Opener::open() {
-  impl_ = std::make_unique<Store::Impl>(request_);
+  Store::Impl::Buffers buffers(request_);
+  if (buffers.cold.empty())
+    return no_memory("penstock.read.cache.bytes", static_cast<uint64_t>(request_.options.read_cache_bytes));
+  if (buffers.staging.span().empty() || buffers.scrub.span().empty())
+    return open_failure({Errc::kNoSpace}, fmt::format("no memory for {}'s buffers of {} MiB; free some", ring_path_,
+                                                      (Destager::memory_bytes() + Scrubber::kReadBytes) / kMiB));
+  impl_ = std::make_unique<Store::Impl>(request_, std::move(buffers));
   constexpr Step (Opener::* kSteps[])() = {&Opener::refuse_foreign_segments,
                                            &Opener::make_ring,
                                            &Opener::open_files,
                                            &Opener::read_state,
-                                           &Opener::take_memory,
+                                           &Opener::register_ring,
                                            &Opener::read_ring,
                                            &Opener::replay,
                                            &Opener::refuse_other_life,
@@ -123,15 +135,17 @@ Opener::Step Opener::make_ring() {
         fmt::format("{} is missing, but the metadata names {} partitions that are kept in it; put the file back "
                     "from the drive that has it, or delete those topics' metadata with the data folder",
                     ring_path_, request_.live_logs.size()));
-  if (auto done = write_new_ring(); !done) return done;
+  // A large one takes minutes to write: there is memory for it, or it is not begun.
+  const uint64_t ring_bytes = align_up(static_cast<uint64_t>(request_.options.ring_bytes), kChunkBytes);
+  if (auto done = take_memory(ring_bytes); !done) return done;
+  if (auto done = write_new_ring(ring_bytes); !done) return done;
   if (auto done = disk_.sync_dir(request_.folder); !done) return io_failure(done.error(), "sync", request_.folder);
   if (auto done = disk_.rename(making_path_, ring_path_); !done) return io_failure(done.error(), "name", ring_path_);
   if (auto done = disk_.sync_dir(request_.folder); !done) return io_failure(done.error(), "sync", request_.folder);
   return {};
 }
 
-Opener::Step Opener::write_new_ring() {
-  const uint64_t ring_bytes = align_up(static_cast<uint64_t>(request_.options.ring_bytes), kChunkBytes);
+Opener::Step Opener::write_new_ring(uint64_t ring_bytes) {
   LOG_INFO("making the write-ahead ring %s: %llu MiB, written full once", ring_path_.c_str(),
            static_cast<unsigned long long>(ring_bytes / kMiB));
   const auto ring = disk_.open(making_path_, {.create = true});
@@ -263,13 +277,19 @@ Opener::Step Opener::read_state() {
   return {};
 }
 
-Opener::Step Opener::take_memory() {
-  memory_ = request_.allocate(state_.ring_bytes);
-  if (memory_.size() != state_.ring_bytes)
-    return open_failure({Errc::kNoSpace},
-                        fmt::format("no memory for the ring's {} MiB; free some, or make a data folder with a "
-                                    "smaller penstock.ring.bytes",
-                                    state_.ring_bytes / kMiB));
+Opener::Step Opener::take_memory(uint64_t ring_bytes) {
+  memory_ = request_.allocate(ring_bytes);
+  if (memory_.size() == ring_bytes) return {};
+  return open_failure({Errc::kNoSpace}, fmt::format("no memory for the ring's {} MiB; free some, or make a data folder "
+                                                    "with a smaller penstock.ring.bytes",
+                                                    ring_bytes / kMiB));
+}
+
+// A ring that was there says itself how large it is; the memory of a new one is there.
+Opener::Step Opener::register_ring() {
+  if (memory_.empty())
+    if (auto done = take_memory(state_.ring_bytes); !done) return done;
+  CHECK(memory_.size() == state_.ring_bytes);
   disk_.register_memory(memory_);
   return {};
 }

@@ -29,14 +29,15 @@ class Opener {
   // ---- files
   Step refuse_foreign_segments();
   Step make_ring();
-  Step write_new_ring();
+  Step write_new_ring(uint64_t ring_bytes);
   Step write_new_state(uint64_t ring_bytes);
   Step open_files();
   Step open_file(const std::string& path, bool create, FileHandle& file);
   Step read_state();
   Step read_old_state(std::optional<RingState>& newest);
   std::expected<std::span<std::byte>, OpenFailure> read_file(FileHandle file, const std::string& path);
-  Step take_memory();
+  Step take_memory(uint64_t ring_bytes);
+  Step register_ring();
   bool stopped_cleanly();
   Step read_ring();
   Step drop_old_state();
@@ -96,6 +97,8 @@ Error error_of(int64_t result);
 // One line for the operator.
 Opener::Failure open_failure(Error error, std::string what);
 Opener::Failure io_failure(Error error, std::string_view doing, std::string_view path);
+// Memory that a setting asks for and the machine does not give.
+Opener::Failure no_memory(std::string_view setting, uint64_t bytes);
 // bytes of memory in holder, aligned to block.
 std::span<std::byte> aligned(std::vector<std::byte>& holder, size_t bytes, size_t block);
 

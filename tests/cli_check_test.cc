@@ -112,6 +112,25 @@ TEST_F(Check, LimitsAndHugePages) {
   EXPECT_EQ(host()["huge pages"].level, Level::kWarn);
 }
 
+TEST_F(Check, ARingThatNoBrokerTakes) {
+  EXPECT_EQ(host()["ring"].level, Level::kOk);
+  wish_.ring_bytes = 1;
+  EXPECT_EQ(host()["ring"].level, Level::kFail);
+  // As a broker says it.
+  EXPECT_EQ(host()["ring"].what,
+            "penstock.ring.bytes: '1' is not a whole number from 4194304 to 4398046511104 (bytes, or with KiB, MiB, "
+            "GiB, TiB)");
+  wish_.ring_bytes = (uint64_t{1} << 42) + 1;
+  EXPECT_EQ(host()["ring"].level, Level::kFail);
+  // More than the machine has.
+  wish_.ring_bytes = uint64_t{1} << 42;
+  EXPECT_EQ(host()["ring"].level, Level::kOk) << "nothing is known of its memory";
+  file("/proc/meminfo", "MemTotal:       25165824 kB\nMemFree:        1024 kB");
+  EXPECT_EQ(host()["ring"].level, Level::kFail);
+  EXPECT_EQ(host()["ring"].what, "4194304 MiB is more than this machine's memory of 24576 MiB");
+  EXPECT_EQ(host()["ring"].change, "take a smaller one: --set penstock.ring.bytes=8192MiB");
+}
+
 TEST_F(Check, AnApplianceNeedsMemoryForItsCardToo) {
   file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "195");
   wish_.locked_memory = 400 * kMiB;
@@ -232,6 +251,13 @@ TEST_F(Check, ThisMachine) {
   for (const char* name : {"kernel", "io_uring ring", "durable write, dsync", "durable write, flush", "data folder"})
     EXPECT_EQ(levels[name], "ok") << name << good.out;
   EXPECT_TRUE(fs::is_empty(folder));
+  const auto tiny = run_command({"check", "--data", folder, "--writes", "3", "--ring-bytes", "1"});
+  EXPECT_EQ(tiny.exit_code, 1);
+  EXPECT_NE(tiny.out.find("penstock.ring.bytes: '1' is not a whole number from 4194304"), std::string::npos)
+      << tiny.out;
+  const auto huge = run_command({"check", "--data", folder, "--writes", "3", "--ring-bytes", "4TiB"});
+  EXPECT_EQ(huge.exit_code, 1);
+  EXPECT_EQ(huge.out.find("2097152MiB"), std::string::npos) << huge.out;
   fs::remove_all(folder);
   const auto bad = run_command({"check", "--data", folder});
   EXPECT_EQ(bad.exit_code, 1);

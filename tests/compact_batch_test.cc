@@ -58,6 +58,11 @@ TEST(OffsetMap, HoldsWhatWasPutAndRefusesMore) {
   EXPECT_EQ(map.find({}), Offset{0});
 }
 
+TEST(OffsetMap, SaysThatThereIsNoMemoryForIt) {
+  EXPECT_TRUE(OffsetMap(24 * 100, 0.5, kSecret).has_memory());
+  EXPECT_FALSE(OffsetMap(size_t{1} << 50, 0.5, kSecret).has_memory()) << "more than a process can address";
+}
+
 // ---------------------------------------------------------------- a naive model
 
 struct Record {

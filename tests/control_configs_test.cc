@@ -155,6 +155,12 @@ TEST_F(ConfigsTest, what_a_broker_refuses) {
                                     {"listeners", "PLAINTEXT://:1"},
                                     {"log.retention.ms", "x"},
                                     {"max.connections", "3"},
+                                    // Not by the lists of values, but by Kafka's rules for a broker
+                                    // (AbstractKafkaConfig, KafkaConfig.validateValues):
+                                    {"log.retention.ms", "0"},
+                                    {"log.roll.ms", "0"},
+                                    {"log.roll.ms", "-1"},
+                                    {"log.roll.jitter.ms", "-1"},
                                     {"listener.name.a.ssl.keystore.type", "JKS"}}) {
     EXPECT_EQ(set(ConfigScope::kBroker, "1", name, value), ErrorCode::kInvalidRequest) << name;
   }
@@ -164,6 +170,18 @@ TEST_F(ConfigsTest, what_a_broker_refuses) {
   EXPECT_TRUE(unknown.sensitive);
   EXPECT_EQ(unknown.value, std::nullopt);
   EXPECT_EQ(set(ConfigScope::kBroker, "1", "a.plugin", std::string(70'000, 'x')), ErrorCode::kPolicyViolation);
+}
+
+// A broker's may be anything below zero, and is then no limit; a topic's may not.
+TEST_F(ConfigsTest, a_retention_below_zero) {
+  create("t");
+  EXPECT_EQ(set(ConfigScope::kTopic, "t", "retention.ms", "-1"), ErrorCode::kNone);
+  EXPECT_EQ(set(ConfigScope::kTopic, "t", "retention.ms", "-2"), ErrorCode::kInvalidConfig);
+  EXPECT_EQ(set(ConfigScope::kTopic, "t", "retention.ms", "-3"), ErrorCode::kInvalidConfig);
+  EXPECT_EQ(clear(ConfigScope::kTopic, "t", "retention.ms"), ErrorCode::kNone);
+  EXPECT_EQ(set(ConfigScope::kBroker, "1", "log.retention.ms", "-3"), ErrorCode::kNone);
+  EXPECT_EQ(controller->image().find("t")->log_config.retention_ms, -1);
+  EXPECT_EQ(entry(topic_entries(*controller, own("t")), "retention.ms").value, "-1") << "as Kafka tells it";
 }
 
 TEST_F(ConfigsTest, groups_are_bound_by_the_broker) {

@@ -6,10 +6,12 @@
 #include <fstream>
 #include <set>
 
+#include "base/units.h"
 #include "control/listeners.h"
 #include "control/options.h"
 #include "control/ring_options.h"
 #include "control/startup_checks.h"
+#include "storage/api/ring_size.h"
 
 namespace penstock::control {
 namespace {
@@ -220,6 +222,23 @@ TEST(Options, rules_between_settings) {
   EXPECT_TRUE(check_settings(settings).has_value());
 }
 
+// Kafka's rule (GroupCoordinatorConfig): who is to speak no more often than it may be silent is taken for dead.
+TEST(Options, a_heartbeat_comes_before_the_session_ends) {
+  Settings settings;
+  const auto said = [&](const char* heartbeat, const char* session) {
+    EXPECT_EQ(refusal(settings, std::string("group.consumer.heartbeat.interval.ms=") + heartbeat), "");
+    EXPECT_EQ(refusal(settings, std::string("group.consumer.session.timeout.ms=") + session), "");
+    const auto done = check_settings(settings);
+    return done ? std::string() : done.error();
+  };
+  EXPECT_EQ(said("5000", "5001"), "");
+  const std::string wrong =
+      "group.consumer.heartbeat.interval.ms (5000) must be less than group.consumer.session.timeout.ms (5000), or "
+      "members are taken for dead between two heartbeats";
+  EXPECT_EQ(said("5000", "5000"), wrong);
+  EXPECT_NE(said("60000", "45000"), "");
+}
+
 TEST(Listeners, host_and_port) {
   EXPECT_EQ(parse_host_port("127.0.0.1:9092")->host, "127.0.0.1");
   EXPECT_EQ(parse_host_port("[::1]:80")->host, "::1");
@@ -386,8 +405,46 @@ TEST(StartupChecks, a_disk_that_is_too_small_says_how_small_the_ring_may_be) {
   EXPECT_TRUE(check_space("/tmp/no/such/folder/yet", 0, 1ull << 60).has_value());
   const auto full = check_space("/tmp/no/such/folder/yet", 2, 1ull << 59);
   ASSERT_FALSE(full.has_value());
-  EXPECT_TRUE(says(full.error(), "penstock.ring.bytes=")) << full.error();
+  EXPECT_FALSE(says(full.error(), std::to_string((1ull << 59) / kMiB / 2) + "MiB")) << "that has no room either";
   EXPECT_TRUE(check_space("/tmp/no/such/folder/yet", 1, 0).has_value());
+}
+
+TEST(StartupChecks, an_advised_ring_fits_drive_and_memory) {
+  EXPECT_EQ(storage::ring_that_fits(66 * kGiB, 24 * kGiB, 1), 8 * kGiB);
+  EXPECT_EQ(storage::ring_that_fits(66 * kGiB, 24 * kGiB, 2), 4 * kGiB);
+  EXPECT_EQ(storage::ring_that_fits(1 * kGiB, 24 * kGiB, 1), 512 * kMiB);
+  EXPECT_EQ(storage::ring_that_fits(8 * kMiB, 24 * kGiB, 1), 4 * kMiB);
+  EXPECT_EQ(storage::ring_that_fits(8 * kMiB - 1, 24 * kGiB, 1), std::nullopt);
+  EXPECT_EQ(storage::ring_that_fits(UINT64_MAX, UINT64_MAX, 1), storage::ring_bounds().most);
+  EXPECT_EQ(storage::ring_bounds().least, 4 * kMiB);
+}
+
+TEST(StartupChecks, memory_that_the_machine_does_not_have) {
+  const auto said = [](const std::vector<const char*>& assignments, uint64_t lcores, uint64_t folders) {
+    Settings settings;
+    for (const char* assignment : assignments) EXPECT_EQ(refusal(settings, assignment), "");
+    const auto done = check_memory(settings, lcores, folders, 24 * kGiB);
+    return done ? std::string() : done.error();
+  };
+  EXPECT_EQ(said({}, 64, 4), "");
+  EXPECT_EQ(said({"penstock.read.cache.bytes=12GiB"}, 2, 1), "");
+  EXPECT_EQ(said({"penstock.read.cache.bytes=12GiB"}, 1, 3),
+            "penstock.read.cache.bytes: 3 times 12288 MiB is more than this machine's memory of 24576 MiB; choose a "
+            "smaller one");
+  for (const std::string name : {"penstock.read.cache.bytes", "log.cleaner.dedupe.buffer.size",
+                                 "penstock.receive.pool.bytes", "penstock.tcp.send.memory.bytes"}) {
+    for (const char* size : {"=100GiB", "=1TiB"}) {
+      EXPECT_TRUE(said({(name + size).c_str()}, 1, 1).starts_with(name + ": ")) << name << size;
+    }
+  }
+  EXPECT_EQ(said({"log.cleaner.dedupe.buffer.size=1TiB", "log.cleaner.enable=false"}, 1, 1), "");
+  EXPECT_TRUE(check_ring_memory(0, 4096 * kGiB, 24 * kGiB).has_value()) << "those that are there keep their size";
+  EXPECT_TRUE(check_ring_memory(2, 12 * kGiB, 24 * kGiB).has_value());
+  const auto rings = check_ring_memory(2, 13 * kGiB, 24 * kGiB);
+  ASSERT_FALSE(rings.has_value());
+  EXPECT_EQ(rings.error(),
+            "penstock.ring.bytes: 2 times 13312 MiB is more than this machine's memory of 24576 MiB; choose a smaller "
+            "one: --set penstock.ring.bytes=4096MiB");
 }
 
 TEST(StartupChecks, descriptors_are_shared_out_and_the_brokers_own_needs_come_first) {

@@ -45,6 +45,21 @@ TEST(ReceivePool, TheSharesAddUpToThePool) {
   EXPECT_EQ(pool.landing_used(), 0u);
 }
 
+// More than a process can address.
+TEST(ReceivePool, APoolThatMemoryDoesNotGiveIsRefusedByItsName) {
+  EXPECT_FALSE(ReceivePool(size_t{1} << 50, 1).has_memory());
+  dataplane::DataplaneCounters counters;
+  const auto made = UringSockets::make({.receive_pool_bytes = size_t{1} << 50,
+                                        .request_bytes_max = kMiB,
+                                        .request_head_bytes = 4,
+                                        .connections_max = 4,
+                                        .backlog = 4},
+                                       counters);
+  ASSERT_FALSE(made.has_value());
+  EXPECT_EQ(made.error(),
+            "no memory for the 1073741824 MiB of penstock.receive.pool.bytes; free some, or choose a smaller one");
+}
+
 TEST(ReceivePool, WhoReadsForHimselfLeavesAQuarterToTheKernel) {
   ReceivePool pool(64 * kBuffer, 1);
   std::vector<std::span<std::byte>> taken;

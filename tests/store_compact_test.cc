@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "storage/api/compaction.h"
 #include "storage/api/folder.h"
 #include "storage/api/log_tool.h"
 #include "storage/segment/segment_path.h"
@@ -454,6 +455,20 @@ TEST_F(StoreCompact, TheToolsFindNothingWrongWithIt) {
   EXPECT_GT(totals->batches, 0u);
   ASSERT_TRUE(storage::dump_folder(request, {}, sink).has_value());
   EXPECT_GT(revisions, 0u);
+}
+
+// More than a process can address.
+TEST_F(StoreCompact, ACleanerThatMemoryDoesNotGiveIsRefusedByItsName) {
+  rig.options.cleaner_map_bytes = int64_t{1} << 50;
+  const auto made = storage::CompactionThread::make({.folder = "data",
+                                                     .options = rig.options,
+                                                     .reserve_bytes = 0,
+                                                     .disk = &rig.disk,
+                                                     .clock = &rig.clock,
+                                                     .prng = &rig.prng});
+  ASSERT_FALSE(made.has_value());
+  EXPECT_EQ(made.error().what,
+            "no memory for the 1073741824 MiB of log.cleaner.dedupe.buffer.size; free some, or choose a smaller one");
 }
 
 }  // namespace

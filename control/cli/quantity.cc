@@ -34,6 +34,7 @@ std::optional<double> byte_unit(std::string_view unit) {
   if (unit == "kib") return 1024;
   if (unit == "mib") return 1024.0 * 1024;
   if (unit == "gib") return 1024.0 * 1024 * 1024;
+  if (unit == "tib") return 1024.0 * 1024 * 1024 * 1024;  // as settings take it
   return std::nullopt;
 }
 

@@ -10,7 +10,7 @@
 
 namespace penstock::cli {
 
-// "512", "16KiB", "1MB": kB, MB, GB are powers of 1000 and KiB, MiB, GiB powers of 1024, in either case of letters.
+// "512", "16KiB", "1MB": kB, MB, GB are powers of 1000 and KiB to TiB powers of 1024, in either case of letters.
 uint64_t parse_bytes(std::string_view text);
 
 // "10s", "500ms", "2m", "250us", "1h"; a bare number is seconds, also "0.5".

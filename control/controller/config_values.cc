@@ -82,7 +82,10 @@ std::optional<ConfigValue> BrokerConfigs::default_of(const ConfigInfo& info) con
     rest.remove_prefix(at == std::string_view::npos ? rest.size() : at + 1);
     const auto values = synonyms(source.name);
     if (values.empty() || values.front().name != source.name) continue;
-    return ConfigValue{values.front().name, in_ms(values.front().value, source.unit_ms), values.front().source};
+    std::string value = in_ms(values.front().value, source.unit_ms);
+    // A broker's may be anything below zero (AbstractKafkaConfig.logRetentionTimeMillis).
+    if (info.name == "retention.ms" && parse_long(value).value_or(0) < 0) value = std::to_string(kForEver);
+    return ConfigValue{values.front().name, std::move(value), values.front().source};
   }
   return std::nullopt;
 }

@@ -17,14 +17,23 @@
 
 namespace penstock::dataplane {
 
+namespace {
+
+// Address space; pages come as they are touched. Empty if there is not so much.
+std::span<std::byte> map_memory(size_t bytes) {
+  void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) return {};
+  return {static_cast<std::byte*>(at), bytes};
+}
+
+}  // namespace
+
 ReceivePool::ReceivePool(size_t bytes, size_t request_bytes_max)
-    : shares_(std::max<size_t>(bytes / kBufferBytes, 16), Share::kFree) {
+    : memory_(map_memory(std::max<size_t>(bytes / kBufferBytes, 16) * kBufferBytes)),
+      shares_(memory_.size() / kBufferBytes, Share::kFree) {
   const size_t reserve = std::max(buffers_for(request_bytes_max), shares_.size() / 2);
   landing_limit_ = shares_.size() - std::min(reserve, shares_.size());
-  const size_t size = shares_.size() * kBufferBytes;
-  void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  CHECK(at != MAP_FAILED);
-  memory_ = {static_cast<std::byte*>(at), size};
+  if (memory_.empty()) return;
   ASAN_POISON_MEMORY_REGION(memory_.data(), memory_.size());
   free_.reserve(shares_.size());
   for (size_t i = shares_.size(); i-- > 0;) free_.push_back(static_cast<uint32_t>(i));
@@ -32,6 +41,7 @@ ReceivePool::ReceivePool(size_t bytes, size_t request_bytes_max)
 
 ReceivePool::~ReceivePool() {
   CHECK(free_.size() == shares_.size());
+  if (memory_.empty()) return;
   ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size());
   munmap(memory_.data(), memory_.size());
 }

@@ -32,7 +32,7 @@ class ReceivePool final : public BufferPool {
  public:
   static constexpr size_t kBufferBytes = 64 * kKiB;
 
-  // At least 16 buffers. Look at fits() before use.
+  // At least 16 buffers. Look at has_memory() and fits() before use.
   ReceivePool(size_t bytes, size_t request_bytes_max);
   ~ReceivePool();
   ReceivePool(const ReceivePool&) = delete;
@@ -40,6 +40,8 @@ class ReceivePool final : public BufferPool {
 
   static constexpr size_t buffers_for(size_t bytes) { return (bytes + kBufferBytes - 1) / kBufferBytes; }
 
+  // Whether there was memory for it; else it has no buffer.
+  bool has_memory() const { return !memory_.empty(); }
   // Whether the largest request leaves enough to land in.
   bool fits() const { return landing_limit_ >= kLandingMin; }
   size_t landing_limit() const { return landing_limit_; }

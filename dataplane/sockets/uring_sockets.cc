@@ -80,6 +80,10 @@ UringSockets::UringSockets(const SocketOptions& options, DataplaneCounters& coun
 std::expected<std::unique_ptr<UringSockets>, std::string> UringSockets::make(const SocketOptions& options,
                                                                              DataplaneCounters& counters) {
   std::unique_ptr<UringSockets> sockets(new UringSockets(options, counters));
+  if (!sockets->pool_.has_memory()) {
+    return std::unexpected("no memory for the " + std::to_string(options.receive_pool_bytes / kMiB) +
+                           " MiB of penstock.receive.pool.bytes; free some, or choose a smaller one");
+  }
   if (!sockets->pool_.fits()) {
     return std::unexpected(
         "penstock.receive.pool.bytes is too small: it must be a quarter more than"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <memory>
 #include <string>
 
@@ -24,7 +25,8 @@ struct CompactionRequest {
 
 class CompactionThread {
  public:
-  explicit CompactionThread(const CompactionRequest& request);
+  // Fails if there is no memory for the map of keys.
+  static std::expected<std::unique_ptr<CompactionThread>, OpenFailure> make(const CompactionRequest& request);
   // Ends the thread, in the middle of a cleaning if there is one: what it made so far counts for nothing.
   ~CompactionThread();
   CompactionThread(const CompactionThread&) = delete;
@@ -36,6 +38,7 @@ class CompactionThread {
 
  private:
   struct Impl;
+  explicit CompactionThread(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

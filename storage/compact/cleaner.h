@@ -32,6 +32,8 @@ class Cleaner {
   };
   Cleaner(Disk& disk, Clock& clock, Options options);
 
+  // Whether there is memory for the map; look before use.
+  bool has_memory() const { return map_.has_memory(); }
   // Before the first step; link outlives this.
   void attach(CompactionLink& link) { links_.push_back({.link = &link, .job = {}}); }
   // Does a piece of work. False: there is nothing to do, or not before next_at().

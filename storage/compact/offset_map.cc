@@ -1,9 +1,7 @@
 #include "storage/compact/offset_map.h"
 
 #include <algorithm>
-#include <cstdlib>
 
-#include "base/assert.h"
 #include "base/prng.h"
 
 namespace penstock::storage {
@@ -11,31 +9,21 @@ namespace penstock::storage {
 OffsetMap::OffsetMap(size_t bytes, double load, const SipKey& secret)
     : secret_(secret),
       count_(std::max<size_t>(bytes / sizeof(Slot), 2)),
-      most_(std::clamp<size_t>(static_cast<size_t>(static_cast<double>(count_) * load), 1, count_ - 1)) {
-  allocate();
-}
-
-void OffsetMap::Freer::operator()(Slot* slots) const { std::free(slots); }
-
-// Zeros from the kernel: pages come as they are touched.
-void OffsetMap::allocate() {
-  slots_.reset();
-  slots_.reset(static_cast<Slot*>(std::calloc(count_, sizeof(Slot))));
-  CHECK(slots_ != nullptr);
-}
+      most_(std::clamp<size_t>(static_cast<size_t>(static_cast<double>(count_) * load), 1, count_ - 1)),
+      memory_(count_ * sizeof(Slot)) {}
 
 void OffsetMap::clear() {
   if (size_ == 0) return;
   size_ = 0;
-  // New zeros: those of a large map are pages that nobody has touched yet.
-  allocate();
+  memory_.clear();
 }
 
 // The hash's own slot, or the empty one where it would go: there is always one.
 OffsetMap::Slot& OffsetMap::slot_of(const KeyHash& hash) const {
   auto at = static_cast<size_t>((static_cast<Wide>(hash.low) * count_) >> 64);
+  auto* const slots = reinterpret_cast<Slot*>(memory_.span().data());
   for (;; at = at + 1 == count_ ? 0 : at + 1) {
-    Slot& slot = slots_.get()[at];
+    Slot& slot = slots[at];
     if (slot.offset_and_one == 0 || slot.hash == hash) return slot;
   }
 }

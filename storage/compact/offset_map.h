@@ -4,10 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 
+#include "base/mapped_memory.h"
 #include "protocol/types.h"
 #include "storage/compact/key_hash.h"
 
@@ -15,8 +15,10 @@ namespace penstock::storage {
 
 class OffsetMap {
  public:
-  // Memory that nobody has touched costs nothing. load: the part of it that may be taken, so that lookups stay short.
+  // Look at has_memory() before use. Memory that nobody has touched costs nothing. load: the part of it that may be
+  // taken, so that lookups stay short.
   OffsetMap(size_t bytes, double load, const SipKey& secret);
+  bool has_memory() const { return !memory_.empty(); }
 
   // The key's last offset is this one; offsets rise. False: the key is new and there is no room for it.
   [[nodiscard]] bool put(std::span<const std::byte> key, Offset offset);
@@ -32,16 +34,12 @@ class OffsetMap {
     int64_t offset_and_one;  // 0: empty
   };
   static_assert(sizeof(Slot) == 24);
-  struct Freer {
-    void operator()(Slot* slots) const;
-  };
   Slot& slot_of(const KeyHash& hash) const;
-  void allocate();
 
   const SipKey secret_;
   const size_t count_;
   const size_t most_;
-  std::unique_ptr<Slot, Freer> slots_;
+  MappedMemory memory_;
   size_t size_ = 0;
 };
 

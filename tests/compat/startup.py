@@ -148,6 +148,31 @@ def test_no_room_for_the_ring(run):
     broker.start()
 
 
+def test_memory_that_there_is_not(run):
+    """More than the machine has, and what it has and does not give: the name of the setting, and nothing is made."""
+    broker = run.broker(start=False)
+    names = ('penstock.read.cache.bytes', 'log.cleaner.dedupe.buffer.size', 'penstock.receive.pool.bytes')
+    for name in names:
+        for size in ('1TiB', '1099511627776'):
+            one_line(broker.fails_to_start('--set', f'{name}={size}'), name, 'more than this machine', 'smaller')
+    check.expect(not broker.data.exists(), 'a data folder was made')
+    for name in names:
+        said = broker.fails_to_start('--set', f'{name}=6GiB', prefix=('prlimit', f'--as={4 << 30}', '--'))
+        one_line(said, name, 'smaller')
+    other = run.broker(start=False, ring_bytes=6 << 30)
+    one_line(other.fails_to_start(prefix=('prlimit', f'--as={4 << 30}', '--')), 'penstock.ring.bytes', 'smaller')
+    left = [file for file in other.data.glob('ring-*') if file.stat().st_size >= 1 << 30]
+    check.equal(left, [], 'rings that were written first')
+    broker.start()
+
+
+def test_heartbeats_come_before_the_session_ends(run):
+    broker = run.broker(start=False)
+    said = broker.fails_to_start('--set', 'group.consumer.heartbeat.interval.ms=45000')
+    one_line(said, 'group.consumer.heartbeat.interval.ms (45000)', 'group.consumer.session.timeout.ms (45000)')
+    check.expect(not broker.data.exists(), 'a data folder was made')
+
+
 def test_folder_of_a_newer_format(run):
     broker = run.broker()
     broker.stop()

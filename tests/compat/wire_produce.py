@@ -9,6 +9,7 @@ import check
 (NONE, CORRUPT, UNKNOWN_TOPIC, TOO_LARGE, INVALID_ACKS, UNSUPPORTED_FORMAT, OUT_OF_ORDER, DUPLICATE, INVALID_EPOCH,
  UNSUPPORTED_COMPRESSION, INVALID_RECORD) = 0, 2, 3, 10, 21, 43, 45, 46, 47, 76, 87
 EVERY_VERSION = range(3, 13)
+RING_BYTES = 64 << 20
 
 
 def refused(broker, topic, wanted, what, records, **more):
@@ -85,6 +86,21 @@ def test_line_44_too_large(broker):
         check.expect(len(stream) < limit, 'the batch for the test')
         small = batches.build(records=[b''], codec='gzip', stream=stream)
         check.equal(connection.produce('limit', small)['error'], NONE, 'the size that counts is the compressed one')
+
+
+def test_line_44_larger_than_the_ring(broker):
+    """max.message.bytes may be all that 32 bits hold; then the write-ahead ring bounds a batch."""
+    too_large = batches.build([bytes(RING_BYTES)])
+    with broker.connect() as connection:
+        for topic, more in (('no-limit', {}), ('no-limit-gzip', {'compression_type': 'gzip'})):
+            connection.create(topic, max_message_bytes=(1 << 31) - 1, **more)
+            check.equal(connection.produce(topic, batches.build())['base_offset'], 0, 'a small batch')
+        check.equal(connection.produce('no-limit', too_large)['error'], TOO_LARGE, 'a batch larger than the ring')
+        large = batches.build([bytes(RING_BYTES // 4)])
+        check.equal(connection.produce('no-limit', large)['base_offset'], 1, 'a large one')
+        # Zeros become small; only what is stored has to fit.
+        check.equal(connection.produce('no-limit-gzip', too_large)['base_offset'], 1, 'one that gzip makes small')
+        check.equal(connection.produce('no-limit', batches.build())['base_offset'], 2, 'the next batch')
 
 
 def test_line_45_max_message_bytes_of_the_topic(broker):
@@ -297,7 +313,7 @@ def test_line_61_old_epochs_are_refused(broker):
 def main():
     run = check.Run()
     tests = [function for name, function in globals().items() if name.startswith('test_')]
-    run.tests(run.broker(ring_bytes=64 << 20), *tests)
+    run.tests(run.broker(ring_bytes=RING_BYTES), *tests)
     run.finish()
 
 

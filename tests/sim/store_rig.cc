@@ -43,6 +43,8 @@ std::string StoreRig::open(std::optional<uint64_t> accept_loss_at) {
                                 .compaction = link.get(),
                                 .accept_loss_at = accept_loss_at};
   request.allocate = [&](size_t bytes) {
+    asked_for.push_back(bytes);
+    if (no_memory) return std::span<std::byte>();
     memory_.resize(std::max(memory_.size(), bytes + 4096));
     const auto at = reinterpret_cast<uintptr_t>(memory_.data());
     return std::span(memory_).subspan(align_up(at, 4096) - at, bytes);

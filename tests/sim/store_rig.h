@@ -56,6 +56,8 @@ class StoreRig {
   std::function<bool(storage::LogId)> is_foreign;
   std::optional<storage::RingLife> known_life;  // what the metadata remembers
   bool compaction = false;                      // a cleaner works beside the store, a step a turn
+  bool compaction = false;  // a cleaner works beside the store, a step a turn
+  bool no_memory = false;   // for the ring
 
   SimClock clock;
   SimDisk disk;
@@ -69,6 +71,7 @@ class StoreRig {
   std::unique_ptr<storage::Store> store;
   std::map<uint64_t, LogModel> logs;
   uint64_t next_log = 100;
+  std::vector<size_t> asked_for;  // memory of rings, in bytes
 
  private:
   void drop_store();

@@ -21,6 +21,7 @@
 #include "control/cli/load/disk_writer.h"
 #include "control/cli/load/meter.h"
 #include "control/cli/machine/machine.h"
+#include "storage/api/ring_size.h"
 #include "storage/api/uring_disk.h"
 
 namespace penstock::cli {
@@ -75,10 +76,12 @@ void look_at_folder(const Machine& machine, const std::string& folder, const Che
   }
   const uint64_t free = static_cast<uint64_t>(system.f_bavail) * static_cast<uint64_t>(system.f_bsize);
   const bool fits = free >= 2 * options.ring_bytes;
+  const auto smaller = storage::ring_that_fits(free, memory_of(machine), 1);
+  const std::string change = smaller ? fmt::format("free some, or {}", smaller_ring(smaller)) : "free some";
   out.push_back(
       {fits ? Level::kOk : Level::kFail, "data folder",
        fmt::format("{}: {} MiB free{}", folder, free / kMiB, fits ? "" : ", too little for ring and segments"),
-       fits ? "" : "free some, or take a smaller ring: --set penstock.ring.bytes"});
+       fits ? "" : change});
   out.push_back(look_at_file_system(static_cast<uint64_t>(system.f_type)));
   for (Finding& finding : look_at_drive(machine, fmt::format("{}:{}", major(is.st_dev), minor(is.st_dev))))
     out.push_back(std::move(finding));

@@ -6,6 +6,7 @@
 
 #include "base/units.h"
 #include "control/cli/machine/machine.h"
+#include "storage/api/ring_size.h"
 
 namespace penstock::cli {
 namespace {
@@ -55,12 +56,31 @@ Finding open_files(const MachineWish& wish) {
           fmt::format("ulimit -n {0}; in a systemd unit: LimitNOFILE={0}", kOpenFilesEnough)};
 }
 
-uint64_t default_huge_page(const Machine& machine) {
+// A line of /proc/meminfo, in bytes.
+std::optional<uint64_t> meminfo(const Machine& machine, const char* name) {
   const std::string text = machine.read("/proc/meminfo").value_or("");
-  const size_t at = text.find("Hugepagesize:");
+  const size_t at = text.find(name);
   unsigned long kib = 0;
-  const bool found = at != text.npos && std::sscanf(text.c_str() + at, "Hugepagesize: %lu kB", &kib) == 1 && kib > 0;
-  return found ? kib * kKiB : 2 * kMiB;
+  if (at == text.npos || std::sscanf(text.c_str() + at, "%*[^:]: %lu kB", &kib) != 1 || kib == 0) return std::nullopt;
+  return kib * kKiB;
+}
+
+uint64_t default_huge_page(const Machine& machine) { return meminfo(machine, "Hugepagesize:").value_or(2 * kMiB); }
+
+// What a start refuses, in its words.
+Finding ring(const Machine& machine, const MachineWish& wish) {
+  const storage::RingBounds bounds = storage::ring_bounds();
+  if (wish.ring_bytes < bounds.least || wish.ring_bytes > bounds.most)
+    return {Level::kFail, "ring",
+            fmt::format("penstock.ring.bytes: '{}' is not a whole number from {} to {} (bytes, or with KiB, MiB, GiB, "
+                        "TiB)",
+                        wish.ring_bytes, bounds.least, bounds.most),
+            "take another size"};
+  const uint64_t memory = memory_of(machine);
+  if (wish.ring_bytes <= memory) return {Level::kOk, "ring", fmt::format("{} MiB", wish.ring_bytes / kMiB), ""};
+  return {Level::kFail, "ring",
+          fmt::format("{} MiB is more than this machine's memory of {} MiB", wish.ring_bytes / kMiB, memory / kMiB),
+          smaller_ring(storage::ring_that_fits(UINT64_MAX, memory, 1))};
 }
 
 Finding huge_pages(const Machine& machine, const MachineWish& wish) {
@@ -108,8 +128,15 @@ Finding isolated_cpus(const Machine& machine, const MachineWish& wish) {
 }  // namespace
 
 Findings look_at_host(const Machine& machine, const MachineWish& wish) {
-  return {kernel(machine),           io_uring(machine),       locked_memory(wish),         open_files(wish),
-          huge_pages(machine, wish), governor(machine, wish), isolated_cpus(machine, wish)};
+  return {kernel(machine),  io_uring(machine),         ring(machine, wish),     locked_memory(wish),
+          open_files(wish), huge_pages(machine, wish), governor(machine, wish), isolated_cpus(machine, wish)};
+}
+
+uint64_t memory_of(const Machine& machine) { return meminfo(machine, "MemTotal:").value_or(UINT64_MAX); }
+
+std::string smaller_ring(std::optional<uint64_t> bytes) {
+  if (!bytes) return "take another machine";
+  return fmt::format("take a smaller one: --set penstock.ring.bytes={}MiB", *bytes / kMiB);
 }
 
 }  // namespace penstock::cli

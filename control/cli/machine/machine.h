@@ -45,7 +45,11 @@ struct MachineWish {
   uint64_t open_files = 0;     // RLIMIT_NOFILE of this process, hard
 };
 
-// Kernel, io_uring, limits, huge pages, CPUs.
+// In bytes; beyond all bounds if it is not known.
+uint64_t memory_of(const Machine& machine);
+// What to change about a ring that is too large; bytes: what fits, if anything does.
+std::string smaller_ring(std::optional<uint64_t> bytes);
+// Kernel, io_uring, the ring's size, limits, huge pages, CPUs.
 Findings look_at_host(const Machine& machine, const MachineWish& wish);
 // IOMMU, vfio, network cards and their drivers.
 Findings look_at_network(const Machine& machine, const MachineWish& wish);

@@ -1,0 +1,61 @@
+// Memory from the kernel, of a size that a setting gives: not getting it is an answer and no abort. Zeros, whose pages
+// come as they are touched.
+#pragma once
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "base/units.h"
+
+namespace penstock {
+
+// All that the machine has. With overcommit more is given too, and the process killed when it is touched: who takes
+// memory by a setting compares first.
+inline uint64_t machine_memory_bytes() {
+  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+class MappedMemory {
+ public:
+  MappedMemory() = default;
+  // Empty if there is not so much. align: a power of two.
+  explicit MappedMemory(size_t bytes, size_t align = 4096) {
+    size_t whole = 0;
+    if (bytes == 0 || __builtin_add_overflow(bytes, align, &whole)) return;
+    void* at = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) return;
+    mapped_ = {static_cast<std::byte*>(at), whole};
+    const auto address = reinterpret_cast<uintptr_t>(at);
+    span_ = mapped_.subspan(align_up(address, align) - address, bytes);
+  }
+  ~MappedMemory() {
+    if (!mapped_.empty()) munmap(mapped_.data(), mapped_.size());
+  }
+  MappedMemory(MappedMemory&& other) noexcept
+      : mapped_(std::exchange(other.mapped_, {})), span_(std::exchange(other.span_, {})) {}
+  MappedMemory& operator=(MappedMemory&& other) noexcept {
+    std::swap(mapped_, other.mapped_);
+    std::swap(span_, other.span_);
+    return *this;
+  }
+
+  std::span<std::byte> span() const { return span_; }
+  bool empty() const { return span_.empty(); }
+  // Zeros again; the pages go back to the kernel, unless they are locked.
+  void clear() {
+    if (empty() || madvise(mapped_.data(), mapped_.size(), MADV_DONTNEED) == 0) return;
+    std::memset(span_.data(), 0, span_.size());
+  }
+
+ private:
+  std::span<std::byte> mapped_;
+  std::span<std::byte> span_;
+};
+
+}  // namespace penstock
