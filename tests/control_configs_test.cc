@@ -155,6 +155,8 @@ TEST_F(ConfigsTest, what_a_broker_refuses) {
                                     {"listeners", "PLAINTEXT://:1"},
                                     {"log.retention.ms", "x"},
                                     {"max.connections", "3"},
+                                    {"max.connections.per.ip", "3"},
+                                    {"max.connections.per.ip.overrides", "10.0.0.1:3"},
                                     {"listener.name.a.ssl.keystore.type", "JKS"}}) {
     EXPECT_EQ(set(ConfigScope::kBroker, "1", name, value), ErrorCode::kInvalidRequest) << name;
   }
