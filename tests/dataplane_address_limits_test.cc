@@ -98,7 +98,7 @@ TEST(AddressNews, WhatFindsNoRoomIsToldLater) {
   constexpr uint64_t kMany = 100;
   for (uint64_t i = 0; i < kMany; ++i) news.came(ConnectionId{i}, "10.0.0.1");
   uint64_t told = 0;
-  while (told < kMany) {
+  for (uint64_t turn = 0; turn < 2 * kMany && told < kMany; ++turn) {
     news.send(sender, 0);
     EXPECT_EQ(sender.waits(0), told + 1 < kMany);
     EXPECT_EQ(news.empty(), told + 2 >= kMany);
