@@ -242,6 +242,20 @@ std::expected<dataplane::ListenerAddress, std::string> resolve(const Listener& l
   return dataplane::ListenerAddress{.host = numeric, .port = listener.bind.port};
 }
 
+std::string address_of(const std::string& name) {
+  const AddressList list = look_up(name);
+  const addrinfo* found = list.get();
+  for (const addrinfo* one = list.get(); one != nullptr; one = one->ai_next) {
+    if (one->ai_family != AF_INET) continue;
+    found = one;
+    break;
+  }
+  char numeric[NI_MAXHOST];
+  if (found == nullptr) return {};
+  const int rc = getnameinfo(found->ai_addr, found->ai_addrlen, numeric, sizeof numeric, nullptr, 0, NI_NUMERICHOST);
+  return rc == 0 ? numeric : std::string();
+}
+
 std::expected<void, std::string> check_ports(const std::vector<Listener>& listeners, const std::string& http) {
   struct Port {
     std::string whose;

@@ -49,6 +49,9 @@ std::expected<void, std::string> check_ports(const std::vector<Listener>& listen
 // The address to bind: a name is looked up.
 std::expected<dataplane::ListenerAddress, std::string> resolve(const Listener& listener);
 
+// The numeric address of a name, one of IPv4 if it has any; empty if it cannot be looked up.
+std::string address_of(const std::string& name);
+
 // By listener, once the ports are known. 0.0.0.0 and :: are never told to clients: without advertised.listeners the
 // machine's name is, if it can be looked up; otherwise the setting is asked for.
 std::expected<std::vector<AdvertisedAddress>, std::string> advertise(const BrokerOptions& options,

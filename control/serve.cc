@@ -32,6 +32,7 @@
 #include "control/ring_options.h"
 #include "control/signals.h"
 #include "control/startup_checks.h"
+#include "dataplane/api/address_limits.h"
 #include "dataplane/api/devices.h"
 #include "storage/api/compaction.h"
 #include "storage/api/folder.h"
@@ -77,6 +78,7 @@ class Broker {
 
  private:
   Step check_all_settings();
+  Step check_address_limits();
   Step check_machine();
   Step open_devices();
   Step start_http();
@@ -144,6 +146,7 @@ class Broker {
   std::vector<Listener> listeners_;
   std::vector<AdvertisedAddress> advertised_;
   std::vector<int> cpus_;
+  std::string address_overrides_;  // max.connections.per.ip.overrides with addresses for names
   std::unique_ptr<dataplane::Devices> devices_;
   std::vector<ShownDevice> shown_devices_;
   std::unique_ptr<HttpServer> http_;
@@ -195,8 +198,21 @@ Step Broker::check_all_settings() {
   auto cpus = parse_cpus(settings_.broker.lcore_cpus, lcores_wanted_);
   if (!cpus) return Failure(cpus.error());
   cpus_ = *std::move(cpus);
+  if (auto done = check_address_limits(); !done) return done;
   const auto folders = parse_log_dirs(settings_.broker.log_dirs);
   return check_memory(settings_, lcores_wanted_, folders ? folders->size() : 1, machine_memory_bytes());
+}
+
+Step Broker::check_address_limits() {
+  const int64_t most = settings_.dataplane.connections_max_per_ip;
+  auto overrides =
+      dataplane::AddressLimits::parse_overrides(settings_.dataplane.connections_max_per_ip_overrides, address_of);
+  if (!overrides) return Failure("max.connections.per.ip.overrides: " + overrides.error());
+  if (most == 0 && overrides->empty())
+    return Failure(
+        "max.connections.per.ip: 0 leaves nobody who may connect; name them in max.connections.per.ip.overrides");
+  address_overrides_ = dataplane::AddressLimits::to_text(*overrides);
+  return {};
 }
 
 Step Broker::check_machine() {
@@ -448,6 +464,7 @@ Step Broker::make_lcores() {
                                     .counters = &lcore_counters_[i],
                                     .control_doorbell = &doorbell_,
                                     .mesh = mesh};
+    request.options.connections_max_per_ip_overrides = address_overrides_;
     for (size_t ring = 0; ring < rings_.size(); ++ring) {
       if (lcore_of(rings_[ring].ring, lcores_wanted_) == i) request.disks.push_back(disks_[ring].get());
     }

@@ -48,6 +48,9 @@ class AllClients {
     }
     return woken_.size();
   }
+  void refuse(ConnectionId id) {
+    with(id, [&](auto& clients) { clients.refuse(id); });
+  }
   void reap_idle(Nanos before) {
     each([&](auto& clients) { clients.reap_idle(before); });
   }

@@ -74,6 +74,13 @@ Lcore::Impl::Impl(LcoreRequest request, std::unique_ptr<UringSockets> sockets)
       health_told_(request_.store->rings().size()),
       spin_(request_.options) {
   broker_.recompressor = &recompressor_;
+  if (AddressLimits::limit(request_.options.connections_max_per_ip,
+                           request_.options.connections_max_per_ip_overrides)) {
+    auto overrides = AddressLimits::parse_overrides(request_.options.connections_max_per_ip_overrides);
+    CHECK(overrides);  // whoever makes an lcore has checked them
+    broker_.address_news.emplace();
+    if (request_.index == 0) addresses_.emplace(request_.options.connections_max_per_ip, *std::move(overrides));
+  }
   for (SharedDevice* device : request_.devices) {
     links_.emplace_back(*device, request_.index, request_.mesh.get(), clients_.add_own());
   }
@@ -167,6 +174,9 @@ void Lcore::Impl::arrived(int fd, uint16_t listener) {
   const size_t most = std::min(static_cast<size_t>(request_.options.connections_max), request_.sockets_max);
   if (mail_ && std::accumulate(connections_of_.begin(), connections_of_.end(), size_t{0}) >= most)
     return sockets_->refuse(fd);
+  // One that comes while another from there is on its way through the mesh is counted, and refused, behind it.
+  if (addresses_ && addresses_->is_full(peer_address_of(fd)))
+    return sockets_->refuse(fd, Metric::connections_refused_address);
   const uint16_t to = mail_ ? emptiest_lcore() : request_.index;
   if (mail_) ++connections_of_[to];
   if (to == request_.index) return adopt(fd, listener);
@@ -200,14 +210,34 @@ void Lcore::Impl::count_departed() {
   }
 }
 
+void Lcore::Impl::count_addresses() {
+  AddressNews& news = *broker_.address_news;
+  if (phase_ != Phase::kServing) return news.clear();  // nobody reads it
+  if (request_.index != 0) return news.send(*mail_, 0);
+  while (!news.empty()) take(0, news.next());
+  broker_.counters.set(Metric::addresses_connected, addresses_->addresses());
+}
+
 void Lcore::Impl::take(uint16_t from, Letter letter) {
   if (const auto* newcomer = std::get_if<Newcomer>(&letter)) {
     adopt(newcomer->fd, newcomer->listener);
   } else if (const auto* departed = std::get_if<Departed>(&letter)) {
     connections_of_[from] -= departed->count;
+  } else if (const auto* came = std::get_if<std::unique_ptr<AddressCame>>(&letter)) {
+    if (!addresses_->enter(from, (*came)->connection, (*came)->address)) refuse(from, (*came)->connection);
+  } else if (const auto* left = std::get_if<AddressLeft>(&letter)) {
+    addresses_->leave(from, left->connection);
+  } else if (const auto* refused = std::get_if<AddressRefused>(&letter)) {
+    clients_.refuse(refused->connection);
   } else if (std::holds_alternative<Goodbye>(letter)) {
     ++parted_;
   }
+}
+
+void Lcore::Impl::refuse(uint16_t lcore, ConnectionId connection) {
+  if (lcore == request_.index) return clients_.refuse(connection);
+  // Behind a goodbye nobody may read it, and all connections end.
+  if (phase_ == Phase::kServing) mail_->send(lcore, AddressRefused{.connection = connection});
 }
 
 void Lcore::Impl::tell_control(Event event) {
@@ -239,6 +269,7 @@ void Lcore::Impl::keep_house() {
   while (!untold_.empty() && broker_.tell_control(untold_.front())) untold_.pop_front();
   tell_health();
   count_departed();
+  if (broker_.address_news) count_addresses();
   if (phase_ != Phase::kServing) go_on_stopping();
   const Nanos idle_max = request_.options.connections_max_idle_ms * kMillisecond;
   if (broker_.now - house_kept_at_ < std::min(kHousekeepingMax, idle_max / 4)) return;
@@ -251,7 +282,7 @@ void Lcore::Impl::keep_house() {
 
 Nanos Lcore::Impl::next_deadline() const {
   const bool retrying = broker_.wakeups.retrying() || trims_.retrying() || control_io_.retrying() || !untold_.empty() ||
-                        (mail_ && mail_->retrying());
+                        (mail_ && mail_->retrying()) || (broker_.address_news && !broker_.address_news->empty());
   if (retrying || phase_ != Phase::kServing) return broker_.now + kRetrySleep;
   const Nanos idle_max = request_.options.connections_max_idle_ms * kMillisecond;
   const Nanos house = clients_.count() == 0 && links_.empty()

@@ -11,6 +11,7 @@
 #include "base/prng.h"
 #include "base/ring.h"
 #include "dataplane/all_clients.h"
+#include "dataplane/api/address_limits.h"
 #include "dataplane/api/lcore.h"
 #include "dataplane/control_io.h"
 #include "dataplane/kafka/broker.h"
@@ -86,6 +87,8 @@ class Lcore::Impl {
   void adopt(int fd, uint16_t listener);
   uint16_t emptiest_lcore();
   void count_departed();
+  void count_addresses();
+  void refuse(uint16_t lcore, ConnectionId connection);
   void take(const SocketEvent& event);
   void start_links();
   size_t receive_frames();
@@ -117,9 +120,10 @@ class Lcore::Impl {
   Host host_;
   Trims trims_;
   ControlIo control_io_;
-  Prng prng_;                           // which of several lcores that have equally many connections gets the next
-  std::vector<size_t> connections_of_;  // by lcore, on the one that shares out
-  size_t adopted_ = 0;                  // connections that this lcore was given, or took, and has not said gone
+  Prng prng_;                               // which of several lcores that have equally many connections gets the next
+  std::vector<size_t> connections_of_;      // by lcore, on the one that shares out
+  std::optional<AddressLimits> addresses_;  // of all lcores, on lcore 0, if any has a limit
+  size_t adopted_ = 0;                      // connections that this lcore was given, or took, and has not said gone
   bool said_goodbye_ = false;
   size_t parted_ = 0;                              // other lcores that ask nothing any more
   std::deque<Event> untold_;                       // of the lcore itself: retired images, trims, health, its end

@@ -161,6 +161,8 @@ TEST_F(ConfigsTest, what_a_broker_refuses) {
                                     {"log.roll.ms", "0"},
                                     {"log.roll.ms", "-1"},
                                     {"log.roll.jitter.ms", "-1"},
+                                    {"max.connections.per.ip", "3"},
+                                    {"max.connections.per.ip.overrides", "10.0.0.1:3"},
                                     {"listener.name.a.ssl.keystore.type", "JKS"}}) {
     EXPECT_EQ(set(ConfigScope::kBroker, "1", name, value), ErrorCode::kInvalidRequest) << name;
   }

@@ -304,6 +304,48 @@ TEST_P(Lcores, TheMostConnectionsAreThoseOfAllLcores) {
   }
 }
 
+// Wherever they live; and who is refused takes no place.
+TEST_P(Lcores, AnAddressHasAsManyConnectionsAsItMay) {
+  LcoreSetup setup = setup_of();
+  setup.options.connections_max_per_ip = 0;
+  setup.options.connections_max_per_ip_overrides = "127.0.0.1:5";
+  LcoreFixture broker(setup);
+  std::vector<std::unique_ptr<WireClient>> clients;
+  for (int i = 0; i < 5; ++i) {
+    clients.push_back(std::make_unique<WireClient>(broker.port()));
+    ASSERT_TRUE(clients.back()->call<ProduceResponse>(produce_of(0, batch_of(1, "x")), 9));
+  }
+  EXPECT_TRUE(WireClient(broker.port()).sees_end());
+  // Lcore 0 knows of all five now: more are closed unread, by it.
+  const uint64_t accepted = broker.count(Metric::connections_accepted);
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(WireClient(broker.port()).sees_end());
+  EXPECT_EQ(broker.count(Metric::connections_accepted), accepted);
+  EXPECT_EQ(broker.count(Metric::connections_refused_address), 3u);
+  clients.pop_back();
+  // Its place is free again once that has been said.
+  for (;;) {
+    WireClient next(broker.port());
+    if (next.call<ProduceResponse>(produce_of(0, batch_of(1, "x")), 9)) break;
+  }
+  for (auto& client : clients) ASSERT_TRUE(client->call<ProduceResponse>(produce_of(0, batch_of(1, "x")), 9));
+}
+
+// Those that come together are on their way to their lcores when the next is accepted.
+TEST_P(Lcores, AnAddressHasNoMoreBecauseManyComeTogether) {
+  LcoreSetup setup = setup_of();
+  setup.options.connections_max_per_ip = 5;
+  LcoreFixture broker(setup);
+  for (uint64_t round = 1; round <= 20; ++round) {
+    std::vector<std::unique_ptr<WireClient>> clients;
+    for (int i = 0; i < 30; ++i) clients.push_back(std::make_unique<WireClient>(broker.port()));
+    broker.await_exactly(Metric::connections_refused_address, 25 * round);
+    broker.await_exactly(Metric::connections_open, 5);
+    broker.await_exactly(Metric::addresses_connected, 1);
+    clients.clear();
+    broker.await_exactly(Metric::addresses_connected, 0);  // then lcore 0 knows that all have gone
+  }
+}
+
 // Writers, readers and pollers of all partitions from all lcores, some of which hang up in the middle.
 TEST_P(Lcores, EverybodyReachesEveryPartition) {
   LcoreFixture broker(setup_of());

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 #include <variant>
 #include <vector>
 
 #include "base/doorbell.h"
 #include "base/ring.h"
+#include "dataplane/api/types.h"
 #include "storage/api/types.h"
 
 namespace penstock::dataplane {
@@ -41,9 +43,21 @@ struct Newcomer {
 struct Departed {
   uint32_t count = 0;
 };
+// For AddressLimits, to lcore 0: a connection has come, and is gone; and from it: the first of these is one too many.
+struct AddressCame {  // apart: letters stay small
+  ConnectionId connection;
+  std::string address;
+};
+struct AddressLeft {
+  ConnectionId connection;
+};
+struct AddressRefused {
+  ConnectionId connection;
+};
 struct Goodbye {};  // the sender stops and asks nothing any more
 
-using Letter = std::variant<std::monostate, ParcelPtr, LogsMoved, RingMoved, Newcomer, Departed, Goodbye>;
+using Letter = std::variant<std::monostate, ParcelPtr, LogsMoved, RingMoved, Newcomer, Departed,
+                            std::unique_ptr<AddressCame>, AddressLeft, AddressRefused, Goodbye>;
 
 class Mesh {
  public:

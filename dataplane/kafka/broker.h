@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "dataplane/api/messages.h"
 #include "dataplane/api/routing.h"
 #include "dataplane/api/types.h"
+#include "dataplane/kafka/address_news.h"
 #include "dataplane/kafka/fetch_sessions.h"
 #include "dataplane/kafka/foreign_rings.h"
 #include "dataplane/kafka/mail.h"
@@ -50,7 +52,8 @@ struct Broker {
   FetchSessions sessions{};
   ForeignRings foreign{};  // what other lcores have said of theirs
   uint64_t last_number = 0;
-  size_t parts_out = 0;  // parcels of this lcore's that are with others
+  std::optional<AddressNews> address_news{};  // nothing: connections have no limit by address
+  size_t parts_out = 0;                       // parcels of this lcore's that are with others
 
   // Of requests that other lcores work on.
   uint64_t next_number() { return ++last_number; }

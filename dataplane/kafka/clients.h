@@ -41,6 +41,9 @@ class Clients {
     const ConnectionId id{(++serial_ * kTransports + transport_) * kSlots + slot};
     by_slot_[slot] = std::make_unique<Connection<S>>(broker_, stream, id, listener);
     ++count_;
+    if constexpr (requires { stream.peer_address(); }) {
+      if (broker_.address_news) broker_.address_news->came(id, stream.peer_address());
+    }
     return id;
   }
 
@@ -128,6 +131,13 @@ class Clients {
     }
   }
 
+  // Its address has as many as it may.
+  void refuse(ConnectionId id) {
+    if (!is_there(id)) return;
+    broker_.counters.add(Metric::connections_refused_address);
+    with(slot_of(id), [](auto& c) { c.close(); });
+  }
+
   void stop() {
     for (uint32_t slot = 0; slot < by_slot_.size(); ++slot) with(slot, [](auto& c) { c.stop(); });
   }
@@ -150,6 +160,7 @@ class Clients {
     if (slot >= by_slot_.size() || by_slot_[slot] == nullptr) return;
     event(*by_slot_[slot]);
     if (!by_slot_[slot]->closed()) return;
+    if (broker_.address_news) broker_.address_news->left(by_slot_[slot]->id());
     by_slot_[slot].reset();
     --count_;
   }

@@ -1,6 +1,7 @@
 // Mail: one lcore's ends of the Mesh. A letter goes into the ring at once, or waits here, in order, until there is
 // room: nobody spins and nothing is dropped. What waits is bounded by who makes it: parcels by their connections
-// (parcel.h), of the rest one letter a peer and matter.
+// (parcel.h), of the rest one letter a peer and matter; who has more to say than that keeps it until nothing waits here
+// (address_news.h).
 #pragma once
 
 #include <cstdint>
@@ -48,6 +49,8 @@ class Mail {
       if (std::exchange(peer.unrung, false)) mesh_->bell(to).ring();
     }
   }
+  // Something for that lcore could not be pushed.
+  bool waits(uint16_t to) const { return !peers_[to].waiting.empty(); }
   // Something could not be pushed: for room nobody rings.
   bool retrying() const {
     for (const Peer& peer : peers_) {

@@ -29,8 +29,8 @@ SlowRequest make_slow_request(S& stream, ConnectionId who, uint16_t listener, co
                    .api_version = request.api_version,
                    .frame = std::vector<std::byte>(n)};
   stream.received().copy_out(kFrameLengthBytes, slow.frame);
-  if constexpr (requires { stream.peer_host(); }) {
-    if (joins_a_group(request.api_key)) slow.client_host = stream.peer_host();
+  if constexpr (requires { stream.peer_address(); }) {
+    if (joins_a_group(request.api_key)) slow.client_host = "/" + stream.peer_address();
   }
   return slow;
 }

@@ -237,9 +237,9 @@ std::optional<SocketEvent> UringSockets::on_accept(const SocketCompletion& compl
                      .fd = completion.result};
 }
 
-void UringSockets::refuse(int fd) {
+void UringSockets::refuse(int fd, Metric why) {
+  counters_.add(why);  // before the peer can tell
   ::close(fd);
-  counters_.add(Metric::connections_refused);
 }
 
 UringStream* UringSockets::adopt(int fd, uint16_t listener) {

@@ -64,7 +64,7 @@ class UringSockets {
   void stop_listening();
   // A connection that a listener, of this lcore or another, has accepted. nullptr: there are too many; it was closed.
   UringStream* adopt(int fd, uint16_t listener);
-  void refuse(int fd);
+  void refuse(int fd, Metric why = Metric::connections_refused);
 
   // Once a turn: gives the kernel what is queued and learns what has completed.
   void enter();

@@ -34,15 +34,15 @@ constexpr size_t kPiecesMax = 256;
 
 }  // namespace
 
-std::string UringStream::peer_host() const {
+std::string peer_address_of(int fd) {
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   std::array<char, INET6_ADDRSTRLEN> text{};
-  if (getpeername(fd_, reinterpret_cast<sockaddr*>(&address), &size) != 0) return "/";
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
   const void* at = address.ss_family == AF_INET
                        ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in&>(address).sin_addr)
                        : static_cast<const void*>(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
-  return inet_ntop(address.ss_family, at, text.data(), text.size()) == nullptr ? "/" : "/" + std::string(text.data());
+  return inet_ntop(address.ss_family, at, text.data(), text.size()) == nullptr ? std::string() : text.data();
 }
 
 void UringStream::start(int fd, uint16_t listener) {

@@ -25,6 +25,10 @@ namespace penstock::dataplane {
 
 class UringSockets;
 
+// The numeric address of a socket's peer; empty if that is gone. No peer of IPv4 comes by a socket of IPv6
+// (IPV6_V6ONLY). A system call.
+std::string peer_address_of(int fd);
+
 class UringStream {
  public:
   UringStream(UringSockets& sockets, uint32_t slot) : sockets_(sockets), slot_(slot) {}
@@ -40,8 +44,7 @@ class UringStream {
   size_t send(std::span<const std::span<const std::byte>> pieces);
   void close();
 
-  // The peer's address as Kafka writes it: a slash and the numeric address. A system call.
-  std::string peer_host() const;
+  std::string peer_address() const { return peer_address_of(fd_); }
 
   uint32_t slot() const { return slot_; }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "dataplane/net/address.h"
 #include "dataplane/tcp/core.h"
 #include "dataplane/tcp/invariants.h"
 #include "dataplane/tcp/output.h"
@@ -178,6 +179,7 @@ void TcpStream::abort() {
 }
 
 const Flow& TcpStream::flow() const { return tcb_.flow; }
+std::string TcpStream::peer_address() const { return net::to_text(tcb_.flow.remote); }
 uint32_t TcpStream::slot() const { return tcb_.index; }
 size_t TcpStream::unacknowledged() const { return tcb_.queue.bytes(); }
 

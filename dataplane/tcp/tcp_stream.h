@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "base/buffer.h"
 #include "dataplane/net/ip.h"
@@ -47,8 +48,9 @@ class TcpStream {
   void abort();
 
   const Flow& flow() const;
-  uint32_t slot() const;          // unique among the streams of a stack
-  size_t unacknowledged() const;  // bytes taken that the peer has not acknowledged
+  std::string peer_address() const;  // numeric
+  uint32_t slot() const;             // unique among the streams of a stack
+  size_t unacknowledged() const;     // bytes taken that the peer has not acknowledged
 
  private:
   void consumed(size_t n);

@@ -32,6 +32,7 @@ class Broker:
         self.settings = {'penstock.ring.bytes': ring_bytes, 'penstock.lcores': LCORES} | (settings or {})
         self.process = None
         self.address = self.http = None
+        self.listening = []
 
     def command(self, *arguments, listen=None, http='127.0.0.1:0'):
         listen = listen or (lab.listener() if lab.NAME else '127.0.0.1:0')
@@ -51,8 +52,9 @@ class Broker:
         line = self.read_ready_line()
         addresses = re.findall(r'([\w.]+|\[[\da-f:]+\]):(\d+)', line)
         assert len(addresses) >= 2, f'the ready line names no two addresses: {line!r}'
-        # The first listener's, and the one of HTTP.
-        self.address, self.http = [(host, int(port)) for host, port in (addresses[0], addresses[-1])]
+        # The listeners', and the one of HTTP.
+        *self.listening, self.http = [(host, int(port)) for host, port in addresses]
+        self.address = self.listening[0]
         return self
 
     def read_ready_line(self):

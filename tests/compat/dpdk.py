@@ -12,6 +12,8 @@ import clients
 import lab
 import processes
 import text as real_text
+import wire
+import wire_groups
 from broker import MIB
 from startup import one_line
 
@@ -120,6 +122,37 @@ def test_the_kernel_sees_nothing(run):
     broker.kill()
 
 
+def test_an_address_has_its_most(run):
+    """Connections of one client on several lcores: two may be; and members of groups have its address as their host."""
+    broker = run.broker({'max.connections.per.ip': 2, 'penstock.lcores': 2 if lab.KIND == 'veth' else 1,
+                         'group.initial.rebalance.delay.ms': 0})
+    for life in (1, 2):
+        connections = [broker.connect() for _ in range(10)]
+        wait_until(lambda refused=8 * life: broker.metrics()['connections_refused_address_total'] == refused,
+                   'all but two are refused')
+        left = [connection for connection in connections if not has_ended(connection)]
+        check.equal(len(left), 2, 'connections that are left')
+        wire_groups.ready(left[0], 'g')
+        member = wire_groups.join(left[0], 'g', 9)['member']
+        told = left[1].call('DescribeGroups', 5, {'groups': ['g']})['groups'][0]['members'][0]
+        check.equal((told['member'], told['client_host']), (member, f'/{left[0].socket.getsockname()[0]}'), 'the host')
+        leave = {'group': 'g', 'members': [{'member': member}]}
+        check.equal(left[1].call('LeaveGroup', 5, leave)['error'], 0, 'leave')
+        check.equal(broker.metrics()['addresses_connected'], 1, 'addresses')
+        for connection in connections:
+            connection.socket.close()
+        wait_until(lambda: broker.metrics()['addresses_connected'] == 0, 'nobody is remembered')
+    ends_with_everything_home(broker)
+
+
+def has_ended(connection):
+    """Asked behind the count of those that are refused: the end may still be on its way."""
+    try:
+        return connection.call('ApiVersions', 3)['error'] != 0
+    except wire.Closed:
+        return True
+
+
 def in_broker_kcat(*words, **options):
     return processes.run(lab.in_broker('kcat', *words), **options)
 
@@ -129,18 +162,18 @@ def test_both_kinds_of_listeners(run):
     listeners = f'KERNEL://127.0.0.1:{KERNEL_PORT},{lab.listener(name="WIRE")},{lab.listener(9094, name="SECOND")}'
     broker = run.broker(start=False)
     broker.start(listen=listeners)
-    wire, kernel = f'{OURS}:{lab.PORT}', f'127.0.0.1:{KERNEL_PORT}'
+    device, kernel = f'{OURS}:{lab.PORT}', f'127.0.0.1:{KERNEL_PORT}'
     told = json.loads(in_broker_kcat('-L', '-J', '-b', kernel))['brokers'][0]['name']
     check.equal(told, kernel, 'the kernel\'s clients are told')
     for port in (lab.PORT, 9094):
         told = json.loads(processes.run(['kcat', '-L', '-J', '-b', f'{OURS}:{port}']))['brokers'][0]['name']
         check.equal(told, f'{OURS}:{port}', f'clients of port {port} are told')
     for number in range(3):
-        processes.run(['kcat', '-P', '-b', wire, '-t', 'both', '-p', '0'], input=b'wire %d\n' % number, stdin=None)
+        processes.run(['kcat', '-P', '-b', device, '-t', 'both', '-p', '0'], input=b'wire %d\n' % number, stdin=None)
         in_broker_kcat('-P', '-b', kernel, '-t', 'both', '-p', '0', input=b'kernel %d\n' % number, stdin=None)
     wanted = b''.join(b'wire %d\nkernel %d\n' % (number, number) for number in range(3))
     read = ('-C', '-q', '-e', '-t', 'both', '-p', '0', '-o', 'beginning')
-    check.equal(processes.run(['kcat', *read, '-b', wire]), wanted, 'read by the device')
+    check.equal(processes.run(['kcat', *read, '-b', device]), wanted, 'read by the device')
     check.equal(in_broker_kcat(*read, '-b', kernel), wanted, 'read by the kernel\'s socket')
     ends_with_everything_home(broker)
 
@@ -216,7 +249,7 @@ def main():
     check.expect(lab.NAME, 'over_dpdk.py runs this')
     run = check.Run()
     tests = [test_clients, test_one_touch, test_ipv6, test_the_kernel_sees_nothing, test_both_kinds_of_listeners,
-             test_kill_keeps_what_was_acknowledged, test_clear_errors]
+             test_an_address_has_its_most, test_kill_keeps_what_was_acknowledged, test_clear_errors]
     if lab.KIND == 'veth':
         tests.append(test_a_device_that_goes_away)  # the last one: the network is no more behind it
     run.tests(run, *tests)

@@ -186,8 +186,10 @@ def decode_response(name, version, data, correlation=None):
 
 
 class Connection:
-    def __init__(self, address, timeout=TIMEOUT_S, receive_buffer=None):
+    def __init__(self, address, timeout=TIMEOUT_S, receive_buffer=None, source=None):
         self.socket = socket.socket()
+        if source:  # the address to come from
+            self.socket.bind((source, 0))
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(timeout)

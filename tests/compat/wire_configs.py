@@ -286,6 +286,8 @@ def test_line_35_broker_configs_that_cannot_change(broker):
     with broker.connect() as connection:
         for name, config, text in ((NODE, 'node.id', '5'), (NODE, 'listeners', 'PLAINTEXT://:1'),
                                    ('', 'log.dirs', '/x'), (NODE, 'max.connections', '5'),
+                                   ('', 'max.connections.per.ip', '5'),
+                                   (NODE, 'max.connections.per.ip.overrides', '127.0.0.1:5'),
                                    (NODE, 'ssl.keystore.key', 'k'),
                                    ('', 'log.retention.ms', 'x'), ('9', 'log.retention.ms', '1'),
                                    (NODE, 'listener.name.x.ssl.keystore.location', '/x')):

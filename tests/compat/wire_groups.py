@@ -242,4 +242,5 @@ def main():
     run.finish()
 
 
-main()
+if __name__ == '__main__':
+    main()

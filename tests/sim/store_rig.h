@@ -56,8 +56,7 @@ class StoreRig {
   std::function<bool(storage::LogId)> is_foreign;
   std::optional<storage::RingLife> known_life;  // what the metadata remembers
   bool compaction = false;                      // a cleaner works beside the store, a step a turn
-  bool compaction = false;  // a cleaner works beside the store, a step a turn
-  bool no_memory = false;   // for the ring
+  bool no_memory = false;                       // for the ring
 
   SimClock clock;
   SimDisk disk;
