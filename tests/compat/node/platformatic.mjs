@@ -38,8 +38,8 @@ async function consume(brokers, topic, count) {
 }
 
 async function member(brokers, topic, groupId, instance, groupProtocol) {
-  const timeouts = groupProtocol === 'classic' ? { sessionTimeout: 10000, heartbeatInterval: 500 } : {};
-  const consumer = new Consumer({ ...base(brokers), groupId, groupProtocol, rebalanceTimeout: 20000, ...timeouts });
+  const consumer = new Consumer({ ...base(brokers), groupId, groupProtocol, rebalanceTimeout: 20000,
+                                  sessionTimeout: 10000, heartbeatInterval: 500 });
   const assigned = () => {
     const partitions = (consumer.assignments ?? []).flatMap((assignment) => assignment.partitions);
     console.log(['assigned', ...partitions.sort((a, b) => a - b)].join(' '));
