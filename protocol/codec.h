@@ -42,8 +42,8 @@ Result<void> decode(std::span<const std::byte> bytes, int16_t version, Message& 
   return decode_message(Message::kInfo, bytes, version, &message, limits);
 }
 
-// What a client asks. Kafka looks at no byte behind those that it needs (AbstractRequest.parseRequest), and clients rely
-// on it: librdkafka leaves three when it asks for all topics (its issue 5049).
+// What a client asks. Kafka looks at no byte behind those that it needs (AbstractRequest.parseRequest), and clients
+// rely on it: librdkafka leaves three when it asks for all topics (its issue 5049).
 template <class Request>
 Result<void> decode_request(std::span<const std::byte> body, int16_t version, Request& request, size_t memory = 0) {
   return decode(body, version, request, {.memory = memory, .allow_trailing = true});
