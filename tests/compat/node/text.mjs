@@ -5,6 +5,7 @@ export function lines(data) {
   const found = [];
   for (let at = 0; at < data.length;) {
     const end = data.indexOf(10, at);
+    check(end >= 0, 'the last line has no end');
     found.push(data.subarray(at, end));
     at = end + 1;
   }
