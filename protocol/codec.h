@@ -19,8 +19,8 @@ struct DecodeLimits {
   // Bytes that the message may take from the heap; 0 means default_memory() of the input. An element in memory is
   // larger than its shortest form on the wire (an empty string: 32 bytes against one), hence the factor.
   size_t memory = 0;
-  // Bytes behind the body are an error (kInvalid): no client sends them, and they would hide a wrong version. Kafka
-  // does not look. Set this for values in internal topics, where a newer writer may have appended.
+  // Bytes behind the body are an error (kInvalid): they would hide a wrong version. Set this for what may have them:
+  // values in internal topics, where a newer writer may have appended, and requests (decode_request).
   bool allow_trailing = false;
 
   static constexpr size_t default_memory(size_t input) { return 64 * 1024 + 32 * input; }
@@ -40,6 +40,13 @@ template <class Message>
 Result<void> decode(std::span<const std::byte> bytes, int16_t version, Message& message, DecodeLimits limits = {}) {
   message = Message{};
   return decode_message(Message::kInfo, bytes, version, &message, limits);
+}
+
+// What a client asks. Kafka looks at no byte behind those that it needs (AbstractRequest.parseRequest), and clients
+// rely on it: librdkafka leaves three when it asks for all topics (its issue 5049).
+template <class Request>
+Result<void> decode_request(std::span<const std::byte> body, int16_t version, Request& request, size_t memory = 0) {
+  return decode(body, version, request, {.memory = memory, .allow_trailing = true});
 }
 
 template <class Message>

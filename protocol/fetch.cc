@@ -19,7 +19,6 @@ Result<void> FetchRequestView::scan(ChainReader in) {
   }
   read_last_fields(in);
   TRY_VOID(in.result());
-  if (in.remaining() != 0) return fail(Errc::kInvalid);
   rewind();
   return {};
 }

@@ -58,7 +58,7 @@ struct FetchPartition {
 class FetchRequestView {
  public:
   // Reads the body, n bytes of chain from place at on, from end to end; then topics and partitions come from the calls
-  // below. The chain must outlive the view and stay as it is. Errors as decode().
+  // below. The chain must outlive the view and stay as it is. Errors as decode_request().
   static Result<FetchRequestView> parse(const BufferChain& chain, size_t at, size_t n, int16_t version);
 
   const FetchParameters& parameters() const { return parameters_; }

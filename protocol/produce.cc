@@ -26,7 +26,6 @@ Result<void> ProduceRequestView::scan() {
   }
   in.skip_tags(flexible());
   TRY_VOID(in.result());
-  if (in.remaining() != 0) return fail(Errc::kInvalid);
   rewind();
   return {};
 }

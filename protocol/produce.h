@@ -41,7 +41,7 @@ class ProduceRequestView {
  public:
   // Reads the body, n bytes of chain from place at on, from end to end, so that nothing is appended of a request that
   // breaks off; then topics and partitions come from the calls below. The chain must outlive the view and stay as it
-  // is. Errors as decode().
+  // is. Errors as decode_request().
   static Result<ProduceRequestView> parse(const BufferChain& chain, size_t at, size_t n, int16_t version);
 
   const std::optional<std::string>& transactional_id() const { return transactional_id_; }

@@ -109,6 +109,21 @@ TEST(Codec, BytesBehindTheBodyAreAnErrorUnlessAllowed) {
   });
 }
 
+TEST(Codec, BytesBehindARequestArePassedOver) {
+  const Bytes behind = {std::byte{0}, std::byte{0xff}, std::byte{7}};
+  MetadataRequest asked;
+  asked.topics = std::nullopt;
+  asked.allow_auto_topic_creation = false;
+  Bytes body;
+  ASSERT_TRUE(encode(asked, 12, body));
+  MetadataRequest read;
+  const Bytes cut(body.begin(), body.end() - 1);
+  ASSERT_EQ(decode_request(cut, 12, read).error().code, Errc::kTruncated);
+  body.insert(body.end(), behind.begin(), behind.end());
+  ASSERT_TRUE(decode_request(body, 12, read));
+  ASSERT_EQ(read, asked);
+}
+
 // Whatever a decoder accepts, it can write, and reading that gives the same message.
 TEST(Codec, FlippedBytesGiveAnErrorOrAValue) {
   size_t accepted = 0;

@@ -48,7 +48,7 @@ template <class Request>
 std::optional<GroupRequests::Bytes> GroupRequests::decode_and_answer(std::span<const std::byte> body,
                                                                      const Asked& asked) {
   Request request;
-  if (!protocol::decode(body, asked.asker.version, request)) return Bytes();
+  if (!protocol::decode_request(body, asked.asker.version, request)) return Bytes();
   return answer(request, asked);
 }
 

@@ -61,7 +61,7 @@ template <class Request>
 std::vector<std::byte> serve(const protocol::Api& api, const protocol::RequestHeader& header,
                              std::span<const std::byte> frame, Call& call) {
   Request request;
-  if (!protocol::decode(frame.subspan(header.size), header.api_version, request)) return {};
+  if (!protocol::decode_request(frame.subspan(header.size), header.api_version, request)) return {};
   const auto response = answer(request, call);
   return respond(api, header.api_version, header.correlation_id, response, call.room);
 }
@@ -155,7 +155,7 @@ std::optional<std::vector<std::byte>> SlowPath::begin_of_group(const dataplane::
   const protocol::Api& api = *protocol::find_api(request.api_key);
   if (api.key == ApiKey::kFindCoordinator) {
     protocol::FindCoordinatorRequest asked;
-    if (!protocol::decode(body, header.api_version, asked)) return kClose;
+    if (!protocol::decode_request(body, header.api_version, asked)) return kClose;
     AnswerRoom room(counters_, limits_);
     const auto found = groups_.find_coordinator(asked, header.api_version, advertised_[request.listener], room);
     return respond(api, header.api_version, header.correlation_id, found, room);
@@ -181,12 +181,12 @@ std::optional<std::vector<std::byte>> SlowPath::begin_late(const dataplane::Slow
                         .correlation = header.correlation_id};
   if (request.api_key == protocol::DescribeLogDirsRequest::kApiKey) {
     protocol::DescribeLogDirsRequest asked;
-    if (!protocol::decode(body, header.api_version, asked)) return kClose;
+    if (!protocol::decode_request(body, header.api_version, asked)) return kClose;
     return begin(asked, asker, controller_, log_dirs_, log_questions_, AnswerRoom(counters_, limits_));
   }
   if (request.api_key == protocol::DescribeProducersRequest::kApiKey) {
     protocol::DescribeProducersRequest asked;
-    if (!protocol::decode(body, header.api_version, asked)) return kClose;
+    if (!protocol::decode_request(body, header.api_version, asked)) return kClose;
     return begin(asked, asker, controller_, log_questions_, AnswerRoom(counters_, limits_));
   }
   return begin_delete_records(request, header, lcore, now);
@@ -197,7 +197,7 @@ std::optional<std::vector<std::byte>> SlowPath::begin_delete_records(const datap
                                                                      uint16_t lcore, groups::Now now) {
   protocol::DeleteRecordsRequest asked;
   const std::span<const std::byte> frame = request.frame;
-  if (!protocol::decode(frame.subspan(header.size), header.api_version, asked)) return kClose;
+  if (!protocol::decode_request(frame.subspan(header.size), header.api_version, asked)) return kClose;
   return delete_records_.begin(asked, {.lcore = lcore,
                                        .connection = request.connection,
                                        .version = header.api_version,

@@ -33,7 +33,8 @@ EpochsHandler::State EpochsHandler::begin(Broker& broker, const Request& request
   std::vector<std::byte> scratch;
   protocol::OffsetForLeaderEpochRequest asked;
   if (request.body_bytes > kBodyMax) return State::kMalformed;
-  if (!protocol::decode(contiguous_body(request, scratch), request.api_version, asked)) return State::kMalformed;
+  if (!protocol::decode_request(contiguous_body(request, scratch), request.api_version, asked))
+    return State::kMalformed;
   version_ = request.api_version;
   correlation_id_ = request.correlation_id;
   number_ = broker.next_number();

@@ -101,7 +101,8 @@ ListOffsetsHandler::State ListOffsetsHandler::begin(Broker& broker, const Reques
   std::vector<std::byte> scratch;
   protocol::ListOffsetsRequest asked;
   if (request.body_bytes > kBodyMax) return State::kMalformed;
-  if (!protocol::decode(contiguous_body(request, scratch), request.api_version, asked)) return State::kMalformed;
+  if (!protocol::decode_request(contiguous_body(request, scratch), request.api_version, asked))
+    return State::kMalformed;
   who_ = who;
   version_ = request.api_version;
   correlation_id_ = request.correlation_id;

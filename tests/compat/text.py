@@ -68,12 +68,12 @@ class Text:
         return f'{self.lines} lines, {self.bytes} bytes'
 
 
-def assemble(folder):
-    """The whole text: lines of one source after the other, until there are enough."""
+def assemble(folder, wanted_lines=WANTED_LINES, wanted_bytes=WANTED_BYTES):
+    """The whole text, or its beginning: lines of one source after the other, until there are enough."""
     used, lines, size = collections.Counter(), 0, 0
 
     def enough():
-        return lines >= WANTED_LINES and size >= WANTED_BYTES
+        return lines >= wanted_lines and size >= wanted_bytes
 
     def wanted():
         nonlocal lines, size

@@ -41,6 +41,20 @@ def test_line_21_all_topics_some_or_none(broker):
                 check.equal(metadata(connection, [], version)['topics'], [], f'v{version}: no topics')
 
 
+def test_line_21_all_topics_as_librdkafka_asks(broker):
+    """Since version 9 it leaves four bytes of zero where one says null; Kafka looks at no byte behind those that it
+    needs. github.com/confluentinc/librdkafka/issues/5049."""
+    with broker.connect() as connection:
+        connection.create('asked-for')
+        for version in range(9, 14):
+            sent = ('Metadata', version, 77)
+            request = wire.encode_request('Metadata', version, {'topics': None}, 77)
+            null_at = len(request) - 4 - (version < 11)  # null, what may be made, what is authorized, no tagged fields
+            check.equal(request[null_at:null_at + 1], b'\0', 'null')
+            connection.send_raw(wire.frame(request[:null_at] + b'\0\0\0' + request[null_at:]))
+            check.expect('asked-for' in names_of(connection.receive(sent)), f'v{version}: all topics')
+
+
 def test_line_22_unknown_and_invalid_names(broker):
     with broker.connect() as connection:
         for version in range(4, 14):

@@ -29,9 +29,9 @@ inline MessageInput read_input(std::span<const MessageInfo* const> infos, std::s
 }
 
 // Whatever decodes can be encoded, and that decodes to the same. Aborts if not.
-inline void check_round_trip(const MessageInput& input) {
+inline void check_round_trip(const MessageInput& input, DecodeLimits limits = {}) {
   AnyMessage message(*input.info);
-  if (!message.decode(input.body, input.version)) return;
+  if (!message.decode(input.body, input.version, limits)) return;
   std::vector<std::byte> bytes;
   CHECK(message.encode(input.version, bytes).has_value());
   AnyMessage back(*input.info);

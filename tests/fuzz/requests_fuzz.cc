@@ -5,6 +5,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace penstock::protocol::testing;
   static const auto infos = request_messages();
-  if (size >= kInputPrefix) check_round_trip(read_input(infos, std::as_bytes(std::span(data, size))));
+  if (size < kInputPrefix) return 0;
+  check_round_trip(read_input(infos, std::as_bytes(std::span(data, size))), {.allow_trailing = true});
   return 0;
 }

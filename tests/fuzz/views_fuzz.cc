@@ -23,7 +23,7 @@ constexpr size_t kUnbounded = size_t{1} << 40;  // the views allocate nothing th
 template <class Message, class Read>
 void compare(const testing::MessageInput& input, const BufferChain& chain, Read&& read) {
   Message table;
-  const auto expected = decode(input.body, input.version, table, {.memory = kUnbounded});
+  const auto expected = decode_request(input.body, input.version, table, kUnbounded);
   const auto view = read(chain, 0, input.body.size(), input.version);
   CHECK(view.has_value() == expected.has_value());
   if (!view) {

@@ -1,0 +1,78 @@
+// @platformatic/kafka, run by node_clients.py. Records are lines of partition 0, their offsets follow one another.
+//   platformatic.mjs produce BROKERS TOPIC CODEC FILE     idempotent, acks=all
+//   platformatic.mjs consume BROKERS TOPIC COUNT          on standard output
+//   platformatic.mjs member BROKERS TOPIC GROUP INSTANCE PROTOCOL     says what members/confluent_member.py says
+//   platformatic.mjs admin BROKERS TOPIC PARTITIONS       what it was told, as JSON
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import { lines, check } from './text.mjs';
+
+const { Admin, Consumer, Producer } = createRequire(process.env.PENSTOCK_NODE)('@platformatic/kafka');
+
+const LINES_A_BATCH = 2000;
+
+const base = (brokers) => ({ clientId: 'tests', bootstrapBrokers: [brokers], retries: 100, retryDelay: 100 });
+
+async function produce(brokers, topic, codec, path) {
+  const producer = new Producer({ ...base(brokers), idempotent: true, autocreateTopics: false });
+  const values = lines(fs.readFileSync(path));
+  for (let at = 0; at < values.length; at += LINES_A_BATCH) {
+    const messages = values.slice(at, at + LINES_A_BATCH).map((value) => ({ topic, partition: 0, value }));
+    const { offsets } = await producer.send({ messages, compression: codec, acks: -1 });
+    check(offsets.length === 1 && Number(offsets[0].offset) === at, `line ${at} is at ${offsets[0]?.offset}`);
+  }
+  await producer.close();
+}
+
+async function consume(brokers, topic, count) {
+  const consumer = new Consumer({ ...base(brokers), groupId: `platformatic-${topic}-${process.pid}` });
+  const stream = await consumer.consume({ topics: [topic], mode: 'earliest', autocommit: false, maxWaitTime: 100 });
+  const values = [];
+  for await (const { partition, offset, value } of stream) {
+    check(partition === 0 && Number(offset) === values.length, `${partition}/${offset} after ${values.length} records`);
+    values.push(value);
+    if (values.length === Number(count)) break;
+  }
+  await consumer.close(true);
+  process.stdout.write(Buffer.concat(values.flatMap((value) => [value, Buffer.from('\n')])));
+}
+
+async function member(brokers, topic, groupId, instance, groupProtocol) {
+  const consumer = new Consumer({ ...base(brokers), groupId, groupProtocol, rebalanceTimeout: 20000,
+                                  sessionTimeout: 10000, heartbeatInterval: 500 });
+  const assigned = () => {
+    const partitions = (consumer.assignments ?? []).flatMap((assignment) => assignment.partitions);
+    console.log(['assigned', ...partitions.sort((a, b) => a - b)].join(' '));
+  };
+  consumer.on('consumer:group:join', assigned);
+  const stream = await consumer.consume({ topics: [topic], mode: 'committed', fallbackMode: 'earliest',
+                                          autocommit: false, maxWaitTime: 200 });
+  process.on('SIGTERM', async () => {
+    await consumer.close(true);
+    process.exit(0);
+  });
+  for await (const { partition, offset, value, commit } of stream) {
+    console.log(`${partition} ${offset} ${value}`);
+    Promise.resolve(commit()).catch((problem) => console.log(`error ${problem.message}`));
+  }
+}
+
+async function administer(brokers, topic, partitions) {
+  const admin = new Admin(base(brokers));
+  const [created] = await admin.createTopics({ topics: [topic], partitions: Number(partitions), replicas: 1,
+                                               configs: [{ name: 'retention.ms', value: '86400000' }] });
+  const listed = await admin.listTopics();
+  const metadata = await admin.metadata({ topics: [topic], forceUpdate: true });
+  const described = metadata.topics.get(topic);
+  const [{ configs }] = await admin.describeConfigs({
+    resources: [{ resourceType: 2, resourceName: topic, configurationKeys: ['retention.ms'] }] });
+  await admin.deleteTopics({ topics: [topic] });
+  const left = await admin.listTopics();
+  await admin.close();
+  return { created: created.name, listed, partitions: described.partitionsCount,
+           leaders: described.partitions.map(({ leader }) => leader), retention: configs[0].value, left };
+}
+
+const [what, ...words] = process.argv.slice(2);
+const said = await { produce, consume, member, admin: administer }[what](...words);
+if (said) console.log(JSON.stringify(said));
