@@ -4,11 +4,13 @@
 #   tests/bare.sh            all of it (root, network to the host's mirror, 6 GB in $TMPDIR or /var/tmp, half an hour)
 #   tests/bare.sh --setup    the root, the packages and the build only
 #   tests/bare.sh --run      all but scripts/test
+#   tests/bare.sh --tests REGEX   the root, the packages, the release build and those of its tests
 # Mirror and proxy are those of the host's apt. Everything runs in its own mount and process namespace: when this
 # script ends, however it ends, its processes and mounts are gone, and then its folder.
 set -euo pipefail
 
 only=${1:-all}
+tests=${2:-}
 if [[ ${PENSTOCK_BARE_INSIDE:-no} == no ]]; then
   ((EUID == 0)) || { echo "tests/bare.sh: needs root (debootstrap, chroot)" >&2; exit 1; }
   command -v debootstrap >/dev/null || { echo "tests/bare.sh: debootstrap is missing; run scripts/setup" >&2; exit 1; }
@@ -18,12 +20,12 @@ if [[ ${PENSTOCK_BARE_INSIDE:-no} == no ]]; then
   trap 'rm -rf --one-file-system "$bare"' EXIT
   trap 'exit 130' INT TERM
   PENSTOCK_BARE_INSIDE=yes unshare --mount --pid --fork --kill-child --mount-proc --propagation private \
-    timeout --kill-after=30 7200 "$0" "$only" "$repository" "$bare"
+    timeout --kill-after=30 7200 "$0" "$only" "$tests" "$repository" "$bare"
   exit
 fi
 
-repository=$2
-bare=$3
+repository=$3
+bare=$4
 run_log=$bare/run.log
 started=$SECONDS
 say() { printf '== bare: %s (%d s)\n' "$1" $((SECONDS - started)); }
@@ -41,6 +43,7 @@ make_root() {
   mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' |
     awk -v suite="$suite" '$2 == suite { print $1; exit }')
   [[ -n $mirror ]] || { echo "tests/bare.sh: the host's apt has no source for $suite" >&2; exit 1; }
+  mount --bind "$bare" "$bare"  # a root that is no mount point lets no test make a mount namespace of its own
   say "debootstrap $suite from the host's mirror"
   debootstrap --variant=minbase "$suite" "$bare" "$mirror" >"$bare.log" 2>&1 || { tail -n 20 "$bare.log"; exit 1; }
   rm -f "$bare.log"
@@ -123,6 +126,15 @@ if [[ $only == --setup ]]; then
   inside bash -c 'cd /penstock && scripts/setup build && scripts/setup build &&
     cmake --preset release -DPENSTOCK_TESTS=OFF && cmake --build --preset release'
   say "passed: setup and build"
+  exit
+fi
+if [[ $only == --tests ]]; then
+  say "setup, and build of release"
+  inside bash -c 'cd /penstock && scripts/setup build && scripts/setup && cmake --preset release &&
+    cmake --build --preset release'
+  say "tests $tests"
+  inside bash -c 'cd /penstock && ctest --test-dir build/release --output-on-failure -R "$0"' "$tests"
+  say "passed"
   exit
 fi
 round_trip

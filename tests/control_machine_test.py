@@ -83,7 +83,10 @@ class MachineTest(unittest.TestCase):
     def test_a_file_system_without_direct_io_or_without_a_drive(self):
         self.data.mkdir()
         for kind in ('ramfs', 'tmpfs'):
-            reason = self.refusal(wrapper=in_namespace('-m', f'mount -t {kind} {kind} {self.data}'))
+            mount = f'mount -t {kind} {kind} {self.data}'
+            if subprocess.run([*in_namespace('-m', mount), 'true'], capture_output=True).returncode != 0:
+                self.skipTest(f'no {kind} can be mounted here')
+            reason = self.refusal(wrapper=in_namespace('-m', mount))
             self.assertIn('direct I/O', reason)
             self.assertIn(str(self.data), reason)
 
