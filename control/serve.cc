@@ -124,7 +124,6 @@ class Broker {
   std::string metadata_path() const { return folders_->path(0) + "/metadata.sqlite"; }
   std::function<bool(storage::LogId)> logs_of_others(uint16_t ring) const;
   Step open_ring(size_t i);
-  Step remember_rings();
   Step make_cleaner(size_t folder);
 
   struct Cleaner {
@@ -378,7 +377,6 @@ Step Broker::open_storage() {
     if (auto done = make_cleaner(rings_[i].folder); !done) return done;
     if (auto done = open_ring(i); !done) return done;
   }
-  if (auto done = remember_rings(); !done) return done;
   const SignalsBlocked blocked;
   for (auto& [folder, cleaner] : cleaners_) cleaner.thread->start();
   return {};
@@ -436,17 +434,11 @@ Step Broker::open_ring(size_t i) {
        .compaction = cleaner == cleaners_.end() ? nullptr : cleaner->second.thread->new_link(),
        .accept_loss_at = accept_loss_at_});
   if (!store) return Failure(store.error().what);
+  // Behind its first durable slot, so that the metadata never knows of a later life than the ring does; and before the
+  // next ring is opened, which may be refused: what was accepted of this one is not asked again.
+  const auto known = remember_ring_lives(*metadata_, controller_->node(), {{place.ring, (*store)->life()}});
+  if (!known) return metadata_failed(folders_->path(0), known.error());
   stores_[lcore_of(place.ring, lcores_wanted_)]->add(place.ring, *std::move(store), logs);
-  return {};
-}
-
-// Behind their first durable slots, so that the metadata never knows of a later life than a ring does.
-Step Broker::remember_rings() {
-  RingLives lives;
-  for (const RingPlace& place : rings_)
-    lives[place.ring] = stores_[lcore_of(place.ring, lcores_wanted_)]->life(place.ring);
-  if (const auto done = remember_ring_lives(*metadata_, controller_->node(), lives); !done)
-    return metadata_failed(folders_->path(0), done.error());
   return {};
 }
 

@@ -167,7 +167,9 @@ std::expected<void, std::string> check_space(const std::string& folder, size_t n
   const uint64_t free_bytes = space.f_bavail * space.f_frsize;
   const uint64_t needed = new_rings * ring_bytes + kBesideRingBytes;
   if (free_bytes >= needed) return {};
-  const auto fits = storage::ring_that_fits(free_bytes, machine_memory_bytes(), new_rings);
+  const uint64_t for_rings = free_bytes - std::min(free_bytes, kBesideRingBytes);
+  auto fits = storage::ring_that_fits(for_rings, machine_memory_bytes(), new_rings);
+  if (fits && *fits >= ring_bytes) fits.reset();
   return Failure(
       "the disk of " + folder + " has " + std::to_string(free_bytes / kMiB) + " MiB free, " +
       (new_rings == 1 ? "the ring needs " : std::to_string(new_rings) + " rings need ") +

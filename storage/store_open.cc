@@ -75,10 +75,16 @@ std::expected<std::unique_ptr<Store::Impl>, OpenFailure> Opener::open() {
     return open_failure({Errc::kNoSpace}, fmt::format("no memory for {}'s buffers of {} MiB; free some", ring_path_,
                                                       (Destager::memory_bytes() + Scrubber::kReadBytes) / kMiB));
   impl_ = std::make_unique<Store::Impl>(request_, std::move(buffers));
-  constexpr Step (Opener::* kSteps[])() = {
-      &Opener::refuse_foreign_segments, &Opener::make_ring,  &Opener::open_files,    &Opener::read_state,
-      &Opener::register_ring,           &Opener::read_ring,  &Opener::replay,        &Opener::refuse_other_life,
-      &Opener::mend_segments,           &Opener::begin_life, &Opener::drop_old_state};
+  constexpr Step (Opener::* kSteps[])() = {&Opener::refuse_foreign_segments,
+                                           &Opener::make_ring,
+                                           &Opener::open_files,
+                                           &Opener::read_state,
+                                           &Opener::register_ring,
+                                           &Opener::read_ring,
+                                           &Opener::replay,
+                                           &Opener::mend_segments,
+                                           &Opener::begin_life,
+                                           &Opener::drop_old_state};
   for (const auto step : kSteps)
     if (auto done = (this->*step)(); !done) return Failure(done.error());
   impl_->shard.counters.set(Metric::ring_capacity_bytes, memory_.size());

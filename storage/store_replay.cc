@@ -44,6 +44,7 @@ Opener::Step Opener::replay() {
   restore_logs();
   if (clean_) {
     scan_ = {.head = state_.head, .generation = state_.generation, .previous_crc = state_.previous_crc};
+    if (auto done = refuse_other_life(); !done) return done;
     if (auto done = refuse_other_logs(); !done) return done;
     LOG_INFO("%s: stopped cleanly at lsn %llu: nothing to recover", ring_path_.c_str(),
              static_cast<unsigned long long>(state_.head.value()));
@@ -56,6 +57,8 @@ Opener::Step Opener::replay() {
                      .accept_loss_at = request_.accept_loss_at};
     if (state_.knows_head) scan.known = KnownEnd{state_.head, state_.previous_crc};
     scan_ = scan_ring(scan, [&](const FoundEntry& found) { replay_entry(found); });
+    if (auto done = refuse_other_life(); !done)
+      return done;  // before what else is wrong with it: this loss is the larger
     if (auto done = judge(scan_); !done) return done;
   }
   for (auto& [id, log] : impl_->shard.logs) {

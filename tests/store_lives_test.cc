@@ -144,6 +144,22 @@ TEST_F(StoreLives, TheLossIsAcceptedByThePlaceThatTheRefusalNames) {
   EXPECT_EQ(tool.rig.open(), "") << "once is enough";
 }
 
+// What else is wrong with such a ring is the smaller loss, and not asked about first.
+TEST_F(StoreLives, AnEarlierTimesRingThatIsDamagedIsToldAsEarlier) {
+  ToolRig tool(7);
+  start(tool);
+  tool.work(300);
+  tool.rig.settle();
+  tool.rig.crash();
+  const Files earlier = ring_files(tool);
+  start(tool);
+  live(tool, 600);
+  put(tool, earlier);
+  tool.rig.disk.flip_bit(sim::StoreRig::kRing, 3 * 4096 + 100, 1);
+  tool.rig.known_life = known;
+  expect_refused(tool, "of an earlier time");
+}
+
 // A crash between a start's first slot and the metadata's commit leaves the metadata behind the ring, never before it.
 TEST_F(StoreLives, AMetadataThatLagsIsFine) {
   ToolRig tool(7);

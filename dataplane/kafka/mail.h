@@ -1,7 +1,7 @@
 // Mail: one lcore's ends of the Mesh. A letter goes into the ring at once, or waits here, in order, until there is
 // room: nobody spins and nothing is dropped. What waits is bounded by who makes it: parcels by their connections
-// (parcel.h), of the rest one letter a peer and matter; who has more to say than that keeps it until nothing waits here
-// (address_news.h).
+// (parcel.h), of the rest one letter a peer and matter (an address that is refused: one a connection, so
+// max.connections); who has more to say than that keeps it until nothing waits here (address_news.h).
 #pragma once
 
 #include <cstdint>

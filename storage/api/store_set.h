@@ -116,7 +116,6 @@ class StoreSet {
   bool poisoned(uint16_t ring) const { return store_of(ring).poisoned(); }
   bool poisoned(LogId log) const;  // its ring is; false for a log that is not here
   StoreHealth health(uint16_t ring) const { return store_of(ring).health(); }
-  RingLife life(uint16_t ring) const { return store_of(ring).life(); }
 
  private:
   // With one ring every log is taken to be in it, and the store itself says if it is not.

@@ -17,8 +17,8 @@ using Lsn = Position<struct LsnTag, uint64_t>;  // byte place in the infinite lo
 
 using RingId = std::array<uint8_t, 16>;  // random, made with the ring
 
-// What a ring is known by: its id, and how often a broker has started with it. No copy of another folder's ring has the
-// id; none of an earlier time has come as far.
+// What a ring is known by: its id, and how often a broker has started with it. A ring that was made by itself has
+// another id; a copy of before the last start has not come as far. One that was made since that start looks the same.
 struct RingLife {
   RingId ring_id{};
   uint64_t generation = 0;

@@ -2,6 +2,7 @@
 named with its exit code, a folder in use is refused, dump shows the records, repair does what it says.
 ctest compat.log_tool."""
 import json
+import re
 import shutil
 import subprocess
 
@@ -225,6 +226,48 @@ def test_replaced_ring(run):
     check.equal(len(consume(broker)), 4000, 'records after all')
 
 
+def test_loss_of_both_rings_is_accepted(run):
+    """One after the other, by the number that each refusal names; what was accepted is not asked again."""
+    broker = run.broker({'penstock.lcores': 2})
+    processes.run([run.program, 'topic', 'create', TOPIC, '--partitions', '2', '--bootstrap', broker.bootstrap])
+    produce(broker, 100)
+    processes.run(['kcat', '-b', broker.bootstrap, '-P', '-t', TOPIC, '-p', '1', '-X', 'acks=all'], stdin=None,
+                  input=b'one more\n' * 50_000)
+    broker.stop()
+    away = broker.folder / 'away'
+    away.mkdir()
+    earlier = sorted(broker.data.glob('ring-*'))
+    check.equal(len(earlier), 6, 'files of two rings')
+    for file in earlier:
+        shutil.copyfile(file, away / file.name)
+    broker.start()
+    produce(broker, 100, first=100)
+    broker.stop()
+    for file in earlier:
+        shutil.copyfile(away / file.name, file)
+
+    def place(said, ring):
+        last = said.splitlines()[-1]
+        check.expect(f'/{ring} and its state are of an earlier time' in last, last)
+        return re.search(r'--accept-loss-at (\d+)', last)[1]
+
+    first = place(broker.fails_to_start(), 'ring-0')
+    check.equal(place(broker.fails_to_start(), 'ring-0'), first, 'a refused start changes nothing')
+    second = place(broker.fails_to_start('--accept-loss-at', first), 'ring-1')
+    check.expect(first != second, f'both rings end at {first}: nothing was told apart')
+    broker.start('--accept-loss-at', second)
+    check.equal(len(consume(broker, 0)), 100, 'records of partition 0')
+    check.equal(len(consume(broker, 1)), 50_100, 'records of partition 1')
+    broker.stop()
+    broker.start()
+    check.expect(verify_stopped(run, broker), 'not fine after all')
+
+
+def verify_stopped(run, broker):
+    broker.stop()
+    return verify(run, broker.data)[1]['fine']
+
+
 def test_damaged_metadata(run):
     """verify and a start refuse it alike, with its name, and a start leaves it as it is."""
     broker = broker_with_records(run)
@@ -268,7 +311,8 @@ def test_cannot_run(run):
 def main():
     run = check.Run()
     run.tests(run, test_stopped, test_killed, test_running, test_damaged_segment, test_damaged_sidecar_and_slot,
-              test_missing_ring, test_replaced_ring, test_damaged_metadata, test_cannot_run)
+              test_missing_ring, test_replaced_ring,
+              test_loss_of_both_rings_is_accepted, test_damaged_metadata, test_cannot_run)
     run.finish()
 
 
