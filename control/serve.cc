@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/mapped_memory.h"
 #include "base/system_clock.h"
+#include "control/controller/keys.h"
 #include "control/controller/ring_lives.h"
 #include "control/controller/uuid_text.h"
 #include "control/data_folders.h"
@@ -356,7 +357,7 @@ std::expected<storage::DurableMethod, std::string> Broker::durable_method(const 
 }
 
 Step Broker::open_storage() {
-  auto lives = read_ring_lives(*metadata_, controller_->node());
+  auto lives = read_ring_lives(*metadata_, keys::rings_of(controller_->node()));
   if (!lives) return metadata_failed(folders_->path(0), lives.error());
   known_lives_ = *std::move(lives);
   std::map<size_t, storage::DurableMethod> methods;  // by folder

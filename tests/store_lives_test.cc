@@ -29,6 +29,15 @@ class StoreLives : public testing::Test {
     tool.rig.settle();
     tool.rig.stop();
   }
+  // Two lives; the ring's files as the first left them.
+  Files live_on(ToolRig& tool) {
+    start(tool);
+    live(tool, 300);
+    Files earlier = ring_files(tool);
+    start(tool);
+    live(tool, 600);
+    return earlier;
+  }
   static Files ring_files(ToolRig& tool) {
     Files files;
     for (const char* path : {sim::StoreRig::kRing, sim::StoreRig::kStates[0], sim::StoreRig::kStates[1]})
@@ -105,11 +114,7 @@ TEST_F(StoreLives, AnotherFoldersRingIsRefused) {
 
 TEST_F(StoreLives, AnEarlierTimesRingIsRefused) {
   ToolRig tool(7);
-  start(tool);
-  live(tool, 300);
-  const Files earlier = ring_files(tool);
-  start(tool);
-  live(tool, 600);
+  const Files earlier = live_on(tool);
   const Files ours = ring_files(tool);
   put(tool, earlier);
   tool.rig.known_life = known;
@@ -122,11 +127,7 @@ TEST_F(StoreLives, AnEarlierTimesRingIsRefused) {
 // The file is gone for good: the operator's word.
 TEST_F(StoreLives, TheLossIsAcceptedByThePlaceThatTheRefusalNames) {
   ToolRig tool(7);
-  start(tool);
-  live(tool, 300);
-  const Files earlier = ring_files(tool);
-  start(tool);
-  live(tool, 600);
+  const Files earlier = live_on(tool);
   put(tool, earlier);
   tool.rig.known_life = known;
   const uint64_t before = segments(tool);

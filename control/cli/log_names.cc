@@ -13,6 +13,7 @@
 #include "base/system_clock.h"
 #include "control/controller/keys.h"
 #include "control/controller/records.h"
+#include "control/controller/ring_lives.h"
 #include "control/metadata/sqlite_store.h"
 
 namespace penstock::cli {
@@ -93,14 +94,9 @@ std::string fill(LogNames& names, control::MetadataStore& store) {
   const auto folders = control::read_prefix(store, control::keys::kFolders);
   if (!folders) return unknown(to_string(folders.error().code));
   names.folders = folders->entries.size();
-  const auto rings = control::read_prefix(store, control::keys::kRings);
-  if (!rings) return unknown(to_string(rings.error().code));
-  for (const control::Entry& entry : rings->entries) {
-    const auto ring = control::parse_counter(std::string_view(entry.key).substr(entry.key.rfind('/') + 1));
-    const auto life = control::parse_ring_life(entry.value);
-    if (!ring || !life) return unknown("what it knows of its rings is not as penstock writes it");
-    names.lives_of_rings[static_cast<uint32_t>(*ring)] = *life;
-  }
+  const auto lives = control::read_ring_lives(store, control::keys::kRings);
+  if (!lives) return unknown("what it knows of its rings is not as penstock writes it");
+  names.lives_of_rings = *lives;
   for (const control::Entry& entry : page->entries) {
     const auto record = control::parse_topic_record(entry.value);
     if (!record)

@@ -9,12 +9,11 @@
 
 namespace penstock::control {
 
-Result<RingLives> read_ring_lives(MetadataStore& store, BrokerId node) {
-  const std::string prefix = keys::rings_of(node);
+Result<RingLives> read_ring_lives(MetadataStore& store, std::string_view prefix) {
   const Page page = TRY(read_prefix(store, prefix));
   RingLives lives;
   for (const Entry& entry : page.entries) {
-    const uint64_t ring = TRY(parse_counter(std::string_view(entry.key).substr(prefix.size())));
+    const uint64_t ring = TRY(parse_counter(std::string_view(entry.key).substr(entry.key.rfind('/') + 1)));
     if (ring > std::numeric_limits<uint16_t>::max()) return fail(Errc::kCorrupt);
     lives[static_cast<uint32_t>(ring)] = TRY(parse_ring_life(entry.value));
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string_view>
 
 #include "base/result.h"
 #include "control/metadata/store.h"
@@ -14,9 +15,9 @@ namespace penstock::control {
 
 using RingLives = std::map<uint32_t, storage::RingLife>;  // by ring
 
-// Of all rings of this broker; those of which nothing is remembered are not in it. kCorrupt: a record is not as
-// remember_ring_lives() writes it.
-Result<RingLives> read_ring_lives(MetadataStore& store, BrokerId node);
+// Of all rings below this key: keys::rings_of() a broker, or keys::kRings. Those of which nothing is remembered are not
+// in it. kCorrupt: a record is not as remember_ring_lives() writes it.
+Result<RingLives> read_ring_lives(MetadataStore& store, std::string_view prefix);
 
 // Once their rings have started; errors as MetadataStore::commit().
 Result<void> remember_ring_lives(MetadataStore& store, BrokerId node, const RingLives& lives);
