@@ -2,8 +2,6 @@
 // given back is found.
 #include "dataplane/sockets/receive_pool.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 
 #include "base/assert.h"
@@ -17,19 +15,9 @@
 
 namespace penstock::dataplane {
 
-namespace {
-
-// Address space; pages come as they are touched. Empty if there is not so much.
-std::span<std::byte> map_memory(size_t bytes) {
-  void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (at == MAP_FAILED) return {};
-  return {static_cast<std::byte*>(at), bytes};
-}
-
-}  // namespace
-
 ReceivePool::ReceivePool(size_t bytes, size_t request_bytes_max)
-    : memory_(map_memory(std::max<size_t>(bytes / kBufferBytes, 16) * kBufferBytes)),
+    : mapped_(std::max<size_t>(bytes / kBufferBytes, 16) * kBufferBytes),
+      memory_(mapped_.span()),
       shares_(memory_.size() / kBufferBytes, Share::kFree) {
   const size_t reserve = std::max(buffers_for(request_bytes_max), shares_.size() / 2);
   landing_limit_ = shares_.size() - std::min(reserve, shares_.size());
@@ -43,7 +31,6 @@ ReceivePool::~ReceivePool() {
   CHECK(free_.size() == shares_.size());
   if (memory_.empty()) return;
   ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size());
-  munmap(memory_.data(), memory_.size());
 }
 
 std::span<std::byte> ReceivePool::take_landing(size_t limit) {

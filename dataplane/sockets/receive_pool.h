@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/mapped_memory.h"
 #include "base/units.h"
 
 namespace penstock::dataplane {
@@ -80,6 +81,7 @@ class ReceivePool final : public BufferPool {
   std::span<std::byte> take(Share share);
   std::span<std::byte> take_landing(size_t limit);
 
+  MappedMemory mapped_;
   std::span<std::byte> memory_;
   std::vector<Share> shares_;  // by buffer
   std::vector<uint32_t> free_;
