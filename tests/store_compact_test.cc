@@ -314,6 +314,30 @@ TEST_F(StoreCompact, TrimAndTruncateWorkOnACleanedLog) {
   EXPECT_EQ(read()[0].offset, 50);
 }
 
+// A truncation says where the file is cut: that has to be the file that a start finds named.
+TEST_F(StoreCompact, ATruncationWaitsUntilTheCleanedSegmentIsNamed) {
+  open();
+  for (const int64_t back : {100, 60, 95}) {
+    for (int i = 0; i < 120; ++i) put(i % 2 == 0 ? fmt::format("own-{}", i) : "same", std::string(2'000, 'x'));
+    rig.disk.faults().slow_under = "data/ring-0.state";
+    rig.disk.faults().slow_disk = 5'000;
+    const uint64_t swaps = count(Metric::compaction_swaps);
+    ASSERT_TRUE(rig.turn_until([&] { return count(Metric::compaction_swaps) > swaps; }));
+    const int64_t to = rig.store->offsets(LogId{1})->log_end_offset.value() - back;
+    ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{to}));
+    ASSERT_TRUE(rig.turn_until([&] { return !rig.store->truncating(LogId{1}); }));
+    rig.logs.at(1).end_offset = to;
+    for (int i = 0; i < 3; ++i) rig.turn();  // it is durable
+    const std::vector<Found> before = read();
+    rig.crash();
+    rig.disk.faults().slow_disk = 1;
+    open();
+    ASSERT_EQ(rig.store->offsets(LogId{1})->log_end_offset, Offset{to});
+    EXPECT_EQ(read().size(), before.size());
+    EXPECT_EQ(count(Metric::segments_damaged), 0u);
+  }
+}
+
 TEST_F(StoreCompact, ADamagedSegmentEndsTheCleaningOfItsLog) {
   rig.config.max_compaction_lag_ms = INT64_MAX;
   open();

@@ -1,8 +1,9 @@
 // Crash points of small workloads, one after the other: power is lost at each op that the workload gives to the disk,
-// and in the start behind it, with pages that tear at 512 and at 4096 bytes. Also scripts of three steps
+// before it and while it is under way, with pages that tear at 512 and at 4096 bytes. Also scripts of three steps
 // between two stops. PENSTOCK_SIM_SEEDS of 1000 and more: every script, and every op of the small workloads.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string>
 
@@ -38,14 +39,22 @@ uint64_t seeds() {
 // How many crash points were tried.
 uint64_t crash_everywhere(std::string_view script, uint64_t stride, const Swarm& swarm = small_workload()) {
   StoreSim whole(1, swarm);
-  EXPECT_EQ(whole.run_script(script, 0, 512), "") << script;
+  EXPECT_EQ(whole.run_script(script, {}), "") << script;
   const uint64_t ops = whole.ops_submitted();
   uint64_t tried = 0;
-  for (const uint64_t tear_unit : {512u, 4096u}) {
-    for (uint64_t op = 1; op <= ops; op += stride, ++tried) {
-      StoreSim sim(op, swarm);
-      const std::string wrong = sim.run_script(script, op, tear_unit);
-      EXPECT_EQ(wrong, "") << script << " with power lost at op " << op << ", torn at " << tear_unit;
+  constexpr StoreSim::PowerLoss kLosses[] = {
+      {.behind = false, .tear_unit = 512},
+      {.behind = true, .tear_unit = 512},
+      {.behind = false, .tear_unit = 4096},
+      {.behind = true, .tear_unit = 4096},
+  };
+  uint64_t first = 1;  // a stride takes other ops of each
+  for (StoreSim::PowerLoss loss : kLosses) {
+    for (loss.at_op = std::min(first++, stride); loss.at_op <= ops; loss.at_op += stride, ++tried) {
+      StoreSim sim(loss.at_op, swarm);
+      const std::string wrong = sim.run_script(script, loss);
+      EXPECT_EQ(wrong, "") << script << " with power lost " << (loss.behind ? "behind" : "at") << " op " << loss.at_op
+                           << ", torn at " << loss.tear_unit;
       if (!wrong.empty()) return tried;
     }
   }
@@ -66,7 +75,7 @@ TEST(StoreCrashPoints, EachOpOfSmallWorkloads) {
       "AABwkacwaws",   // a truncation in the ring, after a start that had to replay
       "aAwscwkaws",    // a truncation that only the ring knows
   };
-  const uint64_t stride = seeds() >= 1000 ? 1 : 11;
+  const uint64_t stride = seeds() >= 1000 ? 1 : 23;
   uint64_t tried = 0;
   for (const std::string_view script : kScripts) tried += crash_everywhere(script, stride);
   EXPECT_GT(tried, 100u);
@@ -84,12 +93,12 @@ TEST(StoreCrashPoints, EachOpOfSmallCompactions) {
       "AAAAwmxwAw",   // its deletion
       "AAAAwmpkpmw",  // the process dies behind it
   };
-  const uint64_t stride = seeds() >= 1000 ? 1 : 13;
+  const uint64_t stride = seeds() >= 1000 ? 1 : 27;
   uint64_t tried = 0;
   for (const std::string_view script : kScripts) tried += crash_everywhere(script, stride, small_compaction());
   EXPECT_GT(tried, 100u);
   StoreSim whole(1, small_compaction());
-  EXPECT_EQ(whole.run_script(kScripts[2], 0, 512), "");
+  EXPECT_EQ(whole.run_script(kScripts[2], {}), "");
   EXPECT_GT(whole.counters().get(storage::Metric::compaction_swaps), 2u);
   EXPECT_GT(whole.counters().get(storage::Metric::compaction_records_removed), 2u);
 }
@@ -104,7 +113,7 @@ TEST(StoreCrashPoints, EachScriptOfThreeSteps) {
     for (const char second : kSteps)
       for (const char third : kSteps)
         if (all || ++script % 11 == 0)
-          tried += crash_everywhere(std::string("AAbws") + first + second + "w" + third + "aws", all ? 3 : 97);
+          tried += crash_everywhere(std::string("AAbws") + first + second + "w" + third + "aws", all ? 5 : 197);
   EXPECT_GT(tried, 50u);
 }
 

@@ -50,6 +50,61 @@ TEST_F(StoreEnds, AnOpenSegmentMayEndAFewZerosInsideABatch) {
     ASSERT_EQ(rig.open(), "");
     EXPECT_EQ(rig.check_acked(), "") << inside;
     EXPECT_GT(rig.counters.get(storage::Metric::index_rebuilds), 0u) << "what is cold was not read";
+    EXPECT_EQ(rig.counters.get(storage::Metric::segments_damaged), 0u) << inside;
+  }
+}
+
+// What is written over the block that holds a segment's end may tear it: its bytes are durable in the ring before that.
+TEST_F(StoreEnds, ABlockIsWrittenAgainOnlyWhenItsHeadIsDurableInTheRing) {
+  int torn = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    StoreRig rig(seed, {1});
+    ASSERT_EQ(rig.open(), "");
+    ASSERT_TRUE(rig.append_to(1, 3'000));
+    rig.settle();
+    rig.stop();
+    ASSERT_EQ(rig.open(), "");
+    ASSERT_TRUE(rig.append_to(1, 5'000));
+    rig.settle();
+    const auto before = rig.store->durable();
+    const uint64_t staged = rig.counters.get(storage::Metric::bytes_staged);
+    rig.disk.faults().slow_disk = 100;
+    rig.store->begin_stop();
+    ASSERT_TRUE(rig.turn_until([&] { return rig.counters.get(storage::Metric::bytes_staged) > staged; }));
+    EXPECT_GT(rig.counters.get(storage::Metric::bytes_relogged), 3'000u);
+    ASSERT_GT(rig.store->durable(), before) << seed;  // nothing but the head has come since
+    for (uint64_t turns = rig.prng.below(40); turns > 0; --turns) rig.turn();
+    torn += rig.disk.ops_in_flight() > 0 ? 1 : 0;
+    rig.crash();
+    rig.disk.faults().slow_disk = 1;
+    ASSERT_EQ(rig.open(), "") << seed;
+    ASSERT_EQ(rig.check_acked(), "") << seed;
+  }
+  EXPECT_GT(torn, 20);
+}
+
+// What is left of a segment that was cut goes on: nothing of it counts as damaged, and no new one is begun.
+TEST_F(StoreEnds, ASegmentThatWasCutGoesOn) {
+  for (const int64_t to : {1, 8, 9, 13}) {  // inside blocks, of the first interval of checksums and of the second
+    StoreRig rig(1, {1});
+    ASSERT_EQ(rig.open(), "");
+    for (int i = 0; i < 14; ++i) ASSERT_EQ(rig.append_batch(1, batch_of(kBlock + 9)).status, AppendStatus::kAppended);
+    rig.settle();
+    rig.stop();
+    ASSERT_EQ(rig.open(), "");
+    ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{to}));
+    ASSERT_TRUE(rig.turn_until([&] { return !rig.store->truncating(LogId{1}); }));
+    rig.logs.at(1).batches.resize(static_cast<size_t>(to));
+    rig.logs.at(1).end_offset = to;
+    for (const size_t bytes : {700, 9'000}) {
+      ASSERT_TRUE(rig.append_to(1, bytes));
+      rig.settle();
+      rig.stop();
+      ASSERT_EQ(rig.open(), "");
+      EXPECT_EQ(rig.check_acked(), "") << to;
+    }
+    EXPECT_EQ(rig.counters.get(storage::Metric::destage_failures), 0u) << to;
+    EXPECT_EQ(rig.counters.get(storage::Metric::segments_rolled), 0u) << to;
   }
 }
 

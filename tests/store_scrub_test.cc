@@ -75,6 +75,18 @@ TEST_F(StoreScrub, TheScrubberGoesOnBehindWhatItFindsAndTellsOfASegmentOnce) {
   EXPECT_EQ(std::ranges::count_if(lines, tells), 3);
 }
 
+// Where a segment is longer than what it reads at once.
+TEST_F(StoreScrub, TheScrubberGoesOnInsideALongSegment) {
+  StoreRig rig(9, {1});
+  rig.options.scrub_bytes_per_second = 10 * kMiB;
+  ASSERT_NO_FATAL_FAILURE(with_long_segments(rig));
+  const auto segments = files_of(rig.disk, 1, ".log");
+  rig.disk.flip_bit(segments[0], 100'000, 3);
+  rig.disk.flip_bit(segments[1], 100, 3);
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::segments_damaged) == 2; }));
+}
+
 // Also what nothing is written to any more without being full.
 TEST_F(StoreScrub, TheScrubberFindsRotInALogsLastSegment) {
   for (const bool sealed_too : {false, true}) {

@@ -40,7 +40,10 @@ void BrokerSim::strike(Ring& ring, BrokerFault fault) {
     return true;
   };
   switch (fault) {
-    case BrokerFault::kPowerAtOp: faults.power_off_in = prng_.between(1, 20); return;
+    case BrokerFault::kPowerAtOp:
+      faults.power_off_in = prng_.between(1, 20);
+      faults.power_off_behind = prng_.one_in(2);
+      return;
     case BrokerFault::kSlowDisk:
       faults.slow_disk = faults.slow_disk == 1 ? 30 : 1;
       if (faults.slow_disk > 1) seen_.struck[static_cast<size_t>(fault)] += 1;

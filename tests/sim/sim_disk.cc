@@ -17,7 +17,14 @@ SimDisk::SimDisk(SimClock& clock, uint64_t seed) : clock_(clock), prng_(seed, 0x
 
 Nanos SimDisk::random_delay() {
   const auto delay = prng_.between(static_cast<uint64_t>(faults_.delay_min), static_cast<uint64_t>(faults_.delay_max));
-  return static_cast<Nanos>(delay * faults_.slow_disk);
+  return static_cast<Nanos>(delay);
+}
+
+Nanos SimDisk::delay_of(const DiskOp& op) {
+  const Nanos delay = random_delay();
+  if (faults_.slow_disk == 1 || off_) return delay;
+  const std::string& slow = faults_.slow_under;
+  return slow.empty() || names_.path_of(file_of(op.file)).starts_with(slow) ? delay * faults_.slow_disk : delay;
 }
 
 // ---------------------------------------------------------------- ops
@@ -60,12 +67,13 @@ void SimDisk::submit(DiskOp& op) {
   CHECK(!op.in_flight);
   CHECK(in_flight_.size() < kOpsInFlightMax);
   submitted_ += 1;
-  if (!off_ && hits(faults_.power_off_in)) lose_power();
+  const bool power_goes = !off_ && hits(faults_.power_off_in);
+  if (power_goes && !faults_.power_off_behind) lose_power();
   op.in_flight = true;
   op.punted = false;
   InFlight flight{.op = &op,
                   .file = off_ ? nullptr : file_of(op.file),
-                  .completes_at = clock_.monotonic() + random_delay(),
+                  .completes_at = clock_.monotonic() + delay_of(op),
                   .submitted = ++order_,
                   .bytes = {},
                   .at = op.at,
@@ -82,6 +90,7 @@ void SimDisk::submit(DiskOp& op) {
     arm_faults(flight);
   }
   in_flight_.push_back(std::move(flight));
+  if (power_goes) lose_power();
 }
 
 void SimDisk::complete(InFlight& flight) {
@@ -211,6 +220,7 @@ void SimDisk::lose_power() {
 void SimDisk::power_on() {
   off_ = false;
   faults_.power_off_in = 0;
+  faults_.power_off_behind = false;
   forget_ops();
 }
 

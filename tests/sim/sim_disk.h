@@ -30,8 +30,10 @@ struct DiskFaults {
   Nanos delay_min = 20 * kMicrosecond;
   Nanos delay_max = 400 * kMicrosecond;
   unsigned slow_disk = 1;  // delays are so many times as long
+  std::string slow_under;  // if it is not empty: only those of DiskOps on files whose path begins so
 
-  uint64_t power_off_in = 0;  // power is lost when the n-th DiskOp or FileOp from now is submitted
+  uint64_t power_off_in = 0;      // power is lost when the n-th DiskOp or FileOp from now is submitted
+  bool power_off_behind = false;  // that one is under way then; false: it comes too late
   uint64_t tear_unit = 512;  // of a torn page, pieces of so many bytes are kept or lost: 512, or 4096: pages never tear
   bool lose_unsynced_names = true;  // false: as if each change of a name had been followed by a sync_dir
 
@@ -152,6 +154,7 @@ class SimDisk final : public storage::Disk {
 
   void note(uint64_t word) { trace_ = (trace_ ^ word) * 0x100000001b3ULL; }
   Nanos random_delay();
+  Nanos delay_of(const storage::DiskOp& op);
   const SimFilePtr& file_of(storage::FileHandle file) const { return handles_.at(file.value()).file; }
   // Whether file may grow to so many bytes; uses up enospc_in.
   bool may_grow(const SimFile& file, uint64_t to);

@@ -122,7 +122,8 @@ void SimDisk::submit(FileOp& op) {
   CHECK(!op.in_flight);
   CHECK(files_in_flight_.size() < kFileOpsInFlightMax);
   submitted_ += 1;
-  if (!off_ && hits(faults_.power_off_in)) lose_power();
+  const bool power_goes = !off_ && hits(faults_.power_off_in);
+  if (power_goes && !faults_.power_off_behind) lose_power();
   // A number that is closed is given again: what is still on its way would go to another file.
   if (op.kind == FileOp::Kind::kClose)
     CHECK(std::ranges::none_of(in_flight_, [&](auto& flight) { return !flight.dead && flight.op->file == op.file; }));
@@ -131,13 +132,14 @@ void SimDisk::submit(FileOp& op) {
   if (!files_in_flight_.empty()) begins_at = std::max(begins_at, files_in_flight_.back().completes_at);
   FileInFlight flight{.op = &op,
                       .asked = op,
-                      .completes_at = begins_at + random_delay(),
+                      .completes_at = begins_at + random_delay() * (faults_.slow_under.empty() ? faults_.slow_disk : 1),
                       .submitted = ++order_,
                       .flush = {},
                       .dead = off_};
   note(static_cast<uint64_t>(op.kind) * 37 + crc_of(op.path) + crc_of(op.to) + op.bytes);
   if (!off_ && op.kind == FileOp::Kind::kFlushAll) flight.flush = next_flush_fate();
   files_in_flight_.push_back(std::move(flight));
+  if (power_goes) lose_power();
 }
 
 size_t SimDisk::poll(std::span<FileOp*> done) {

@@ -97,7 +97,10 @@ std::string StoreSim::open() {
   for (int attempt = 0;; ++attempt) {
     end_faults();
     DiskFaults& faults = disk_.faults();
-    if (attempt < 6 && prng_.chance(swarm_.recovery_crash_percent)) faults.power_off_in = prng_.between(1, 60);
+    if (attempt < 6 && prng_.chance(swarm_.recovery_crash_percent)) {
+      faults.power_off_in = prng_.between(1, 60);
+      faults.power_off_behind = prng_.one_in(2);
+    }
     const bool eio = attempt < 6 && swarm_.has(SimFault::kReadEio) && prng_.one_in(4);
     if (eio) faults.read_eio_in = prng_.between(1, 8);
     std::string refused;

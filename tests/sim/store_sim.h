@@ -35,8 +35,14 @@ class StoreSim {
   // Runs lives of the store, each ended by a crash or a stop. Empty if all held, else what did not.
   std::string run(int lives, int steps_a_life);
   // Instead: plays a script, a letter a step (store_sim_script.cc), with power lost at the n-th op (0: at its end), and
-  // goes on afterwards. Power is lost in pieces of tear_unit.
-  std::string run_script(std::string_view script, uint64_t power_off_in, uint64_t tear_unit);
+  // goes on afterwards. What is being written then is lost in pieces of tear_unit; the op itself is under way if
+  // behind.
+  struct PowerLoss {
+    uint64_t at_op = 0;
+    bool behind = false;
+    uint64_t tear_unit = 512;
+  };
+  std::string run_script(std::string_view script, const PowerLoss& loss);
   uint64_t ops_submitted() const { return disk_.ops_submitted(); }
   uint64_t trace_hash() const { return disk_.trace_hash(); }
 

@@ -1,6 +1,8 @@
 // What the disk does to StoreSim.
 #include <fmt/format.h>
 
+#include <array>
+
 #include "storage/segment/segment_path.h"
 #include "tests/sim/store_sim.h"
 
@@ -34,7 +36,13 @@ void StoreSim::fault_some() {
       faults.capacity_bytes = faults.capacity_bytes != 0 ? 0 : disk_.allocated_bytes() + prng_.below(4 * kMiB);
       if (prng_.one_in(2)) clock_.advance(200 * kMillisecond);  // the store asks now and then
       return;
-    case SimFault::kSlowDisk: faults.slow_disk = faults.slow_disk == 1 ? 30 : 1; return;
+    case SimFault::kSlowDisk: {
+      // All of it, or one kind of file: so that what has to wait for another has to wait long.
+      constexpr std::array kSlow{"", "data/ring-0.state", "data/ring-0", "data/logs/"};
+      faults.slow_disk = faults.slow_disk == 1 ? 30 : 1;
+      faults.slow_under = kSlow[prng_.below(kSlow.size())];
+      return;
+    }
     case SimFault::kReadEio:
       if (read_fails_) return;
       read_fails_ = true;
@@ -59,7 +67,10 @@ void StoreSim::fault_some() {
     }
     case SimFault::kRot:
     case SimFault::kUnreadable: hurt_some(fault); return;
-    case SimFault::kPowerAtOp: faults.power_off_in = prng_.between(1, 100); return;
+    case SimFault::kPowerAtOp:
+      faults.power_off_in = prng_.between(1, 100);
+      faults.power_off_behind = prng_.one_in(2);
+      return;
     case SimFault::kCount: return;
   }
 }
@@ -68,6 +79,7 @@ void StoreSim::fault_some() {
 void StoreSim::end_faults() {
   DiskFaults now = std::move(disk_.faults());
   disk_.faults() = DiskFaults{.power_off_in = scripted_ ? now.power_off_in : 0,
+                              .power_off_behind = scripted_ && now.power_off_behind,
                               .tear_unit = now.tear_unit,
                               .fail_reads = std::move(now.fail_reads)};
 }

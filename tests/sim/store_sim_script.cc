@@ -77,10 +77,11 @@ std::string StoreSim::play(char letter) {
   return {};
 }
 
-std::string StoreSim::run_script(std::string_view script, uint64_t power_off_in, uint64_t tear_unit) {
+std::string StoreSim::run_script(std::string_view script, const PowerLoss& loss) {
   scripted_ = true;
-  disk_.faults().tear_unit = tear_unit;
-  disk_.faults().power_off_in = power_off_in;
+  disk_.faults().tear_unit = loss.tear_unit;
+  disk_.faults().power_off_in = loss.at_op;
+  disk_.faults().power_off_behind = loss.behind;
   if (std::string wrong = open(); !wrong.empty()) return wrong;
   open_log();
   open_log();
