@@ -173,8 +173,9 @@ def main():
             shutil.copyfile(ROOT / name, target)  # a new time: an older one would not be built
             shutil.copymode(ROOT / name, target)
     # What a mutant does not use any more is no error.
-    run(['cmake', '--preset', 'sim', '-DCMAKE_CXX_FLAGS=-Wno-error=unused-variable -Wno-error=unused-but-set-variable -Wno-error=unused-parameter'],
-        check=True)
+    unused = ('variable', 'but-set-variable', 'parameter')
+    flags = ' '.join(f'-Wno-error=unused-{what}' for what in unused)
+    run(['cmake', '--preset', 'sim', f'-DCMAKE_CXX_FLAGS={flags}'], check=True)
     if wrong := build():
         sys.exit(f'mutants: the sources themselves do not build:\n{wrong}')
     if caught := caught_by(arguments.seeds):
