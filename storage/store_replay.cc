@@ -278,6 +278,9 @@ Opener::Step Opener::begin_life() {
                       LogId log) { return log >= next || (is_foreign && is_foreign(log)); },
                   shard.ring->generation());
   if (!shard.ring->room_to_open()) {
+    // The other slot too: were this start's alone to rot, the ring would look as of the start before.
+    if (auto done = s.checkpointer->write_first(); !done)
+      return io_failure(done.error(), "write", state_paths_[state_.sequence % 2]);
     shard.ring->open_by_state();
     return {};
   }

@@ -2,6 +2,7 @@
 // only what the metadata remembers of the ring can tell. docs/internals/log_format.md "What a ring is known by".
 #include <gtest/gtest.h>
 
+#include "base/log.h"
 #include "storage/api/disk.h"
 #include "tests/tool_rig.h"
 
@@ -12,6 +13,9 @@ using Files = std::map<std::string, std::vector<std::byte>>;
 
 class StoreLives : public testing::Test {
  protected:
+  void SetUp() override {
+    set_log_sink([](LogLevel, std::string_view) {});
+  }
   // The metadata's part: logs 1 and 2 live in ring 0, and what the last start told.
   void start(ToolRig& tool) {
     tool.rig.known_life = known;
@@ -187,6 +191,29 @@ TEST_F(StoreLives, ARottenSlotDoesNotMakeARingOlder) {
   ASSERT_EQ(tool.rig.open(), "");
   known = tool.rig.store->life();
   tool.rig.settle();
+  tool.rig.crash();
+  tool.rig.disk.flip_bit(tool.rig.newest_state(), 30, 1);
+  tool.rig.known_life = known;
+  ASSERT_EQ(tool.rig.open(), "");
+  EXPECT_EQ(tool.rig.check_acked(), "");
+}
+
+// The same where the ring was too full for a frame of the start.
+TEST_F(StoreLives, ARottenSlotDoesNotMakeAFullRingOlder) {
+  ToolRig tool(7);
+  start(tool);
+  tool.rig.disk.faults().fail_writes_always = "data/logs/";
+  for (int i = 0; i < 4000 && tool.rig.append(20'000); ++i) tool.rig.turn();
+  tool.rig.settle();
+  uint64_t frames = 0;
+  for (int starts = 0; starts < 200; ++starts) {  // until nothing is left of what is kept for them
+    tool.rig.crash();
+    frames = tool.rig.counters.get(Metric::ring_frames);
+    tool.rig.known_life = known;
+    ASSERT_EQ(tool.rig.open(), "");
+    known = tool.rig.store->life();
+  }
+  ASSERT_EQ(tool.rig.counters.get(Metric::ring_frames), frames);
   tool.rig.crash();
   tool.rig.disk.flip_bit(tool.rig.newest_state(), 30, 1);
   tool.rig.known_life = known;
