@@ -126,7 +126,8 @@ MUTANTS = {
     'a time that may be that of a lost record is answered': (
         'storage/log/cold_reader.cc', 'if (segment.holes.may_have_had(', 'if (false && segment.holes.may_have_had('),
     'a segment without its file is the end of it': (
-        'storage/log/damage.cc', 'if (file || file.error().code != Errc::kNotFound) return file;', 'return file;'),
+        'storage/log/damage.cc',
+        '  tell_unopened(shard, log, *segment, file.error());\n  return fail(Errc::kCorrupt);\n', '  return file;\n'),
     'retention takes what is neither old nor too much': (
         'storage/log/trimmer.cc', 'if (!old && !over) break;', 'if (!old && !over && i > 0) break;'),
 }
@@ -165,6 +166,10 @@ def main():
     arguments = parser.parse_args()
     chosen = [name for name in MUTANTS if not arguments.names or any(part in name for part in arguments.names)]
 
+    for file, old, _ in MUTANTS.values():
+        if (ROOT / file).read_text().count(old) != 1:
+            sys.exit(f'mutants: {file} does not hold {old!r} exactly once; mend the list in tests/mutants.py')
+
     files = subprocess.run(['git', 'ls-files', '-z'], cwd=ROOT, check=True, capture_output=True).stdout
     for name in filter(None, files.decode().split('\0')):
         target = COPY / name
@@ -185,8 +190,6 @@ def main():
     for name in chosen:
         file, old, new = MUTANTS[name]
         source = (ROOT / file).read_text()
-        if source.count(old) != 1:
-            sys.exit(f'mutants: {file} does not hold {old!r} exactly once; mend the list in tests/mutants.py')
         began = time.monotonic()
         (COPY / file).write_text(source.replace(old, new))
         try:
