@@ -246,7 +246,13 @@ size_t Store::poll() {
       s.shard.ops_in_flight -= 1;
       op->on_done(*op);
     } else if (s.shard.ring->complete(*op)) {
-      if (s.shard.ring->failed()) s.shard.poison("a write to the write-ahead ring", op->result);
+      if (s.shard.ring->failed()) {
+        s.shard.poison("a write to the write-ahead ring", op->result);
+      } else {
+        // What has gathered meanwhile goes at once: the drive does not wait for what else this turn has to do.
+        s.shard.ring->submit();
+        s.shard.disk.begin_submitted();
+      }
     } else {
       CHECK(s.checkpointer->complete(*op));
     }

@@ -61,6 +61,25 @@ bool is_told(StoreRig& rig, uint64_t log, int turns = 3000) {
 
 // ---------------------------------------------------------------- readers are told
 
+// What gathered behind a frame is at the drive as soon as that one is back: what else the turn has to do comes behind.
+TEST_F(StoreCorners, TheNextFrameGoesWhenTheOneBeforeIsBack) {
+  StoreRig rig(1, {1});
+  ASSERT_EQ(rig.open(), "");
+  ASSERT_TRUE(rig.append_to(1, 1'000));
+  rig.store->submit();
+  ASSERT_TRUE(rig.append_to(1, 1'000));
+  const uint64_t first = rig.store->commit_bytes();
+  EXPECT_GT(first, 0u);
+  rig.clock.advance(kMillisecond);
+  rig.store->poll();
+  EXPECT_GT(rig.store->durable(), storage::Lsn{0});
+  EXPECT_EQ(rig.store->commit_bytes(), first);  // of the second
+  rig.clock.advance(kMillisecond);
+  rig.store->poll();
+  EXPECT_EQ(rig.store->commit_bytes(), 0u);
+  EXPECT_EQ(rig.store->offsets(LogId{1})->durable, Offset{2});
+}
+
 TEST_F(StoreCorners, WhoeverWaitsForAnIndexIsToldAlsoWhenManyAreLoaded) {
   StoreRig rig(1, {1, 2, 3, 4, 5, 6, 7});
   ASSERT_NO_FATAL_FAILURE(with_segments(rig));

@@ -76,6 +76,44 @@ TEST_F(StoreStuck, AnOpenSegmentThatDoesNotOpenIsLeftAndTheRingIsNotHeld) {
   EXPECT_EQ(rig.check_acked(), "");
 }
 
+// One with little to write too, and though nothing presses: who asks for the broker's health hears that it is over.
+TEST_F(StoreStuck, AStuckLogIsTriedAgainHoweverLittleItHas) {
+  StoreRig rig(3, {1});
+  ASSERT_EQ(rig.open(), "");
+  rig.disk.faults().fail_writes_always = storage::log_path("data", LogId{1});
+  for (int i = 0; i < 120; ++i) {
+    ASSERT_TRUE(rig.append_to(1, 10'000));
+    rig.turn();
+  }
+  ASSERT_TRUE(rig.turn_until([&] { return rig.store->health().stuck_logs == 1; }));
+  ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{40}));
+  ASSERT_TRUE(rig.turn_until([&] { return !rig.store->truncating(LogId{1}); }));
+  rig.logs.at(1).batches.resize(40);
+  rig.logs.at(1).end_offset = 40;
+  rig.settle();
+  EXPECT_EQ(rig.store->health().stuck_logs, 1u);
+  EXPECT_FALSE(rig.append_to(1, 200'000)) << "more than its share";
+  rig.disk.faults().fail_writes_always.clear();
+  ASSERT_TRUE(rig.turn_until([&] { return rig.store->health().stuck_logs == 0; }));
+  EXPECT_TRUE(rig.append_to(1, 200'000));
+  rig.settle();
+  EXPECT_EQ(rig.check_acked(), "");
+}
+
+// And one that has nothing left to write is not stuck.
+TEST_F(StoreStuck, ALogWhoseUnwrittenEndIsCutOffIsNotStuck) {
+  StoreRig rig(3, {1});
+  ASSERT_EQ(rig.open(), "");
+  rig.disk.faults().fail_writes_always = storage::log_path("data", LogId{1});
+  for (int i = 0; i < 120; ++i) {
+    ASSERT_TRUE(rig.append_to(1, 10'000));
+    rig.turn();
+  }
+  ASSERT_TRUE(rig.turn_until([&] { return rig.store->health().stuck_logs == 1; }));
+  ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{0}));
+  EXPECT_TRUE(rig.turn_until([&] { return rig.store->health().stuck_logs == 0; }));
+}
+
 TEST_F(StoreStuck, ALogWhoseFolderIsShutIsToldTakesItsShareAndGoesOnWhenItOpens) {
   StoreRig rig(2);
   with_open_segment(rig);

@@ -127,6 +127,8 @@ class Disk {
   // The same two for FileOps. In order, also among each other: each is begun when the one before it is done.
   virtual void submit(FileOp& op) = 0;
   virtual size_t poll(std::span<FileOp*> done) = 0;
+  // What was submitted may wait for the next poll(); this begins it now.
+  virtual void begin_submitted() {}
   // Start-up and stop only: sleeps until an op of either kind has completed or timeout passed.
   virtual void wait(Nanos timeout) = 0;
   // While armed, each completion makes fd (an eventfd) readable. An lcore arms it, polls both halves, and sleeps if

@@ -56,6 +56,7 @@ class UringDisk final : public Disk {
   size_t poll(std::span<DiskOp*> done) override;
   void submit(FileOp& op) override;
   size_t poll(std::span<FileOp*> done) override;
+  void begin_submitted() override { give_to_kernel(); }
   void wait(Nanos timeout) override;
   void arm_wakeup(int fd, bool armed) override;
   // Of the memory that was registered, from the front on: what the kernel holds for this thread's ring.

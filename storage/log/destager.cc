@@ -28,11 +28,16 @@ void Destager::appended(PartitionLog& log) {
   log.unstaged_bytes += log.batches.back().bytes;
   unstaged_bytes_ += log.batches.back().bytes;
   if (!log.dirty_at) set_dirty(log);
-  if (log.unstaged_bytes >= kMuch && !log.queued) {
-    log.queued = true;
-    queue_.push_back(log.id);
-  }
+  if (is_worth_it(log)) enqueue(log);
 }
+
+void Destager::enqueue(PartitionLog& log) {
+  if (std::exchange(log.queued, true)) return;
+  queue_.push_back(log.id);
+}
+
+// A log that is stuck is tried again also if nothing presses: nobody would see that it can be written again.
+bool Destager::is_worth_it(const PartitionLog& log) { return log.unstaged_bytes >= (log.stuck ? 1 : kMuch); }
 
 void Destager::set_dirty(PartitionLog& log) {
   const size_t first = log.find(log.written);
@@ -52,6 +57,7 @@ void Destager::look_again(PartitionLog& log) {
   unstaged_bytes_ = unstaged_bytes_ - log.unstaged_bytes + unstaged;
   log.unstaged_bytes = unstaged;
   set_dirty(log);
+  if (!log.dirty_at) works_again(log);  // what could not be written is cut off
 }
 
 void Destager::forget(PartitionLog& log) {
@@ -120,17 +126,15 @@ bool Destager::go_on_sealing(PartitionLog& log) {
 }
 
 void Destager::begin_from_queue() {
-  for (size_t looks = queue_.size(); looks > 0 && has_room(); --looks) {
+  for (size_t looks = std::min(queue_.size(), kLooksATurn); looks > 0 && has_room(); --looks) {
     const LogId id = queue_.front();
     queue_.pop_front();
     PartitionLog* log = shard_.find(id);
     if (log == nullptr) continue;
     log->queued = false;
-    while (log->unstaged_bytes >= kMuch && has_room() && begin(*log, false)) {
+    while (is_worth_it(*log) && has_room() && begin(*log, log->unstaged_bytes < kMuch)) {
     }
-    if (log->unstaged_bytes < kMuch) continue;
-    log->queued = true;
-    queue_.push_back(id);
+    if (is_worth_it(*log)) enqueue(*log);
   }
 }
 
@@ -138,8 +142,7 @@ void Destager::begin_from_queue() {
 // under way) are passed over, but not many of them: the map may hold every log there is.
 void Destager::begin_oldest() {
   size_t passed = 0;
-  constexpr size_t kPassedMax = 4 * kBuffers;
-  for (auto it = dirty_.begin(); it != dirty_.end() && has_room() && passed < kPassedMax;) {
+  for (auto it = dirty_.begin(); it != dirty_.end() && has_room() && passed < kLooksATurn;) {
     PartitionLog& log = *it->second;
     if (it->first >= shard_.ring->durable() || !under_pressure(it->first)) return;
     ++it;  // begin() may change the place of its log, of no other
@@ -348,6 +351,7 @@ void Destager::note_failure(PartitionLog& log, SegmentId segment, Error error) {
   if (!log.failing_since) log.failing_since = now;
   if (is_space || now - *log.failing_since < kStuckAfter) return;
   if (!std::exchange(log.stuck, true)) stuck_logs_ += 1;
+  enqueue(log);
   if (stuck_told_) return;
   stuck_told_ = log.id;
   stuck_file_ = path + ": " + std::string(why) + " (errno " + std::to_string(error.os_errno) + ")";
@@ -544,10 +548,7 @@ void Destager::rewind(PartitionLog& log) {
   if (open.staged > open.written) open.index.cut(open.written, open.written_crc);
   open.staged = open.written;
   look_again(log);
-  if (log.unstaged_bytes >= kMuch && !log.queued) {
-    log.queued = true;
-    queue_.push_back(log.id);
-  }
+  if (is_worth_it(log)) enqueue(log);
 }
 
 void Destager::free(DestageJob& job) {

@@ -95,13 +95,17 @@ class Destager {
  private:
   // In flight at once. A drive shares its rate by what is queued: each MiB here makes the ring's next frame, for which
   // clients wait, that much later, and brings no rate (docs/BENCHMARKING.md). It bounds what a turn copies as well.
-  static constexpr uint64_t kWritingBytes = 2 * kMiB;
+  static constexpr uint64_t kWritingBytes = kMiB;
   static constexpr uint64_t kMuch = kBufferBytes;  // worth a write of whole blocks
   static constexpr Nanos kRetryAfter = 200 * kMillisecond;
   static constexpr Nanos kStuckAfter = 2 * kSecond;  // what passes by itself is not the operator's
   static constexpr Nanos kTellEvery = 10 * kSecond;  // what fails again and again is not said each time
 
+  static constexpr size_t kLooksATurn = 4 * kBuffers;  // at logs that may have to wait: there may be very many
+
   bool has_room() const;
+  void enqueue(PartitionLog& log);
+  static bool is_worth_it(const PartitionLog& log);
   bool under_pressure(Lsn oldest) const;
   void begin_from_queue();
   void begin_oldest();
@@ -139,7 +143,7 @@ class Destager {
   std::vector<DestageJob> jobs_;
   size_t jobs_busy_ = 0;
   uint64_t writing_bytes_ = 0;          // of jobs in State::kWriting
-  std::deque<LogId> queue_;             // logs with much to write
+  std::deque<LogId> queue_;             // logs with much to write, and those that are stuck
   std::vector<LogId> sealing_;          // logs with a roll_at
   std::map<Lsn, PartitionLog*> dirty_;  // by where their first unwritten batch lies
   uint64_t unstaged_bytes_ = 0;

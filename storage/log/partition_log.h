@@ -124,7 +124,7 @@ struct PartitionLog {
   Nanos retry_at = 0;                  // a write, or an open for one, failed: not before this
   std::optional<Nanos> failing_since;  // of those, the first behind the last that worked
   bool stuck = false;                  // for so long that the operator has to do something
-  bool queued = false;                 // in the destager's queue of logs with much to write
+  bool queued = false;                 // in the destager's queue
   uint32_t stale_sidecars = 0;         // to be deleted before anything is written: they tell of what was cut off
   bool rewinding = false;              // a write failed: wait for the others, then stage again from written
   std::optional<Offset> truncate_to;   // takes no appends until it is done

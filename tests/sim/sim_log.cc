@@ -260,10 +260,11 @@ std::string SimLog::settle(const Found& found, uint64_t sure, Kept& kept, int64_
   const int64_t sure_end = may.end;
   starts.insert(may.start);
   // A state slot may tell of a new beginning before the ring does, which then plays once more what was before: a cut
-  // below that beginning moves it.
+  // below that beginning moves it, also one of an earlier life.
   for (size_t j = i; j < events_.size(); ++j) {
     if (events_[j].start < 0) continue;
     starts.insert(events_[j].start);
+    for (const int64_t cut : old_cuts_) starts.insert(std::min(events_[j].start, cut));
     for (size_t k = 0; k < j; ++k)
       if (events_[k].cut >= 0) starts.insert(std::min(events_[j].start, events_[k].cut));
   }
@@ -296,6 +297,8 @@ std::string SimLog::settle(const Found& found, uint64_t sure, Kept& kept, int64_
   excused_ = settled_.excused;
   start_ = settled_.start;
   end_ = settled_.end;
+  for (const Event& event : events_)
+    if (event.cut >= 0) old_cuts_.insert(event.cut);
   events_.clear();
   return {};
 }

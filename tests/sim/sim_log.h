@@ -139,8 +139,9 @@ class SimLog {
   bool compacted_ = false;
   bool cut_ever_ = false;
   int64_t least_retention_ms_ = INT64_MAX;
-  State settled_;  // as the last recovery found it
-  std::vector<Event> events_;
+  State settled_;                                 // as the last recovery found it
+  std::vector<Event> events_;                     // since then
+  std::set<int64_t> old_cuts_;                    // of before: the ring may still have them
   std::multimap<int64_t, SimBatchPtr> produced_;  // ever, by base offset
 };
 
