@@ -248,7 +248,7 @@ size_t Store::poll() {
     } else if (s.shard.ring->complete(*op)) {
       if (s.shard.ring->failed()) {
         s.shard.poison("a write to the write-ahead ring", op->result);
-      } else {
+      } else if (!s.shard.poisoned) {
         // What has gathered meanwhile goes at once: the drive does not wait for what else this turn has to do.
         s.shard.ring->submit();
         s.shard.disk.begin_submitted();
