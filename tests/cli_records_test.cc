@@ -344,6 +344,20 @@ TEST_F(CliRecords, ABreakThatTheFirstTryMendsIsNotSpokenOf) {
   EXPECT_EQ(broker.end_offset("t", 0), 1);
 }
 
+TEST_F(CliRecords, ARefusalOfWhatMayBeStoredEndsIt) {
+  FakeBroker broker({.produce_error = ErrorCode::kMessageTooLarge,
+                     .produce_error_from = 1,
+                     .cut_produce_from = 0,
+                     .cut_produce_until = 1,
+                     .cut_stores = true});
+  run_on(broker, {"topic", "create", "t"});
+  const auto made = produce_on(broker, "a\nb\n", {"--batch-bytes", "1"});
+  EXPECT_EQ(made.exit_code, kExitFailed);
+  EXPECT_NE(made.err.find("cannot go on without knowing what is stored: MESSAGE_TOO_LARGE"), std::string::npos)
+      << made.err;
+  EXPECT_EQ(broker.produce_requests(), 2u);
+}
+
 TEST_F(CliRecords, WithoutAProducerIdWhatWasStoredComesAgain) {
   FakeBroker broker({.cut_produce_from = 0, .cut_produce_until = 1, .cut_stores = true});
   run_on(broker, {"topic", "create", "t"});
