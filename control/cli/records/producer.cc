@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 #include <utility>
 
 #include "base/bytes.h"
 #include "control/cli/error.h"
 #include "control/cli/records/partitioner.h"
+#include "control/cli/records/progress.h"
 #include "protocol/compression/batches.h"
 #include "protocol/gen/init_producer_id.h"
 #include "protocol/gen/produce.h"
@@ -236,7 +236,7 @@ void Producer::refused(Lane& lane, ErrorCode error, const std::string& message) 
   if (options_.idempotent && unsure)
     check_error(error, what + ", and an idempotent producer cannot go on without knowing what is stored", message);
   if (!std::exchange(told_[error], true)) {
-    fmt::print(stderr, "penstock: {}: {}{}{}\n", what, to_string(error), message.empty() ? "" : ": ", message);
+    say_line(fmt::format("penstock: {}: {}{}{}", what, to_string(error), message.empty() ? "" : ": ", message));
   }
   totals_.refused += static_cast<uint64_t>(lane.sealed.front().records);
   drop_front(lane);

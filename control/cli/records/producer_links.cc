@@ -2,11 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include "control/cli/error.h"
 #include "control/cli/records/producer.h"
+#include "control/cli/records/progress.h"
 #include "protocol/gen/produce.h"
 
 namespace penstock::cli {
@@ -101,8 +101,8 @@ void Producer::not_connected(const std::string& why) {
   last_failure_ = why;
   // Once, until there is an answer again.
   if (failures_ != 2) return;
-  fmt::print(stderr, "penstock: waiting for the broker, {} s at most: {}\n",
-             static_cast<double>(options_.delivery_timeout) / kSecond, why);
+  say_line(fmt::format("penstock: waiting for the broker, {} s at most: {}",
+                       static_cast<double>(options_.delivery_timeout) / kSecond, why));
 }
 
 void Producer::check_deadlines() const {
