@@ -479,6 +479,7 @@ Step Broker::make_slow_path() {
   auto advertised = advertise(settings_.broker, listeners_, {ports.begin(), ports.end()});
   if (!advertised) return Failure(advertised.error());
   advertised_ = *std::move(advertised);
+  controller_->advertise(advertised_);
   std::vector<LogDir> dirs;
   for (size_t i = 0; i < folders_->count(); ++i) {
     dirs.push_back({.path = std::filesystem::absolute(folders_->path(i)).lexically_normal().string(), .rings = {}});

@@ -22,7 +22,8 @@
 namespace penstock::protocol {
 
 inline constexpr int16_t kFetchFlexible = 12;
-inline constexpr int16_t kFetchTopicIds = 13;  // topics by id from here on, by name before
+inline constexpr int16_t kFetchTopicIds = 13;     // topics by id from here on, by name before
+inline constexpr int16_t kFetchLeaderHints = 16;  // KIP-951: the endpoints of leaders that the answer names
 
 // The fields before and behind the topics.
 struct FetchParameters {

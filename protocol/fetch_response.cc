@@ -82,7 +82,7 @@ void FetchResponseWriter::partition_tags(const FetchResult& result) {
 void FetchResponseWriter::end(std::span<const NodeEndpoint> node_endpoints) {
   close_topic();
   if (!flexible_) return;
-  write_node_endpoints(out_, version_ >= 16 ? node_endpoints : std::span<const NodeEndpoint>{});
+  write_node_endpoints(out_, version_ >= kFetchLeaderHints ? node_endpoints : std::span<const NodeEndpoint>{});
 }
 
 }  // namespace penstock::protocol

@@ -105,6 +105,12 @@ void FakeBroker::accept_loop() {
     pollfd entry{listener_, POLLIN, 0};
     if (poll(&entry, 1, 20) <= 0) continue;
     const int fd = accept(listener_, nullptr, nullptr);
+    if (to_close_ > 0) {
+      --to_close_;
+      ++closed_unread_;
+      close(fd);
+      continue;
+    }
     connections_.push_back(fd);
     threads_.emplace_back([this, fd] { serve_connection(fd); });
   }
@@ -127,6 +133,14 @@ bool FakeBroker::answer(int fd, std::span<const std::byte> frame) {
   const auto header = decode_request_header(frame);
   if (!header || header->api_key == faults_.close_on_api) return false;
   if (header->api_key == faults_.mute_on_api) return true;
+  const uint64_t number = produce_requests_;
+  const bool cut =
+      header->key() == ApiKey::kProduce && number >= faults_.cut_produce_from && number < faults_.cut_produce_until;
+  if (cut) to_close_ = faults_.closed_after_cut;
+  if (cut && !faults_.cut_stores) {
+    ++produce_requests_;
+    return false;
+  }
   const Api& api = *find_api(header->api_key);
   CorrelationId correlation_id = header->correlation_id;
   if (faults_.wrong_correlation_id && header->key() != ApiKey::kApiVersions) {
@@ -136,6 +150,7 @@ bool FakeBroker::answer(int fd, std::span<const std::byte> frame) {
   encode_response_header(api, header->api_version, correlation_id, out);
   const size_t header_bytes = out.size();
   dispatch(header->api_key, header->api_version, frame.subspan(header->size), out);
+  if (cut) return false;
   if (out.size() == header_bytes) return true;  // acks=0
   store_be(out.data(), static_cast<int32_t>(out.size() - 4));
   return write_all(fd, out);
@@ -311,8 +326,15 @@ ErrorCode FakeBroker::append(Log& log, std::vector<std::byte> batch, int64_t& ba
     return ErrorCode::kCorruptMessage;
   }
   if (view.has_producer_id()) {
-    auto& next = log.sequences[view.producer_id().value()];
+    const int64_t id = view.producer_id().value();
+    auto& next = log.sequences[id];
+    if (RecordBatchView::add_sequence(view.last_sequence(), 1) == next && log.last_offsets.contains(id)) {
+      ++duplicates_;
+      base_offset = log.last_offsets[id];
+      return ErrorCode::kNone;
+    }
     if (view.base_sequence() != next) ++sequence_failures_;
+    log.last_offsets[id] = log.end;
     next = RecordBatchView::add_sequence(view.last_sequence(), 1);
   }
   base_offset = log.end;

@@ -30,8 +30,12 @@ struct FakeBrokerFaults {
   ErrorCode produce_error = ErrorCode::kNone;  // of every Produce from produce_error_from on, before .._until
   uint64_t produce_error_from = 0;
   uint64_t produce_error_until = UINT64_MAX;
-  int16_t close_on_api = -1;  // hangs up instead of answering this API
-  int16_t mute_on_api = -1;   // never answers this API
+  uint64_t cut_produce_from = UINT64_MAX;  // Produce from this one on, before .._until, is answered by hanging up,
+  uint64_t cut_produce_until = UINT64_MAX;
+  bool cut_stores = false;        // after it was stored; else before
+  uint64_t closed_after_cut = 0;  // so many connections are closed unread behind each cut
+  int16_t close_on_api = -1;      // hangs up instead of answering this API
+  int16_t mute_on_api = -1;       // never answers this API
   bool wrong_correlation_id = false;
   bool old_api_versions = false;  // refuses ApiVersions above 0, as brokers of 2016 do
   int produce_delay_ms = 0;
@@ -63,6 +67,8 @@ class FakeBroker {
   int64_t end_offset(const std::string& topic, int32_t partition);
   uint64_t crc_failures() const { return crc_failures_; }
   uint64_t sequence_failures() const { return sequence_failures_; }
+  uint64_t duplicates() const { return duplicates_; }  // batches that came again with the sequence they had
+  uint64_t closed_unread() const { return closed_unread_; }
   bool has_topic(const std::string& name);
 
  private:
@@ -72,7 +78,8 @@ class FakeBroker {
     std::vector<std::byte> bytes;                   // whole batches, offsets assigned
     std::vector<std::pair<int64_t, size_t>> index;  // base offset, place
     int64_t end = 0;
-    std::map<int64_t, int32_t> sequences;  // next by producer
+    std::map<int64_t, int32_t> sequences;     // next by producer
+    std::map<int64_t, int64_t> last_offsets;  // base offset of a producer's last batch
   };
   struct StoredTopic {
     Uuid id;
@@ -113,6 +120,9 @@ class FakeBroker {
   std::atomic<uint64_t> produce_requests_{0};
   std::atomic<uint64_t> crc_failures_{0};
   std::atomic<uint64_t> sequence_failures_{0};
+  std::atomic<uint64_t> duplicates_{0};
+  std::atomic<uint64_t> to_close_{0};  // connections
+  std::atomic<uint64_t> closed_unread_{0};
   std::mutex mutex_;  // all below
   std::condition_variable appended_;
   std::map<int16_t, protocol::VersionRange> served_;

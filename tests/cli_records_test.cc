@@ -1,7 +1,10 @@
 // penstock produce and consume: their parts, and both against a broker in memory.
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
+#include <thread>
 
 #include "base/bytes.h"
 #include "control/cli/error.h"
@@ -17,6 +21,7 @@
 #include "control/cli/records/record_splitter.h"
 #include "control/cli/records/start_at.h"
 #include "control/cli/text.h"
+#include "protocol/gen/metadata.h"
 #include "tests/cli_fake_broker.h"
 #include "tests/cli_run.h"
 
@@ -281,9 +286,136 @@ TEST_F(CliRecords, ARetriableRefusalIsTriedAgainAndAnotherIsSaid) {
   EXPECT_EQ(refused.err, "penstock: the broker refused 1 records for t-0: MESSAGE_TOO_LARGE\n");
   EXPECT_EQ(nlohmann::json::parse(refused.out)["refused"], 2);
   EXPECT_EQ(nlohmann::json::parse(refused.out)["records"], 1);
-  const auto gap = produce_on(full, "a\n", {"--idempotent"});
-  EXPECT_EQ(gap.exit_code, 1);
-  EXPECT_NE(gap.err.find("cannot go on after a gap"), std::string::npos) << gap.err;
+  EXPECT_EQ(full.sequence_failures(), 0u) << "what is refused takes no sequence";
+
+  FakeBroker forgetful({.produce_error = ErrorCode::kOutOfOrderSequenceNumber});
+  run_on(forgetful, {"topic", "create", "t"});
+  const auto unsure = produce_on(forgetful, "a\n", {});
+  EXPECT_EQ(unsure.exit_code, 1);
+  EXPECT_NE(unsure.err.find("cannot go on without knowing what is stored"), std::string::npos) << unsure.err;
+}
+
+TEST_F(CliRecords, AProducerIdIsTakenWhereThereAreSome) {
+  FakeBroker old;
+  old.serve(22, {});  // InitProducerId
+  run_on(old, {"topic", "create", "t"});
+  EXPECT_EQ(produce_on(old, "a\n", {}).exit_code, 0);
+  EXPECT_EQ(produce_on(old, "a\n", {"--idempotent"}).err,
+            "penstock: the broker does not serve InitProducerIdRequest\n");
+  EXPECT_EQ(old.end_offset("t", 0), 1);
+}
+
+// ---- connections that break
+
+size_t times_in(const std::string& text, std::string_view what) {
+  size_t n = 0;
+  for (size_t at = text.find(what); at != text.npos; at = text.find(what, at + 1)) ++n;
+  return n;
+}
+
+constexpr std::string_view kWaits = "penstock: waiting for the broker, 120 s at most: ";
+
+TEST_F(CliRecords, AConnectionThatBreaksLosesNothingAndNothingComesTwice) {
+  for (const bool stores : {false, true}) {
+    // The second batch is cut off, the next two connections end unread, and then it is cut off once more.
+    FakeBroker broker({.cut_produce_from = 1, .cut_produce_until = 3, .cut_stores = stores, .closed_after_cut = 2});
+    run_on(broker, {"topic", "create", "t"});
+    const auto made = produce_on(broker, "a\nb\nc\nd\n", {"--batch-bytes", "1", "--json"});
+    EXPECT_EQ(made.exit_code, 0) << made.err;
+    EXPECT_EQ(times_in(made.err, kWaits), 1u) << made.err;
+    EXPECT_EQ(times_in(made.err, "\n"), 1u) << made.err;
+    const auto said = nlohmann::json::parse(made.out);
+    EXPECT_EQ(said["records"], 4);
+    EXPECT_EQ(said["partitions"][0]["last_offset"], 3);
+    EXPECT_EQ(run_on(broker, {"consume", "t", "-e"}).out, "a\nb\nc\nd\n");
+    EXPECT_EQ(broker.produce_requests(), 6u);
+    EXPECT_EQ(broker.duplicates(), stores ? 2u : 0u);
+    EXPECT_EQ(broker.sequence_failures(), 0u);
+    EXPECT_EQ(broker.closed_unread(), 4u);
+  }
+}
+
+TEST_F(CliRecords, ABreakThatTheFirstTryMendsIsNotSpokenOf) {
+  FakeBroker broker({.cut_produce_from = 0, .cut_produce_until = 1, .cut_stores = true});
+  run_on(broker, {"topic", "create", "t"});
+  const auto made = produce_on(broker, "a\n", {});
+  EXPECT_EQ(made.exit_code, 0);
+  EXPECT_EQ(made.err, "");
+  EXPECT_EQ(broker.end_offset("t", 0), 1);
+}
+
+TEST_F(CliRecords, ARefusalOfWhatMayBeStoredEndsIt) {
+  FakeBroker broker({.produce_error = ErrorCode::kMessageTooLarge,
+                     .produce_error_from = 1,
+                     .cut_produce_from = 0,
+                     .cut_produce_until = 1,
+                     .cut_stores = true});
+  run_on(broker, {"topic", "create", "t"});
+  const auto made = produce_on(broker, "a\nb\n", {"--batch-bytes", "1"});
+  EXPECT_EQ(made.exit_code, kExitFailed);
+  EXPECT_NE(made.err.find("cannot go on without knowing what is stored: MESSAGE_TOO_LARGE"), std::string::npos)
+      << made.err;
+  EXPECT_EQ(broker.produce_requests(), 2u);
+}
+
+TEST_F(CliRecords, WithoutAProducerIdWhatWasStoredComesAgain) {
+  FakeBroker broker({.cut_produce_from = 0, .cut_produce_until = 1, .cut_stores = true});
+  run_on(broker, {"topic", "create", "t"});
+  EXPECT_EQ(produce_on(broker, "a\n", {"--acks", "1"}).exit_code, 0);
+  EXPECT_EQ(broker.end_offset("t", 0), 2);
+}
+
+TEST_F(CliRecords, ABrokerThatStaysAwayIsGivenUp) {
+  FakeBroker broker({.cut_produce_from = 1, .closed_after_cut = UINT64_MAX});
+  run_on(broker, {"topic", "create", "t"});
+  const auto made = produce_on(broker, "a\nb\nc\n", {"--batch-bytes", "1", "--delivery-timeout", "300ms"});
+  EXPECT_EQ(made.exit_code, kExitUnreachable);
+  EXPECT_EQ(times_in(made.err, "penstock: waiting for the broker, 0.3 s at most: "), 1u) << made.err;
+  EXPECT_NE(made.err.find("penstock: not delivered within 0.3 s: " + broker.address() + ": "), std::string::npos)
+      << made.err;
+  EXPECT_NE(made.err.find("; 1 records were acknowledged before, 2 were not\n"), std::string::npos) << made.err;
+  EXPECT_EQ(times_in(made.err, "\n"), 2u) << made.err;
+}
+
+TEST_F(CliRecords, ASilentBrokerIsAskedAgainAndGivenUp) {
+  FakeBroker broker({.mute_on_api = 0});
+  run_on(broker, {"topic", "create", "t"});
+  const auto made = produce_on(broker, "a\n", {"--timeout", "1s", "--delivery-timeout", "1500ms"});
+  EXPECT_EQ(made.exit_code, kExitUnreachable);
+  EXPECT_NE(made.err.find(broker.address() + " did not answer Produce within 1 s; 0 records were"), std::string::npos)
+      << made.err;
+}
+
+TEST_F(CliRecords, ATopicThatIsGoneEndsIt) {
+  FakeBroker broker({.cut_produce_from = 0, .closed_after_cut = 1});
+  broker.on<protocol::MetadataRequest, protocol::MetadataResponse>([&](const auto&, auto& response) {
+    response.brokers.push_back({1, "127.0.0.1", broker.port(), std::nullopt});
+    auto& topic = response.topics.emplace_back();
+    topic.name = "t";
+    topic.topic_id.bytes[0] = broker.produce_requests() == 0 ? 1 : 2;
+    topic.partitions.emplace_back().leader_id = 1;
+  });
+  const auto made = produce_on(broker, "a\nb\n", {"--delivery-timeout", "20s"});
+  EXPECT_EQ(made.exit_code, kExitFailed);
+  EXPECT_NE(made.err.find("topic t was deleted and made anew: 2 records are not sent to it"), std::string::npos)
+      << made.err;
+}
+
+TEST_F(CliRecords, AnInterruptEndsTheWaitForABroker) {
+  FakeBroker broker({.cut_produce_from = 0, .closed_after_cut = UINT64_MAX});
+  run_on(broker, {"topic", "create", "t"});
+  const pthread_t here = pthread_self();
+  std::jthread interrupter([&](const std::stop_token& stop) {
+    while (broker.closed_unread() < 3 && !stop.stop_requested())
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (!stop.stop_requested()) pthread_kill(here, SIGINT);
+  });
+  const auto made = produce_on(broker, "a\n", {});
+  EXPECT_EQ(made.exit_code, kExitUnreachable);
+  EXPECT_NE(made.err.find("penstock: interrupted while it waited for the broker; 0 records were acknowledged before, 1 "
+                          "were not\n"),
+            std::string::npos)
+      << made.err;
 }
 
 TEST_F(CliRecords, WithoutAcksTheKernelIsEnough) {

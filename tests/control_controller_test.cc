@@ -81,6 +81,23 @@ TEST_F(ControllerTest, lcores_are_told_what_opened_and_what_was_dropped) {
   EXPECT_EQ(removed.image->find("b"), made.image->find("b")) << "topics that stay are shared, not copied";
 }
 
+TEST_F(ControllerTest, lcores_learn_where_clients_reach_the_broker) {
+  options.broker_rack = "r1";
+  restart();
+  EXPECT_EQ(controller->take_changes().image->addresses, nullptr);
+  controller->advertise({{.host = "inside", .port = 9092}, {.host = "::1", .port = 19092}});
+  const auto image = controller->take_changes().image;
+  ASSERT_NE(image, nullptr);
+  ASSERT_NE(image->addresses, nullptr);
+  ASSERT_EQ(image->addresses->by_listener.size(), 2u);
+  EXPECT_EQ(image->addresses->by_listener[1].host, "::1");
+  EXPECT_EQ(image->addresses->by_listener[1].port, 19092);
+  EXPECT_EQ(image->addresses->rack, "r1");
+  EXPECT_EQ(image->node_id, controller->node());
+  create("a");
+  EXPECT_EQ(controller->take_changes().image->addresses, image->addresses) << "shared, not copied";
+}
+
 TEST_F(ControllerTest, a_restart_does_not_tell_lcores_to_open_what_storage_opens_itself) {
   create("a", 2);
   restart();

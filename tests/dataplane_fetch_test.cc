@@ -33,12 +33,7 @@ TEST_F(Fetch, EveryVersionIsServed) {
   produce(0, batch_of(2, "a"));
   produce(0, batch_of(3, "b"));
   for (int16_t version = 4; version <= 18; ++version) {
-    FetchRequest request = fetch_of(0, 0);
-    if (version >= 13) {
-      request.topics[0].topic.clear();
-      request.topics[0].topic_id.bytes[0] = 9;
-    }
-    const auto answer = rig.call<FetchResponse>(client, request, version);
+    const auto answer = rig.call<FetchResponse>(client, named_for(fetch_of(0, 0), version), version);
     ASSERT_TRUE(answer) << version;
     EXPECT_EQ(answer->error_code, ErrorCode::kNone);
     EXPECT_EQ(answer->session_id, 0);
@@ -154,6 +149,69 @@ TEST_F(Fetch, EpochsAndUnknownPlaces) {
   EXPECT_EQ(error_of(unknown), ErrorCode::kUnknownTopicOrPartition);
   unknown.topics[0].topic_id.bytes[0] = 77;
   EXPECT_EQ(error_of(unknown, 13), ErrorCode::kUnknownTopicId);
+}
+
+// KIP-951, as Kafka fills it: from version 16 on, for who is fenced and for nobody else, with the listener's address.
+TEST_F(Fetch, WhoIsFencedLearnsTheLeader) {
+  rig.addresses = {.by_listener = {{"inside.test", 9092}, {"::1", 19092}}, .rack = "r1"};
+  rig.publish(3);
+  const uint32_t outside = rig.connect(1);
+  FetchRequest request = fetch_of(0, 0, 0);
+  for (int i = 1; i < 3; ++i) request.topics[0].partitions.push_back({.partition = i, .fetch_offset = 0});
+  request.topics[0].partitions[0].current_leader_epoch = 2;
+  request.topics[0].partitions[1].current_leader_epoch = 4;  // newer than the broker knows: no hint
+  request.topics[0].partitions[2].current_leader_epoch = 1;
+  for (const uint32_t from : {client, outside}) {
+    for (int16_t version = 9; version <= 18; ++version) {  // the epoch is asked for from 9 on
+      const auto answer = rig.call<FetchResponse>(from, named_for(request, version), version);
+      ASSERT_TRUE(answer) << version;
+      const auto& partitions = answer->responses.at(0).partitions;
+      ASSERT_EQ(partitions.size(), 3u);
+      EXPECT_EQ(partitions[0].error_code, ErrorCode::kFencedLeaderEpoch) << version;
+      EXPECT_EQ(partitions[1].error_code, ErrorCode::kUnknownLeaderEpoch) << version;
+      const bool told = version >= 16;
+      for (size_t i = 0; i < 3; ++i) {
+        EXPECT_EQ(partitions[i].current_leader.leader_id, told && i != 1 ? 7 : -1) << version << ' ' << i;
+        EXPECT_EQ(partitions[i].current_leader.leader_epoch, told && i != 1 ? 3 : -1) << version << ' ' << i;
+      }
+      ASSERT_EQ(answer->node_endpoints.size(), told ? 1u : 0u) << version;
+      if (!told) continue;
+      const auto& node = answer->node_endpoints[0];
+      EXPECT_EQ(node.node_id, 7);
+      EXPECT_EQ(node.host, from == client ? "inside.test" : "::1");
+      EXPECT_EQ(node.port, from == client ? 9092 : 19092);
+      EXPECT_EQ(node.rack, "r1");
+    }
+  }
+}
+
+TEST_F(Fetch, WhereNothingIsKnownOfAnAddressTheLeaderIsNamedWithoutIt) {
+  FetchRequest request = fetch_of(0, 0, 0);
+  request.topics[0].partitions[0].current_leader_epoch = 2;
+  const auto alone = rig.call<FetchResponse>(client, named_for(request, 16), 16);
+  ASSERT_TRUE(alone);
+  EXPECT_EQ(only(*alone).current_leader.leader_id, 7);
+  EXPECT_TRUE(alone->node_endpoints.empty());
+  rig.addresses.by_listener = {{"inside.test", 9092}};
+  rig.publish(3);
+  const auto without_rack = rig.call<FetchResponse>(client, named_for(request, 16), 16);
+  ASSERT_TRUE(without_rack);
+  ASSERT_EQ(without_rack->node_endpoints.size(), 1u);
+  EXPECT_FALSE(without_rack->node_endpoints[0].rack.has_value());
+}
+
+TEST_F(Fetch, NoHintWithoutTheError) {
+  rig.addresses.by_listener = {{"inside.test", 9092}};
+  rig.publish(3);
+  produce(0, batch_of(1, "a"));
+  for (const int epoch : {-1, 3, 4}) {
+    FetchRequest request = fetch_of(0, 0, 0);
+    request.topics[0].partitions[0].current_leader_epoch = epoch;
+    const auto answer = rig.call<FetchResponse>(client, named_for(request, 18), 18);
+    ASSERT_TRUE(answer) << epoch;
+    EXPECT_EQ(only(*answer).current_leader.leader_id, -1) << epoch;
+    EXPECT_TRUE(answer->node_endpoints.empty()) << epoch;
+  }
 }
 
 TEST_F(Fetch, SessionsAreMadeWhenAskedFor) {

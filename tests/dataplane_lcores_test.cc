@@ -222,6 +222,35 @@ TEST_P(Lcores, ABatchLargerThanEveryLimitComesFromTheFirstPartitionAlone) {
   }
 }
 
+// KIP-951: what several lcores have found is one answer with the leader's address once.
+TEST_P(Lcores, WhoIsFencedOnSeveralLcoresLearnsTheLeader) {
+  rig.addresses = {.by_listener = {{"inside.test", 9092}, {"outside.test", 19092}}};
+  rig.publish(8);
+  ASSERT_EQ(produced(client, 1), ErrorCode::kNone);
+  const auto outside = rig.connect(0, 1);
+  FetchRequest request = fetch_from({0, 1, 2, 3}, 0);
+  for (const size_t i : {0, 2, 3}) request.topics[0].partitions[i].current_leader_epoch = 2;
+  for (const auto from : {client, outside}) {
+    const auto answer = rig.call<FetchResponse>(from, named_for(request, 17), 17);
+    ASSERT_TRUE(answer);
+    const auto& partitions = answer->responses.at(0).partitions;
+    ASSERT_EQ(partitions.size(), 4u);
+    for (size_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(partitions[i].error_code, i == 1 ? ErrorCode::kNone : ErrorCode::kFencedLeaderEpoch) << i;
+      EXPECT_EQ(partitions[i].current_leader.leader_id, i == 1 ? -1 : 7) << i;
+      EXPECT_EQ(partitions[i].current_leader.leader_epoch, i == 1 ? -1 : 3) << i;
+    }
+    EXPECT_EQ(records_of(*partitions[1].records).size(), 1u);
+    ASSERT_EQ(answer->node_endpoints.size(), 1u);
+    EXPECT_EQ(answer->node_endpoints[0].host, from.slot == client.slot ? "inside.test" : "outside.test");
+    EXPECT_EQ(answer->node_endpoints[0].port, from.slot == client.slot ? 9092 : 19092);
+    const auto below = rig.call<FetchResponse>(from, named_for(request, 15), 15);
+    ASSERT_TRUE(below);
+    EXPECT_TRUE(below->node_endpoints.empty());
+    EXPECT_EQ(only(*below).current_leader.leader_id, -1);
+  }
+}
+
 TEST_P(Lcores, AMegabyteComesInSeveralLoansAndAllComeBack) {
   for (int i = 0; i < 8; ++i) ASSERT_EQ(produced(client, 1, std::to_string(i), 200'000), ErrorCode::kNone);
   FetchRequest request = fetch_from({1});

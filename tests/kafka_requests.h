@@ -50,6 +50,14 @@ inline const FetchResponse::PartitionData& only(const FetchResponse& response) {
   return response.responses.at(0).partitions.at(0);
 }
 
+// The same of topic "t" as a version names it.
+inline FetchRequest named_for(FetchRequest request, int16_t version) {
+  if (version < 13) return request;
+  request.topics.at(0).topic.clear();
+  request.topics[0].topic_id.bytes[0] = 9;
+  return request;
+}
+
 inline ListOffsetsRequest list_offsets_of(int partition, int64_t timestamp) {
   ListOffsetsRequest request;
   request.replica_id = -1;

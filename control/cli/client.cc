@@ -8,6 +8,7 @@
 
 #include "base/units.h"
 #include "control/cli/error.h"
+#include "control/cli/load/interrupt.h"
 #include "protocol/gen/api_versions.h"
 #include "protocol/header.h"
 
@@ -53,10 +54,11 @@ int16_t VersionTable::pick(std::string_view name, int16_t api_key, protocol::Ver
   return version;
 }
 
-KafkaClient::KafkaClient(Clock& clock, const Endpoint& endpoint, Nanos timeout)
+KafkaClient::KafkaClient(Clock& clock, const Endpoint& endpoint, Nanos timeout, bool ends_at_interrupt)
     : clock_(clock),
       endpoint_(endpoint),
       timeout_(timeout),
+      ends_at_interrupt_(ends_at_interrupt),
       link_(connect_to(endpoint, timeout), endpoint.text(), kAnswerMost) {
   negotiate();
 }
@@ -116,6 +118,8 @@ void KafkaClient::wait(short events, Nanos deadline, std::string_view what) {
     throw CliError(kExitUnreachable,
                    fmt::format("{} did not answer {} within {} s", endpoint_.text(), what, timeout_ / kSecond));
   }
+  if (ends_at_interrupt_ && Interrupt::requested())
+    throw CliError(kExitUnreachable, fmt::format("interrupted while {} was asked", endpoint_.text()));
   pollfd entry{link_.fd(), events, 0};
   if (poll(&entry, 1, static_cast<int>((left + kMillisecond - 1) / kMillisecond)) < 0 && errno != EINTR) {
     throw CliError(kExitUnreachable, fmt::format("{}: cannot wait for the answer", endpoint_.text()));

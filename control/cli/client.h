@@ -50,7 +50,7 @@ class VersionTable {
 
 class KafkaClient {
  public:
-  KafkaClient(Clock& clock, const Endpoint& endpoint, Nanos timeout = kDefaultTimeout);
+  KafkaClient(Clock& clock, const Endpoint& endpoint, Nanos timeout = kDefaultTimeout, bool ends_at_interrupt = false);
 
   const Endpoint& endpoint() const { return endpoint_; }
   const VersionTable& versions() const { return versions_; }
@@ -83,6 +83,7 @@ class KafkaClient {
   Clock& clock_;
   Endpoint endpoint_;
   Nanos timeout_;
+  bool ends_at_interrupt_;
   Link link_;
   VersionTable versions_;
   int32_t next_correlation_id_ = 1;

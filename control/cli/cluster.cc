@@ -24,7 +24,15 @@ int32_t milliseconds(Nanos t) { return static_cast<int32_t>(std::min<Nanos>(t / 
 }  // namespace
 
 Cluster::Cluster(Clock& clock, const BrokerOptions& options)
-    : clock_(clock), options_(options), bootstrap_(clock, options.bootstrap, options.timeout) {}
+    : clock_(clock),
+      options_(options),
+      bootstrap_(clock, options.bootstrap, options.timeout, options.ends_at_interrupt) {}
+
+std::vector<Endpoint> Cluster::addresses() const {
+  std::vector<Endpoint> out;
+  for (const auto& [id, address] : addresses_) out.push_back(address);
+  return out;
+}
 
 KafkaClient& Cluster::broker(int32_t id) {
   const auto address = addresses_.find(id);
@@ -34,7 +42,7 @@ KafkaClient& Cluster::broker(int32_t id) {
   if (address->second == bootstrap_.endpoint()) return bootstrap_;
   const auto found = brokers_.find(id);
   if (found != brokers_.end()) return found->second;
-  return brokers_.try_emplace(id, clock_, address->second, options_.timeout).first->second;
+  return brokers_.try_emplace(id, clock_, address->second, options_.timeout, options_.ends_at_interrupt).first->second;
 }
 
 protocol::MetadataResponse Cluster::metadata(const std::string* topic, bool may_create) {
@@ -52,24 +60,29 @@ protocol::MetadataResponse Cluster::metadata(const std::string* topic, bool may_
   return response;
 }
 
+FoundTopic Cluster::find(const std::string& name, bool may_create) {
+  const auto response = metadata(&name, may_create);
+  if (response.topics.size() != 1) {
+    throw CliError(kExitFailed,
+                   fmt::format("the broker answered for {} topics instead of {}", response.topics.size(), name));
+  }
+  const auto& found = response.topics.front();
+  FoundTopic out{.error = found.error_code, .topic = {name, found.topic_id, {}}};
+  out.led = found.error_code == ErrorCode::kNone && !found.partitions.empty();
+  for (const auto& partition : found.partitions) {
+    out.topic.partitions.push_back({partition.partition_index, partition.leader_id});
+    out.led = out.led && partition.leader_id >= 0;
+  }
+  std::ranges::sort(out.topic.partitions, {}, &Partition::index);
+  return out;
+}
+
 Topic Cluster::topic(const std::string& name, bool may_create) {
   const Nanos deadline = clock_.monotonic() + kLeaderWait;
   for (;;) {
-    const auto response = metadata(&name, may_create);
-    if (response.topics.size() != 1) {
-      throw CliError(kExitFailed,
-                     fmt::format("the broker answered for {} topics instead of {}", response.topics.size(), name));
-    }
-    const auto& found = response.topics.front();
-    if (found.error_code != ErrorCode::kLeaderNotAvailable) check_error(found.error_code, "topic " + name);
-    Topic topic{name, found.topic_id, {}};
-    bool led = found.error_code == ErrorCode::kNone;
-    for (const auto& partition : found.partitions) {
-      topic.partitions.push_back({partition.partition_index, partition.leader_id});
-      led = led && partition.leader_id >= 0;
-    }
-    std::ranges::sort(topic.partitions, {}, &Partition::index);
-    if (led && !topic.partitions.empty()) return topic;
+    FoundTopic found = find(name, may_create);
+    if (found.error != ErrorCode::kLeaderNotAvailable) check_error(found.error, "topic " + name);
+    if (found.led) return std::move(found.topic);
     if (clock_.monotonic() > deadline) {
       throw CliError(kExitFailed, fmt::format("topic {} has partitions without a leader", name));
     }

@@ -37,11 +37,20 @@ struct TopicWish {
   std::vector<std::pair<std::string, std::string>> configs;
 };
 
+// A topic as a cluster sees it now.
+struct FoundTopic {
+  ErrorCode error = ErrorCode::kNone;
+  Topic topic;
+  bool led = false;  // it is there, and each of its partitions has a leader
+};
+
 class Cluster {
  public:
   Cluster(Clock& clock, const BrokerOptions& options);
 
   KafkaClient& bootstrap() { return bootstrap_; }
+  // Of the brokers that metadata has named.
+  std::vector<Endpoint> addresses() const;
   // A client of broker id, connected on first use. Throws CliError if metadata named no such broker.
   KafkaClient& broker(int32_t id);
 
@@ -49,6 +58,7 @@ class Cluster {
   // auto.create.topics.enable says so.
   protocol::MetadataResponse metadata(const std::string* topic, bool may_create = false);
 
+  FoundTopic find(const std::string& name, bool may_create = false);
   // The topic with a leader for each partition; waits for leaders a little. Throws CliError if it does not exist.
   Topic topic(const std::string& name, bool may_create = false);
   bool topic_exists(const std::string& name);

@@ -16,6 +16,7 @@ struct Option;
 struct BrokerOptions {
   Endpoint bootstrap{"127.0.0.1", 9092};
   Nanos timeout = 10 * kSecond;
+  bool ends_at_interrupt = false;  // a wait for an answer; else only who asks looks (load/interrupt.h)
 };
 void add_broker_options(Command& command, BrokerOptions& options);
 

@@ -18,4 +18,10 @@ class CliError : public std::runtime_error {
   int exit_code_;
 };
 
+// A connection has ended, or its other end is silent: a new one may do better.
+class ConnectionLost : public CliError {
+ public:
+  explicit ConnectionLost(const std::string& what) : CliError(kExitUnreachable, what) {}
+};
+
 }  // namespace penstock::cli

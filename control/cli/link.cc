@@ -25,7 +25,7 @@ constexpr size_t kPiecesMost = 96;         // of one sendmsg: 32 frames
 Link::Link(Socket socket, std::string peer, size_t frame_most)
     : socket_(std::move(socket)), peer_(std::move(peer)), frame_most_(frame_most) {}
 
-void Link::fail(const std::string& what) const { throw CliError(kExitUnreachable, fmt::format("{}: {}", peer_, what)); }
+void Link::lost(const std::string& what) const { throw ConnectionLost(fmt::format("{}: {}", peer_, what)); }
 
 void Link::queue(std::vector<std::byte> head, std::span<const std::byte> body, std::vector<std::byte> tail) {
   Outgoing frame{std::move(head), body, std::move(tail)};
@@ -58,7 +58,7 @@ bool Link::flush() {
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return false;
     } else if (errno != EINTR) {
-      fail(fmt::format("cannot send: {}; the broker may have stopped, its log tells", std::strerror(errno)));
+      lost(fmt::format("cannot send: {}; the broker may have stopped, its log tells", std::strerror(errno)));
     }
   }
   return true;
@@ -77,8 +77,10 @@ std::optional<size_t> Link::frame_size() const {
   if (in_end_ - in_begin_ < kSizeBytes) return std::nullopt;
   const auto size = load_be<int32_t>(in_.get() + in_begin_);
   if (size < 0 || static_cast<size_t>(size) > frame_most_) {
-    fail(fmt::format("an answer of {} bytes is announced, {} are the most here; is this a Kafka listener without TLS?",
-                     size, frame_most_));
+    throw CliError(kExitUnreachable,
+                   fmt::format("{}: an answer of {} bytes is announced, {} are the most here; is this a "
+                               "Kafka listener without TLS?",
+                               peer_, size, frame_most_));
   }
   return static_cast<size_t>(size);
 }
@@ -110,9 +112,9 @@ bool Link::receive() {
       in_end_ += static_cast<size_t>(n);
       return true;
     }
-    if (n == 0) fail("the broker closed the connection; its log may say why");
+    if (n == 0) lost("the broker closed the connection; its log may say why");
     if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
-    if (errno != EINTR) fail(fmt::format("cannot receive: {}", std::strerror(errno)));
+    if (errno != EINTR) lost(fmt::format("cannot receive: {}", std::strerror(errno)));
   }
 }
 

@@ -27,13 +27,13 @@ class Link {
 
   // Queues one whole frame: head (its size first), body, tail. body stays the caller's and unchanged until it is sent.
   void queue(std::vector<std::byte> head, std::span<const std::byte> body = {}, std::vector<std::byte> tail = {});
-  // Gives the kernel what it takes. True when nothing is left. Throws CliError when the connection is gone.
+  // Gives the kernel what it takes. True when nothing is left. Throws ConnectionLost when the connection is gone.
   bool flush();
   // Whole frames that the kernel has taken, since the beginning.
   uint64_t frames_sent() const { return frames_sent_; }
 
-  // One read of what has arrived; false if nothing had. Throws CliError at the end of the stream or for a frame that
-  // exceeds the bound.
+  // One read of what has arrived; false if nothing had. Throws ConnectionLost at the end of the stream, and CliError
+  // for a frame that exceeds the bound.
   bool receive();
   // The next whole frame without its size; valid until the next receive().
   std::optional<std::span<const std::byte>> next_frame();
@@ -49,7 +49,7 @@ class Link {
   std::optional<size_t> frame_size() const;
   void make_room();
   void sent(size_t n);
-  [[noreturn]] void fail(const std::string& what) const;
+  [[noreturn]] void lost(const std::string& what) const;
 
   Socket socket_;
   std::string peer_;

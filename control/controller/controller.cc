@@ -69,9 +69,15 @@ void Controller::remove(const TopicPtr& topic) {
   image_changed_ = true;
 }
 
+void Controller::advertise(std::vector<AdvertisedAddress> by_listener) {
+  addresses_ = std::make_shared<const dataplane::NodeAddresses>(
+      dataplane::NodeAddresses{.by_listener = std::move(by_listener), .rack = options().broker_rack});
+  image_changed_ = true;
+}
+
 ImageChange Controller::take_changes() {
   ImageChange taken = std::exchange(change_, {});
-  if (std::exchange(image_changed_, false)) taken.image = image_.routing(store_.revision(), defaults_.node);
+  if (std::exchange(image_changed_, false)) taken.image = image_.routing(store_.revision(), defaults_.node, addresses_);
   counters_.set(Metric::topics, image_.topics().size());
   counters_.set(Metric::partitions, image_.partition_count());
   return taken;

@@ -152,6 +152,9 @@ class Controller {
   // Never handed out before, not even to another broker.
   Result<ProducerId> next_producer_id();
 
+  // Where clients reach this broker, by listener: it is known once the ports are bound, and told to the lcores with the
+  // next changes.
+  void advertise(std::vector<AdvertisedAddress> by_listener);
   // Logs that the next take_changes() will name.
   size_t changes_waiting() const { return change_.opened.size() + change_.configured.size() + change_.dropped.size(); }
   // What changed since the last call. The first call gives the whole image.
@@ -217,6 +220,7 @@ class Controller {
   const ControllerSettings settings_;
   BrokerConfigs broker_configs_;
   ImageDefaults defaults_;
+  std::shared_ptr<const dataplane::NodeAddresses> addresses_;  // null: not known yet
   ControlCounters& counters_;
   Uuid cluster_id_;
   MetadataImage image_;

@@ -60,10 +60,12 @@ void MetadataImage::replace(TopicPtr topic) {
   insert(std::move(topic));
 }
 
-std::shared_ptr<const dataplane::RoutingImage> MetadataImage::routing(Revision revision, BrokerId node) const {
+std::shared_ptr<const dataplane::RoutingImage> MetadataImage::routing(
+    Revision revision, BrokerId node, std::shared_ptr<const dataplane::NodeAddresses> addresses) const {
   auto image = std::make_shared<dataplane::RoutingImage>();
   image->revision = revision.value();
   image->node_id = node;
+  image->addresses = std::move(addresses);
   image->by_name.reserve(topics_.size());
   for (const auto& [name, topic] : topics_) image->insert(topic->route);
   return image;

@@ -13,6 +13,8 @@
 
 namespace penstock::control {
 
+using dataplane::AdvertisedAddress;
+
 struct Topic {
   std::string name;
   TopicRecord record;
@@ -50,7 +52,8 @@ class MetadataImage {
   void replace(TopicPtr topic);  // the topic of its name, changed
 
   // Routes are shared with the images before it.
-  std::shared_ptr<const dataplane::RoutingImage> routing(Revision revision, BrokerId node) const;
+  std::shared_ptr<const dataplane::RoutingImage> routing(
+      Revision revision, BrokerId node, std::shared_ptr<const dataplane::NodeAddresses> addresses) const;
 
  private:
   Topics topics_;

@@ -25,8 +25,6 @@
 
 namespace penstock::control {
 
-struct AdvertisedAddress;
-
 // Bits of the operations that a client may do with a group, by Kafka's operation codes: without an authorizer, all.
 inline constexpr int32_t kAllGroupOperations = 0b1101'0100'1000;
 

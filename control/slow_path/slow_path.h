@@ -20,12 +20,6 @@
 
 namespace penstock::control {
 
-// What clients of a listener are told to connect to: a name or a numeric address without brackets.
-struct AdvertisedAddress {
-  std::string host;
-  uint16_t port = 0;
-};
-
 // The APIs that this version serves, by key: what ApiVersions answers. An API stands here once somebody answers it.
 std::span<const ApiKey> served_apis();
 

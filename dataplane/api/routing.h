@@ -40,13 +40,26 @@ struct TopicRoute {
   std::vector<PartitionRoute> partitions;  // by partition index
 };
 
+// What clients of a listener are told to connect to: a name or a numeric address without brackets.
+struct AdvertisedAddress {
+  std::string host;
+  uint16_t port = 0;
+};
+
+// Where a broker's clients reach it.
+struct NodeAddresses {
+  std::vector<AdvertisedAddress> by_listener;
+  std::string rack{};  // empty: none
+};
+
 class RoutingImage {
  public:
   using TopicPtr = std::shared_ptr<const TopicRoute>;
 
   uint64_t revision = 0;
-  BrokerId node_id{0};
-  std::unordered_map<std::string_view, TopicPtr> by_name;  // keys point into the topics
+  BrokerId node_id{0};                                       // this broker, which leads all partitions of the image
+  std::shared_ptr<const NodeAddresses> addresses = nullptr;  // its own, for leader hints (KIP-951); null: not known
+  std::unordered_map<std::string_view, TopicPtr> by_name;    // keys point into the topics
   std::map<Uuid, TopicPtr> by_id;
 
   const TopicRoute* find(std::string_view name) const {

@@ -220,7 +220,8 @@ Request Connection<S>::front_request(const protocol::RequestHeader& header, size
           .body_bytes = frame_bytes - kFrameLengthBytes - header.size,
           .api_key = header.api_key,
           .api_version = header.api_version,
-          .correlation_id = header.correlation_id};
+          .correlation_id = header.correlation_id,
+          .listener = listener_};
 }
 
 template <Stream S>

@@ -1,6 +1,8 @@
 #include "dataplane/kafka/fetch.h"
 
 #include <algorithm>
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <variant>
 
@@ -19,6 +21,17 @@ bool names_too_many(const protocol::FetchRequestView& view) {
                    view.forgotten_partitions_count()}) > kRequestPartitionsMax;
 }
 
+// Views of the image. Nothing: the address is not known.
+std::optional<protocol::NodeEndpoint> leader_endpoint(const RoutingImage& image, uint16_t listener) {
+  if (image.addresses == nullptr || listener >= image.addresses->by_listener.size()) return std::nullopt;
+  const AdvertisedAddress& address = image.addresses->by_listener[listener];
+  const std::string& rack = image.addresses->rack;
+  return protocol::NodeEndpoint{.node_id = image.node_id.value(),
+                                .host = address.host,
+                                .port = address.port,
+                                .rack = rack.empty() ? std::nullopt : std::optional<std::string_view>(rack)};
+}
+
 }  // namespace
 
 FetchHandler::State FetchHandler::begin(Broker& broker, const Request& request, ConnectionId who) {
@@ -29,6 +42,7 @@ FetchHandler::State FetchHandler::begin(Broker& broker, const Request& request, 
   who_ = who;
   version_ = request.api_version;
   correlation_id_ = request.correlation_id;
+  listener_ = request.listener;
   max_bytes_ = static_cast<uint64_t>(std::clamp<int64_t>(parameters.max_bytes, 0, broker.options.fetch_max_bytes));
   // More than fits can never come: Kafka waits for no more than the answer may hold.
   min_bytes_ = static_cast<int32_t>(std::min<int64_t>(parameters.min_bytes, static_cast<int64_t>(max_bytes_)));
@@ -41,7 +55,7 @@ FetchHandler::State FetchHandler::begin(Broker& broker, const Request& request, 
     topics_.clear();
     partitions_.clear();
     session_id_ = 0;
-    encode_answer(error);
+    encode_answer(broker, error);
     return State::kDone;
   }
   return go_on(broker);
@@ -192,7 +206,7 @@ FetchHandler::State FetchHandler::go_on(Broker& broker) {
     }
     wait_.reset();
     broker.counters.add(Metric::reads_refused_damaged, found.damaged);
-    encode_answer(ErrorCode::kNone);
+    encode_answer(broker, ErrorCode::kNone);
     remember_told(broker);
     return State::kDone;
   }
@@ -335,7 +349,13 @@ bool FetchHandler::park(Broker& broker, const Found& found) {
   return owners_.empty();
 }
 
-void FetchHandler::encode_answer(ErrorCode error) {
+// As KafkaApis.handleFetchRequest (Kafka 4.2): from version 16 on, though the field is there from 12 on. Its other
+// error, NOT_LEADER_OR_FOLLOWER, no lcore answers: all partitions of an image are led here.
+bool FetchHandler::names_leader(const Look& look) const {
+  return version_ >= protocol::kFetchLeaderHints && look.error == ErrorCode::kFencedLeaderEpoch;
+}
+
+void FetchHandler::encode_answer(const Broker& broker, ErrorCode error) {
   const auto news_of = [this](std::span<const Partition> partitions) {
     return static_cast<uint32_t>(std::ranges::count_if(partitions, [this](const auto& p) { return is_news(p); }));
   };
@@ -349,19 +369,24 @@ void FetchHandler::encode_answer(ErrorCode error) {
   answer_ = Response(static_cast<int16_t>(ApiKey::kFetch), version_, correlation_id_);
   protocol::FetchResponseWriter writer(answer_.bytes(), version_);
   uint32_t topics = 0;
+  bool named_leader = false;
   each_topic([&](const Topic&, auto partitions) { topics += !incremental_ || news_of(partitions) > 0 ? 1 : 0; });
   writer.begin(0, error, session_id_, topics);
   each_topic([&](const Topic& topic, auto partitions) {
     const uint32_t count = news_of(partitions);
     if (incremental_ && count == 0) return;
     writer.topic(topic.name, topic.id, count);
-    encode_topic(writer, partitions);
+    named_leader = encode_topic(broker, writer, partitions) || named_leader;
   });
-  writer.end();
+  const auto leader = named_leader ? leader_endpoint(*broker.image, listener_) : std::nullopt;
+  writer.end(leader ? std::span(&*leader, 1) : std::span<const protocol::NodeEndpoint>{});
   answer_.finish();
 }
 
-void FetchHandler::encode_topic(protocol::FetchResponseWriter& writer, std::span<const Partition> partitions) {
+// True: a partition's leader was named.
+bool FetchHandler::encode_topic(const Broker& broker, protocol::FetchResponseWriter& writer,
+                                std::span<const Partition> partitions) {
+  bool named_leader = false;
   for (const Partition& partition : partitions) {
     if (!is_news(partition)) continue;
     const Look& look = partition.look;
@@ -376,10 +401,15 @@ void FetchHandler::encode_topic(protocol::FetchResponseWriter& writer, std::span
                                  .aborted_transactions = std::nullopt};
     if (look.diverging)
       result.diverging_epoch = {.epoch = look.diverging->epoch.value(), .end_offset = look.diverging->end.value()};
+    if (names_leader(look)) {
+      result.current_leader = {.leader_id = broker.image->node_id.value(), .leader_epoch = look.leader_epoch.value()};
+      named_leader = true;
+    }
     if (read_committed_) result.aborted_transactions.emplace();
     const size_t at = writer.partition(result, look.cursor.remaining);
     answer_.add_records(at, look.cursor, partition.lcore);
   }
+  return named_leader;
 }
 
 }  // namespace penstock::dataplane

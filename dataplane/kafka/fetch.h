@@ -12,6 +12,9 @@
 //
 // A request of a session (KIP-227, fetch_sessions.h) is one for all its partitions; its answer leaves out those of
 // which there is nothing to say. High watermark and last stable offset are the durable offset.
+//
+// Who is fenced for the leader epoch that it believes in learns the leader from the answer (KIP-951), with the address
+// of the listener that it came by.
 #pragma once
 
 #include <cstdint>
@@ -93,12 +96,14 @@ class FetchHandler {
   void join(const Partition& partition, Look& look, Budget& budget);
   bool answers_now(const Found& found, Nanos now) const;
   bool park(Broker& broker, const Found& found);
-  void encode_answer(ErrorCode error);
-  void encode_topic(protocol::FetchResponseWriter& writer, std::span<const Partition> partitions);
+  void encode_answer(const Broker& broker, ErrorCode error);
+  bool names_leader(const Look& look) const;
+  bool encode_topic(const Broker& broker, protocol::FetchResponseWriter& writer, std::span<const Partition> partitions);
 
   ConnectionId who_;
   int16_t version_ = 0;
   CorrelationId correlation_id_;
+  uint16_t listener_ = 0;
   int32_t min_bytes_ = 0;
   uint64_t max_bytes_ = 0;
   bool read_committed_ = false;

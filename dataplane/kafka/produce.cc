@@ -151,6 +151,7 @@ void ProduceHandler::split(const Request& request, BufferChain frame) {
                                                  .body_bytes = request.body_bytes,
                                                  .api_version = request.api_version,
                                                  .correlation_id = request.correlation_id,
+                                                 .listener = request.listener,
                                                  .outcomes = std::move(outcomes_)});
 }
 

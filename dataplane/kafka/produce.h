@@ -34,6 +34,7 @@ struct ProduceJob {
   size_t body_bytes = 0;
   int16_t api_version = 0;
   CorrelationId correlation_id;
+  uint16_t listener = 0;
   std::vector<ProduceOutcome> outcomes{};  // by the partition's place in the request
   size_t away = 0;                         // parcels
   std::deque<BufferChain> recompressed{};  // batches that parcels point to
@@ -46,7 +47,8 @@ struct ProduceJob {
             .body_bytes = body_bytes,
             .api_key = static_cast<int16_t>(ApiKey::kProduce),
             .api_version = api_version,
-            .correlation_id = correlation_id};
+            .correlation_id = correlation_id,
+            .listener = listener};
   }
   void home(const ProducePart& part) {
     for (const ProducePart::Item& item : part.items) outcomes[item.place] = item.outcome;

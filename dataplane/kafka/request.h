@@ -20,6 +20,7 @@ struct Request {
   int16_t api_key;
   int16_t api_version;
   CorrelationId correlation_id;
+  uint16_t listener;  // that its connection came by
 };
 
 // The header of the request whose frame stands at the front of chain, if it is one that we serve. An ApiVersions of any

@@ -9,6 +9,7 @@ import text as real_text
 
 CODECS = ('none', 'gzip', 'snappy', 'lz4', 'zstd')
 KEYS = 50
+LINES = 60_000
 
 
 class Setting:
@@ -105,11 +106,38 @@ def test_new_records_come_as_they_are_written(setting):
         check.equal(processes.wait(consumer, 30), 0, 'the end after --count')
 
 
+def test_a_producer_outlives_its_broker(setting):
+    """kill -9 in the middle of its lines, three times: none is lost, none comes twice, and their order holds."""
+    setting.create('outlived')
+    port = setting.broker.address[1]
+    lines = [b'line %d\n' % number for number in range(LINES)]
+    parts = [lines[at:at + LINES // 6] for at in range(0, LINES, LINES // 6)]
+    with processes.start([setting.program, 'produce', 'outlived', '--batch-bytes', '2KiB', '--json', '--bootstrap',
+                          setting.broker.bootstrap], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE) as producer:
+        for number, part in enumerate(parts):
+            producer.stdin.write(b''.join(part))
+            producer.stdin.flush()
+            if number == 0:
+                setting.penstock('consume', 'outlived', '-c', '1')  # it is connected
+            if number % 2 == 0:
+                setting.broker.kill()  # with some of them on their way
+            else:
+                setting.broker.start(listen=f'127.0.0.1:{port}')
+        out, errors = producer.communicate(timeout=processes.CLIENT_TIMEOUT_S)
+    check.equal((producer.returncode, json.loads(out)['records']), (0, LINES), f'the producer: {errors.decode()}')
+    waits = [line for line in errors.decode().splitlines() if 'waiting for the broker' in line]
+    check.within(len(waits), 1, 3, 'lines that say that it waits')
+    check.equal(len(errors.splitlines()), len(waits), 'lines on standard error')
+    got = setting.penstock('consume', 'outlived', '-e').splitlines(keepends=True)
+    check.expect(got == lines, f'{len(got)} lines that differ from the {LINES} written')
+
+
 def main():
     run = check.Run()
     run.tests(Setting(run), test_kcat_reads_what_penstock_wrote, test_penstock_reads_what_kcat_wrote,
               test_a_key_goes_to_the_partition_that_kafkas_clients_choose, test_keys_headers_and_nulls_mean_the_same,
-              test_places_to_begin, test_new_records_come_as_they_are_written)
+              test_places_to_begin, test_new_records_come_as_they_are_written, test_a_producer_outlives_its_broker)
     run.finish()
 
 

@@ -1,9 +1,13 @@
 #!/usr/bin/python3
-"""Fetch and ListOffsets at the bytes (docs/compatibility.md, lines 63 to 80): ctest compat.fetch."""
+"""Fetch and ListOffsets at the bytes (docs/compatibility.md, lines 27 and 63 to 80): ctest compat.fetch."""
+import contextlib
+import re
+import sqlite3
 import time
 
 import batches
 import check
+import wire
 
 NONE, OUT_OF_RANGE, UNKNOWN_TOPIC, FENCED_EPOCH, UNKNOWN_EPOCH = 0, 1, 3, 74, 75
 SESSION_NOT_FOUND, SESSION_EPOCH, SESSION_TOPIC_ID = 70, 71, 106
@@ -358,10 +362,52 @@ def test_line_80_offsets_by_time(broker):
             check.equal(connection.offset('in-a-batch', asked)['offset'], wanted, f'time {asked} out of order')
 
 
+def raise_epochs(broker, topic, epoch):
+    """A stopped broker's metadata says that the topic's leaders were chosen anew: no second broker is needed for it."""
+    with contextlib.closing(sqlite3.connect(broker.data / 'metadata.sqlite')) as database, database:
+        key = f'topics/{topic}'
+        (value,), = database.execute('SELECT value FROM entries WHERE key = ?', (key,)).fetchall()
+        raised, partitions = re.subn(r'^(partition \d+ \d+) 0 ', rf'\1 {epoch} ', value, flags=re.MULTILINE)
+        database.execute('UPDATE entries SET value = ? WHERE key = ?', (raised, key))
+    return partitions
+
+
+def line_27_who_is_fenced_learns_the_leader(run):
+    """KIP-951, as far as one broker has it: the leader's epoch, and its address of the listener that was used."""
+    broker = run.broker({'broker.rack': 'here', 'advertised.listeners': 'TWO://localhost:0'}, start=False)
+    listen = 'ONE://127.0.0.1:0,TWO://127.0.0.1:0'
+    broker.start(listen=listen)
+    with broker.connect() as connection:
+        fill(connection, 'hints', 1, partitions=4)
+    broker.stop()
+    check.equal(raise_epochs(broker, 'hints', 5), 4, 'partitions with another epoch')
+    broker.start(listen=listen)
+    one, two = broker.listening
+    for address, host in ((one, '127.0.0.1'), (two, 'localhost')):
+        with wire.Connection(address) as connection:
+            told = connection.call('Metadata', 12, {'topics': [{'name': 'hints'}]})
+            check.equal([found['leader_epoch'] for found in told['topics'][0]['partitions']], [5] * 4, 'leader epochs')
+            named = {'name': 'hints'}, {'topic_id': told['topics'][0]['topic_id']}
+            asked = [{'index': index, 'offset': 0, 'current_leader_epoch': 5 if index == 3 else 4}
+                     for index in range(4)]  # on each lcore one that is fenced
+            for version in range(9, 19):
+                answer = connection.call('Fetch', version,
+                                         {'topics': [named[version >= 13] | {'partitions': asked}]})
+                found = answer['topics'][0]['partitions']
+                check.equal([each['error'] for each in found], [FENCED_EPOCH] * 3 + [NONE], f'errors, v{version}')
+                hints = [each.get('current_leader') for each in found]
+                leader = {'leader_id': told['brokers'][0]['node_id'], 'leader_epoch': 5}
+                check.equal(hints, [leader] * 3 + [None] if version >= 16 else [None] * 4, f'hints, v{version}')
+                node = {'node_id': leader['leader_id'], 'host': host, 'port': address[1], 'rack': 'here'}
+                check.equal(answer.get('node_endpoints'), [node] if version >= 16 else None, f'nodes, v{version}')
+    broker.stop()
+
+
 def main():
     run = check.Run()
     tests = [function for name, function in globals().items() if name.startswith('test_')]
     run.tests(run.broker(), *tests)
+    run.tests(run, line_27_who_is_fenced_learns_the_leader)
     run.finish()
 
 

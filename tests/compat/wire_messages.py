@@ -86,6 +86,14 @@ response 1 Fetch flexible=12
         first_offset int64
       preferred_read_replica int32 11+
       records records
+      current_leader struct 12+ tag=1
+        leader_id int32
+        leader_epoch int32
+  node_endpoints [] 16+ tag=0
+    node_id int32
+    host string
+    port int32
+    rack ?string
 
 request 2 ListOffsets flexible=6
   replica_id int32 =-1

@@ -54,6 +54,8 @@ void BrokerRig::open_ring(uint16_t ring, SimDisk& ring_disk) {
 void BrokerRig::publish(int partitions) {
   auto image = std::make_shared<dataplane::RoutingImage>();
   image->revision = ++revision_;
+  image->node_id = BrokerId{7};
+  image->addresses = std::make_shared<const dataplane::NodeAddresses>(addresses);
   auto topic = std::make_shared<dataplane::TopicRoute>();
   topic->name = "t";
   topic->id.bytes[0] = 9;
@@ -81,10 +83,10 @@ void BrokerRig::publish_nothing() {
   clients->publish(std::move(image));
 }
 
-uint32_t BrokerRig::connect() {
+uint32_t BrokerRig::connect(uint16_t listener) {
   const auto client = static_cast<uint32_t>(streams_.size());
   streams_.emplace_back(seed_ * 1000 + client);
-  clients->add(client, streams_.back(), 0);
+  clients->add(client, streams_.back(), listener);
   return client;
 }
 

@@ -28,7 +28,7 @@ class BrokerRig {
   void publish(int partitions);
   void publish_nothing();
 
-  uint32_t connect();
+  uint32_t connect(uint16_t listener = 0);
   SimStream& stream(uint32_t client) { return streams_[client]; }
   bool is_open(uint32_t client) { return !streams_[client].closed(); }
   void send(uint32_t client, std::span<const std::byte> bytes) { streams_[client].peer_sends(bytes); }
@@ -63,6 +63,7 @@ class BrokerRig {
   bool recompressor_works = true;
   std::optional<dataplane::StoredCodec> stored_as;  // of topic "t", from the next publish() on
   bool compacted = false;                           // the same
+  dataplane::NodeAddresses addresses;               // of this broker, node 7; the same
   std::unique_ptr<dataplane::Broker> broker;
   std::unique_ptr<dataplane::Clients<SimStream>> clients;
 

@@ -44,6 +44,8 @@ class LcoresRig {
   void publish(int partitions, const std::set<uint16_t>& not_yet = {}) {
     auto image = std::make_shared<dataplane::RoutingImage>();
     image->revision = ++revision_;
+    image->node_id = BrokerId{7};
+    image->addresses = std::make_shared<const dataplane::NodeAddresses>(addresses);
     auto topic = std::make_shared<dataplane::TopicRoute>();
     topic->name = "t";
     topic->id.bytes[0] = 9;
@@ -65,7 +67,7 @@ class LcoresRig {
   static storage::LogId log_of(int partition) { return storage::LogId{static_cast<uint64_t>(partition) + 1}; }
   uint16_t owner_of(int partition) const { return static_cast<uint16_t>(partition % count_); }
 
-  Client connect(uint16_t lcore) { return {lcore, lcores_[lcore].connect()}; }
+  Client connect(uint16_t lcore, uint16_t listener = 0) { return {lcore, lcores_[lcore].connect(listener)}; }
   SimStream& stream(Client client) { return lcores_[client.lcore].streams[client.slot]; }
   bool is_open(Client client) { return !stream(client).closed(); }
   void send(Client client, std::span<const std::byte> bytes) { stream(client).peer_sends(bytes); }
@@ -107,6 +109,7 @@ class LcoresRig {
   storage::StorageCounters storage_counters;
   std::set<uint16_t> stuck;                         // lcores that take no turn
   std::optional<dataplane::StoredCodec> stored_as;  // of the topic, from the next publish() on
+  dataplane::NodeAddresses addresses;               // of this broker, node 7; the same
 
  private:
   std::unique_ptr<storage::StoreSet> open_ring(uint16_t ring) {

@@ -41,10 +41,10 @@ class SimLcore {
   SimLcore(const SimLcore&) = delete;
 
   // The slot of the new stream.
-  uint32_t connect() {
+  uint32_t connect(uint16_t listener = 0) {
     const auto slot = static_cast<uint32_t>(streams.size());
     streams.emplace_back(seed_ * 1000 + slot);
-    clients.add(slot, streams.back(), 0);
+    clients.add(slot, streams.back(), listener);
     return slot;
   }
   // Returns how many connections it woke.

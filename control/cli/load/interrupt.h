@@ -19,11 +19,14 @@ class Interrupt {
   ~Interrupt() {
     sigaction(SIGINT, &old_int_, nullptr);
     sigaction(SIGTERM, &old_term_, nullptr);
+    seen_ = 0;
   }
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
 
-  bool seen() const { return seen_ != 0; }
+  bool seen() const { return requested(); }
+  // The same for who waits deeper inside; without an Interrupt, never.
+  static bool requested() { return seen_ != 0; }
 
  private:
   static inline volatile std::sig_atomic_t seen_ = 0;

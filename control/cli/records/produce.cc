@@ -96,7 +96,11 @@ class ProduceSession {
   void run() {
     const Interrupt interrupt;  // what was read is still sent
     for (;;) {
-      if (interrupt.seen()) reading_ = false;
+      if (interrupt.seen()) {
+        reading_ = false;
+        if (!producer_.connected() && !producer_.idle())
+          producer_.give_up("interrupted while it waited for the broker");
+      }
       take_records();
       producer_.send(!reading_ && !more_);
       if (!reading_ && !more_ && producer_.idle()) return;
@@ -227,14 +231,20 @@ void add_produce_command(Command& root) {
   add_codec_options(command, producer.codec, producer.level);
   command.choice<int16_t>("--acks", producer.acks, {{"all", -1}, {"0", 0}, {"1", 1}, {"-1", -1}},
                           "when the broker answers (default all)");
-  command.flag("--idempotent", producer.idempotent, "with a producer id and sequences: nothing comes twice");
+  command.flag(
+      "--idempotent", producer.idempotent,
+      "insist on a producer id, so that nothing comes twice (the default with --acks all if the broker has ids)");
   add_bytes_option(command, "--batch-bytes", producer.batch_bytes, "of a batch before compression (default 256KiB)");
   add_duration_option(command, "--linger", producer.linger, "how long a batch waits for more records (default 5ms)");
+  add_duration_option(command, "--delivery-timeout", producer.delivery_timeout,
+                      "how long what fails, also for want of a broker, is tried again (default 120s)");
   command.flag("--json", options->json, "print what was written as JSON: records and offsets of each partition");
   command.flag("-q,--quiet", options->quiet, "no progress on the terminal");
   command.describe(
-      "Ends at the end of the input, or at Ctrl-C, when all that was read is acknowledged. Exit code 1: the broker "
-      "refused records, and said why on standard error; 2: no broker, or no answer.\n\n"
+      "Ends at the end of the input, or at Ctrl-C, when all that was read is acknowledged. If the connection breaks or "
+      "the broker restarts, it connects again, says so if the first try fails, and sends again what was not "
+      "acknowledged; Ctrl-C ends that at once. Without a producer id records may come twice then, and with --acks 0 be "
+      "lost. Exit code 1: the broker refused records, and said why on standard error; 2: no broker, or no answer.\n\n"
       "  printf 'a:1\\nb:2\\n' | penstock produce orders -K : -z zstd");
   command.action([options] { run_produce(*options); });
 }

@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 #include <utility>
 
 #include "base/bytes.h"
 #include "control/cli/error.h"
 #include "control/cli/records/partitioner.h"
+#include "control/cli/records/progress.h"
 #include "protocol/compression/batches.h"
 #include "protocol/gen/init_producer_id.h"
 #include "protocol/gen/produce.h"
@@ -17,10 +17,18 @@
 namespace penstock::cli {
 namespace {
 
+bool concerns_sequence(ErrorCode error) {
+  switch (error) {
+    case ErrorCode::kOutOfOrderSequenceNumber:
+    case ErrorCode::kInvalidProducerEpoch:
+    case ErrorCode::kUnknownProducerId: return true;
+    default: return false;
+  }
+}
+
 constexpr Nanos kNever = std::numeric_limits<Nanos>::max() / 2;
 constexpr Nanos kRetryPause = 100 * kMillisecond;  // Kafka's retry.backoff.ms
-constexpr size_t kAnswerMost = kMiB;
-constexpr size_t kAroundRecord = 32;  // the longest form of a record around its key, value and headers
+constexpr size_t kAroundRecord = 32;               // the longest form of a record around its key, value and headers
 
 protocol::BatchBuilder::Bytes bytes_of(const std::optional<std::string_view>& text) {
   if (!text) return std::nullopt;
@@ -34,35 +42,30 @@ Producer::Producer(Clock& clock, Cluster& cluster, const Topic& topic, const Pro
       options_(options),
       topic_(topic.name),
       topic_id_(topic.id),
-      prng_(static_cast<uint64_t>(clock.monotonic())) {
-  std::map<int32_t, size_t> places;  // of a leader's connection
-  for (const Partition& partition : topic.partitions) {
-    const auto [at, fresh] = places.try_emplace(partition.leader, connections_.size());
-    if (fresh) {
-      KafkaClient& broker = cluster.broker(partition.leader);
-      Connection& connection = connections_.emplace_back();
-      connection.link = std::make_unique<Link>(connect_to(broker.endpoint(), options_.broker.timeout),
-                                               broker.endpoint().text(), kAnswerMost);
-      connection.version = broker.versions().pick<protocol::ProduceRequest>();
-    }
-    Lane& lane = lanes_.emplace_back();
-    lane.partition = partition.index;
-    lane.connection = at->second;
-  }
+      prng_(static_cast<uint64_t>(clock.monotonic())),
+      brokers_{options.broker.bootstrap} {
+  options_.broker.ends_at_interrupt = true;
+  for (const Partition& partition : topic.partitions) lanes_.emplace_back().partition = partition.index;
   if (options_.partition && std::ranges::find(lanes_, *options_.partition, &Lane::partition) == lanes_.end()) {
     throw CliError(kExitFailed, fmt::format("topic {} has partitions 0 to {}, not {}", topic_, lanes_.size() - 1,
                                             *options_.partition));
   }
+  connect(cluster, topic);
   sticky_ = prng_.below(lanes_.size());
-  if (options_.idempotent) open_producer_id(cluster.bootstrap());
+  if (options_.acks == -1) open_producer_id(cluster.bootstrap());
 }
 
+// Who did not ask for an id goes on without one: an old broker has none, and a guarded one may keep them.
 void Producer::open_producer_id(KafkaClient& broker) {
-  protocol::InitProducerIdRequest request;
+  using protocol::InitProducerIdRequest;
+  if (!options_.idempotent && !broker.versions().serves(InitProducerIdRequest::kApiKey)) return;
+  InitProducerIdRequest request;
   request.transactional_id = std::nullopt;
   request.transaction_timeout_ms = std::numeric_limits<int32_t>::max();
   const auto response = broker.call<protocol::InitProducerIdResponse>(request);
-  check_error(response.error_code, "cannot get a producer id");
+  if (options_.idempotent) check_error(response.error_code, "cannot get a producer id");
+  if (response.error_code != ErrorCode::kNone) return;
+  options_.idempotent = true;
   producer_id_ = ProducerId{response.producer_id};
   producer_epoch_ = response.producer_epoch;
 }
@@ -82,7 +85,7 @@ void Producer::add(std::optional<std::string_view> key, std::optional<std::strin
     if (options_.idempotent) {
       batch.producer_id = producer_id_;
       batch.producer_epoch = producer_epoch_;
-      batch.base_sequence = lane.next_sequence;
+      batch.base_sequence = 0;  // until it is sent
     }
     lane.open = std::make_unique<protocol::BatchBuilder>(batch);
     lane.open_since = clock_.monotonic();
@@ -100,7 +103,6 @@ void Producer::seal(Lane& lane) {
   batch.payload = lane.open_payload;
   batch.bytes = lane.open->finish();
   lane.open.reset();
-  lane.next_sequence = protocol::RecordBatchView::add_sequence(lane.next_sequence, batch.records);
   batch.buffered = batch.bytes.size() - protocol::kBatchHeaderBytes;
   if (options_.codec != protocol::Compression::kNone) {
     auto packed =
@@ -115,20 +117,32 @@ void Producer::seal(Lane& lane) {
 
 void Producer::send(bool everything) {
   const Nanos now = clock_.monotonic();
-  for (size_t i = 0; i < lanes_.size(); ++i) {
-    Lane& lane = lanes_[i];
+  for (Lane& lane : lanes_) {
     const bool busy = lane.in_flight || !lane.sealed.empty();
     if (lane.open && !busy && (everything || now >= lane.open_since + options_.linger)) seal(lane);
-    if (!lane.in_flight && !lane.sealed.empty() && now >= lane.retry_at) send_one(i);
+    if (lane.sealed.empty()) continue;
+    Batch& front = lane.sealed.front();
+    if (front.give_up_at == 0) front.give_up_at = now + options_.delivery_timeout;
   }
-  for (Connection& connection : connections_) flush(connection);
+  connect_again();
+  if (!connected()) return check_deadlines();
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    if (!lanes_[i].in_flight && !lanes_[i].sealed.empty() && now >= lanes_[i].retry_at) send_one(i);
+  }
+  over_connections([this](Connection& connection) { flush(connection); });
+}
+
+void Producer::put_sequence(const Lane& lane, Batch& batch) const {
+  if (!options_.idempotent || std::exchange(batch.sequenced, true)) return;
+  store_be(batch.bytes.data() + protocol::BatchLayout::kBaseSequence, lane.next_sequence);
+  protocol::seal_batch(batch.bytes);
 }
 
 void Producer::send_one(size_t index) {
   Lane& lane = lanes_[index];
   Connection& connection = connections_[lane.connection];
   Batch& batch = lane.sealed.front();
-  if (batch.give_up_at == 0) batch.give_up_at = clock_.monotonic() + options_.broker.timeout;
+  put_sequence(lane, batch);
   protocol::ProduceRequest request;
   request.transactional_id = std::nullopt;
   request.acks = options_.acks;
@@ -147,6 +161,7 @@ void Producer::send_one(size_t index) {
   connection.link->queue(std::move(frame));
   connection.pending.push_back({index, correlation_id});
   lane.in_flight = true;
+  lane.answer_due = clock_.monotonic() + options_.broker.timeout;
 }
 
 void Producer::flush(Connection& connection) {
@@ -155,23 +170,23 @@ void Producer::flush(Connection& connection) {
   // Nobody will answer: a request is done when the kernel has taken it.
   for (; connection.settled < connection.link->frames_sent(); ++connection.settled) {
     acknowledged(lanes_[connection.pending.front().lane], -1);
+    failures_ = 0;
     connection.pending.pop_front();
   }
 }
 
 void Producer::receive() {
-  for (Connection& connection : connections_) {
+  over_connections([this](Connection& connection) {
     while (connection.link->receive()) {
       while (const auto frame = connection.link->next_frame()) take_answer(connection, *frame);
     }
     const Nanos now = clock_.monotonic();
     for (const Pending& pending : connection.pending) {
-      if (now > lanes_[pending.lane].sealed.front().give_up_at)
-        throw CliError(kExitUnreachable,
-                       fmt::format("{} did not answer Produce within {} s; {} records were acknowledged before",
-                                   connection.link->peer(), options_.broker.timeout / kSecond, totals_.records));
+      if (now > lanes_[pending.lane].answer_due)
+        throw ConnectionLost(fmt::format("{} did not answer Produce within {} s", connection.link->peer(),
+                                         static_cast<double>(options_.broker.timeout) / kSecond));
     }
-  }
+  });
 }
 
 void Producer::take_answer(Connection& connection, std::span<const std::byte> frame) {
@@ -186,6 +201,7 @@ void Producer::take_answer(Connection& connection, std::span<const std::byte> fr
   }
   const auto& result = response.responses[0].partition_responses[0];
   Lane& lane = lanes_[pending.lane];
+  failures_ = 0;
   // A retry of a batch that was stored, and whose first answer was lost.
   if (result.error_code == ErrorCode::kNone || result.error_code == ErrorCode::kDuplicateSequenceNumber)
     return acknowledged(lane, result.base_offset);
@@ -199,6 +215,7 @@ void Producer::take_answer(Connection& connection, std::span<const std::byte> fr
 
 void Producer::acknowledged(Lane& lane, int64_t base_offset) {
   const Batch& batch = lane.sealed.front();
+  lane.next_sequence = protocol::RecordBatchView::add_sequence(lane.next_sequence, batch.records);
   totals_.records += static_cast<uint64_t>(batch.records);
   totals_.bytes += batch.payload;
   ++totals_.batches;
@@ -214,10 +231,12 @@ void Producer::acknowledged(Lane& lane, int64_t base_offset) {
 void Producer::refused(Lane& lane, ErrorCode error, const std::string& message) {
   const std::string what =
       fmt::format("the broker refused {} records for {}-{}", lane.sealed.front().records, topic_, lane.partition);
-  // Sequences must not have a gap.
-  if (options_.idempotent) check_error(error, what + ", and an idempotent producer cannot go on after a gap", message);
+  // What is refused for itself takes no sequence. Where it may be stored all the same, nobody knows the next one.
+  const bool unsure = lane.sealed.front().unsure || is_retriable(error) || concerns_sequence(error);
+  if (options_.idempotent && unsure)
+    check_error(error, what + ", and an idempotent producer cannot go on without knowing what is stored", message);
   if (!std::exchange(told_[error], true)) {
-    fmt::print(stderr, "penstock: {}: {}{}{}\n", what, to_string(error), message.empty() ? "" : ": ", message);
+    say_line(fmt::format("penstock: {}: {}{}{}", what, to_string(error), message.empty() ? "" : ": ", message));
   }
   totals_.refused += static_cast<uint64_t>(lane.sealed.front().records);
   drop_front(lane);
@@ -237,9 +256,9 @@ Nanos Producer::next_due() const {
   Nanos due = kNever;
   for (const Lane& lane : lanes_) {
     if (lane.in_flight) {
-      due = std::min(due, lane.sealed.front().give_up_at);
+      due = std::min(due, lane.answer_due);
     } else if (!lane.sealed.empty()) {
-      due = std::min(due, lane.retry_at);
+      due = std::min(due, connected() ? lane.retry_at : std::min(next_try_, lane.sealed.front().give_up_at));
     } else if (lane.open) {
       due = std::min(due, lane.open_since + options_.linger);
     }

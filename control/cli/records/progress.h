@@ -11,6 +11,11 @@
 
 namespace penstock::cli {
 
+// A line of its own, whatever of a Progress stands there.
+inline void say_line(const std::string& line) {
+  std::fputs(((isatty(STDERR_FILENO) != 0 ? "\r\x1b[K" : "") + line + "\n").c_str(), stderr);
+}
+
 class Progress {
  public:
   // Silent where standard error is no terminal, or quiet asks for it.
