@@ -171,6 +171,8 @@ class Broker {
 
 Step Broker::start() {
   for (const auto& [doing, step] : kStartUp) {
+    // Once there are lcores the rest takes no time, and the stop of a broker that runs is the cleaner one.
+    if (stop_was_asked() && lcores_.empty()) return Failure("a stop was asked for");
     health_.set_not_ready(std::string("starting: ") + doing);
     if (auto done = (this->*step)(); !done) return done;
   }
@@ -274,7 +276,7 @@ Step Broker::start_http() {
 Step try_patiently(const dataplane::ListenerAddress& address) {
   constexpr int kTries = 300;
   auto done = dataplane::Lcore::try_listener(address);
-  for (int i = 0; i < kTries && !done && done.error().error.code == Errc::kLocked; ++i) {
+  for (int i = 0; i < kTries && !done && done.error().error.code == Errc::kLocked && !stop_was_asked(); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     done = dataplane::Lcore::try_listener(address);
   }
@@ -433,7 +435,8 @@ Step Broker::open_ring(size_t i) {
        .known_life = known_lives_.contains(place.ring) ? std::optional(known_lives_.at(place.ring)) : std::nullopt,
        .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
        .compaction = cleaner == cleaners_.end() ? nullptr : cleaner->second.thread->new_link(),
-       .accept_loss_at = accept_loss_at_});
+       .accept_loss_at = accept_loss_at_,
+       .should_stop = stop_was_asked});
   if (!store) return Failure(store.error().what);
   // Behind its first durable slot, so that the metadata never knows of a later life than the ring does; and before the
   // next ring is opened, which may be refused: what was accepted of this one is not asked again.
@@ -584,6 +587,10 @@ int serve(ServeRequest request) {
   handle_stop_signals(doorbell);
   Broker broker(std::move(request), doorbell);
   if (auto started = broker.start(); !started) {
+    if (stop_was_asked()) {
+      LOG_INFO("stopped before it was ready: %s", started.error().c_str());
+      return 0;
+    }
     std::fprintf(stderr, "penstock: %s\n", started.error().c_str());
     return 1;
   }

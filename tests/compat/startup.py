@@ -369,6 +369,24 @@ def test_help_and_version(run):
     check.expect(done.returncode != 0 and b'--nonsense' in done.stderr, f'an unknown word: {done}')
 
 
+def test_a_stop_ends_a_start(run):
+    """While it makes a ring that takes seconds to write: exit status 0, nothing is left of the ring."""
+    broker = run.broker(start=False, ring_bytes=4 << 30)
+    broker.launch()
+    for _ in range(12_000):
+        if broker.process.poll() is not None or 'making the write-ahead ring' in broker.log.read_text():
+            break
+        time.sleep(0.005)
+    broker.process.send_signal(signal.SIGTERM)
+    check.equal(processes.wait(broker.process, 60), 0, 'exit status after SIGTERM')
+    broker.forget()
+    check.expect('stopped before it was ready' in broker.log.read_text(), f'its last words: {broker.last_words(300)}')
+    check.equal(list(broker.data.glob('ring-*')), [], 'files of the ring')
+    broker.settings['penstock.ring.bytes'] = 16 * MIB
+    broker.start()
+    broker.stop()
+
+
 def test_second_signal_and_sigint(run):
     """SIGINT is what Ctrl-C sends; it leaves as cleanly as SIGTERM."""
     broker = run.broker()
