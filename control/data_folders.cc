@@ -76,6 +76,15 @@ std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::s
   return paths;
 }
 
+bool same_folders(const std::string& setting, const std::string& other) {
+  const auto names = [](const std::string& text) {
+    std::vector<std::filesystem::path> out;
+    for (const std::string_view path : list_elements(text)) out.push_back(full_name(std::string(path)));
+    return out;
+  };
+  return names(setting) == names(other);
+}
+
 std::expected<DataFolders, std::string> DataFolders::open(storage::Disk& disk, Prng& prng,
                                                           std::vector<std::string> paths) {
   DataFolders folders(disk, prng, std::move(paths));

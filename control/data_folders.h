@@ -19,6 +19,9 @@ namespace penstock::control {
 // spelling, or one inside another.
 std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::string& setting);
 
+// Whether two values of log.dirs name the same folders in the same order, in any spelling.
+bool same_folders(const std::string& setting, const std::string& other);
+
 // One line for the operator about the metadata in this folder.
 std::unexpected<std::string> metadata_failed(const std::string& folder, Error error);
 

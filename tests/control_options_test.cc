@@ -401,6 +401,29 @@ TEST(StartupChecks, what_stands_in_the_place_of_a_data_folder) {
   EXPECT_EQ(said("."), "");
 }
 
+TEST(Options, data_folders_are_said_in_one_place) {
+  const auto said = [](Settings settings, const std::vector<std::string>& data) {
+    const auto done = set_data_folders(settings, data);
+    if (done) {
+      EXPECT_TRUE(settings.given.contains("log.dirs"));
+    }
+    return done ? settings.broker.log_dirs : "refused: " + done.error();
+  };
+  Settings settings;
+  EXPECT_EQ(said(settings, {"a", "b"}), "a,b") << "nobody else has said it";
+  EXPECT_EQ(refusal(settings, "log.dirs=/x/a,/x/b"), "");
+  EXPECT_EQ(said(settings, {"/x/a/", "/x/./b"}), "/x/a/,/x/./b");
+  EXPECT_EQ(said(settings, {"/x/a,/x/b"}), "/x/a,/x/b");
+  EXPECT_EQ(said(settings, {"/y"}),
+            "refused: log.dirs: --data says /y, --set or the settings file says /x/a,/x/b; say it in one place");
+  for (const std::vector<std::string>& other :
+       {std::vector<std::string>{"/x/a"}, {"/x/b", "/x/a"}, {"/x/a", "/x/b", "/c"}})
+    EXPECT_TRUE(said(settings, other).starts_with("refused: ")) << other[0];
+  Settings of_file;
+  ASSERT_TRUE(read_config_file(of_file, ConfigFile("log.dirs = [\"/x\"]\n").path()).has_value());
+  EXPECT_TRUE(said(of_file, {"/y"}).starts_with("refused: "));
+}
+
 TEST(StartupChecks, a_disk_that_is_too_small_says_how_small_the_ring_may_be) {
   EXPECT_TRUE(check_space("/tmp/no/such/folder/yet", 0, 1ull << 60).has_value());
   const auto full = check_space("/tmp/no/such/folder/yet", 2, 1ull << 59);

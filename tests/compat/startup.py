@@ -117,6 +117,8 @@ def test_settings_are_checked(run):
             ('auto.create.topics.enable', 'maybe', ['auto.create.topics.enable', 'true', 'false']),
             ('penstock.idle.strategy', 'lazy', ['penstock.idle.strategy', 'adaptive', 'spin']),
             ('advertised.listeners', 'PLAINTEXT://0.0.0.0:9092', ['advertised.listeners', '0.0.0.0']),
+            ('max.connections.per.ip.overrides', '10.0.0.7:5,10.0.0.7:6', ['named twice', '10.0.0.7']),
+            ('log.dirs', '/elsewhere', ['--data', 'log.dirs', '/elsewhere']),
             ('penstock.receive.pool.bytes', '4194304', ['penstock.receive.pool.bytes', 'socket.request.max.bytes'])):
         one_line(broker.fails_to_start('--set', f'{name}={value}'), *words)
     one_line(broker.fails_to_start('--set', 'without-a-value'), 'without-a-value')
