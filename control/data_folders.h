@@ -31,6 +31,14 @@ struct RingPlace {
   bool is_there;
 };
 
+struct PlannedRing {
+  uint64_t bytes;
+  bool is_there;
+};
+// What DataFolders::rings() will find in these folders, by ring, with its size; ring_bytes: of those that are to be
+// made. Nothing is made or changed, and what cannot be looked at counts as not there: whoever opens it says why.
+std::vector<PlannedRing> plan_rings(const std::vector<std::string>& paths, size_t lcores, uint64_t ring_bytes);
+
 class DataFolders {
  public:
   // Makes or opens the first folder, and locks it. Refused, before anything is made, if none of the folders holds the

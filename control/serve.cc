@@ -17,7 +17,6 @@
 #include <thread>
 
 #include "base/log.h"
-#include "base/mapped_memory.h"
 #include "base/system_clock.h"
 #include "control/controller/keys.h"
 #include "control/controller/ring_lives.h"
@@ -27,6 +26,7 @@
 #include "control/http.h"
 #include "control/listeners.h"
 #include "control/log_sink.h"
+#include "control/memory_check.h"
 #include "control/metadata/sqlite_store.h"
 #include "control/prometheus.h"
 #include "control/ring_memory.h"
@@ -195,14 +195,12 @@ Step Broker::check_all_settings() {
     ports.push_back(listener.bind.port);
   }
   if (auto advertised = advertise(settings_.broker, listeners_, ports); !advertised) return Failure(advertised.error());
-  lcores_wanted_ = lcores_for(settings_.broker.lcores, cpus_allowed());
+  lcores_wanted_ = cli::lcores_for(settings_.broker.lcores, cli::cpus_allowed());
   lcore_counters_ = std::vector<dataplane::DataplaneCounters>(lcores_wanted_);
   auto cpus = parse_cpus(settings_.broker.lcore_cpus, lcores_wanted_);
   if (!cpus) return Failure(cpus.error());
   cpus_ = *std::move(cpus);
-  if (auto done = check_address_limits(); !done) return done;
-  const auto folders = parse_log_dirs(settings_.broker.log_dirs);
-  return check_memory(settings_, lcores_wanted_, folders ? folders->size() : 1, machine_memory_bytes());
+  return check_address_limits();
 }
 
 Step Broker::check_address_limits() {
@@ -226,6 +224,8 @@ Step Broker::check_machine() {
   for (const std::string& folder : *folders) {
     if (auto done = check_folder(folder); !done) return done;
   }
+  const auto memory = plan_memory(settings_, lcores_wanted_, *folders, !devices_of(listeners_).empty());
+  if (auto done = look_for_memory(memory, stop_was_asked); !done) return done;
   const auto share =
       raise_limits({.lcores = lcores_wanted_,
                     .folders = folders->size(),
@@ -324,13 +324,11 @@ Step Broker::find_rings() {
   }
   rings_known_.store(true, std::memory_order_release);
   const auto ring_bytes = static_cast<uint64_t>(settings_.storage.ring_bytes);
-  const auto all_new = static_cast<uint64_t>(std::ranges::count(rings_, false, &RingPlace::is_there));
   for (size_t folder = 0; folder < folders_->count(); ++folder) {
     const auto is_new = [&](const RingPlace& place) { return place.folder == folder && !place.is_there; };
     const auto new_rings = static_cast<size_t>(std::ranges::count_if(rings_, is_new));
     if (auto done = check_space(folders_->path(folder), new_rings, ring_bytes); !done) return done;
   }
-  if (auto done = check_ring_memory(all_new, ring_bytes, machine_memory_bytes()); !done) return done;
   return folders_->remember(*metadata_);
 }
 

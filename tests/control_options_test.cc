@@ -442,34 +442,6 @@ TEST(StartupChecks, an_advised_ring_fits_drive_and_memory) {
   EXPECT_EQ(storage::ring_bounds().least, 4 * kMiB);
 }
 
-TEST(StartupChecks, memory_that_the_machine_does_not_have) {
-  const auto said = [](const std::vector<const char*>& assignments, uint64_t lcores, uint64_t folders) {
-    Settings settings;
-    for (const char* assignment : assignments) EXPECT_EQ(refusal(settings, assignment), "");
-    const auto done = check_memory(settings, lcores, folders, 24 * kGiB);
-    return done ? std::string() : done.error();
-  };
-  EXPECT_EQ(said({}, 64, 4), "");
-  EXPECT_EQ(said({"penstock.read.cache.bytes=12GiB"}, 2, 1), "");
-  EXPECT_EQ(said({"penstock.read.cache.bytes=12GiB"}, 1, 3),
-            "penstock.read.cache.bytes: 3 times 12288 MiB is more than this machine's memory of 24576 MiB; choose a "
-            "smaller one");
-  for (const std::string name : {"penstock.read.cache.bytes", "log.cleaner.dedupe.buffer.size",
-                                 "penstock.receive.pool.bytes", "penstock.tcp.send.memory.bytes"}) {
-    for (const char* size : {"=100GiB", "=1TiB"}) {
-      EXPECT_TRUE(said({(name + size).c_str()}, 1, 1).starts_with(name + ": ")) << name << size;
-    }
-  }
-  EXPECT_EQ(said({"log.cleaner.dedupe.buffer.size=1TiB", "log.cleaner.enable=false"}, 1, 1), "");
-  EXPECT_TRUE(check_ring_memory(0, 4096 * kGiB, 24 * kGiB).has_value()) << "those that are there keep their size";
-  EXPECT_TRUE(check_ring_memory(2, 12 * kGiB, 24 * kGiB).has_value());
-  const auto rings = check_ring_memory(2, 13 * kGiB, 24 * kGiB);
-  ASSERT_FALSE(rings.has_value());
-  EXPECT_EQ(rings.error(),
-            "penstock.ring.bytes: 2 times 13312 MiB is more than this machine's memory of 24576 MiB; choose a smaller "
-            "one: --set penstock.ring.bytes=4096MiB");
-}
-
 TEST(StartupChecks, descriptors_are_shared_out_and_the_brokers_own_needs_come_first) {
   const DescriptorUse one{.segments_max = 512, .connections_max = 100'000, .http_max = 256};
   const DescriptorUse many{

@@ -176,6 +176,8 @@ class Store {
   static std::expected<std::unique_ptr<Store>, OpenFailure> open(StoreRequest request);
   ~Store();
 
+  // Memory that each takes beside its ring and what settings give.
+  static size_t buffer_bytes();
   // Of this start. It is durable, so whoever remembers it never knows more than the ring.
   RingLife life() const;
 
