@@ -3,7 +3,6 @@
 #pragma once
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -14,12 +13,6 @@
 #include "base/units.h"
 
 namespace penstock {
-
-// All that the machine has. With overcommit more is given too, and the process killed when it is touched: who takes
-// memory by a setting compares first.
-inline uint64_t machine_memory_bytes() {
-  return static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
 
 class MappedMemory {
  public:

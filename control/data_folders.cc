@@ -76,6 +76,33 @@ std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::s
   return paths;
 }
 
+bool same_folders(const std::string& setting, const std::string& other) {
+  const auto names = [](const std::string& text) {
+    std::vector<std::filesystem::path> out;
+    for (const std::string_view path : list_elements(text)) out.push_back(full_name(std::string(path)));
+    return out;
+  };
+  return names(setting) == names(other);
+}
+
+std::vector<PlannedRing> plan_rings(const std::vector<std::string>& paths, size_t lcores, uint64_t ring_bytes) {
+  std::map<uint16_t, PlannedRing> rings;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    for (std::filesystem::directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
+      const auto ring = ring_of(at->path().filename().string());
+      const uint64_t bytes = ring ? at->file_size(error) : 0;
+      if (ring && !error) rings.emplace(*ring, PlannedRing{.bytes = bytes, .is_there = true});
+      error.clear();
+    }
+  }
+  for (size_t k = 0; k < std::max(lcores, paths.size()); ++k)
+    rings.emplace(static_cast<uint16_t>(k), PlannedRing{.bytes = ring_bytes, .is_there = false});
+  std::vector<PlannedRing> planned;
+  for (const auto& [ring, plan] : rings) planned.push_back(plan);
+  return planned;
+}
+
 std::expected<DataFolders, std::string> DataFolders::open(storage::Disk& disk, Prng& prng,
                                                           std::vector<std::string> paths) {
   DataFolders folders(disk, prng, std::move(paths));

@@ -19,6 +19,9 @@ namespace penstock::control {
 // spelling, or one inside another.
 std::expected<std::vector<std::string>, std::string> parse_log_dirs(const std::string& setting);
 
+// Whether two values of log.dirs name the same folders in the same order, in any spelling.
+bool same_folders(const std::string& setting, const std::string& other);
+
 // One line for the operator about the metadata in this folder.
 std::unexpected<std::string> metadata_failed(const std::string& folder, Error error);
 
@@ -27,6 +30,14 @@ struct RingPlace {
   size_t folder;  // in folders()
   bool is_there;
 };
+
+struct PlannedRing {
+  uint64_t bytes;
+  bool is_there;
+};
+// What DataFolders::rings() will find in these folders, by ring, with its size; ring_bytes: of those that are to be
+// made. Nothing is made or changed, and what cannot be looked at counts as not there: whoever opens it says why.
+std::vector<PlannedRing> plan_rings(const std::vector<std::string>& paths, size_t lcores, uint64_t ring_bytes);
 
 class DataFolders {
  public:

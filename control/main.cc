@@ -32,9 +32,7 @@ std::expected<control::Settings, std::string> gather_settings(const ServeFlags& 
     if (auto done = set_option(settings, assignment); !done) return std::unexpected("--set " + done.error());
   }
   if (!flags.data.empty()) {
-    settings.broker.log_dirs.clear();
-    for (const std::string& folder : flags.data)
-      settings.broker.log_dirs += (settings.broker.log_dirs.empty() ? "" : ",") + folder;
+    if (auto done = set_data_folders(settings, flags.data); !done) return std::unexpected(done.error());
   }
   if (!flags.listen.empty()) settings.broker.listeners = flags.listen;
   if (!flags.http.empty()) settings.broker.http_listener = flags.http;

@@ -243,6 +243,17 @@ std::expected<void, std::string> set_option(Settings& settings, std::string_view
   return set_option(settings, assignment.substr(0, at), assignment.substr(at + 1));
 }
 
+std::expected<void, std::string> set_data_folders(Settings& settings, const std::vector<std::string>& folders) {
+  std::string joined;
+  for (const std::string& folder : folders) joined += (joined.empty() ? "" : ",") + folder;
+  const std::string& other = settings.broker.log_dirs;
+  if (settings.given.contains("log.dirs") && !same_folders(joined, other)) {
+    return Failure("log.dirs: --data says " + joined + ", --set or the settings file says " + other +
+                   "; say it in one place");
+  }
+  return set_option(settings, "log.dirs", joined);
+}
+
 std::expected<void, std::string> read_config_file(Settings& settings, const std::string& path) {
   std::error_code error;
   const auto found = std::filesystem::status(path, error);

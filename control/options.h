@@ -1,5 +1,6 @@
 // All settings of the program: the three options.def in one table, and how a value gets in. Order of precedence, lowest
-// first: the defaults, the TOML file of --config, --set NAME=VALUE, the flags of their own (--data, --listen, --http).
+// first: the defaults, the TOML file of --config, --set NAME=VALUE, the flags of their own (--listen, --http). --data
+// is one too, but another log.dirs beside it is refused: a broker shall not begin an empty folder by mistake.
 #pragma once
 
 #include <cstdint>
@@ -45,6 +46,9 @@ std::string option_value(const Settings& settings, std::string_view name);
 // What is wrong is one line that names the setting and what is allowed.
 std::expected<void, std::string> set_option(Settings& settings, std::string_view name, std::string_view value);
 std::expected<void, std::string> set_option(Settings& settings, std::string_view assignment);  // "name=value"
+
+// log.dirs as --data says it; folders: each time that it was given. Refused if somebody else has set another one.
+std::expected<void, std::string> set_data_folders(Settings& settings, const std::vector<std::string>& folders);
 
 // Those that are Kafka's configs and were set, or differ from Kafka's default: what Kafka calls static configs.
 ConfigMap kafka_settings(const Settings& settings);

@@ -17,7 +17,6 @@
 #include <thread>
 
 #include "base/log.h"
-#include "base/mapped_memory.h"
 #include "base/system_clock.h"
 #include "control/controller/keys.h"
 #include "control/controller/ring_lives.h"
@@ -27,6 +26,7 @@
 #include "control/http.h"
 #include "control/listeners.h"
 #include "control/log_sink.h"
+#include "control/memory_check.h"
 #include "control/metadata/sqlite_store.h"
 #include "control/prometheus.h"
 #include "control/ring_memory.h"
@@ -171,6 +171,8 @@ class Broker {
 
 Step Broker::start() {
   for (const auto& [doing, step] : kStartUp) {
+    // Once there are lcores the rest takes no time, and the stop of a broker that runs is the cleaner one.
+    if (stop_was_asked() && lcores_.empty()) return Failure("a stop was asked for");
     health_.set_not_ready(std::string("starting: ") + doing);
     if (auto done = (this->*step)(); !done) return done;
   }
@@ -193,14 +195,12 @@ Step Broker::check_all_settings() {
     ports.push_back(listener.bind.port);
   }
   if (auto advertised = advertise(settings_.broker, listeners_, ports); !advertised) return Failure(advertised.error());
-  lcores_wanted_ = lcores_for(settings_.broker.lcores, cpus_allowed());
+  lcores_wanted_ = cli::lcores_for(settings_.broker.lcores, cli::cpus_allowed());
   lcore_counters_ = std::vector<dataplane::DataplaneCounters>(lcores_wanted_);
   auto cpus = parse_cpus(settings_.broker.lcore_cpus, lcores_wanted_);
   if (!cpus) return Failure(cpus.error());
   cpus_ = *std::move(cpus);
-  if (auto done = check_address_limits(); !done) return done;
-  const auto folders = parse_log_dirs(settings_.broker.log_dirs);
-  return check_memory(settings_, lcores_wanted_, folders ? folders->size() : 1, machine_memory_bytes());
+  return check_address_limits();
 }
 
 Step Broker::check_address_limits() {
@@ -224,6 +224,8 @@ Step Broker::check_machine() {
   for (const std::string& folder : *folders) {
     if (auto done = check_folder(folder); !done) return done;
   }
+  const auto memory = plan_memory(settings_, lcores_wanted_, *folders, !devices_of(listeners_).empty());
+  if (auto done = look_for_memory(memory, stop_was_asked); !done) return done;
   const auto share =
       raise_limits({.lcores = lcores_wanted_,
                     .folders = folders->size(),
@@ -274,7 +276,7 @@ Step Broker::start_http() {
 Step try_patiently(const dataplane::ListenerAddress& address) {
   constexpr int kTries = 300;
   auto done = dataplane::Lcore::try_listener(address);
-  for (int i = 0; i < kTries && !done && done.error().error.code == Errc::kLocked; ++i) {
+  for (int i = 0; i < kTries && !done && done.error().error.code == Errc::kLocked && !stop_was_asked(); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     done = dataplane::Lcore::try_listener(address);
   }
@@ -322,13 +324,11 @@ Step Broker::find_rings() {
   }
   rings_known_.store(true, std::memory_order_release);
   const auto ring_bytes = static_cast<uint64_t>(settings_.storage.ring_bytes);
-  const auto all_new = static_cast<uint64_t>(std::ranges::count(rings_, false, &RingPlace::is_there));
   for (size_t folder = 0; folder < folders_->count(); ++folder) {
     const auto is_new = [&](const RingPlace& place) { return place.folder == folder && !place.is_there; };
     const auto new_rings = static_cast<size_t>(std::ranges::count_if(rings_, is_new));
     if (auto done = check_space(folders_->path(folder), new_rings, ring_bytes); !done) return done;
   }
-  if (auto done = check_ring_memory(all_new, ring_bytes, machine_memory_bytes()); !done) return done;
   return folders_->remember(*metadata_);
 }
 
@@ -433,7 +433,8 @@ Step Broker::open_ring(size_t i) {
        .known_life = known_lives_.contains(place.ring) ? std::optional(known_lives_.at(place.ring)) : std::nullopt,
        .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
        .compaction = cleaner == cleaners_.end() ? nullptr : cleaner->second.thread->new_link(),
-       .accept_loss_at = accept_loss_at_});
+       .accept_loss_at = accept_loss_at_,
+       .should_stop = stop_was_asked});
   if (!store) return Failure(store.error().what);
   // Behind its first durable slot, so that the metadata never knows of a later life than the ring does; and before the
   // next ring is opened, which may be refused: what was accepted of this one is not asked again.
@@ -585,6 +586,10 @@ int serve(ServeRequest request) {
   handle_stop_signals(doorbell);
   Broker broker(std::move(request), doorbell);
   if (auto started = broker.start(); !started) {
+    if (stop_was_asked()) {
+      LOG_INFO("stopped before it was ready: %s", started.error().c_str());
+      return 0;
+    }
     std::fprintf(stderr, "penstock: %s\n", started.error().c_str());
     return 1;
   }

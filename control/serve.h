@@ -13,8 +13,9 @@ struct ServeRequest {
   std::optional<uint64_t> accept_loss_at = {};  // --accept-loss-at: the operator's override of a refused recovery
 };
 
-// Returns when SIGTERM, SIGINT or SIGHUP has been obeyed (0), or when it cannot start or an lcore has failed (1),
-// having said why in one line. Prints one line beginning with "ready" on standard output once it serves.
+// Returns when SIGTERM, SIGINT or SIGHUP has been obeyed (0; also if it came while the start was under way), or when it
+// cannot start or an lcore has failed (1), having said why in one line. Prints one line beginning with "ready" on
+// standard output once it serves.
 int serve(ServeRequest request);
 
 }  // namespace penstock::control

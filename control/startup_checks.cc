@@ -11,8 +11,8 @@
 #include <filesystem>
 
 #include "base/log.h"
-#include "base/mapped_memory.h"
 #include "base/units.h"
+#include "control/cli/machine/machine.h"
 #include "storage/api/ring_size.h"
 
 namespace penstock::control {
@@ -124,42 +124,6 @@ std::expected<void, std::string> check_folder(const std::string& folder) {
   return Failure((there == path ? folder : there.string()) + " is not a folder; choose another --data");
 }
 
-std::expected<void, std::string> check_memory(std::string_view setting, uint64_t bytes, uint64_t times,
-                                              uint64_t machine_bytes) {
-  if (bytes <= machine_bytes / std::max<uint64_t>(times, 1)) return {};
-  return Failure(std::string(setting) + ": " + (times > 1 ? std::to_string(times) + " times " : "") +
-                 std::to_string(bytes / kMiB) + " MiB is more than this machine's memory of " +
-                 std::to_string(machine_bytes / kMiB) + " MiB; choose a smaller one");
-}
-
-std::expected<void, std::string> check_memory(const Settings& settings, uint64_t lcores, uint64_t folders,
-                                              uint64_t machine_bytes) {
-  const auto bytes = [](int64_t option) { return static_cast<uint64_t>(option); };
-  const auto& storage = settings.storage;
-  const struct {
-    std::string_view setting;
-    uint64_t bytes;
-    uint64_t times;
-  } all[] = {
-      {"penstock.read.cache.bytes", bytes(storage.read_cache_bytes), std::max(lcores, folders)},
-      {"log.cleaner.dedupe.buffer.size", storage.cleaner_enable ? bytes(storage.cleaner_map_bytes) : 0, 1},
-      // Of these as much is touched as is in use at once.
-      {"penstock.receive.pool.bytes", bytes(settings.dataplane.receive_pool_bytes), 1},
-      {"penstock.tcp.send.memory.bytes", bytes(settings.dataplane.tcp_send_memory_bytes), 1},
-  };
-  for (const auto& one : all) {
-    if (auto done = check_memory(one.setting, one.bytes, one.times, machine_bytes); !done) return done;
-  }
-  return {};
-}
-
-std::expected<void, std::string> check_ring_memory(uint64_t new_rings, uint64_t ring_bytes, uint64_t machine_bytes) {
-  if (new_rings == 0) return {};
-  const auto done = check_memory("penstock.ring.bytes", ring_bytes, new_rings, machine_bytes);
-  const auto fits = storage::ring_that_fits(UINT64_MAX, machine_bytes, new_rings);
-  return done || !fits ? done : Failure(done.error() + ": " + set_ring(*fits));
-}
-
 std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes) {
   if (new_rings == 0) return {};
   struct statvfs space{};
@@ -168,24 +132,13 @@ std::expected<void, std::string> check_space(const std::string& folder, size_t n
   const uint64_t needed = new_rings * ring_bytes + kBesideRingBytes;
   if (free_bytes >= needed) return {};
   const uint64_t for_rings = free_bytes - std::min(free_bytes, kBesideRingBytes);
-  auto fits = storage::ring_that_fits(for_rings, machine_memory_bytes(), new_rings);
+  auto fits = storage::ring_that_fits(for_rings, cli::look_at_memory(cli::Machine("")).most, new_rings);
   if (fits && *fits >= ring_bytes) fits.reset();
   return Failure(
       "the disk of " + folder + " has " + std::to_string(free_bytes / kMiB) + " MiB free, " +
       (new_rings == 1 ? "the ring needs " : std::to_string(new_rings) + " rings need ") +
       std::to_string(needed / kMiB) + "; free some" +
       (fits ? ", choose another --data, or a smaller ring: " + set_ring(*fits) : " or choose another --data"));
-}
-
-size_t cpus_allowed() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  const bool known = sched_getaffinity(0, sizeof set, &set) == 0;
-  return known ? static_cast<size_t>(CPU_COUNT(&set)) : static_cast<size_t>(sysconf(_SC_NPROCESSORS_ONLN));
-}
-
-uint16_t lcores_for(int64_t wanted, size_t cpus) {
-  return static_cast<uint16_t>(wanted > 0 ? wanted : std::clamp<int64_t>(static_cast<int64_t>(cpus / 2), 1, 64));
 }
 
 std::expected<std::vector<int>, std::string> parse_cpus(const std::string& text, size_t lcores) {

@@ -45,23 +45,8 @@ std::expected<DescriptorShare, std::string> raise_limits(const DescriptorUse& us
 // What stands in a data folder's place that is none: a file, or a link to nothing. A folder that is not there is fine.
 std::expected<void, std::string> check_folder(const std::string& folder);
 
-// Memory by a setting that is plainly more than the machine has, which overcommit would give all the same. times: of so
-// many.
-std::expected<void, std::string> check_memory(std::string_view setting, uint64_t bytes, uint64_t times,
-                                              uint64_t machine_bytes);
-// The same of all that is taken at start but the rings, whose number is not known yet.
-std::expected<void, std::string> check_memory(const Settings& settings, uint64_t lcores, uint64_t folders,
-                                              uint64_t machine_bytes);
-// And of the rings that are to be made.
-std::expected<void, std::string> check_ring_memory(uint64_t new_rings, uint64_t ring_bytes, uint64_t machine_bytes);
-
 // Room for what is made once: as many rings, their states, and some for the metadata.
 std::expected<void, std::string> check_space(const std::string& folder, size_t new_rings, uint64_t ring_bytes);
-
-// CPUs that this process may use.
-size_t cpus_allowed();
-// Lcores to run: as many as wanted, or with 0 half the CPUs, at least one.
-uint16_t lcores_for(int64_t wanted, size_t cpus);
 
 // CPU numbers of penstock.lcore.cpus, one an lcore, or none.
 std::expected<std::vector<int>, std::string> parse_cpus(const std::string& text, size_t lcores);

@@ -47,7 +47,7 @@ std::expected<AddressLimits::Overrides, std::string> AddressLimits::parse_overri
     std::string address = normal_form(host);
     if (address.empty() && !host.empty()) address = normal_form(look_up(std::string(host)));
     if (address.empty()) return wrong("an address is needed, or a name that can be looked up");
-    overrides[address] = most;
+    if (!overrides.emplace(address, most).second) return wrong(address + " is named twice; say its maximum once");
   }
   return overrides;
 }

@@ -112,11 +112,11 @@ def config_page():
 
 Made by `scripts/gen_docs.py` from the options.def of each layer; do not edit.
 
-A setting is given in a TOML file (`penstock serve --config FILE`), on the command line (`--set NAME=VALUE`, as often as
-needed), or by a flag of its own (`--data`, `--listen`, `--http`). A later one in this list wins over an earlier one. In
-TOML a name may be written with its dots, in quotes, or as tables. A number may be followed by its unit, a size by KiB,
-MiB, GiB or TiB: `"256MiB"`. Names are Kafka's where Kafka has the setting; the others begin with `penstock.`. All take
-effect at start."""
+A setting is given in a TOML file (`penstock serve --config FILE`), on the command line (`--set NAME=VALUE`, as often
+as needed), or by a flag of its own (`--data`, `--listen`, `--http`). A later one in this list wins over an earlier one;
+only `--data` beside another `log.dirs` is refused. In TOML a name may be written with its dots, in quotes, or as
+tables. A number may be followed by its unit, a size by KiB, MiB, GiB or TiB: `"256MiB"`. Names are Kafka's where Kafka
+has the setting; the others begin with `penstock.`. All take effect at start."""
     for title, folder in LAYERS:
         rows = [option_row(*entry) for entry in entries(ROOT / folder / 'options.def')]
         yield f'\n## {title}\n'

@@ -179,6 +179,8 @@ void Store::Impl::write_sidecar(LogId log, SegmentId id, SegmentIndex index, boo
   sealer.write_sidecar(log, id, Sidecar{.index = std::move(index), .sealed = sealed});
 }
 
+size_t Store::buffer_bytes() { return Destager::memory_bytes() + Scrubber::kReadBytes; }
+
 RingLife Store::life() const { return {impl_->shard.ring->ring_id(), impl_->shard.ring->generation()}; }
 
 uint64_t Store::bytes_of(LogId id) const {

@@ -47,6 +47,10 @@ Opener::Failure no_memory(std::string_view setting, uint64_t bytes) {
       fmt::format("no memory for the {} MiB of {}; free some, or choose a smaller one", bytes / kMiB, setting));
 }
 
+Opener::Failure Opener::stopped() const {
+  return open_failure({Errc::kWouldBlock}, fmt::format("opening {} was ended by a stop; start again", ring_path_));
+}
+
 std::span<std::byte> aligned(std::vector<std::byte>& holder, size_t bytes, size_t block) {
   holder.resize(bytes + block);
   const auto address = reinterpret_cast<uintptr_t>(holder.data());
@@ -85,8 +89,10 @@ std::expected<std::unique_ptr<Store::Impl>, OpenFailure> Opener::open() {
                                            &Opener::mend_segments,
                                            &Opener::begin_life,
                                            &Opener::drop_old_state};
-  for (const auto step : kSteps)
+  for (const auto step : kSteps) {
+    if (!begun_ && is_stopped()) return stopped();
     if (auto done = (this->*step)(); !done) return Failure(done.error());
+  }
   impl_->shard.counters.set(Metric::ring_capacity_bytes, memory_.size());
   impl_->update_gauges();
   return std::move(impl_);
@@ -152,6 +158,11 @@ Opener::Step Opener::write_new_ring(uint64_t ring_bytes) {
   if (auto done = disk_.resize(*ring, 0); !done) return io_failure(done.error(), "empty", making_path_);
   const auto zeros = aligned(scratch_, kChunkBytes, disk_.block_bytes());
   for (uint64_t at = 0; at < ring_bytes; at += kChunkBytes) {
+    if (is_stopped()) {
+      disk_.close(*ring);
+      (void)disk_.unlink(making_path_);  // the next start empties it if it is still there
+      return stopped();
+    }
     DiskOp write{.kind = DiskOp::Kind::kWrite, .file = *ring, .at = at, .memory = zeros};
     if (auto done = run_to_end(disk_, write); !done) return io_failure(done.error(), "write", making_path_);
     tell_progress("written", at, ring_bytes);
@@ -311,6 +322,7 @@ Opener::Step Opener::read_ring() {
   clean_ = stopped_cleanly();
   if (clean_) return {};
   for (uint64_t at = 0; at < memory_.size(); at += kReadsAtOnce * kChunkBytes) {
+    if (is_stopped()) return stopped();
     std::array<DiskOp, kReadsAtOnce> reads;
     size_t count = 0;
     for (uint64_t chunk = at; chunk < memory_.size() && count < kReadsAtOnce; chunk += kChunkBytes)

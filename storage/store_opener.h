@@ -41,6 +41,8 @@ class Opener {
   bool stopped_cleanly();
   Step read_ring();
   Step drop_old_state();
+  bool is_stopped() const { return request_.should_stop && request_.should_stop(); }
+  Failure stopped() const;
 
   // ---- what is in them
   void restore_logs();

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/counters.h"
 #include "base/doorbell.h"
+#include "base/locked_memory.h"
 #include "base/log.h"
 #include "base/on_lcore.h"
 #include "base/prng.h"
@@ -270,6 +271,17 @@ TEST(OnLcoreDeathTest, OnlyItsThreadMayEnter) {
   std::thread([&] { owner.check(); }).join();
 }
 #endif
+
+// ---- advice
+
+TEST(QueueMemory, ALockedMemoryLimitIsNamedOnlyIfItIsLow) {
+  for (const rlim_t low : {rlim_t{0}, rlim_t{64 * kKiB}, rlim_t{8 * kMiB}})
+    EXPECT_NE(hint_for_queue_memory(low).find("ulimit -l"), std::string_view::npos) << low;
+  for (const rlim_t high : {rlim_t{RLIM_INFINITY}, rlim_t{64 * kMiB}, rlim_t{8 * kGiB}}) {
+    EXPECT_EQ(hint_for_queue_memory(high).find("ulimit"), std::string_view::npos) << high;
+    EXPECT_NE(hint_for_queue_memory(high).find("memory.max"), std::string_view::npos) << high;
+  }
+}
 
 }  // namespace
 }  // namespace penstock

@@ -131,6 +131,78 @@ TEST_F(Check, ARingThatNoBrokerTakes) {
   EXPECT_EQ(host()["ring"].change, "take a smaller one: --set penstock.ring.bytes=8192MiB");
 }
 
+// Each lcore and each folder has one.
+TEST_F(Check, AllRingsCount) {
+  file("/proc/meminfo", "MemTotal:       25165824 kB");
+  file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "16383");
+  wish_.ring_bytes = 8 * kGiB;
+  wish_.locked_memory = 25 * kGiB;
+  wish_.rings = 3;
+  EXPECT_EQ(host()["ring"].what, "3 times 8192 MiB");
+  EXPECT_EQ(host()["ring"].level, Level::kOk);
+  EXPECT_EQ(host()["locked memory"].level, Level::kOk);
+  wish_.rings = 4;
+  EXPECT_EQ(host()["ring"].level, Level::kFail);
+  EXPECT_EQ(host()["ring"].what, "4 times 8192 MiB is more than this machine's memory of 24576 MiB");
+  EXPECT_EQ(host()["ring"].change, "take a smaller one: --set penstock.ring.bytes=2048MiB");
+  EXPECT_EQ(host()["locked memory"].level, Level::kWarn);
+  EXPECT_EQ(host()["huge pages"].what, "16383 of 2 MiB are free, the rings take 16384; ordinary memory is used");
+  EXPECT_EQ(host()["huge pages"].change, "sysctl -w vm.nr_hugepages=16384");
+}
+
+// ---------------------------------------------------------------- memory that a process may have
+
+TEST_F(Check, MemoryOfTheMachine) {
+  EXPECT_EQ(look_at_memory(machine()).most, UINT64_MAX);
+  EXPECT_EQ(look_at_memory(machine()).available, UINT64_MAX);
+  file("/proc/meminfo",
+       "MemTotal:       25165824 kB\nMemFree:        1024 kB\nMemAvailable:    2097152 kB\nSwapTotal: 4096 kB\n"
+       "SwapFree:        1024 kB\nHugePages_Total:    1024\nHugePages_Free:      512\nHugepagesize:       2048 kB");
+  const MachineMemory memory = look_at_memory(machine());
+  EXPECT_EQ(memory.most, 22 * kGiB) << "huge pages are no ordinary ones";
+  EXPECT_EQ(memory.available, 2 * kGiB + kMiB);
+  EXPECT_EQ(memory.huge_page, 2 * kMiB);
+  EXPECT_EQ(memory.huge_free, kGiB);
+  EXPECT_EQ(memory_text(memory), "this machine's memory of 22528 MiB");
+}
+
+TEST_F(Check, MemoryOfAControlGroup) {
+  file("/proc/meminfo", "MemTotal:       25165824 kB");
+  file("/proc/self/cgroup", "0::/system.slice/penstock.service");
+  const std::string own = "/sys/fs/cgroup/system.slice/penstock.service/memory.max";
+  const std::string above = "/sys/fs/cgroup/system.slice/memory.max";
+  file(own, "max");
+  EXPECT_EQ(look_at_memory(machine()).most, 24 * kGiB);
+  file(own, std::to_string(30 * kGiB));
+  EXPECT_EQ(look_at_memory(machine()).group_file, "") << "the machine has less";
+  file(own, std::to_string(2 * kGiB));
+  file(above, std::to_string(3 * kGiB));
+  EXPECT_EQ(look_at_memory(machine()).most, 2 * kGiB);
+  EXPECT_EQ(look_at_memory(machine()).machine, 24 * kGiB);
+  file(above, std::to_string(kGiB));
+  EXPECT_EQ(look_at_memory(machine()).most, kGiB);
+  EXPECT_EQ(memory_text(look_at_memory(machine())), "the 1024 MiB that a control group allows (" + above + ")");
+  // A container that sees its own group as the mount, and is told the path outside, or one that it cannot see.
+  fs::remove_all(root_ + "/sys");
+  file("/sys/fs/cgroup/memory.max", std::to_string(512 * kMiB));
+  for (const char* path : {"/docker/0123", "/", "/../../other"}) {
+    file("/proc/self/cgroup", std::string("0::") + path);
+    EXPECT_EQ(look_at_memory(machine()).most, 512 * kMiB) << path;
+  }
+}
+
+TEST_F(Check, MemoryOfAControlGroupOfVersion1) {
+  file("/proc/meminfo", "MemTotal:       25165824 kB");
+  file("/proc/self/cgroup", "9:name=systemd:/\n4:hugetlb,memory:/a/b\n1:cpu:/\n0::/");
+  const std::string own = "/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes";
+  file(own, "9223372036854771712");
+  EXPECT_EQ(look_at_memory(machine()).group_file, "");
+  file("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", std::to_string(kGiB));
+  EXPECT_EQ(look_at_memory(machine()).most, kGiB);
+  file(own, std::to_string(512 * kMiB));
+  EXPECT_EQ(look_at_memory(machine()).group_file, own);
+}
+
 TEST_F(Check, AnApplianceNeedsMemoryForItsCardToo) {
   file("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "195");
   wish_.locked_memory = 400 * kMiB;

@@ -401,6 +401,29 @@ TEST(StartupChecks, what_stands_in_the_place_of_a_data_folder) {
   EXPECT_EQ(said("."), "");
 }
 
+TEST(Options, data_folders_are_said_in_one_place) {
+  const auto said = [](Settings settings, const std::vector<std::string>& data) {
+    const auto done = set_data_folders(settings, data);
+    if (done) {
+      EXPECT_TRUE(settings.given.contains("log.dirs"));
+    }
+    return done ? settings.broker.log_dirs : "refused: " + done.error();
+  };
+  Settings settings;
+  EXPECT_EQ(said(settings, {"a", "b"}), "a,b") << "nobody else has said it";
+  EXPECT_EQ(refusal(settings, "log.dirs=/x/a,/x/b"), "");
+  EXPECT_EQ(said(settings, {"/x/a/", "/x/./b"}), "/x/a/,/x/./b");
+  EXPECT_EQ(said(settings, {"/x/a,/x/b"}), "/x/a,/x/b");
+  EXPECT_EQ(said(settings, {"/y"}),
+            "refused: log.dirs: --data says /y, --set or the settings file says /x/a,/x/b; say it in one place");
+  for (const std::vector<std::string>& other :
+       {std::vector<std::string>{"/x/a"}, {"/x/b", "/x/a"}, {"/x/a", "/x/b", "/c"}})
+    EXPECT_TRUE(said(settings, other).starts_with("refused: ")) << other[0];
+  Settings of_file;
+  ASSERT_TRUE(read_config_file(of_file, ConfigFile("log.dirs = [\"/x\"]\n").path()).has_value());
+  EXPECT_TRUE(said(of_file, {"/y"}).starts_with("refused: "));
+}
+
 TEST(StartupChecks, a_disk_that_is_too_small_says_how_small_the_ring_may_be) {
   EXPECT_TRUE(check_space("/tmp/no/such/folder/yet", 0, 1ull << 60).has_value());
   const auto full = check_space("/tmp/no/such/folder/yet", 2, 1ull << 59);
@@ -417,34 +440,6 @@ TEST(StartupChecks, an_advised_ring_fits_drive_and_memory) {
   EXPECT_EQ(storage::ring_that_fits(8 * kMiB - 1, 24 * kGiB, 1), std::nullopt);
   EXPECT_EQ(storage::ring_that_fits(UINT64_MAX, UINT64_MAX, 1), storage::ring_bounds().most);
   EXPECT_EQ(storage::ring_bounds().least, 4 * kMiB);
-}
-
-TEST(StartupChecks, memory_that_the_machine_does_not_have) {
-  const auto said = [](const std::vector<const char*>& assignments, uint64_t lcores, uint64_t folders) {
-    Settings settings;
-    for (const char* assignment : assignments) EXPECT_EQ(refusal(settings, assignment), "");
-    const auto done = check_memory(settings, lcores, folders, 24 * kGiB);
-    return done ? std::string() : done.error();
-  };
-  EXPECT_EQ(said({}, 64, 4), "");
-  EXPECT_EQ(said({"penstock.read.cache.bytes=12GiB"}, 2, 1), "");
-  EXPECT_EQ(said({"penstock.read.cache.bytes=12GiB"}, 1, 3),
-            "penstock.read.cache.bytes: 3 times 12288 MiB is more than this machine's memory of 24576 MiB; choose a "
-            "smaller one");
-  for (const std::string name : {"penstock.read.cache.bytes", "log.cleaner.dedupe.buffer.size",
-                                 "penstock.receive.pool.bytes", "penstock.tcp.send.memory.bytes"}) {
-    for (const char* size : {"=100GiB", "=1TiB"}) {
-      EXPECT_TRUE(said({(name + size).c_str()}, 1, 1).starts_with(name + ": ")) << name << size;
-    }
-  }
-  EXPECT_EQ(said({"log.cleaner.dedupe.buffer.size=1TiB", "log.cleaner.enable=false"}, 1, 1), "");
-  EXPECT_TRUE(check_ring_memory(0, 4096 * kGiB, 24 * kGiB).has_value()) << "those that are there keep their size";
-  EXPECT_TRUE(check_ring_memory(2, 12 * kGiB, 24 * kGiB).has_value());
-  const auto rings = check_ring_memory(2, 13 * kGiB, 24 * kGiB);
-  ASSERT_FALSE(rings.has_value());
-  EXPECT_EQ(rings.error(),
-            "penstock.ring.bytes: 2 times 13312 MiB is more than this machine's memory of 24576 MiB; choose a smaller "
-            "one: --set penstock.ring.bytes=4096MiB");
 }
 
 TEST(StartupChecks, descriptors_are_shared_out_and_the_brokers_own_needs_come_first) {

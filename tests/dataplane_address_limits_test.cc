@@ -19,9 +19,27 @@ TEST(AddressLimits, OverridesAreAddressesWithCounts) {
 
 // As Kafka splits them; and an address of IPv4 is one, also in the form of IPv6.
 TEST(AddressLimits, OverridesMayHaveSpacesAndAComma) {
-  const auto some = AddressLimits::parse_overrides(" 10.0.0.7 : 5 ,\t::ffff:10.0.0.8:6,10.0.0.7:7,");
+  const auto some = AddressLimits::parse_overrides(" 10.0.0.7 : 5 ,\t::ffff:10.0.0.8:6,");
   ASSERT_TRUE(some);
-  EXPECT_EQ(*some, (AddressLimits::Overrides{{"10.0.0.7", 7}, {"10.0.0.8", 6}}));
+  EXPECT_EQ(*some, (AddressLimits::Overrides{{"10.0.0.7", 5}, {"10.0.0.8", 6}}));
+}
+
+// Without brackets "::1:2" could be an address too: it is Kafka's reading that counts, and brackets say the same.
+TEST(AddressLimits, TheLastColonIsTheOneBeforeTheCount) {
+  for (const char* text : {"::1:2", "[::1]:2", "0:0:0:0:0:0:0:1:2"}) {
+    const auto some = AddressLimits::parse_overrides(text);
+    ASSERT_TRUE(some) << text;
+    EXPECT_EQ(*some, (AddressLimits::Overrides{{"::1", 2}})) << text;
+  }
+  EXPECT_FALSE(AddressLimits::parse_overrides("[::1:2]")) << "an address without a count";
+}
+
+TEST(AddressLimits, AnAddressIsNamedOnce) {
+  const auto look_up = [](const std::string& name) { return std::string(name == "here" ? "::1" : ""); };
+  for (const char* twice : {"10.0.0.7:5,10.0.0.7:5", "10.0.0.7:5,::ffff:10.0.0.7:6", "[::1]:1,10.0.0.7:1,here:2"})
+    EXPECT_FALSE(AddressLimits::parse_overrides(twice, look_up)) << twice;
+  EXPECT_EQ(AddressLimits::parse_overrides("10.0.0.7:5,10.0.0.8:1,10.0.0.7:6").error(),
+            "\"10.0.0.7:6\": 10.0.0.7 is named twice; say its maximum once");
 }
 
 TEST(AddressLimits, NamesAreLookedUp) {

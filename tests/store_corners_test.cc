@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include "base/log.h"
 #include "storage/ring/state_slots.h"
@@ -460,6 +461,61 @@ TEST_F(StoreCorners, ARingsMemoryIsThereBeforeItsFileIsWritten) {
   rig.options.ring_bytes = 2 * StoreRig::kRingBytes;
   EXPECT_EQ(rig.open(), "");
   EXPECT_EQ(rig.asked_for, std::vector<size_t>{StoreRig::kRingBytes});
+}
+
+// ---------------------------------------------------------------- a start that is stopped
+
+// True at its last question of so many, and from then on.
+std::function<bool()> after(int questions) {
+  return [questions, asked = 0]() mutable { return ++asked > questions; };
+}
+
+TEST_F(StoreCorners, AStopEndsTheMakingOfARingBetweenTwoChunks) {
+  constexpr int kChunks = 8;
+  int before_the_ring = 0;
+  bool opened = false;
+  for (int questions = 0; !opened; ++questions) {
+    ASSERT_LT(questions, 100);
+    StoreRig rig(9, {1});
+    rig.options.ring_bytes = kChunks * kMiB;
+    rig.should_stop = after(questions);
+    const std::string said = rig.open();
+    opened = said.empty();
+    EXPECT_FALSE(rig.disk.exists(std::string(StoreRig::kRing) + ".making")) << "room that nobody uses";
+    if (!opened) {
+      EXPECT_EQ(said, "opening data/ring-0 was ended by a stop; start again");
+      before_the_ring += rig.disk.exists(StoreRig::kRing) ? 0 : 1;
+      rig.should_stop = {};
+      ASSERT_EQ(rig.open(), "") << questions;
+    }
+    ASSERT_TRUE(append_in_time(rig, 1, 100));
+    rig.settle();
+    EXPECT_EQ(rig.check_acked(), "");
+  }
+  EXPECT_GE(before_the_ring, kChunks);
+}
+
+TEST_F(StoreCorners, AStopEndsTheReadingOfARingAndChangesNothing) {
+  StoreRig rig(10, {1});
+  rig.options.ring_bytes = 32 * kMiB;
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(append_in_time(rig, 1, 9'000));
+  rig.settle();
+  rig.crash();
+  const auto copy = [&](const char* path) {
+    const auto bytes = rig.disk.contents(path);
+    return std::vector<std::byte>(bytes.begin(), bytes.end());
+  };
+  const std::array before{copy(StoreRig::kRing), copy(StoreRig::kStates[0]), copy(StoreRig::kStates[1])};
+  int stops = 0;
+  for (rig.should_stop = after(0); !rig.open().empty(); rig.should_stop = after(stops)) {
+    ASSERT_LT(++stops, 100);
+    EXPECT_TRUE(copy(StoreRig::kRing) == before[0] && copy(StoreRig::kStates[0]) == before[1] &&
+                copy(StoreRig::kStates[1]) == before[2])
+        << stops;
+  }
+  EXPECT_GE(stops, 9 + 4) << "a question before each step but the last, and before every eighth chunk";
+  EXPECT_EQ(rig.check_acked(), "");
 }
 
 }  // namespace

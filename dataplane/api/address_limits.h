@@ -26,7 +26,9 @@ class AddressLimits {
   AddressLimits(int64_t most, Overrides overrides) : most_(most), overrides_(std::move(overrides)) {}
 
   // "HOST:COUNT,...": an address, one of IPv6 in brackets if you like, or a name of which look_up says the numeric
-  // address; empty: there is none, or no names are taken. The error says which part is wrong.
+  // address; empty: there is none, or no names are taken. The last colon is the one before the count, as Kafka's
+  // CoreUtils.parseCsvMap has it: "::1:2" is two connections of ::1. An address may be named once, however it is
+  // written. The error says which part is wrong.
   static std::expected<Overrides, std::string> parse_overrides(
       std::string_view text, const LookUp& look_up = [](const std::string&) { return std::string(); });
   // As parse_overrides() takes it, without names.

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "base/assert.h"
+#include "base/locked_memory.h"
 
 namespace penstock::dataplane {
 namespace {
@@ -34,7 +35,7 @@ std::string refusal(int error) {
   if (error == ENOSYS || error == EPERM) {
     return "io_uring is switched off here (kernel.io_uring_disabled, or a seccomp filter of the container): allow it";
   }
-  if (error == ENOMEM) return "io_uring: not enough locked memory: raise ulimit -l (LimitMEMLOCK= in a systemd unit)";
+  if (error == ENOMEM) return "io_uring: " + std::string(hint_for_queue_memory());
   return std::string("io_uring cannot be set up: ") + std::strerror(error);
 }
 

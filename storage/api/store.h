@@ -162,7 +162,10 @@ struct StoreRequest {
   // To who cleans compacted logs (storage/api/compaction.h); it outlives the Store. Null: nothing is compacted.
   CompactionLink* compaction = nullptr;
   // The operator's override: cut the ring at this lsn although acked data behind it is damaged.
-  std::optional<uint64_t> accept_loss_at;
+  std::optional<uint64_t> accept_loss_at = {};
+  // Asked between the pieces of a ring that are written or read, which may take minutes. True: open() ends soon, with
+  // kWouldBlock and as after a crash: a ring that exists is as it was, one that was being made is gone.
+  std::function<bool()> should_stop = {};
 };
 
 class Store {
@@ -173,6 +176,8 @@ class Store {
   static std::expected<std::unique_ptr<Store>, OpenFailure> open(StoreRequest request);
   ~Store();
 
+  // Memory that each takes beside its ring and what settings give.
+  static size_t buffer_bytes();
   // Of this start. It is durable, so whoever remembers it never knows more than the ring.
   RingLife life() const;
 

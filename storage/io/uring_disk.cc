@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/locked_memory.h"
 #include "base/log.h"
 
 namespace penstock::storage {
@@ -335,7 +336,7 @@ std::expected<DiskPtr, OpenFailure> open_uring_disk(size_t ops_at_once) {
     if (ready.error().code == Errc::kNoPermission) {
       what += "allow it: sysctl kernel.io_uring_disabled=0, and a container profile that permits io_uring";
     } else if (error == ENOMEM) {
-      what += "raise the locked-memory limit (ulimit -l, LimitMEMLOCK= in a systemd unit)";
+      what += hint_for_queue_memory();
     } else {
       utsname kernel{};
       ::uname(&kernel);

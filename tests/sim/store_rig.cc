@@ -41,7 +41,8 @@ std::string StoreRig::open(std::optional<uint64_t> accept_loss_at) {
                                 .is_foreign = is_foreign,
                                 .known_life = known_life,
                                 .compaction = link.get(),
-                                .accept_loss_at = accept_loss_at};
+                                .accept_loss_at = accept_loss_at,
+                                .should_stop = should_stop};
   request.allocate = [&](size_t bytes) {
     asked_for.push_back(bytes);
     if (no_memory) return std::span<std::byte>();

@@ -57,6 +57,7 @@ class StoreRig {
   std::optional<storage::RingLife> known_life;  // what the metadata remembers
   bool compaction = false;                      // a cleaner works beside the store, a step a turn
   bool no_memory = false;                       // for the ring
+  std::function<bool()> should_stop;
 
   SimClock clock;
   SimDisk disk;

@@ -6,6 +6,7 @@
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -30,6 +31,7 @@ namespace {
 struct CheckOptions {
   std::vector<std::string> folders;
   uint64_t ring_bytes = 256 * kMiB;
+  uint32_t lcores = 0;
   uint32_t writes = 200;
   bool appliance = false;
   bool json = false;
@@ -66,7 +68,9 @@ Finding measured(const std::string& folder, const char* method, const CheckOptio
   }
 }
 
-void look_at_folder(const Machine& machine, const std::string& folder, const CheckOptions& options, Findings& out) {
+// rings: that are to be in it.
+void look_at_folder(const Machine& machine, const std::string& folder, uint64_t rings, const CheckOptions& options,
+                    Findings& out) {
   struct stat is{};
   struct statfs system{};
   if (stat(folder.c_str(), &is) != 0 || statfs(folder.c_str(), &system) != 0) {
@@ -75,13 +79,13 @@ void look_at_folder(const Machine& machine, const std::string& folder, const Che
     return;
   }
   const uint64_t free = static_cast<uint64_t>(system.f_bavail) * static_cast<uint64_t>(system.f_bsize);
-  const bool fits = free >= 2 * options.ring_bytes;
-  const auto smaller = storage::ring_that_fits(free, memory_of(machine), 1);
+  const bool fits = free / 2 / rings >= options.ring_bytes;
+  const auto smaller = storage::ring_that_fits(free, look_at_memory(machine).most, rings);
   const std::string change = smaller ? fmt::format("free some, or {}", smaller_ring(smaller)) : "free some";
-  out.push_back(
-      {fits ? Level::kOk : Level::kFail, "data folder",
-       fmt::format("{}: {} MiB free{}", folder, free / kMiB, fits ? "" : ", too little for ring and segments"),
-       fits ? "" : change});
+  const std::string lack =
+      rings == 1 ? ", too little for ring and segments" : fmt::format(", too little for {} rings and segments", rings);
+  out.push_back({fits ? Level::kOk : Level::kFail, "data folder",
+                 fmt::format("{}: {} MiB free{}", folder, free / kMiB, fits ? "" : lack), fits ? "" : change});
   out.push_back(look_at_file_system(static_cast<uint64_t>(system.f_type)));
   for (Finding& finding : look_at_drive(machine, fmt::format("{}:{}", major(is.st_dev), minor(is.st_dev))))
     out.push_back(std::move(finding));
@@ -121,7 +125,10 @@ std::string text_of(const Findings& findings) {
 
 void run_check(const CheckOptions& options) {
   const Machine machine("");
+  const auto folders = options.folders.empty() ? std::vector<std::string>{"."} : options.folders;
+  const uint64_t rings = std::max<uint64_t>(lcores_for(options.lcores, cpus_allowed()), folders.size());
   const MachineWish wish{.appliance = options.appliance,
+                         .rings = rings,
                          .ring_bytes = options.ring_bytes,
                          .locked_memory = hard_limit(RLIMIT_MEMLOCK),
                          .open_files = hard_limit(RLIMIT_NOFILE)};
@@ -129,8 +136,9 @@ void run_check(const CheckOptions& options) {
   findings.push_back(io_uring_opens());
   for (Finding& finding : look_at_network(machine, wish)) findings.push_back(std::move(finding));
   for (Finding& finding : look_at_cards(machine)) findings.push_back(std::move(finding));
-  const auto folders = options.folders.empty() ? std::vector<std::string>{"."} : options.folders;
-  for (const std::string& folder : folders) look_at_folder(machine, folder, options, findings);
+  // Ring k is in folder k modulo their number.
+  for (size_t i = 0; i < folders.size(); ++i)
+    look_at_folder(machine, folders[i], (rings - i + folders.size() - 1) / folders.size(), options, findings);
   write_output("-", options.json ? json_of(findings).dump(2) + "\n" : text_of(findings));
   for (const Finding& finding : findings)
     if (finding.level == Level::kFail) throw Exit{kExitFailed};
@@ -145,6 +153,8 @@ void add_check_command(Command& root) {
       .value("DIR")
       .complete(Completes::kFolders);
   add_bytes_option(command, "--ring-bytes", options->ring_bytes, "penstock.ring.bytes to be (default 256MiB)");
+  command.option("--lcores", options->lcores, "penstock.lcores to be (default: half the CPUs); each has a ring")
+      .between(0, 64);
   command.option("--writes", options->writes, "durable writes to measure by each method (default 200)")
       .between(1, 100'000);
   command.flag("--appliance", options->appliance, "for spinning lcores and DPDK: asks more of the machine");

@@ -37,15 +37,25 @@ std::string limit_text(uint64_t limit) {
   return limit == UINT64_MAX ? std::string("unlimited") : fmt::format("{} MiB", limit / kMiB);
 }
 
+uint64_t all_rings(const MachineWish& wish) {
+  uint64_t bytes = 0;
+  return __builtin_mul_overflow(wish.rings, wish.ring_bytes, &bytes) ? UINT64_MAX : bytes;
+}
+
+std::string rings_text(const MachineWish& wish) {
+  if (wish.rings == 1) return fmt::format("the ring of {} MiB", wish.ring_bytes / kMiB);
+  return fmt::format("the {} rings of {} MiB each", wish.rings, wish.ring_bytes / kMiB);
+}
+
 // Registered memory counts since Linux 5.12 only where the process has no CAP_IPC_LOCK, but then it counts whole.
 Finding locked_memory(const MachineWish& wish) {
   // vfio pins what a card may read and write, huge pages too.
   const uint64_t card = wish.appliance ? kCardBytes : 0;
-  if (wish.locked_memory >= wish.ring_bytes + card + 64 * kMiB)
+  if (wish.locked_memory >= all_rings(wish) + card + 64 * kMiB)
     return {Level::kOk, "locked memory", limit_text(wish.locked_memory), ""};
   return {Level::kWarn, "locked memory",
-          fmt::format("{}; the ring of {} MiB cannot be registered with the kernel, each write then maps its pages{}",
-                      limit_text(wish.locked_memory), wish.ring_bytes / kMiB,
+          fmt::format("{}; {} cannot be registered with the kernel, each write then maps its pages{}",
+                      limit_text(wish.locked_memory), rings_text(wish),
                       card > 0 ? "; nor can vfio pin a card's buffers, unless this is root" : ""),
           "ulimit -l unlimited; in a systemd unit: LimitMEMLOCK=infinity"};
 }
@@ -56,17 +66,6 @@ Finding open_files(const MachineWish& wish) {
           fmt::format("ulimit -n {0}; in a systemd unit: LimitNOFILE={0}", kOpenFilesEnough)};
 }
 
-// A line of /proc/meminfo, in bytes.
-std::optional<uint64_t> meminfo(const Machine& machine, const char* name) {
-  const std::string text = machine.read("/proc/meminfo").value_or("");
-  const size_t at = text.find(name);
-  unsigned long kib = 0;
-  if (at == text.npos || std::sscanf(text.c_str() + at, "%*[^:]: %lu kB", &kib) != 1 || kib == 0) return std::nullopt;
-  return kib * kKiB;
-}
-
-uint64_t default_huge_page(const Machine& machine) { return meminfo(machine, "Hugepagesize:").value_or(2 * kMiB); }
-
 // What a start refuses, in its words.
 Finding ring(const Machine& machine, const MachineWish& wish) {
   const storage::RingBounds bounds = storage::ring_bounds();
@@ -76,22 +75,24 @@ Finding ring(const Machine& machine, const MachineWish& wish) {
                         "TiB)",
                         wish.ring_bytes, bounds.least, bounds.most),
             "take another size"};
-  const uint64_t memory = memory_of(machine);
-  if (wish.ring_bytes <= memory) return {Level::kOk, "ring", fmt::format("{} MiB", wish.ring_bytes / kMiB), ""};
-  return {Level::kFail, "ring",
-          fmt::format("{} MiB is more than this machine's memory of {} MiB", wish.ring_bytes / kMiB, memory / kMiB),
-          smaller_ring(storage::ring_that_fits(UINT64_MAX, memory, 1))};
+  const MachineMemory memory = look_at_memory(machine);
+  const std::string size =
+      (wish.rings > 1 ? fmt::format("{} times ", wish.rings) : "") + fmt::format("{} MiB", wish.ring_bytes / kMiB);
+  if (all_rings(wish) <= memory.most) return {Level::kOk, "ring", size, ""};
+  return {Level::kFail, "ring", fmt::format("{} is more than {}", size, memory_text(memory)),
+          smaller_ring(storage::ring_that_fits(UINT64_MAX, memory.most, wish.rings))};
 }
 
 Finding huge_pages(const Machine& machine, const MachineWish& wish) {
   // The ring takes pages of the default size; a kernel parameter may have made that 1 GiB.
-  const uint64_t page = default_huge_page(machine);
+  const uint64_t page = look_at_memory(machine).huge_page;
   const auto free =
       machine.number(fmt::format("/sys/kernel/mm/hugepages/hugepages-{}kB/free_hugepages", page / kKiB)).value_or(0);
-  const uint64_t ring = (wish.ring_bytes + page - 1) / page;
+  const uint64_t rings = wish.rings * ((wish.ring_bytes + page - 1) / page);  // each takes whole pages
   const uint64_t card = wish.appliance ? (kCardBytes + page - 1) / page : 0;
-  const uint64_t needed = ring + card;
-  const std::string takes = fmt::format("{} of {} MiB are free, a ring takes {}{}", free, page / kMiB, ring,
+  const uint64_t needed = rings + card;
+  const std::string takes = fmt::format("{} of {} MiB are free, {} {}{}", free, page / kMiB,
+                                        wish.rings == 1 ? "a ring takes" : "the rings take", rings,
                                         card > 0 ? fmt::format(", a card {}", card) : "");
   if (static_cast<uint64_t>(free) >= needed) return {Level::kOk, "huge pages", takes, ""};
   const std::string thp = machine.read("/sys/kernel/mm/transparent_hugepage/enabled").value_or("");
@@ -131,8 +132,6 @@ Findings look_at_host(const Machine& machine, const MachineWish& wish) {
   return {kernel(machine),  io_uring(machine),         ring(machine, wish),     locked_memory(wish),
           open_files(wish), huge_pages(machine, wish), governor(machine, wish), isolated_cpus(machine, wish)};
 }
-
-uint64_t memory_of(const Machine& machine) { return meminfo(machine, "MemTotal:").value_or(UINT64_MAX); }
 
 std::string smaller_ring(std::optional<uint64_t> bytes) {
   if (!bytes) return "take another machine";

@@ -1,5 +1,5 @@
 // What /proc and /sys say of the machine, read under a root folder (/, or a test's), and what that means for a broker:
-// findings, one line each, with the command that changes them.
+// findings, one line each, with the command that changes them. What a start refuses, it looks up here too.
 #pragma once
 
 #include <cstdint>
@@ -39,14 +39,31 @@ class Machine {
 
 // What the broker is to be on this machine.
 struct MachineWish {
-  bool appliance = false;  // spinning lcores, DPDK: more is asked of the machine
-  uint64_t ring_bytes = 0;
+  bool appliance = false;      // spinning lcores, DPDK: more is asked of the machine
+  uint64_t rings = 1;          // each lcore has one at least, and each data folder
+  uint64_t ring_bytes = 0;     // of each
   uint64_t locked_memory = 0;  // RLIMIT_MEMLOCK of this process, hard
   uint64_t open_files = 0;     // RLIMIT_NOFILE of this process, hard
 };
 
-// In bytes; beyond all bounds if it is not known.
-uint64_t memory_of(const Machine& machine);
+// Memory that this process may come to hold, in bytes; beyond all bounds where it is not known.
+struct MachineMemory {
+  uint64_t machine = UINT64_MAX;    // ordinary pages that the machine has
+  uint64_t most = UINT64_MAX;       // of them: all, or what a control group allows
+  std::string group_file = {};      // which says so; empty: the machine does
+  uint64_t available = UINT64_MAX;  // of that the kernel can give now, swap counted
+  uint64_t huge_page = 0;           // size of a page of the pool that mmap takes from
+  uint64_t huge_free = 0;           // bytes of it
+};
+MachineMemory look_at_memory(const Machine& machine);
+// "this machine's memory of 24576 MiB", or the control group's.
+std::string memory_text(const MachineMemory& memory);
+
+// CPUs that this process may use.
+size_t cpus_allowed();
+// Lcores of a broker: as many as wanted, or with 0 half the CPUs, at least one.
+uint16_t lcores_for(int64_t wanted, size_t cpus);
+
 // What to change about a ring that is too large; bytes: what fits, if anything does.
 std::string smaller_ring(std::optional<uint64_t> bytes);
 // Kernel, io_uring, the ring's size, limits, huge pages, CPUs.
