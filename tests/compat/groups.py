@@ -3,6 +3,7 @@
 killed and leave in the middle, the broker is killed with -9. Each record is processed, the committed position never
 goes back."""
 import collections
+import json
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ import processes
 
 PARTITIONS = 6
 RECORDS = 3000      # a phase
+AGAIN = 50          # of each partition, when offsets are reset
 NOT_NOW = (14, 15, 16)  # COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR
 SETTLE_S = 120      # until all of a phase has been processed
 SETTINGS = {'group.initial.rebalance.delay.ms': 500, 'offsets.topic.num.partitions': 8}
@@ -152,6 +154,15 @@ class Scene:
         self.broker.remove()
 
 
+def ours(scene, *arguments):
+    """What our own command says of groups."""
+    return processes.run([scene.run.program, 'group', *arguments, '--bootstrap', scene.broker.bootstrap]).decode()
+
+
+def described(scene):
+    return json.loads(ours(scene, 'describe', scene.group, '--json'))
+
+
 def classic_group_has(scene, count):
     group = scene.state()['groups'][0]
     return group['state'] == 'Stable' and len(group['members']) == count
@@ -202,9 +213,23 @@ def play_all(scene):
     check.equal(sum(ends.values()), scene.produced, 'committed in the end')
     # At most what was polled and not committed when somebody was killed or the group rebalanced.
     check.expect(twice <= scene.produced, f'{twice} records were processed twice')
+    play_reset(scene, ends)
     if scene.kind.has_static_members:
         play_static(scene)
     return f'{scene.produced} records, {twice} twice'
+
+
+def play_reset(scene, ends):
+    """Offsets that are reset while nobody is there: who comes next reads from there on, just that and once."""
+    scene.wait(lambda: described(scene)['state'] == 'Empty', 'all have left', 60)
+    ours(scene, 'reset', scene.group, '--to', f'-{AGAIN}')
+    scene.positions = {}  # they go back now, as they are told to
+    wanted = [(partition, offset) for (_, partition), end in sorted(ends.items()) for offset in range(end - AGAIN, end)]
+    member = scene.join()
+    scene.wait(lambda: len(member.records) >= len(wanted), 'what was reset', 60)
+    scene.wait(lambda: scene.committed() == ends, 'all of it is committed', 60)
+    member.leave()
+    check.equal(sorted(record[:2] for record in member.records), wanted, 'what was read again')
 
 
 def play_static(scene):
