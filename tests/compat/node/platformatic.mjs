@@ -43,7 +43,7 @@ async function consume(brokers, topic, count) {
 class Commits {
   #consumer;
   #generation = 0;
-  #since = new Map(); // partition: the generation from which on it was never another's
+  #kept = new Map(); // partition: since which generation it was never another's, and how far it is committed
   #late = new Map(); // partition: its last record of those that came while the group assigned
   #running = new Set();
 
@@ -57,19 +57,24 @@ class Commits {
 
   joined() {
     const { generationId } = this.#consumer;
-    const before = generationId === this.#generation + 1 ? this.#since : new Map();
-    this.#since = new Map(this.partitions().map((partition) => [partition, before.get(partition) ?? generationId]));
+    const before = generationId === this.#generation + 1 ? this.#kept : new Map();
+    this.#kept = new Map(this.partitions().map((partition) =>
+      [partition, before.get(partition) ?? { since: generationId, offset: -1n }]));
     this.#generation = generationId;
     for (const message of this.#late.values()) this.add(message);
     this.#late.clear();
   }
 
   add(message) {
-    const { partition, metadata } = message;
+    const { partition, offset, metadata } = message;
     if (!this.#consumer.isActive()) {
       this.#late.set(partition, message);
-    } else if (this.partitions().includes(partition) &&
-               metadata.consumer.generationId >= (this.#since.get(partition) ?? 0)) {
+    } else if (!this.partitions().includes(partition)) {
+      this.#kept.delete(partition);
+    } else {
+      const kept = this.#kept.get(partition) ?? { since: this.#generation, offset: -1n };
+      if (metadata.consumer.generationId < kept.since || offset < kept.offset) return;
+      this.#kept.set(partition, { ...kept, offset });
       const running = message.commit().catch((problem) => console.log(`error ${problem.message}`))
         .finally(() => this.#running.delete(running));
       this.#running.add(running);
