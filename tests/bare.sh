@@ -35,7 +35,8 @@ inside() { chroot "$bare" /usr/bin/env -i "${environment[@]}" "$@" </dev/null; }
 environment=(HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive)
 while IFS= read -r line; do
   environment+=("$line")
-done < <(env | grep -iE '^(https?|ftp|no)_proxy=|^(npm_config_|PIP_|SSL_CERT_|NODE_EXTRA_CA_CERTS)' || true)
+done < <(env | grep -iE -e '^(https?|ftp|no)_proxy=' \
+  -e '^(npm_config_|PIP_|SSL_CERT_|NODE_EXTRA_CA_CERTS|GOPROXY=|GOSUMDB=)' || true)
 
 make_root() {
   local suite mirror

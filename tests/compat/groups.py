@@ -3,6 +3,8 @@
 killed and leave in the middle, the broker is killed with -9. Each record is processed, the committed position never
 goes back."""
 import collections
+import contextlib
+import json
 import os
 import signal
 import sys
@@ -16,6 +18,8 @@ import processes
 
 PARTITIONS = 6
 RECORDS = 3000      # a phase
+FLOW = 20           # at once, each fiftieth of a second
+AGAIN = 50          # of each partition, when offsets are reset
 NOT_NOW = (14, 15, 16)  # COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR
 SETTLE_S = 120      # until all of a phase has been processed
 SETTINGS = {'group.initial.rebalance.delay.ms': 500, 'offsets.topic.num.partitions': 8}
@@ -78,11 +82,38 @@ class Scene:
         self.members.append(Member(command, os.environ | env, log))
         return self.members[-1]
 
-    def produce(self, count=RECORDS):
+    def producer(self):
+        return ['kcat', '-P', '-b', self.broker.bootstrap, '-t', self.topic, '-p', '-1', '-X', 'partitioner=random',
+                '-X', 'sticky.partitioning.linger.ms=0']
+
+    def lines(self, count):
         lines = ''.join(f'r{self.produced + i}\n' for i in range(count)).encode()
-        processes.run(['kcat', '-P', '-b', self.broker.bootstrap, '-t', self.topic, '-p', '-1', '-X',
-                       'partitioner=random', '-X', 'sticky.partitioning.linger.ms=0'], stdin=None, input=lines)
         self.produced += count
+        return lines
+
+    def produce(self, count=RECORDS):
+        processes.run(self.producer(), stdin=None, input=self.lines(count))
+
+    @contextlib.contextmanager
+    def flowing(self):
+        """While the block runs, records come and come. Not over a kill of the broker: kcat would produce some twice."""
+        kcat, ended = processes.start(self.producer(), stdin=processes.subprocess.PIPE), threading.Event()
+
+        def flow():
+            with kcat.stdin:
+                while not ended.is_set():
+                    kcat.stdin.write(self.lines(FLOW))
+                    kcat.stdin.flush()
+                    ended.wait(0.02)
+
+        thread = threading.Thread(target=flow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(60)
+            check.equal(processes.wait(kcat, 60), 0, 'kcat')
 
     def processed(self):
         return [record for member in self.members for record in member.records]
@@ -110,6 +141,10 @@ class Scene:
 
     def wait_assigned(self, member, what):
         self.wait(member.assigned, what, 60)
+
+    def wait_records(self, member, what):
+        """The group's state alone may be that of before."""
+        self.wait(lambda: member.records, f'records of {what}', 60)
 
     def committed(self):
         """None: the groups are not there yet, or being read from their log."""
@@ -152,6 +187,15 @@ class Scene:
         self.broker.remove()
 
 
+def ours(scene, *arguments):
+    """What our own command says of groups."""
+    return processes.run([scene.run.program, 'group', *arguments, '--bootstrap', scene.broker.bootstrap]).decode()
+
+
+def described(scene):
+    return json.loads(ours(scene, 'describe', scene.group, '--json'))
+
+
 def classic_group_has(scene, count):
     group = scene.state()['groups'][0]
     return group['state'] == 'Stable' and len(group['members']) == count
@@ -173,28 +217,31 @@ def play_all(scene):
     alone = scene.check_offsets()
     check.equal(alone, 0, 'records processed twice without a reason')
 
-    second = scene.join()
-    scene.wait_members(2, 'the second member')
+    with scene.flowing():
+        second = scene.join()
+        scene.wait_records(second, 'the second member')
+        scene.wait_members(2, 'both of them')
     scene.produce()
     scene.wait_processed('two members')
-    check.expect(second.records, 'the second member got nothing')
 
     scene.restart_broker()
     scene.produce()
     scene.wait_processed('after kill -9 of the broker')
 
-    first.kill()
-    third = scene.join()
-    scene.produce()
+    with scene.flowing():
+        first.kill()
+        third = scene.join()
+        scene.wait_records(third, 'the third member')
+        scene.wait_members(2, 'the third member for the first')
     scene.wait_processed('after kill -9 of a member')
-    scene.wait_members(2, 'the third member for the first')
 
     scene.produce(RECORDS // 2)
     scene.restart_broker()
     scene.produce(RECORDS // 2)
     scene.wait_processed('after kill -9 of the broker in the middle')
-    second.leave()
-    scene.produce()
+    with scene.flowing():
+        second.leave()
+        scene.wait_members(1, 'the third member alone')
     scene.wait_processed('after one has left')
     third.leave()
     ends = scene.committed()
@@ -202,9 +249,23 @@ def play_all(scene):
     check.equal(sum(ends.values()), scene.produced, 'committed in the end')
     # At most what was polled and not committed when somebody was killed or the group rebalanced.
     check.expect(twice <= scene.produced, f'{twice} records were processed twice')
+    play_reset(scene, ends)
     if scene.kind.has_static_members:
         play_static(scene)
     return f'{scene.produced} records, {twice} twice'
+
+
+def play_reset(scene, ends):
+    """Offsets that are reset while nobody is there: who comes next reads from there on, just that and once."""
+    scene.wait(lambda: described(scene)['state'] == 'Empty', 'all have left', 60)
+    ours(scene, 'reset', scene.group, '--to', f'-{AGAIN}')
+    scene.positions = {}  # they go back now, as they are told to
+    wanted = [(partition, offset) for (_, partition), end in sorted(ends.items()) for offset in range(end - AGAIN, end)]
+    member = scene.join()
+    scene.wait(lambda: len(member.records) >= len(wanted), 'what was reset', 60)
+    scene.wait(lambda: scene.committed() == ends, 'all of it is committed', 60)
+    member.leave()
+    check.equal(sorted(record[:2] for record in member.records), wanted, 'what was read again')
 
 
 def play_static(scene):

@@ -3,7 +3,6 @@
 what they are asked to get through, and that each record is processed. And Kafka's own tools for groups, and ours.
 franz-go: groups_franz.py."""
 import json
-import pathlib
 import re
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import clients
 import groups
 import groups_members as members
 import java_tools
-import processes
 
 PYTHON_CLIENT = 'confluent-kafka==2.12.2'
 # Sessions that end soon, so that members that are killed are found soon.
@@ -79,19 +77,9 @@ class Java:
         return f'{scene.produced} records, {scene.check_offsets()} twice'
 
 
-def ours(scene, *arguments):
-    """What our own command says."""
-    program = pathlib.Path(scene.run.build) / 'penstock'
-    return processes.run([program, 'group', *arguments, '--bootstrap', scene.broker.bootstrap]).decode()
-
-
-def described(scene):
-    return json.loads(ours(scene, 'describe', scene.group, '--json'))
-
-
 def group_has(scene, count):
     """So many members, and each partition with one of them."""
-    group = described(scene)
+    group = groups.described(scene)
     partitions = [partition for member in group['members'] for topic in member['assignment']
                   for partition in topic['partitions']]
     return (group['state'] == 'Stable' and len(group['members']) == count and
@@ -102,14 +90,14 @@ def play_static(scene):
     """A static member that stops and comes back inside its session gets the same, and nobody else hears of it."""
     stays, goes = scene.join('stays'), scene.join('goes')
     scene.wait(lambda: group_has(scene, 2), 'two static members', 60)
-    before, had = len(stays.events), described(scene)
+    before, had = len(stays.events), groups.described(scene)
     goes.leave()
     back = scene.join('goes')
     scene.wait_assigned(back, 'the static member that came back')
     scene.produce()
     scene.wait_processed('static members')
     check.equal(len(stays.events), before, f'what the member that stayed was told: {stays.events}')
-    now = described(scene)
+    now = groups.described(scene)
     by_instance = [{member['instance']: member['assignment'] for member in group['members']} for group in (had, now)]
     check.equal(by_instance[1], by_instance[0], 'what static members have')
     stays.kill()
@@ -130,15 +118,15 @@ def kafka_tools(tools, scene, protocol):
     for member in scene.members:
         if member.process.poll() is None:
             member.leave()
-    scene.wait(lambda: described(scene)['state'] == 'Empty', 'an empty group', 60)
+    scene.wait(lambda: groups.described(scene)['state'] == 'Empty', 'an empty group', 60)
     scene.positions = {}  # they go back now, as they are told to
     tools.run(command, '--reset-offsets', '--group', scene.group, '--topic', scene.topic, '--to-earliest', '--execute')
     check.equal(set(scene.committed().values()), {0}, 'offsets that Kafka\'s tool has set')
-    ours(scene, 'reset', scene.group, '--to', 'end')
+    groups.ours(scene, 'reset', scene.group, '--to', 'end')
     check.equal(sum(scene.committed().values()), scene.produced, 'offsets that our command has set')
-    has = [group['group'] for group in json.loads(ours(scene, 'list', '--json'))]
+    has = [group['group'] for group in json.loads(groups.ours(scene, 'list', '--json'))]
     check.expect(scene.group in has, f'our list: {has}')
-    ours(scene, 'delete', scene.group)
+    groups.ours(scene, 'delete', scene.group)
     check.expect(not re.search(rf'(?m)^{scene.group}\s', tools.run('GroupsCommand', '--list')), 'the group is there')
 
 
@@ -158,8 +146,9 @@ def refusals(run):
                                    scene.broker.bootstrap], capture_output=True, text=True, timeout=60, check=False)
             check.equal(done.returncode, 1, f'{arguments}: {done.stderr}')
             check.expect(reason in done.stderr, f'{arguments}: {done.stderr}')
-        java_tools.has(ours(scene, 'describe', scene.group), rf'(?m)^{scene.topic}\s+0\s+\d+\s+\d+\s+0\s', 'our text')
-        java_tools.has(ours(scene, 'list'), rf'(?m)^{scene.group}\s+consumer\s+Stable\s+consumer', 'our list')
+        java_tools.has(groups.ours(scene, 'describe', scene.group), rf'(?m)^{scene.topic}\s+0\s+\d+\s+\d+\s+0\s',
+                       'our text')
+        java_tools.has(groups.ours(scene, 'list'), rf'(?m)^{scene.group}\s+consumer\s+Stable\s+consumer', 'our list')
     finally:
         scene.close()
 

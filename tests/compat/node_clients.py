@@ -62,6 +62,18 @@ class Member(groups_next.OfNextGeneration, NodeClient):
         return play_group(scene)
 
 
+class Killed(Member):
+    """@platformatic/kafka through all of groups.py, where librdkafka, and so the other one, is. A static member of it
+    leaves the next generation's groups for good (epoch -1): nobody comes back inside its session."""
+
+    def __init__(self, build, protocol):
+        super().__init__(build, 'platformatic', protocol)
+        self.has_static_members = protocol == 'classic'
+
+    def play(self, scene):
+        return groups.play_all(scene)
+
+
 class Texts:
     """A topic a client and codec. What check_codec() of the matrix asks for, too."""
 
@@ -180,6 +192,10 @@ def play_all(run):
         for protocol in ('classic', 'consumer'):
             if run.only in f'{name}-{protocol}':
                 run.test(f'{name} in a group ({protocol})', groups.play, run, Member(run.build, name, protocol))
+    for protocol in ('classic', 'consumer'):
+        if run.only in f'platformatic-{protocol}-killed':
+            run.test(f'platformatic when members and the broker are killed ({protocol})', groups.play, run,
+                     Killed(run.build, protocol))
 
 
 if __name__ == '__main__':

@@ -3,6 +3,7 @@
 //   platformatic.mjs consume BROKERS TOPIC COUNT          on standard output
 //   platformatic.mjs member BROKERS TOPIC GROUP INSTANCE PROTOCOL     says what members/confluent_member.py says
 //   platformatic.mjs admin BROKERS TOPIC PARTITIONS       what it was told, as JSON
+import { once } from 'node:events';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { lines, check } from './text.mjs';
@@ -37,23 +38,79 @@ async function consume(brokers, topic, count) {
   process.stdout.write(Buffer.concat(values.flatMap((value) => [value, Buffer.from('\n')])));
 }
 
+// Records wait in the stream while the group assigns anew, and the library would commit them whoever has their
+// partition by then, back behind that member's position. So only who has kept a partition since commits them.
+class Commits {
+  #consumer;
+  #generation = 0;
+  #kept = new Map(); // partition: since which generation it was never another's, and how far it is committed
+  #late = new Map(); // partition: its last record of those that came while the group assigned
+  #running = new Set();
+
+  constructor(consumer) {
+    this.#consumer = consumer;
+  }
+
+  partitions() {
+    return (this.#consumer.assignments ?? []).flatMap((assignment) => assignment.partitions).sort((a, b) => a - b);
+  }
+
+  joined() {
+    const { generationId } = this.#consumer;
+    const before = generationId === this.#generation + 1 ? this.#kept : new Map();
+    this.#kept = new Map(this.partitions().map((partition) =>
+      [partition, before.get(partition) ?? { since: generationId, offset: -1n }]));
+    this.#generation = generationId;
+    for (const message of this.#late.values()) this.add(message);
+    this.#late.clear();
+  }
+
+  add(message) {
+    const { partition, offset, metadata } = message;
+    if (!this.#consumer.isActive()) {
+      this.#late.set(partition, message);
+    } else if (!this.partitions().includes(partition)) {
+      this.#kept.delete(partition);
+    } else {
+      const kept = this.#kept.get(partition) ?? { since: this.#generation, offset: -1n };
+      if (metadata.consumer.generationId < kept.since || offset < kept.offset) return;
+      this.#kept.set(partition, { ...kept, offset });
+      const running = message.commit().catch((problem) => console.log(`error ${problem.message}`))
+        .finally(() => this.#running.delete(running));
+      this.#running.add(running);
+    }
+  }
+
+  done() {
+    return Promise.all(this.#running);
+  }
+}
+
 async function member(brokers, topic, groupId, instance, groupProtocol) {
   const consumer = new Consumer({ ...base(brokers), groupId, groupProtocol, rebalanceTimeout: 20000,
-                                  sessionTimeout: 10000, heartbeatInterval: 500 });
-  const assigned = () => {
-    const partitions = (consumer.assignments ?? []).flatMap((assignment) => assignment.partitions);
-    console.log(['assigned', ...partitions.sort((a, b) => a - b)].join(' '));
-  };
-  consumer.on('consumer:group:join', assigned);
-  const stream = await consumer.consume({ topics: [topic], mode: 'committed', fallbackMode: 'earliest',
-                                          autocommit: false, maxWaitTime: 200 });
+                                  sessionTimeout: 10000, heartbeatInterval: 500,
+                                  ...(instance === '-' ? {} : { groupInstanceId: instance }) });
+  const commits = new Commits(consumer);
+  let stopping = false;
+  consumer.on('consumer:group:join', () => {
+    commits.joined();
+    console.log(['assigned', ...commits.partitions()].join(' '));
+  });
   process.on('SIGTERM', async () => {
+    stopping = true;
+    await commits.done();
     await consumer.close(true);
     process.exit(0);
   });
-  for await (const { partition, offset, value, commit } of stream) {
-    console.log(`${partition} ${offset} ${value}`);
-    Promise.resolve(commit()).catch((problem) => console.log(`error ${problem.message}`));
+  while (!stopping) { // a stream ends with what went wrong, and so does a broker that is killed
+    const stream = await consumer.consume({ topics: [topic], mode: 'committed', fallbackMode: 'earliest',
+                                            autocommit: false, maxWaitTime: 200 });
+    stream.on('data', (message) => {
+      if (stopping) return;
+      console.log(`${message.partition} ${message.offset} ${message.value}`);
+      commits.add(message);
+    });
+    await once(stream, 'close').catch((problem) => console.log(`error ${problem.message}`));
   }
 }
 
