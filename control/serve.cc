@@ -53,15 +53,6 @@ uint64_t os_entropy() {
   return seed;
 }
 
-std::string cannot_write_durably(const std::string& folder, Error error) {
-  const std::string_view hint = error.code == Errc::kUnsupported
-                                    ? "direct I/O is needed: choose a data folder on a local file system (ext4, XFS)"
-                                : error.code == Errc::kNoPermission ? storage::hint_to_write(error)
-                                                                    : "check the drive and its file system";
-  return "cannot write durably to " + folder + ": " + std::string(storage::reason_of(error)) +
-         (error.os_errno == 0 ? "" : " (errno " + std::to_string(error.os_errno) + ")") + "; " + std::string(hint);
-}
-
 // Everything a broker is made of, in the order in which it is made; destroyed in the reverse.
 class Broker {
  public:
