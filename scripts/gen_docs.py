@@ -175,8 +175,8 @@ Made by `scripts/gen_docs.py` from the metrics.def of each layer; do not edit.
 
 `GET /metrics` on the HTTP port (`--http`) gives them as Prometheus text. Those of an lcore carry its number as label
 `lcore`, those of storage also the label `ring`, those of a network device also the label `device`. Those of a consumer
-group carry its id as label `group`, those of a partition of it also the labels `topic` and `partition`; bytes of an id that
-are no UTF-8 are shown as U+FFFD. Counters count from the start of the process."""
+group carry its id as label `group`, those of a partition of it also the labels `topic` and `partition`; bytes of an id
+that are no UTF-8 are shown as U+FFFD. Counters count from the start of the process."""
     for title, files in METRICS:
         yield f'\n## {title}\n'
         rows = []
