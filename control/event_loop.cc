@@ -47,6 +47,7 @@ bool EventLoop::turn() {
   publish_changes();
   pass_on_questions();
   pass_on_groups();
+  worked |= go_on_with_survey();
   send_answers();
   for (Lcore& lcore : lcores_) worked |= push_commands(lcore);
   do_timed_work();
@@ -81,6 +82,9 @@ void EventLoop::take(dataplane::Event event, Lcore& lcore, uint16_t index) {
                  [](const dataplane::RetiredImage&) {},  // freed here, not on the lcore
                  [&](const dataplane::LogTrimmed& over) { parts_.slow_path->delete_records().trimmed(over); },
                  [&](dataplane::LogTold&& told) { parts_.slow_path->log_questions().told(std::move(told)); },
+                 [&](dataplane::EndsTold&& told) {
+                   if (parts_.group_survey != nullptr) parts_.group_survey->told(std::move(told));
+                 },
                  [&](const dataplane::RecordsAppended& over) { groups().appended(over, now()); },
                  [&](dataplane::LogRead&& what) { groups().read(std::move(what), now()); },
                  [&](const dataplane::RingHealth& told) {
@@ -122,6 +126,14 @@ void EventLoop::pass_on_groups() {
   for (auto& [lcore, command] : groups().take_commands(now())) lcores_[lcore].waiting.emplace_back(std::move(command));
   for (auto& [lcore, parked] : parts_.slow_path->groups().take_parked()) lcores_[lcore].waiting.emplace_back(parked);
   for (auto& [lcore, answer] : parts_.slow_path->groups().take_answers()) add_answer(lcores_[lcore], std::move(answer));
+}
+
+bool EventLoop::go_on_with_survey() {
+  if (parts_.group_survey == nullptr) return false;
+  const bool worked = parts_.group_survey->go_on();
+  for (auto& [lcore, question] : parts_.group_survey->take_questions())
+    lcores_[lcore].waiting.emplace_back(std::move(question));
+  return worked;
 }
 
 void EventLoop::publish_changes() {

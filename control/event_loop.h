@@ -16,6 +16,7 @@
 #include "base/doorbell.h"
 #include "base/log.h"
 #include "control/controller/controller.h"
+#include "control/group_survey.h"
 #include "control/health.h"
 #include "control/registration.h"
 #include "control/ring_watch.h"
@@ -41,6 +42,7 @@ struct LcoreLink {
 struct EventLoopParts {
   Controller* controller;
   SlowPath* slow_path;
+  GroupSurvey* group_survey = nullptr;  // nullptr: nobody is told of groups
   MetadataStore* store;
   Registration* registration;
   Health* health;
@@ -90,6 +92,7 @@ class EventLoop {
   bool others_know(const Lcore& but, uint64_t images) const;
   void pass_on_questions();
   void pass_on_groups();
+  bool go_on_with_survey();
   bool push_commands(Lcore& lcore);
   void do_timed_work();
 

@@ -77,6 +77,11 @@ std::string in_origin_form(std::string_view line) {
   return std::string(line.substr(0, from)) + (rest.starts_with('/') ? "" : "/") + std::string(rest);
 }
 
+bool asks_for_metrics(std::string_view head) {
+  const std::string line = in_origin_form(head.substr(0, head.find("\r\n")));
+  return line.starts_with("GET /metrics ") || line.starts_with("GET /metrics?");
+}
+
 // httplib parses, routes and writes. Its threads, one to a connection, stay unused: whoever says nothing would hold
 // one.
 class Pages final : public httplib::Server {
@@ -123,8 +128,8 @@ class Pages final : public httplib::Server {
 // One thread has all connections, so one that says nothing costs others nothing.
 class HttpServer::Impl {
  public:
-  Impl(const Health& health, std::function<std::string()> metrics, const HttpLimits& limits)
-      : limits_(limits), pages_(health, std::move(metrics)) {}
+  Impl(const Health& health, std::function<std::string()> metrics, const HttpLimits& limits, HttpRefresh refresh)
+      : limits_(limits), refresh_(std::move(refresh)), pages_(health, std::move(metrics)) {}
   ~Impl() {
     stopping_ = true;
     doorbell_.ring();
@@ -150,9 +155,10 @@ class HttpServer::Impl {
     });
   }
   uint16_t port() const { return port_; }
+  void wake() { doorbell_.ring(); }
 
  private:
-  enum class State : uint8_t { kAsking, kTaking, kEnding };
+  enum class State : uint8_t { kAsking, kWaiting, kTaking, kEnding };
   struct Connection {
     int fd;
     Nanos deadline;
@@ -160,6 +166,8 @@ class HttpServer::Impl {
     bool over = false;
     std::string head{};    // what has come of it
     std::string answer{};  // what has not been taken of it
+    uint64_t awaits{};     // a number of HttpRefresh
+    Nanos waits_until{};
   };
   using Connections = std::list<Connection>;  // the oldest first, so by deadline too
 
@@ -167,15 +175,16 @@ class HttpServer::Impl {
     std::vector<pollfd> polled{{doorbell_.fd(), POLLIN, 0}, {pages_.listening_socket(), POLLIN, 0}};
     if (accept_paused_) polled[1].fd = -1;
     for (const Connection& connection : connections_) {
-      const bool sends = connection.state == State::kTaking;
-      polled.push_back({connection.fd, static_cast<short>(sends ? POLLOUT : POLLIN), 0});
+      polled.push_back({connection.fd, events_of(connection.state), 0});
     }
     poll(polled.data(), polled.size(), timeout_ms());
+    if (polled[0].revents != 0) doorbell_.clear();
     accept_paused_ = false;
     size_t at = 2;
     for (Connection& connection : connections_) {
       if (polled[at++].revents != 0 && !connection.over) go_on(connection);
     }
+    answer_waiting();
     const Nanos now = clock_.monotonic();
     for (auto next = connections_.begin(); next != connections_.end();) {
       const auto connection = next++;
@@ -184,11 +193,19 @@ class HttpServer::Impl {
     if (polled[1].revents != 0) take_new();
   }
 
-  // Until the oldest connection's time is over.
+  static short events_of(State state) {
+    return state == State::kTaking ? POLLOUT : state == State::kWaiting ? 0 : POLLIN;
+  }
+
+  // Until the oldest connection's time is over, or one has waited long enough.
   int timeout_ms() {
     if (accept_paused_) return kAcceptPauseMs;
     if (connections_.empty()) return -1;
-    const Nanos left = connections_.front().deadline - clock_.monotonic();
+    Nanos until = connections_.front().deadline;
+    for (const Connection& connection : connections_) {
+      if (connection.state == State::kWaiting) until = std::min(until, connection.waits_until);
+    }
+    const Nanos left = until - clock_.monotonic();
     return static_cast<int>(std::max<Nanos>(left, 0) / kMillisecond) + 1;
   }
 
@@ -231,6 +248,7 @@ class HttpServer::Impl {
   void go_on(Connection& connection) {
     switch (connection.state) {
       case State::kAsking: return hear(connection);
+      case State::kWaiting: connection.over = true; return;  // nothing is polled for: it has hung up
       case State::kTaking: return tell(connection);
       case State::kEnding: return discard(connection);
     }
@@ -246,15 +264,29 @@ class HttpServer::Impl {
   void hear(Connection& connection) {
     std::array<char, kHeadBytesMax> bytes;
     connection.head += receive(connection, std::span(bytes).first(kHeadBytesMax - connection.head.size()));
-    if (connection.head.find("\r\n\r\n") != std::string::npos)
-      connection.answer = answer(connection.head);
-    else if (connection.head.size() == kHeadBytesMax)
-      connection.answer = kHeadTooLarge;
-    else
+    if (connection.head.find("\r\n\r\n") == std::string::npos) {
+      if (connection.head.size() == kHeadBytesMax) begin_to_tell(connection, std::string(kHeadTooLarge));
       return;
+    }
+    if (!refresh_.ask || !asks_for_metrics(connection.head)) return begin_to_tell(connection, answer(connection.head));
+    connection.state = State::kWaiting;  // answer_waiting() is next
+    connection.awaits = refresh_.ask();
+    connection.waits_until = clock_.monotonic() + refresh_.patience;
+  }
+
+  void begin_to_tell(Connection& connection, std::string answer) {
+    connection.answer = std::move(answer);
     connection.state = State::kTaking;
     tell(connection);
     bound_answers(connection);
+  }
+
+  void answer_waiting() {
+    for (Connection& connection : connections_) {
+      if (connection.state != State::kWaiting || connection.over) continue;
+      if (refresh_.is_there(connection.awaits) || connection.waits_until <= clock_.monotonic())
+        begin_to_tell(connection, answer(connection.head));
+    }
   }
 
   // Empty: there is none, and the connection ends.
@@ -299,10 +331,11 @@ class HttpServer::Impl {
   }
 
   const HttpLimits limits_;
+  const HttpRefresh refresh_;
   Pages pages_;
   uint16_t port_ = 0;
   SystemClock clock_;
-  Doorbell doorbell_;  // rung to stop
+  Doorbell doorbell_;  // rung to stop, and when something was refreshed
   std::atomic<bool> stopping_ = false;
   bool accept_paused_ = false;
   int spare_ = -1;  // a descriptor of something; none while a connection has its place
@@ -312,8 +345,9 @@ class HttpServer::Impl {
 
 std::expected<std::unique_ptr<HttpServer>, std::string> HttpServer::start(const HostPort& address, const Health& health,
                                                                           std::function<std::string()> metrics,
-                                                                          const HttpLimits& limits) {
-  auto impl = std::make_unique<Impl>(health, std::move(metrics), limits);
+                                                                          const HttpLimits& limits,
+                                                                          HttpRefresh refresh) {
+  auto impl = std::make_unique<Impl>(health, std::move(metrics), limits, std::move(refresh));
   errno = 0;
   if (!impl->bind(address)) {
     const std::string why = errno == 0 ? "the address cannot be used" : std::strerror(errno);
@@ -327,5 +361,6 @@ std::expected<std::unique_ptr<HttpServer>, std::string> HttpServer::start(const 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() = default;
 uint16_t HttpServer::port() const { return impl_->port(); }
+void HttpServer::wake() { impl_->wake(); }
 
 }  // namespace penstock::control

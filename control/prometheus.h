@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "control/group_samples.h"
 #include "control/types.h"
 #include "dataplane/api/device_counters.h"
 #include "dataplane/api/types.h"
@@ -30,13 +31,14 @@ struct ShownDevice {
 std::span<const MetricInfo> control_metrics();
 std::span<const MetricInfo> storage_metrics();
 std::span<const MetricInfo> dataplane_metrics();
+std::span<const MetricInfo> group_metrics();
 
 // penstock_<name>_total for a counter, penstock_<name> for a gauge.
 std::string exported_name(const MetricInfo& metric);
 
-// lcores: by index, which is their label.
+// lcores: by index, which is their label. groups: nullptr: nothing is known of them now, and nothing told.
 std::string prometheus_text(const ControlCounters& control, std::span<const RingCounters> rings,
                             std::span<const dataplane::DataplaneCounters> lcores,
-                            std::span<const ShownDevice> devices = {});
+                            std::span<const ShownDevice> devices = {}, const GroupSamples* groups = nullptr);
 
 }  // namespace penstock::control

@@ -33,7 +33,6 @@
 #include "control/ring_options.h"
 #include "control/signals.h"
 #include "control/startup_checks.h"
-#include "dataplane/api/address_limits.h"
 #include "dataplane/api/devices.h"
 #include "storage/api/compaction.h"
 #include "storage/api/folder.h"
@@ -53,15 +52,6 @@ uint64_t os_entropy() {
   return seed;
 }
 
-std::string cannot_write_durably(const std::string& folder, Error error) {
-  const std::string_view hint = error.code == Errc::kUnsupported
-                                    ? "direct I/O is needed: choose a data folder on a local file system (ext4, XFS)"
-                                : error.code == Errc::kNoPermission ? storage::hint_to_write(error)
-                                                                    : "check the drive and its file system";
-  return "cannot write durably to " + folder + ": " + std::string(storage::reason_of(error)) +
-         (error.os_errno == 0 ? "" : " (errno " + std::to_string(error.os_errno) + ")") + "; " + std::string(hint);
-}
-
 // Everything a broker is made of, in the order in which it is made; destroyed in the reverse.
 class Broker {
  public:
@@ -71,6 +61,7 @@ class Broker {
         accept_loss_at_(request.accept_loss_at),
         prng_(os_entropy()),
         doorbell_(doorbell),
+        group_board_(doorbell),
         memory_(settings_.broker.huge_pages == "auto") {}
 
   Step start();
@@ -79,7 +70,6 @@ class Broker {
 
  private:
   Step check_all_settings();
-  Step check_address_limits();
   Step check_machine();
   Step open_devices();
   Step start_http();
@@ -149,6 +139,7 @@ class Broker {
   std::string address_overrides_;  // max.connections.per.ip.overrides with addresses for names
   std::unique_ptr<dataplane::Devices> devices_;
   std::vector<ShownDevice> shown_devices_;
+  GroupBoard group_board_;
   std::unique_ptr<HttpServer> http_;
   RingMemoryPool memory_;
   std::optional<DataFolders> folders_;
@@ -163,6 +154,7 @@ class Broker {
   std::vector<std::unique_ptr<storage::StoreSet>> stores_;  // by lcore, until that has it
   std::vector<std::unique_ptr<dataplane::Lcore>> lcores_;
   std::unique_ptr<SlowPath> slow_path_;
+  std::unique_ptr<GroupSurvey> group_survey_;  // none: /metrics does not tell of groups
   std::unique_ptr<Registration> registration_;
   std::vector<std::unique_ptr<LogRing>> log_rings_;  // by lcore
   std::unique_ptr<EventLoop> event_loop_;
@@ -200,18 +192,9 @@ Step Broker::check_all_settings() {
   auto cpus = parse_cpus(settings_.broker.lcore_cpus, lcores_wanted_);
   if (!cpus) return Failure(cpus.error());
   cpus_ = *std::move(cpus);
-  return check_address_limits();
-}
-
-Step Broker::check_address_limits() {
-  const int64_t most = settings_.dataplane.connections_max_per_ip;
-  auto overrides =
-      dataplane::AddressLimits::parse_overrides(settings_.dataplane.connections_max_per_ip_overrides, address_of);
-  if (!overrides) return Failure("max.connections.per.ip.overrides: " + overrides.error());
-  if (most == 0 && overrides->empty())
-    return Failure(
-        "max.connections.per.ip: 0 leaves nobody who may connect; name them in max.connections.per.ip.overrides");
-  address_overrides_ = dataplane::AddressLimits::to_text(*overrides);
+  auto overrides = resolve_address_limits(settings_.dataplane);
+  if (!overrides) return Failure(overrides.error());
+  address_overrides_ = *std::move(overrides);
   return {};
 }
 
@@ -263,9 +246,13 @@ Step Broker::start_http() {
   const auto address = parse_host_port(settings_.broker.http_listener);
   if (!address) return Failure("penstock.http.listener: " + address.error());
   const SignalsBlocked blocked;
-  auto http = HttpServer::start(
-      *address, health_, [this] { return prometheus_text(counters_, shown_rings(), lcore_counters_, shown_devices_); },
-      {.connections_max = descriptors_.http_max});
+  const auto metrics = [this] {
+    const auto groups = group_board_.latest(clock_.monotonic());
+    return prometheus_text(counters_, shown_rings(), lcore_counters_, shown_devices_, groups.get());
+  };
+  auto http = HttpServer::start(*address, health_, metrics, {.connections_max = descriptors_.http_max},
+                                {.ask = [this] { return group_board_.ask(clock_.monotonic()); },
+                                 .is_there = [this](uint64_t number) { return group_board_.is_there(number); }});
   if (!http) return Failure(http.error());
   http_ = *std::move(http);
   return {};
@@ -508,9 +495,14 @@ Step Broker::make_event_loop() {
                       .log = log_rings_[i].get(),
                       .counters = &lcore_counters_[i]});
   }
+  if (const auto most = static_cast<size_t>(settings_.broker.metrics_group_partitions_max);
+      http_ != nullptr && most > 0)
+    group_survey_ = std::make_unique<GroupSurvey>(*controller_, slow_path_->groups().runtime(), group_board_, clock_,
+                                                  lcores_wanted_, most);
   registration_ = std::make_unique<Registration>(*metadata_, clock_, controller_->node(), addresses);
   event_loop_ = std::make_unique<EventLoop>(EventLoopParts{.controller = controller_.get(),
                                                            .slow_path = slow_path_.get(),
+                                                           .group_survey = group_survey_.get(),
                                                            .store = metadata_.get(),
                                                            .registration = registration_.get(),
                                                            .health = &health_,
@@ -552,6 +544,8 @@ Step Broker::say_ready() {
   LOG_INFO("serving %zu topics with %zu partitions on %u lcores as broker %d of cluster %s",
            controller_->image().topics().size(), controller_->image().partition_count(), unsigned{lcores_wanted_},
            controller_->node().value(), to_text(controller_->cluster_id()).c_str());
+  // Its surveys are made by the event loop, which turns from now on.
+  if (group_survey_ != nullptr) group_board_.open([this] { http_->wake(); });
   counters_.set(Metric::ready, 1);
   std::printf("%s\n", line.c_str());
   std::fflush(stdout);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "control/cli/machine/machine.h"
+#include "storage/api/disk.h"
 #include "storage/api/ring_size.h"
 
 namespace penstock::control {
@@ -170,6 +171,15 @@ void pin_this_thread(int cpu) {
   if (sched_setaffinity(0, sizeof set, &set) != 0) {
     LOG_WARN("this thread may not run on CPU %d (a container's limit?); the kernel places it", cpu);
   }
+}
+
+std::string cannot_write_durably(const std::string& folder, Error error) {
+  const std::string_view hint = error.code == Errc::kUnsupported
+                                    ? "direct I/O is needed: choose a data folder on a local file system (ext4, XFS)"
+                                : error.code == Errc::kNoPermission ? storage::hint_to_write(error)
+                                                                    : "check the drive and its file system";
+  return "cannot write durably to " + folder + ": " + std::string(storage::reason_of(error)) +
+         (error.os_errno == 0 ? "" : " (errno " + std::to_string(error.os_errno) + ")") + "; " + std::string(hint);
 }
 
 }  // namespace penstock::control

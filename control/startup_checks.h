@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
 #include "control/options.h"
 
 namespace penstock::control {
@@ -51,5 +52,8 @@ std::expected<void, std::string> check_space(const std::string& folder, size_t n
 // CPU numbers of penstock.lcore.cpus, one an lcore, or none.
 std::expected<std::vector<int>, std::string> parse_cpus(const std::string& text, size_t lcores);
 void pin_this_thread(int cpu);
+
+// Why records in the folder would not be durable, and what to do.
+std::string cannot_write_durably(const std::string& folder, Error error);
 
 }  // namespace penstock::control

@@ -133,6 +133,15 @@ void Lcore::Impl::obey(AskLog command) {
   tell_control(std::move(told));
 }
 
+// In the question's own memory: an lcore allocates nothing for it.
+void Lcore::Impl::obey(AskEnds command) {
+  for (AskEnds::LogEnd& asked : command.logs) {
+    const auto offsets = request_.store->offsets(asked.log);
+    asked.durable = offsets ? offsets->durable : Offset{-1};
+  }
+  tell_control(EndsTold{.token = command.token, .logs = std::move(command.logs)});
+}
+
 void Lcore::Impl::obey(Stop) {
   if (phase_ != Phase::kServing) return;
   phase_ = Phase::kAnswering;

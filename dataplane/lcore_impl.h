@@ -72,6 +72,7 @@ class Lcore::Impl {
   }
   void obey(const TrimLog& command) { trims_.begin(command); }
   void obey(AskLog command);
+  void obey(AskEnds command);
   void obey(AppendRecords&& command) { control_io_.begin(std::move(command), broker_.now); }
   void obey(const ReadLog& command) { control_io_.begin(command); }
   void obey(PublishImage command);

@@ -23,6 +23,7 @@ IN_FORCE = {'cleanup.policy', 'compression.gzip.level', 'compression.lz4.level',
             'retention.bytes', 'retention.ms', 'segment.bytes', 'segment.ms'}
 LAYERS = (('Broker', 'control'), ('Network and requests', 'dataplane/api'), ('Storage', 'storage/api'))
 METRICS = tuple((title, (f'{folder}/metrics.def',)) for title, folder in LAYERS) + (
+    ('Groups', ('control/group_metrics.def',)),
     ('Devices', ('dataplane/net/metrics.def', 'dataplane/net/nic_metrics.def', 'dataplane/tcp/metrics.def')),)
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.LShift: operator.lshift}
 
@@ -173,8 +174,9 @@ def metrics_page():
 Made by `scripts/gen_docs.py` from the metrics.def of each layer; do not edit.
 
 `GET /metrics` on the HTTP port (`--http`) gives them as Prometheus text. Those of an lcore carry its number as label
-`lcore`, those of storage also the label `ring`, those of a network device also the label `device`. Counters count from
-the start of the process."""
+`lcore`, those of storage also the label `ring`, those of a network device also the label `device`. Those of a consumer
+group carry its id as label `group`, those of a partition of it also the labels `topic` and `partition`; bytes of an id
+that are no UTF-8 are shown as U+FFFD. Counters count from the start of the process."""
     for title, files in METRICS:
         yield f'\n## {title}\n'
         rows = []

@@ -78,6 +78,13 @@ class GroupRuntime {
   // Looks at each partition's groups. Not none: one is not there yet, or not to be had.
   ErrorCode look(const std::function<void(const Coordinator& coordinator)>& look) const;
 
+  size_t partition_count() const { return partitions_.size(); }
+  // The groups of one. nullptr: there is no such partition, or its groups are not there (yet).
+  const Coordinator* coordinator_of(size_t index) const {
+    const bool works = index < partitions_.size() && partitions_[index].state == State::kActive;
+    return works ? partitions_[index].coordinator.get() : nullptr;
+  }
+
   // ---- what happens
   // The topics that there are may be others: once a turn.
   void refresh(Now now);

@@ -43,6 +43,16 @@ struct AskLog {
   bool producers = false;  // them too
   uint64_t token = 0;      // control's
 };
+// Asks where logs end for consumers (the high watermark); answered by EndsTold with the same logs, in their order. Some
+// hundred at once, so that connections do not wait for it.
+struct AskEnds {
+  struct LogEnd {
+    storage::LogId log;
+    Offset durable{-1};  // -1: it is not here
+  };
+  std::vector<LogEnd> logs;
+  uint64_t token = 0;  // control's
+};
 // A batch of control's own for an internal topic, checked and complete. Answered by RecordsAppended when it is durable.
 // A store that is behind or full is tried for patience.
 struct AppendRecords {
@@ -73,8 +83,8 @@ struct Parked {
   ConnectionId connection;
 };
 struct Stop {};  // close listeners and connections, write and seal what was taken, then say Stopped
-using Command = std::variant<std::monostate, OpenLog, ConfigureLog, DropLog, TrimLog, AskLog, AppendRecords, ReadLog,
-                             PublishImage, Answer, Parked, Stop>;
+using Command = std::variant<std::monostate, OpenLog, ConfigureLog, DropLog, TrimLog, AskLog, AskEnds, AppendRecords,
+                             ReadLog, PublishImage, Answer, Parked, Stop>;
 
 // ---- events
 // A request that control answers. The connection is parked until its Answer; it has at most one.
@@ -99,6 +109,10 @@ struct LogTold {  // of a log that is not here: nothing
   uint64_t bytes = 0;
   std::vector<storage::ProducerFacts> producers;  // by id
 };
+struct EndsTold {
+  uint64_t token = 0;
+  std::vector<AskEnds::LogEnd> logs;
+};
 struct RecordsAppended {
   uint64_t token = 0;
   storage::AppendStatus status;
@@ -120,7 +134,7 @@ struct DeviceLink {  // a device has lost its link, or has one again; said by lc
   bool up = false;
 };
 struct Stopped {};
-using Event = std::variant<std::monostate, SlowRequest, RetiredImage, LogTrimmed, LogTold, RecordsAppended, LogRead,
-                           RingHealth, DeviceLink, Stopped>;
+using Event = std::variant<std::monostate, SlowRequest, RetiredImage, LogTrimmed, LogTold, EndsTold, RecordsAppended,
+                           LogRead, RingHealth, DeviceLink, Stopped>;
 
 }  // namespace penstock::dataplane

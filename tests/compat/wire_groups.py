@@ -2,6 +2,7 @@
 """The APIs of groups at every version that is served, over the wire (docs/compatibility.md, lines 37, 82, 83, 89, 90,
 93, 95, 96): ctest compat.wire_groups. What each error is in each state stands in tests/groups; here it is the forms of
 the versions, topics by name and id, what survives kill -9, and the rules of the internal topic."""
+import re
 import time
 
 import batches
@@ -232,13 +233,64 @@ def test_deleting_the_offsets_topic_forgets_all_groups(broker):
         check.equal(commit(connection, 'x', {('x', 0): 2}), [0], 'a commit to the new topic')
 
 
+def samples_of(broker, group):
+    """{(metric, other labels): value} of a group that is written as a label's value is."""
+    found = {}
+    for line in broker.get('/metrics').splitlines():
+        match = re.fullmatch(r'penstock_consumer_group_(\w+)\{group="((?:[^"\\]|\\.)*)"(.*)\} (\d+)', line)
+        if match and match[2] == group:
+            found[match[1], match[3]] = int(match[4])
+    return found
+
+
+def until_samples(broker, group, expected, what):
+    """A scrape within a second of another tells the same."""
+    deadline = time.monotonic() + 60
+    while (found := samples_of(broker, group)) != expected:
+        check.expect(time.monotonic() < deadline, f'{what}: after 60 s {found}, not {expected}')
+        time.sleep(0.1)
+
+
+def test_lag_is_on_metrics(broker):
+    strange = 'quote " back\\slash\nline é'
+    label = 'quote \\" back\\\\slash\\nline é'
+    with broker.connect() as connection:
+        ready(connection, 'lag')
+        connection.create('lag', 2)
+        connection.create('lag-other')
+        for records in (3, 4):
+            answer = connection.produce('lag', batches.build([b'x'] * records))
+            check.equal(answer['error'], 0, 'produce')
+        joined = join(connection, 'lag-member', 3)
+        check.equal(joined['error'], 0, 'join')
+        for group in ('lag', strange):
+            check.equal(commit(connection, group, {('lag', 0): 5, ('lag', 1): 0, ('lag-other', 0): 9}), [0, 0, 0],
+                        'commit')
+        of_0, of_1, other = ',topic="lag",partition="0"', ',topic="lag",partition="1"', \
+            ',topic="lag-other",partition="0"'
+        rest = {('info', ',type="classic",state="Empty"'): 1, ('members', ''): 0, ('lag', ''): 2,
+                ('partition_committed_offset', of_0): 5, ('partition_lag', of_0): 2,
+                ('partition_committed_offset', of_1): 0, ('partition_lag', of_1): 0}
+        for group in ('lag', label):
+            until_samples(broker, group, rest | {('partition_committed_offset', other): 9,
+                                                 ('partition_lag', other): 0}, 'committed')
+        until_samples(broker, 'lag-member', {('info', ',type="classic",state="CompletingRebalance"'): 1,
+                                             ('members', ''): 1}, 'a member, and nothing committed')
+        connection.call('DeleteTopics', 4, {'names': ['lag-other']})
+        until_samples(broker, 'lag', rest, 'a topic is deleted')
+        connection.call('DeleteGroups', 2, {'groups': [strange]})
+        until_samples(broker, label, {}, 'the group is deleted')
+        until_samples(broker, 'lag', rest, 'the other one stays')
+
+
 def main():
     run = check.Run()
     broker = run.broker({'group.initial.rebalance.delay.ms': 0})
     run.tests(broker, test_find_coordinator_in_every_version, test_the_offsets_topic_is_internal,
               test_a_group_in_every_version, test_offset_fetch_in_every_version, test_commits_to_what_does_not_exist,
               test_list_groups_and_its_filters, test_deleting_a_topic_deletes_its_offsets,
-              test_groups_and_offsets_survive_kill_9, test_deleting_the_offsets_topic_forgets_all_groups)
+              test_groups_and_offsets_survive_kill_9, test_deleting_the_offsets_topic_forgets_all_groups,
+              test_lag_is_on_metrics)
     run.finish()
 
 
