@@ -12,8 +12,6 @@
 #include <memory>
 #include <optional>
 
-#include "dataplane/api/address_limits.h"
-
 namespace penstock::control {
 namespace {
 
@@ -256,16 +254,6 @@ std::string address_of(const std::string& name) {
   if (found == nullptr) return {};
   const int rc = getnameinfo(found->ai_addr, found->ai_addrlen, numeric, sizeof numeric, nullptr, 0, NI_NUMERICHOST);
   return rc == 0 ? numeric : std::string();
-}
-
-std::expected<std::string, std::string> resolve_address_limits(const dataplane::DataplaneOptions& options) {
-  const auto overrides =
-      dataplane::AddressLimits::parse_overrides(options.connections_max_per_ip_overrides, address_of);
-  if (!overrides) return Failure("max.connections.per.ip.overrides: " + overrides.error());
-  if (options.connections_max_per_ip == 0 && overrides->empty())
-    return Failure(
-        "max.connections.per.ip: 0 leaves nobody who may connect; name them in max.connections.per.ip.overrides");
-  return dataplane::AddressLimits::to_text(*overrides);
 }
 
 std::expected<void, std::string> check_ports(const std::vector<Listener>& listeners, const std::string& http) {

@@ -52,9 +52,6 @@ std::expected<dataplane::ListenerAddress, std::string> resolve(const Listener& l
 // The numeric address of a name, one of IPv4 if it has any; empty if it cannot be looked up.
 std::string address_of(const std::string& name);
 
-// max.connections.per.ip.overrides with addresses for names.
-std::expected<std::string, std::string> resolve_address_limits(const dataplane::DataplaneOptions& options);
-
 // By listener, once the ports are known. 0.0.0.0 and :: are never told to clients: without advertised.listeners the
 // machine's name is, if it can be looked up; otherwise the setting is asked for.
 std::expected<std::vector<AdvertisedAddress>, std::string> advertise(const BrokerOptions& options,

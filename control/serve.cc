@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/system_clock.h"
+#include "control/address_limit_settings.h"
 #include "control/controller/keys.h"
 #include "control/controller/ring_lives.h"
 #include "control/controller/uuid_text.h"
