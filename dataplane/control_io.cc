@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/buffer.h"
+#include "protocol/record_batch.h"
 
 namespace penstock::dataplane {
 namespace {
@@ -47,7 +48,7 @@ std::vector<Event> ControlIo::settle(Nanos now) {
       flying_.push_back(flying);
     }
   }
-  std::erase_if(reading_, [&](const ReadLog& command) { return read(command); });
+  std::erase_if(reading_, [&](Reading& reading) { return read(reading); });
   return std::exchange(over_, {});
 }
 
@@ -67,35 +68,47 @@ bool ControlIo::append(Busy& busy, Nanos now) {
   return true;
 }
 
-// False: not now.
-bool ControlIo::read(const ReadLog& command) {
-  LogRead told{.token = command.token, .status = storage::ReadStatus::kGone, .bytes = {}, .offsets = {}};
-  const auto offsets = store_.offsets(command.log);
-  const bool there = offsets && !store_.poisoned(command.log) && command.from >= offsets->log_start_offset &&
-                     command.from <= offsets->durable;
-  if (offsets) told.offsets = *offsets;
-  if (there) {
-    auto plan = store_.plan_read(command.log, command.from, command.max_bytes, true);
-    if (plan.status == storage::ReadStatus::kPending) return false;
-    told.status = plan.status;
-    std::array<std::span<const std::byte>, 16> pieces;
-    while (plan.status == storage::ReadStatus::kReady && plan.cursor.remaining > 0) {
-      const auto found = store_.view(plan.cursor, plan.cursor.remaining, pieces);
-      if (!found && found.error().code == Errc::kWouldBlock && told.bytes.empty()) return false;
-      if (!found || *found == 0) {
-        // What was read so far is of use; what is missing is asked for next.
-        if (told.bytes.empty()) told.status = storage::ReadStatus::kDamaged;
-        break;
-      }
-      size_t taken = 0;
-      for (const auto piece : std::span(pieces).first(*found)) {
-        told.bytes.insert(told.bytes.end(), piece.begin(), piece.end());
-        taken += piece.size();
-      }
-      store_.advance(plan.cursor, taken);
+// False: not now. What was read stays with the read: parts of it come from the drive in different turns, and a part may
+// end anywhere in a batch.
+bool ControlIo::read(Reading& reading) {
+  if (!reading.cursor) {
+    if (!begin_read(reading)) return false;
+  }
+  LogRead& told = reading.told;
+  std::array<std::span<const std::byte>, 16> pieces;
+  while (told.status == storage::ReadStatus::kReady && reading.cursor->remaining > 0) {
+    const auto found = store_.view(*reading.cursor, reading.cursor->remaining, pieces);
+    if (!found && found.error().code == Errc::kWouldBlock) return false;
+    if (!found || *found == 0) {
+      // Whole batches that were read so far are of use; what is missing is asked for next.
+      if (!protocol::first_batch(told.bytes)) told.status = storage::ReadStatus::kDamaged;
+      break;
     }
+    size_t taken = 0;
+    for (const auto piece : std::span(pieces).first(*found)) {
+      told.bytes.insert(told.bytes.end(), piece.begin(), piece.end());
+      taken += piece.size();
+    }
+    store_.advance(*reading.cursor, taken);
   }
   over_.emplace_back(std::move(told));
+  return true;
+}
+
+// False: not now.
+bool ControlIo::begin_read(Reading& reading) {
+  const ReadLog& command = reading.command;
+  LogRead& told = reading.told;
+  told = {.token = command.token, .status = storage::ReadStatus::kGone, .bytes = {}, .offsets = {}};
+  const auto offsets = store_.offsets(command.log);
+  if (offsets) told.offsets = *offsets;
+  const bool there = offsets && !store_.poisoned(command.log) && command.from >= offsets->log_start_offset &&
+                     command.from <= offsets->durable;
+  storage::ReadPlan plan{.status = storage::ReadStatus::kGone, .cursor = {}};
+  if (there) plan = store_.plan_read(command.log, command.from, command.max_bytes, true);
+  if (plan.status == storage::ReadStatus::kPending) return false;
+  told.status = plan.status;
+  reading.cursor = plan.cursor;
   return true;
 }
 

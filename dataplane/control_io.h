@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <optional>
 #include <vector>
 
 #include "base/units.h"
@@ -20,7 +21,7 @@ class ControlIo {
 
   // Before the turn's submit: it goes with that.
   void begin(AppendRecords command, Nanos now);
-  void begin(const ReadLog& command) { reading_.push_back(command); }
+  void begin(const ReadLog& command) { reading_.push_back({.command = command}); }
 
   // Once a turn, behind store.poll(): what is over.
   std::vector<Event> settle(Nanos now);
@@ -38,13 +39,20 @@ class ControlIo {
     storage::DurableAt durable_at;
   };
 
+  struct Reading {
+    ReadLog command;
+    std::optional<storage::ReadCursor> cursor = {};  // of the rest, once it has begun
+    LogRead told = {};                               // and what came so far: max_bytes, or one batch
+  };
+
   bool append(Busy& busy, Nanos now);
-  bool read(const ReadLog& command);
+  bool read(Reading& reading);
+  bool begin_read(Reading& reading);
 
   storage::StoreSet& store_;
   std::deque<Busy> busy_;
   std::deque<Flying> flying_;
-  std::deque<ReadLog> reading_;
+  std::deque<Reading> reading_;
   std::vector<Event> over_;  // since the last settle()
 };
 

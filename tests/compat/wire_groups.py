@@ -283,6 +283,26 @@ def test_lag_is_on_metrics(broker):
         until_samples(broker, 'lag', rest, 'the other one stays')
 
 
+def large_groups_survive_a_stop(run):
+    """More commits than a read from the drive gives at once: a start waits for all of it, and takes none for damage."""
+    broker = run.broker({'offsets.topic.num.partitions': 1}, start=True)
+    topic, groups = 't' * 200, [f'{"g" * 200}{i}' for i in range(40)]
+    wanted = {(topic, index): (index, 'meta', 0) for index in range(100)}
+    with broker.connect() as connection:
+        connection.create(topic, 100)
+        ready(connection, groups[0])
+        for group in groups:
+            check.equal(commit(connection, group, {place: told[0] for place, told in wanted.items()}), [0] * 100,
+                        'commits')
+    broker.stop()
+    broker.start()
+    with broker.connect() as connection:
+        ready(connection, groups[0])
+        for group in groups:
+            check.equal(fetch(connection, group), wanted, f'what {group[-2:]} has committed')
+    broker.stop()
+
+
 def main():
     run = check.Run()
     broker = run.broker({'group.initial.rebalance.delay.ms': 0})
@@ -291,6 +311,7 @@ def main():
               test_list_groups_and_its_filters, test_deleting_a_topic_deletes_its_offsets,
               test_groups_and_offsets_survive_kill_9, test_deleting_the_offsets_topic_forgets_all_groups,
               test_lag_is_on_metrics)
+    run.tests(run, large_groups_survive_a_stop)
     run.finish()
 
 
