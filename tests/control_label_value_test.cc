@@ -55,6 +55,7 @@ TEST(LabelValueTest, what_follows_a_cut_character_is_kept_and_escaped) {
   EXPECT_EQ(label_value("\xe2\x82\""), replaced(2) + "\\\"");
   EXPECT_EQ(label_value("\xe2\n"), replaced(1) + "\\n");
   EXPECT_EQ(label_value("\xf0\x9f\xc3\xa9"), replaced(2) + "\xc3\xa9");
+  EXPECT_EQ(label_value(std::string_view("\xe2\x82\xac").substr(0, 2)), replaced(2)) << "what lies behind is not its own";
 }
 
 // Of any bytes: at most thrice as long, whole UTF-8 (so it does not change once more), and the quotes stay closed.
