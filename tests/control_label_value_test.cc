@@ -1,12 +1,11 @@
 // label_value: what stands between the quotes of a label in Prometheus' text format.
-#include "control/label_value.h"
-
 #include <gtest/gtest.h>
 
 #include <string>
 #include <string_view>
 
 #include "base/prng.h"
+#include "control/label_value.h"
 
 namespace penstock::control {
 namespace {
@@ -55,7 +54,8 @@ TEST(LabelValueTest, what_follows_a_cut_character_is_kept_and_escaped) {
   EXPECT_EQ(label_value("\xe2\x82\""), replaced(2) + "\\\"");
   EXPECT_EQ(label_value("\xe2\n"), replaced(1) + "\\n");
   EXPECT_EQ(label_value("\xf0\x9f\xc3\xa9"), replaced(2) + "\xc3\xa9");
-  EXPECT_EQ(label_value(std::string_view("\xe2\x82\xac").substr(0, 2)), replaced(2)) << "what lies behind is not its own";
+  const std::string_view euro = "\xe2\x82\xac";
+  EXPECT_EQ(label_value(euro.substr(0, 2)), replaced(2)) << "what lies behind is another's";
 }
 
 // Of any bytes: at most thrice as long, whole UTF-8 (so it does not change once more), and the quotes stay closed.
