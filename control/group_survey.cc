@@ -25,6 +25,7 @@ GroupSamples::Group told_of(const std::string& id, const groups::Group& group) {
 }  // namespace
 
 bool GroupSurvey::go_on() {
+  give_up_if_held_up();
   if (state_ == State::kIdle && board_.is_wanted()) begin();
   if (state_ != State::kLooking) return false;
   // __consumer_offsets is another: groups that were met may come once more.
@@ -33,11 +34,12 @@ bool GroupSurvey::go_on() {
   while (at_.index < partitions_) {
     const groups::Coordinator* coordinator = runtime_.coordinator_of(at_.index);
     if (steps == 0 || (coordinator != nullptr && !look(*coordinator, steps))) return true;
-    if (at_.in_group) leave_group();
+    if (at_.in_group) drop_group();  // the groups of this partition are gone, or must be read again
     at_ = {.index = at_.index + 1};
     steps -= steps > 0 ? 1 : 0;
   }
   state_ = State::kAsking;
+  heard_at_ = clock_.monotonic();
   topics_.clear();
   unclear_.clear();
   for (uint16_t lcore = 0; lcore < asked_.size(); ++lcore) ask(lcore);
@@ -53,7 +55,10 @@ void GroupSurvey::begin() {
   topics_.clear();
   unclear_.clear();
   group_bytes_ = detailed_ = detailed_bytes_ = 0;
-  for (Asked& asked : asked_) asked = {};
+  for (Asked& asked : asked_) {
+    asked.logs.clear();
+    asked.told = 0;
+  }
 }
 
 // False: there is more, for the next turn.
@@ -61,7 +66,7 @@ bool GroupSurvey::look(const groups::Coordinator& coordinator, size_t& steps) {
   const auto& all = coordinator.groups();
   auto next = all.lower_bound(at_.group);
   // The group in which it stopped may be gone.
-  if (at_.in_group && (next == all.end() || next->first != at_.group)) leave_group();
+  if (at_.in_group && (next == all.end() || next->first != at_.group)) drop_group();
   for (; next != all.end(); ++next) {
     if (!at_.in_group) {
       at_.group = next->first;
@@ -153,6 +158,13 @@ void GroupSurvey::leave_group() {
   at_.in_group = false;
 }
 
+// It went while it was looked at: what was seen is a part, and a part is not its sum.
+void GroupSurvey::drop_group() {
+  samples_->commits.resize(samples_->commits.size() - of_group_);
+  samples_->groups.pop_back();
+  at_.in_group = false;
+}
+
 GroupSurvey::KnownTopic& GroupSurvey::topic_of(const std::string& name) {
   const auto [place, is_new] = topics_.try_emplace(name);
   KnownTopic& known = place->second;
@@ -169,9 +181,8 @@ GroupSurvey::KnownTopic& GroupSurvey::topic_of(const std::string& name) {
 
 void GroupSurvey::ask(uint16_t lcore) {
   Asked& asked = asked_[lcore];
-  asked.token = 0;
   const size_t count = std::min(kLogsAtOnce, asked.logs.size() - asked.told);
-  if (count == 0) return;
+  if (count == 0 || asked.token != 0) return;
   asked.token = ++last_token_;
   dataplane::AskEnds question{.logs = {}, .token = asked.token};
   question.logs.reserve(count);
@@ -180,20 +191,30 @@ void GroupSurvey::ask(uint16_t lcore) {
 }
 
 void GroupSurvey::told(dataplane::EndsTold&& told) {
-  if (state_ != State::kAsking || told.token == 0) return;
-  for (uint16_t lcore = 0; lcore < asked_.size(); ++lcore) {
-    Asked& asked = asked_[lcore];
-    if (asked.token != told.token) continue;
-    for (const auto& log : told.logs) samples_->ends[asked.logs[asked.told++].second] = log.durable.value();
-    ask(lcore);
-    return publish_if_told();
+  give_up_if_held_up();
+  const auto asked = std::ranges::find(asked_, told.token, &Asked::token);
+  if (told.token == 0 || asked == asked_.end()) return;
+  asked->token = 0;
+  if (!std::exchange(asked->is_old, false)) {
+    for (const auto& log : told.logs) samples_->ends[asked->logs[asked->told++].second] = log.durable.value();
   }
+  if (state_ != State::kAsking) return;
+  heard_at_ = clock_.monotonic();
+  ask(static_cast<uint16_t>(asked - asked_.begin()));
+  publish_if_told();
 }
 
 void GroupSurvey::publish_if_told() {
-  if (std::ranges::any_of(asked_, [](const Asked& asked) { return asked.token != 0; })) return;
+  if (std::ranges::any_of(asked_, [](const Asked& asked) { return asked.told < asked.logs.size(); })) return;
   state_ = State::kIdle;
   board_.publish(std::exchange(samples_, nullptr), clock_.monotonic());
+}
+
+// Its commits would be shown as if they were new.
+void GroupSurvey::give_up_if_held_up() {
+  if (state_ != State::kAsking || clock_.monotonic() - heard_at_ < kPatience) return;
+  state_ = State::kIdle;
+  for (Asked& asked : asked_) asked.is_old = asked.token != 0;
 }
 
 }  // namespace penstock::control

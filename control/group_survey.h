@@ -2,7 +2,8 @@
 // Begun when somebody asks the board; a part of it in each turn of the event loop, so that requests do not wait for it:
 // first the groups, kStepsATurn a turn, then the ends, kLogsAtOnce of an lcore at a time. What is committed is looked
 // at before the ends are, so that a lag is never too small. Groups come, go and change in between; each value was true
-// at some time of it.
+// at some time of it. One that an lcore holds up for kPatience is given up, and the next begins with what is committed
+// by then; that lcore is asked once it has answered the old question, so that questions do not pile up.
 //
 // Bounds: groups and partitions told of one by one, most of each; 1 KiB of text times that for each of the two; what
 // goes into sums alone is a fifth of what the groups themselves hold (penstock.groups.memory.max.bytes).
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "control/controller/controller.h"
 #include "control/group_board.h"
 #include "control/group_samples.h"
@@ -32,6 +34,7 @@ class GroupSurvey {
   static constexpr size_t kStepsATurn = 512;  // groups, topics and partitions of groups
   static constexpr size_t kLogsAtOnce = 256;
   static constexpr size_t kTextBytesEach = 1024;
+  static constexpr Nanos kPatience = 10 * kSecond;  // without an answer
   // What a line has around its labels' values, its metric's name included.
   static constexpr size_t kLineOverhead = 100;
 
@@ -62,7 +65,8 @@ class GroupSurvey {
   struct Asked {
     std::vector<std::pair<storage::LogId, uint32_t>> logs;  // with their places among GroupSamples::ends
     size_t told = 0;
-    uint64_t token = 0;  // 0: nothing is under way
+    uint64_t token = 0;   // 0: nothing is under way
+    bool is_old = false;  // what is under way: of a survey that was given up
   };
   // Where the look goes on: a group, and in it the commit behind this one.
   struct Place {
@@ -79,9 +83,11 @@ class GroupSurvey {
   bool look_at_commits(const groups::Group& group, size_t& steps);
   void take_commit(KnownTopic& topic, int32_t partition, int64_t offset);
   void leave_group();
+  void drop_group();
   KnownTopic& topic_of(const std::string& name);
   void ask(uint16_t lcore);
   void publish_if_told();
+  void give_up_if_held_up();
 
   const Controller& controller_;
   const groups::GroupRuntime& runtime_;
@@ -101,6 +107,7 @@ class GroupSurvey {
   size_t of_group_bytes_ = 0;
   std::vector<Asked> asked_;  // by lcore
   uint64_t last_token_ = 0;
+  Nanos heard_at_ = 0;  // an lcore, or when they were first asked
   std::vector<PlacedQuestion> questions_;
 };
 

@@ -1,11 +1,14 @@
-// GroupSurvey over a runtime whose lcores are pretended: what it tells of groups, and how much of it a turn does.
-#include <fmt/format.h>
+// GroupSurvey between groups and pretended lcores: what the samples say, how much of it a turn does, and what happens
+// when groups go or an lcore is silent meanwhile.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <deque>
 #include <map>
 #include <optional>
 
 #include "control/group_survey.h"
+#include "control/prometheus.h"
 #include "tests/control_fixture.h"
 
 namespace penstock::control {
@@ -13,201 +16,367 @@ namespace {
 
 using groups::Coordinator;
 using groups::Effects;
+using groups::GroupRuntime;
+using groups::Now;
+using Samples = std::shared_ptr<const GroupSamples>;
+using Commits = std::vector<std::pair<int32_t, int64_t>>;  // partitions and offsets
 
 class GroupSurveyTest : public testing::Test, protected ControllerFixture {
  protected:
   GroupSurveyTest() {
     options.offsets_topic_num_partitions = 1;
+    lcores = 2;
+    rings = {0, 1};
     restart();
+  }
+  // A survey of groups that are loaded: their log is empty, and what they write is never durable.
+  void begin(size_t most = 100'000) {
     runtime_.emplace(*controller, counters, 5);
-    EXPECT_EQ(runtime_->make_topic(), ErrorCode::kNone);
+    ASSERT_EQ(runtime_->make_topic(), ErrorCode::kNone);
     runtime_->refresh(now());
-    while (true) {
-      auto commands = runtime_->take_commands(now());
-      if (commands.empty()) break;
-      for (auto& [lcore, command] : commands) {
-        dataplane::LogRead told{.token = std::get<dataplane::ReadLog>(command).token, .bytes = {}, .offsets = {}};
-        told.status = storage::ReadStatus::kReady;
-        runtime_->read(std::move(told), now());
+    for (auto& [lcore, command] : runtime_->take_commands(now()))
+      runtime_->read({.token = std::get<dataplane::ReadLog>(command).token,
+                      .status = storage::ReadStatus::kReady,
+                      .bytes = {},
+                      .offsets = {}},
+                     now());
+    board.open([this] { ++published; });
+    survey_.emplace(*controller, *runtime_, board, clock, lcores, most);
+  }
+  GroupSurvey& survey() { return *survey_; }
+  Now now() { return {.monotonic = clock.now, .wall_ms = clock.wall_ms()}; }
+
+  void commit(const std::string& group, const std::string& topic, const Commits& commits) {
+    const auto work = [&](Coordinator& coordinator, Effects& effects) {
+      protocol::OffsetCommitRequest request{.group_id = group};
+      protocol::OffsetCommitResponse response;
+      auto& wanted = request.topics.emplace_back();
+      auto& told = response.topics.emplace_back();
+      wanted.name = told.name = topic;
+      for (const auto& [partition, offset] : commits) {
+        wanted.partitions.push_back({.partition_index = partition, .committed_offset = offset});
+        told.partitions.push_back({.partition_index = partition});
+      }
+      coordinator.commit(request, 9, now(), effects, response);
+      for (const auto& each : told.partitions) ASSERT_EQ(each.error_code, ErrorCode::kNone);
+    };
+    ASSERT_EQ(runtime_->step(group, 1, false, now(), work), ErrorCode::kNone);
+  }
+  void delete_group(const std::string& group) {
+    ASSERT_EQ(runtime_->step(group, 1, false, now(),
+                             [&](Coordinator& coordinator, Effects& effects) {
+                               EXPECT_EQ(coordinator.delete_group(group, now(), effects), ErrorCode::kNone);
+                             }),
+              ErrorCode::kNone);
+  }
+
+  storage::LogId log_of(const std::string& topic, size_t partition) {
+    return controller->image().find(topic)->record.partitions.at(partition).log;
+  }
+  void ends(const std::string& topic, size_t partition, int64_t end) { ends_[log_of(topic, partition)] = end; }
+
+  // Turns until there is nothing to do at once; how many had something.
+  size_t look() {
+    size_t turns = 0;
+    while (survey().go_on()) {
+      if (++turns == 10'000) {
+        ADD_FAILURE() << "it does not end";
+        break;
       }
     }
-    board_.open([this] { published_ += 1; });
-  }
-  groups::Now now() { return {.monotonic = clock.now, .wall_ms = clock.wall_ms()}; }
-
-  void commit(const std::string& group, const std::string& topic, int32_t partition, int64_t offset) {
-    const auto done = runtime_->step(group, 1, false, now(), [&](Coordinator& coordinator, Effects& effects) {
-      protocol::OffsetCommitRequest request{.group_id = group};
-      request.topics.push_back(
-          {.name = topic, .partitions = {{.partition_index = partition, .committed_offset = offset}}});
-      protocol::OffsetCommitResponse response;
-      response.topics.push_back({.name = topic, .partitions = {{.partition_index = partition}}});
-      coordinator.commit(request, 9, now(), effects, response);
-      EXPECT_EQ(response.topics[0].partitions[0].error_code, ErrorCode::kNone);
-    });
-    ASSERT_EQ(done, ErrorCode::kNone);
-  }
-  void make_survey(size_t most) { survey_.emplace(*controller, *runtime_, board_, clock, uint16_t{1}, most); }
-
-  // Its turns until it asks lcores or is done.
-  int look() {
-    board_.ask(clock.now);
-    int turns = 1;
-    while (survey_->go_on() && questions_.empty() && turns < 1000) {
-      take();
-      ++turns;
+    for (auto& [lcore, question] : survey().take_questions()) {
+      most_at_once = std::max(most_at_once, question.logs.size());
+      ++asked[lcore];
+      open_.emplace_back(lcore, std::move(question));
     }
-    take();
     return turns;
   }
-  void take() {
-    for (auto& each : survey_->take_questions()) questions_.push_back(std::move(each.question));
-  }
-  // As an lcore: a log that is not in ends_ is not there.
-  size_t answer() {
-    size_t answered = 0;
-    while (!questions_.empty()) {
-      dataplane::EndsTold told{.token = questions_.front().token, .logs = std::move(questions_.front().logs)};
-      questions_.erase(questions_.begin());
-      EXPECT_LE(told.logs.size(), GroupSurvey::kLogsAtOnce);
-      for (auto& log : told.logs) {
-        const auto end = ends_.find(log.log);
-        log.durable = Offset{end == ends_.end() ? -1 : end->second};
+  // What lcores do; not the silent one.
+  void answer(std::optional<uint16_t> silent = std::nullopt) {
+    int rounds = 0;
+    for (bool more = true; more;) {
+      more = false;
+      ASSERT_LT(++rounds, 1000) << "it asks on and on";
+      for (auto& [lcore, question] : std::exchange(open_, {})) {
+        if (lcore == silent) {
+          open_.emplace_back(lcore, std::move(question));
+          continue;
+        }
+        for (auto& log : question.logs) log.durable = Offset{ends_.contains(log.log) ? ends_[log.log] : -1};
+        survey().told({.token = question.token, .logs = std::move(question.logs)});
+        more = true;
       }
-      survey_->told(std::move(told));
-      take();
-      ++answered;
+      look();
     }
-    return answered;
   }
-  std::shared_ptr<const GroupSamples> survey(size_t most = 100) {
-    make_survey(most);
+  Samples made() {
+    const uint64_t number = board.ask(clock.now);
     look();
     answer();
-    return board_.latest(clock.now);
+    EXPECT_TRUE(board.is_there(number));
+    return board.latest(clock.now);
   }
-  storage::LogId log_of(const std::string& topic, size_t partition) {
-    return controller->place_of(controller->image().find(topic)->record.partitions[partition]).log;
+  std::string text(const Samples& samples) { return prometheus_text(counters, {}, {}, {}, samples.get()); }
+  // The value of a line of /metrics; -1: there is none.
+  int64_t value(const Samples& samples, const std::string& series) {
+    const std::string all = text(samples);
+    const size_t at = all.find("\n" + series + " ");
+    return at == std::string::npos ? -1 : std::stoll(all.substr(at + series.size() + 2));
   }
-  // "group topic/partition committed lag", those that are told one by one.
-  static std::vector<std::string> lines(const GroupSamples& samples) {
-    std::vector<std::string> all;
-    for (const auto& commit : samples.commits) {
-      const auto& group = samples.groups[commit.group];
-      if (group.detailed)
-        all.push_back(fmt::format("{} {}/{} {} {}", group.label, samples.topics[commit.topic], commit.partition,
-                                  commit.offset, samples.lag_of(commit)));
-    }
-    return all;
+  int64_t sum(const Samples& samples, const std::string& group) {
+    return value(samples, "penstock_consumer_group_lag{group=\"" + group + "\"}");
+  }
+  int64_t lag(const Samples& samples, const std::string& group, const std::string& topic, int partition) {
+    return value(samples, "penstock_consumer_group_partition_lag{group=\"" + group + "\",topic=\"" + topic +
+                              "\",partition=\"" + std::to_string(partition) + "\"}");
   }
 
-  Doorbell doorbell_;
-  GroupBoard board_{doorbell_};
-  std::optional<groups::GroupRuntime> runtime_;
-  std::optional<GroupSurvey> survey_;
-  std::vector<dataplane::AskEnds> questions_;
+  Doorbell doorbell;
+  GroupBoard board{doorbell};
+  int published = 0;
+  size_t most_at_once = 0;
+  std::map<uint16_t, int> asked;  // questions, by lcore
+
+ private:
   std::map<storage::LogId, int64_t> ends_;
-  int published_ = 0;
+  std::deque<std::pair<uint16_t, dataplane::AskEnds>> open_;
+  std::optional<GroupRuntime> runtime_;
+  std::optional<GroupSurvey> survey_;
 };
 
-using Lines = std::vector<std::string>;
-
-TEST_F(GroupSurveyTest, lag_is_the_end_less_what_is_committed_and_never_below_nothing) {
-  create("t", 3);
-  commit("g", "t", 0, 5);
-  commit("g", "t", 2, 20);
-  commit("h", "t", 0, 0);
-  ends_ = {{log_of("t", 0), 7}, {log_of("t", 2), 18}};
-  const auto samples = survey();
+TEST_F(GroupSurveyTest, nothing_is_done_unless_somebody_asks) {
+  begin();
+  EXPECT_FALSE(survey().go_on());
+  EXPECT_EQ(published, 0);
+  const Samples samples = made();
+  EXPECT_EQ(published, 1);
   ASSERT_NE(samples, nullptr);
-  EXPECT_EQ(lines(*samples), (Lines{"g t/0 5 2", "g t/2 20 0", "h t/0 0 7"}));
-  ASSERT_EQ(samples->groups.size(), 2U);
-  EXPECT_EQ(samples->groups[0].state, "Empty");
-  EXPECT_EQ(samples->groups_left_out + samples->partitions_left_out, 0U);
-  EXPECT_EQ(published_, 1);
-}
-
-TEST_F(GroupSurveyTest, what_is_gone_has_no_lag) {
-  create("t", 1);
-  create("u", 1);
-  commit("g", "t", 0, 5);
-  commit("g", "u", 0, 6);
-  const auto samples = survey();  // no lcore has the logs any more
-  ASSERT_NE(samples, nullptr);
-  for (const auto& commit : samples->commits) EXPECT_EQ(samples->lag_of(commit), GroupSamples::kGone);
-  EXPECT_EQ(samples->commits.size(), 2U);
-  remove("t");
-  ends_ = {{log_of("u", 0), 6}};
-  clock.now += 2 * kSecond;
-  const auto later = survey();
-  ASSERT_NE(later, nullptr);
-  EXPECT_EQ(lines(*later), (Lines{"g u/0 6 0"}));
-}
-
-TEST_F(GroupSurveyTest, a_group_has_all_its_partitions_told_or_none) {
-  create("t", 4);
-  for (int32_t i = 0; i < 3; ++i) commit("a", "t", i, 1);
-  for (int32_t i = 0; i < 2; ++i) commit("b", "t", i, 1);
-  for (int32_t i = 0; i < 4; ++i) ends_[log_of("t", static_cast<size_t>(i))] = 3;
-  const auto samples = survey(2);
-  ASSERT_NE(samples, nullptr);
-  EXPECT_EQ(lines(*samples), (Lines{"b t/0 1 2", "b t/1 1 2"}));
-  EXPECT_EQ(samples->partitions_left_out, 3U);
-  EXPECT_EQ(samples->commits.size(), 5U) << "its sum is told";
-  commit("c", "t", 0, 1);
-  clock.now += 2 * kSecond;
-  EXPECT_EQ(survey(2)->groups_left_out, 1U);
-}
-
-TEST_F(GroupSurveyTest, a_turn_does_a_bounded_part_of_it_and_an_lcore_is_asked_a_part_at_a_time) {
-  constexpr int kGroups = 40, kPartitions = 600;
-  create("t", kPartitions);
-  for (int g = 0; g < kGroups; ++g)
-    for (int32_t p = g % 2; p < kPartitions; p += 2) commit(fmt::format("g{}", g), "t", p, 1);
-  for (size_t p = 0; p < kPartitions; ++p) ends_[log_of("t", p)] = 2;
-  make_survey(100'000);
-  const int turns = look();
-  EXPECT_GE(turns, static_cast<int>(kGroups * kPartitions / 2 / GroupSurvey::kStepsATurn));
-  EXPECT_LT(turns, 100);
-  EXPECT_EQ(board_.latest(clock.now), nullptr) << "the lcores have not told";
-  EXPECT_EQ(answer(), (kPartitions + GroupSurvey::kLogsAtOnce - 1) / GroupSurvey::kLogsAtOnce);
-  const auto samples = board_.latest(clock.now);
-  ASSERT_NE(samples, nullptr);
-  EXPECT_EQ(samples->commits.size(), static_cast<size_t>(kGroups * kPartitions / 2));
-  EXPECT_EQ(samples->ends.size(), static_cast<size_t>(kPartitions)) << "each log is asked once";
-}
-
-// Groups come while it looks; a late answer to an earlier question changes nothing.
-TEST_F(GroupSurveyTest, what_changes_meanwhile_does_not_disturb_it) {
-  create("t", 600);
-  for (int32_t p = 0; p < 600; ++p) commit("m", "t", p, 1);
-  for (size_t p = 0; p < 600; ++p) ends_[log_of("t", p)] = 2;
-  make_survey(100'000);
-  board_.ask(clock.now);
-  ASSERT_TRUE(survey_->go_on());  // it stands inside of the group
-  commit("a", "t", 0, 1);
-  commit("z", "t", 0, 1);
-  look();
-  survey_->told({.token = 999, .logs = {}});
-  answer();
-  const auto samples = board_.latest(clock.now);
-  ASSERT_NE(samples, nullptr);
-  EXPECT_EQ(samples->groups.size(), 2U) << "what came before its place waits for the next";
-  EXPECT_EQ(samples->commits.size(), 601U);
+  EXPECT_TRUE(samples->groups.empty());
+  EXPECT_FALSE(survey().go_on());
 }
 
 TEST_F(GroupSurveyTest, one_serves_all_who_ask_within_a_second) {
-  create("t", 1);
-  commit("g", "t", 0, 0);
-  const auto first = survey();
-  ASSERT_NE(first, nullptr);
-  const uint64_t number = board_.ask(clock.now);
-  EXPECT_TRUE(board_.is_there(number));
-  EXPECT_FALSE(survey_->go_on()) << "nobody wants another";
-  clock.now += 2 * kSecond;
-  EXPECT_FALSE(board_.is_there(board_.ask(clock.now)));
+  begin();
+  ASSERT_NE(made(), nullptr);
+  EXPECT_TRUE(board.is_there(board.ask(clock.now)));
+  EXPECT_FALSE(survey().go_on()) << "nobody wants another";
+  clock.now += GroupBoard::kServes;
+  EXPECT_FALSE(board.is_there(board.ask(clock.now)));
   clock.now += GroupBoard::kShown;
-  EXPECT_EQ(board_.latest(clock.now), nullptr) << "too old to be shown";
+  EXPECT_EQ(board.latest(clock.now), nullptr) << "too old to be shown";
+}
+
+TEST_F(GroupSurveyTest, lag_is_the_end_less_the_commit_and_never_below_0) {
+  create("t", 4);
+  begin();
+  commit("g", "t", {{0, 30}, {1, 100}, {2, 500}, {3, 0}});
+  for (size_t partition = 0; partition < 3; ++partition) ends("t", partition, 100);
+  ends("t", 3, 7);
+  commit("other", "t", {{0, 99}});
+  const Samples samples = made();
+  EXPECT_EQ(lag(samples, "g", "t", 0), 70);
+  EXPECT_EQ(lag(samples, "g", "t", 1), 0);
+  EXPECT_EQ(lag(samples, "g", "t", 2), 0) << "committed behind the end";
+  EXPECT_EQ(lag(samples, "g", "t", 3), 7);
+  EXPECT_EQ(sum(samples, "g"), 77);
+  EXPECT_EQ(sum(samples, "other"), 1);
+  EXPECT_EQ(value(samples, R"(penstock_consumer_group_partition_committed_offset{group="g",topic="t",partition="2"})"),
+            500);
+  EXPECT_EQ(samples->partitions_left_out, 0u);
+  EXPECT_EQ(asked.size(), 2u) << "the logs of both lcores";
+}
+
+TEST_F(GroupSurveyTest, a_partition_that_is_gone_has_no_sample) {
+  create("t", 2);
+  create("gone", 1);
+  begin();
+  commit("g", "t", {{0, 1}, {1, 1}});
+  commit("g", "gone", {{0, 1}});
+  commit("lost", "gone", {{0, 1}});
+  ends("t", 0, 11);
+  ends("gone", 0, 1000);
+  remove("gone");  // the lcore has not told of t 1: its log is not there
+  const Samples samples = made();
+  EXPECT_EQ(lag(samples, "g", "t", 0), 10);
+  EXPECT_EQ(lag(samples, "g", "t", 1), -1);
+  EXPECT_EQ(sum(samples, "g"), 10);
+  EXPECT_EQ(sum(samples, "lost"), -1) << "no sum, rather than one of 0";
+  EXPECT_EQ(value(samples, "penstock_consumer_group_members{group=\"lost\"}"), 0);
+  EXPECT_EQ(text(samples).find("topic=\"gone\""), std::string::npos);
+}
+
+// a and c have 3 partitions, b has 4, and there is room for 6.
+TEST_F(GroupSurveyTest, a_group_has_all_its_partitions_told_of_or_its_sum_alone) {
+  create("t", 5);
+  begin(6);
+  commit("a", "t", {{0, 0}, {1, 0}, {2, 0}});
+  commit("b", "t", {{0, 0}, {1, 0}, {2, 0}, {3, 0}});
+  commit("c", "t", {{2, 0}, {3, 0}, {4, 0}});
+  for (size_t partition = 0; partition < 5; ++partition) ends("t", partition, 10);
+  const Samples samples = made();
+  for (int partition = 0; partition < 5; ++partition) {
+    EXPECT_EQ(lag(samples, "a", "t", partition), partition < 3 ? 10 : -1);
+    EXPECT_EQ(lag(samples, "b", "t", partition), -1);
+    EXPECT_EQ(lag(samples, "c", "t", partition), partition >= 2 ? 10 : -1);
+  }
+  EXPECT_EQ(sum(samples, "a"), 30);
+  EXPECT_EQ(sum(samples, "b"), 40);
+  EXPECT_EQ(sum(samples, "c"), 30);
+  EXPECT_EQ(value(samples, "penstock_consumer_group_partitions_left_out"), 4);
+  EXPECT_EQ(value(samples, "penstock_consumer_groups_left_out"), 0);
+}
+
+TEST_F(GroupSurveyTest, groups_above_the_bound_are_left_out_and_counted) {
+  create("t", 2);
+  begin(2);
+  for (const char* group : {"a", "b", "c", "d"}) commit(group, "t", {{0, 0}, {1, 0}});
+  for (size_t partition = 0; partition < 2; ++partition) ends("t", partition, 10);
+  const Samples samples = made();
+  ASSERT_EQ(samples->groups.size(), 2u);
+  EXPECT_EQ(sum(samples, "a"), 20);
+  EXPECT_EQ(sum(samples, "b"), 20);
+  EXPECT_EQ(sum(samples, "c"), -1);
+  EXPECT_EQ(lag(samples, "a", "t", 1), 10);
+  EXPECT_EQ(lag(samples, "b", "t", 1), -1);
+  EXPECT_EQ(value(samples, "penstock_consumer_groups_left_out"), 2);
+  EXPECT_EQ(value(samples, "penstock_consumer_group_partitions_left_out"), 6) << "b's too";
+}
+
+TEST_F(GroupSurveyTest, of_two_groups_that_look_the_same_one_is_left_out) {
+  begin();
+  create("t", 1);
+  commit("x\xff", "t", {{0, 0}});
+  commit("x\xfe", "t", {{0, 0}});
+  const Samples samples = made();
+  EXPECT_EQ(samples->groups.size(), 1u);
+  EXPECT_EQ(samples->groups_left_out, 1u);
+}
+
+// ---- turns
+
+TEST_F(GroupSurveyTest, many_groups_take_many_turns_each_of_so_many_steps) {
+  constexpr size_t kGroups = 1000;
+  constexpr int kEach = 10;
+  constexpr int kPartitions = 600;  // 300 an lcore: two questions
+  create("t", kPartitions);
+  begin();
+  for (int partition = 0; partition < kPartitions; ++partition) ends("t", static_cast<size_t>(partition), 3);
+  for (size_t i = 0; i < kGroups; ++i) {
+    Commits commits;
+    for (int j = 0; j < kEach; ++j) commits.emplace_back((static_cast<int>(i) * kEach + j) % kPartitions, 1);
+    commit("g" + std::to_string(i), "t", commits);
+  }
+  board.ask(clock.now);
+  // A step a group, a topic and a partition; each turn but the last does all that it may. A topic in which a turn ended
+  // is met once more, which 24 turns have room for.
+  constexpr size_t kSteps = kGroups * (1 + 1 + kEach);
+  constexpr size_t kTurns = (kSteps + GroupSurvey::kStepsATurn - 1) / GroupSurvey::kStepsATurn;
+  EXPECT_EQ(look(), kTurns);
+  EXPECT_EQ(published, 0);
+  answer();
+  ASSERT_EQ(published, 1);
+  EXPECT_EQ(most_at_once, GroupSurvey::kLogsAtOnce);
+  EXPECT_EQ(asked, (std::map<uint16_t, int>{{0, 2}, {1, 2}}));
+  const Samples samples = board.latest(clock.now);
+  EXPECT_EQ(samples->groups.size(), kGroups);
+  EXPECT_EQ(samples->commits.size(), kGroups * kEach);
+  EXPECT_EQ(samples->ends.size(), static_cast<size_t>(kPartitions));
+  for (const auto& each : samples->commits) ASSERT_EQ(samples->lag_of(each), 2);
+  EXPECT_EQ(sum(samples, "g999"), 2 * kEach);
+}
+
+// One group after another goes, before, in and behind the place at which the survey stands.
+TEST_F(GroupSurveyTest, groups_that_go_meanwhile_leave_whole_groups_or_none) {
+  constexpr int kPartitions = 700;  // more than a turn does: it stops within each group
+  create("t", kPartitions);
+  begin();
+  Commits commits;
+  for (int partition = 0; partition < kPartitions; ++partition) {
+    commits.emplace_back(partition, 0);
+    ends("t", static_cast<size_t>(partition), 1);
+  }
+  for (const char* group : {"a", "b", "c", "d"}) commit(group, "t", commits);
+  const uint64_t number = board.ask(clock.now);
+  EXPECT_TRUE(survey().go_on());  // stands in a
+  EXPECT_TRUE(survey().go_on());  // in b
+  delete_group("a");
+  delete_group("b");
+  delete_group("d");
+  look();
+  answer();
+  ASSERT_TRUE(board.is_there(number));
+  const Samples samples = board.latest(clock.now);
+  EXPECT_EQ(sum(samples, "a"), kPartitions) << "it was there when it was looked at";
+  EXPECT_EQ(sum(samples, "b"), -1) << "a part is not a sum";
+  EXPECT_EQ(sum(samples, "c"), kPartitions);
+  EXPECT_EQ(sum(samples, "d"), -1);
+  EXPECT_EQ(samples->groups.size(), 2u);
+  EXPECT_EQ(samples->commits.size(), 2u * kPartitions);
+}
+
+// ---- lcores that are silent
+
+TEST_F(GroupSurveyTest, a_survey_that_an_lcore_holds_up_is_given_up_for_one_of_that_time) {
+  create("t", 2);
+  begin();
+  commit("g", "t", {{0, 10}, {1, 10}});
+  for (size_t partition = 0; partition < 2; ++partition) ends("t", partition, 10);
+  uint64_t number = board.ask(clock.now);
+  look();
+  answer(1);
+  EXPECT_FALSE(board.is_there(number));
+  for (int i = 0; i < 50; ++i) {
+    clock.now += kSecond;
+    number = board.ask(clock.now);
+    look();
+    answer(1);
+  }
+  EXPECT_EQ(board.latest(clock.now), nullptr);
+  EXPECT_GE(asked[0], 5) << "new ones begin";
+  EXPECT_EQ(asked[1], 1) << "who owes an answer is asked nothing more";
+  commit("g", "t", {{0, 1000}, {1, 1000}});
+  for (size_t partition = 0; partition < 2; ++partition) ends("t", partition, 1005);
+  clock.now += GroupSurvey::kPatience;
+  answer();  // the old question is answered first
+  ASSERT_TRUE(board.is_there(number));
+  const Samples samples = board.latest(clock.now);
+  EXPECT_EQ(lag(samples, "g", "t", 0), 5) << "not what was committed a minute ago";
+  EXPECT_EQ(lag(samples, "g", "t", 1), 5);
+  EXPECT_EQ(published, 1);
+  EXPECT_EQ(asked[1], 2);
+}
+
+TEST_F(GroupSurveyTest, what_a_silent_lcore_does_not_have_does_not_wait_for_it) {
+  create("t", 2);
+  begin();
+  commit("both", "t", {{0, 10}, {1, 10}});
+  for (size_t partition = 0; partition < 2; ++partition) ends("t", partition, 10);
+  uint64_t number = board.ask(clock.now);
+  look();
+  answer(1);
+  EXPECT_FALSE(board.is_there(number));
+  delete_group("both");
+  commit("one", "t", {{controller->image().find("t")->record.partitions[0].ring == 0 ? 0 : 1, 4}});
+  clock.now += GroupSurvey::kPatience;
+  look();
+  answer(1);
+  ASSERT_TRUE(board.is_there(number));
+  EXPECT_EQ(sum(board.latest(clock.now), "one"), 6);
+}
+
+TEST_F(GroupSurveyTest, an_answer_that_nobody_awaits_changes_nothing) {
+  create("t", 1);
+  begin();
+  commit("g", "t", {{0, 10}});
+  ends("t", 0, 15);
+  survey().told({.token = 1, .logs = {{.log = log_of("t", 0), .durable = Offset{99}}}});
+  board.ask(clock.now);
+  look();
+  survey().told({.token = 4711, .logs = {{.log = log_of("t", 0), .durable = Offset{99}}}});
+  survey().told({.token = 0, .logs = {{.log = log_of("t", 0), .durable = Offset{99}}}});
+  EXPECT_EQ(published, 0);
+  answer();
+  EXPECT_EQ(sum(board.latest(clock.now), "g"), 5);
 }
 
 }  // namespace

@@ -2,6 +2,9 @@
 // real ring and a real drive.
 #include <gtest/gtest.h>
 
+#include <map>
+#include <mutex>
+
 #include "protocol/gen/metadata.h"
 #include "tests/kafka_requests.h"
 #include "tests/lcore_fixture.h"
@@ -253,6 +256,41 @@ TEST_P(Lcores, ATrimIsAnsweredAlsoByAnLcoreThatSleeps) {
   broker.tell(0, dataplane::TrimLog{.log = storage::LogId{1}, .to = Offset{1}, .token = 6});
   while (unknown != 5 || out_of_range != 6) std::this_thread::yield();
   EXPECT_TRUE(broker.stop());
+}
+
+// Each is asked for all logs, those of the others and one of nobody too, as control may be a change behind it.
+TEST_P(Lcores, TheEndsOfLogsAreToldInTheirOrderAndOthersAreNot) {
+  std::mutex mutex;
+  std::map<uint64_t, std::vector<std::pair<storage::LogId, int64_t>>> told;  // by token
+  LcoreSetup setup = setup_of();
+  setup.on_event = [&](const dataplane::Event& event) {
+    const auto* ends = std::get_if<dataplane::EndsTold>(&event);
+    if (ends == nullptr) return;
+    const std::lock_guard lock(mutex);
+    for (const auto& each : ends->logs) told[ends->token].emplace_back(each.log, each.durable.value());
+  };
+  LcoreFixture broker(setup);
+  WireClient client(broker.port());
+  for (const auto& [partition, records] : {std::pair(0, 3), std::pair(1, 5), std::pair(3, 2)})
+    ASSERT_TRUE(client.call<ProduceResponse>(produce_of(partition, batch_of(records, "a")), 9));
+  const std::vector<std::pair<uint64_t, int64_t>> ends = {{4, 2}, {99, -1}, {2, 5}, {1, 3}, {3, 0}};  // ids: from 1
+  for (uint16_t lcore = 0; lcore < GetParam(); ++lcore) {
+    dataplane::AskEnds question{.logs = {}, .token = 70u + lcore};
+    for (const auto& [id, end] : ends) question.logs.push_back({.log = storage::LogId{id}, .durable = Offset{1234}});
+    broker.tell(lcore, std::move(question));
+  }
+  const auto count = [&] {
+    const std::lock_guard lock(mutex);
+    return told.size();
+  };
+  while (count() < GetParam()) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  EXPECT_TRUE(broker.stop());
+  for (uint16_t lcore = 0; lcore < GetParam(); ++lcore) {
+    std::vector<std::pair<storage::LogId, int64_t>> expected;
+    for (const auto& [id, end] : ends)
+      expected.emplace_back(storage::LogId{id}, (id - 1) % GetParam() == lcore ? end : -1);
+    EXPECT_EQ(told[70u + lcore], expected) << lcore;
+  }
 }
 
 TEST_P(Lcores, ManyImagesAndAStopWithoutClients) {
