@@ -165,7 +165,8 @@ class HttpServer::Impl {
     State state = State::kAsking;
     bool over = false;
     std::string head{};    // what has come of it
-    std::string answer{};  // what has not been taken of it
+    std::string answer{};  // empty once it is taken
+    size_t taken = 0;      // bytes of it
     uint64_t awaits{};     // a number of HttpRefresh
     Nanos waits_until{};
   };
@@ -276,17 +277,27 @@ class HttpServer::Impl {
 
   void begin_to_tell(Connection& connection, std::string answer) {
     connection.answer = std::move(answer);
+    connection.taken = 0;
     connection.state = State::kTaking;
     tell(connection);
     bound_answers(connection);
   }
 
+  // Of long answers one after the other, so that two scrapers do not take each other's; but nobody waits for one who
+  // does not take his.
   void answer_waiting() {
     for (Connection& connection : connections_) {
       if (connection.state != State::kWaiting || connection.over) continue;
-      if (refresh_.is_there(connection.awaits) || connection.waits_until <= clock_.monotonic())
+      const bool now = connection.waits_until <= clock_.monotonic();
+      if (now || (refresh_.is_there(connection.awaits) && bytes_untaken() <= kAnswersBytesMax / 2))
         begin_to_tell(connection, answer(connection.head));
     }
+  }
+
+  size_t bytes_untaken() const {
+    size_t bytes = 0;
+    for (const Connection& connection : connections_) bytes += connection.answer.size();
+    return bytes;
   }
 
   // Empty: there is none, and the connection ends.
@@ -300,12 +311,12 @@ class HttpServer::Impl {
   }
 
   static void tell(Connection& connection) {
-    std::string& answer = connection.answer;
-    const ssize_t n = send(connection.fd, answer.data(), answer.size(), MSG_NOSIGNAL);
+    const auto left = std::string_view(connection.answer).substr(connection.taken);
+    const ssize_t n = send(connection.fd, left.data(), left.size(), MSG_NOSIGNAL);
     connection.over = n < 0 && errno != EAGAIN && errno != EINTR;
-    if (n > 0) answer.erase(0, static_cast<size_t>(n));
-    if (!answer.empty()) return;
-    answer.shrink_to_fit();
+    if (n > 0) connection.taken += static_cast<size_t>(n);
+    if (connection.taken < connection.answer.size()) return;
+    connection.answer = {};
     connection.state = State::kEnding;
     // The end is told, not the socket closed: bytes that came and were not read would turn that into a reset, which can
     // take the answer along (RFC 9112 9.6).
@@ -319,14 +330,14 @@ class HttpServer::Impl {
 
   // Clients that ask and do not take the answer go, the oldest first; the newest answer may be of any length.
   void bound_answers(const Connection& newest) {
-    size_t bytes = 0;
-    for (const Connection& connection : connections_) bytes += connection.answer.size();
+    size_t bytes = bytes_untaken();
     for (Connection& connection : connections_) {
       if (bytes <= kAnswersBytesMax) return;
       if (&connection == &newest) continue;
       bytes -= connection.answer.size();
       connection.over = connection.over || connection.state == State::kTaking;
       connection.answer = {};
+      connection.taken = 0;
     }
   }
 

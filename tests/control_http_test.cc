@@ -5,8 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <future>
 #include <memory>
 #include <regex>
 #include <set>
@@ -170,11 +173,13 @@ constexpr size_t kLongAnswer = 32 << 20;  // more than sockets hold, and than ma
 // What holds for one set of limits: so that no test waits for a real time to pass, or for it not to.
 class HttpLimitsTest : public testing::Test {
  protected:
-  void start(const HttpLimits& limits) {
+  void start(const HttpLimits& limits, HttpRefresh refresh = {}) {
     server_ = HttpServer::start(
-                  {.host = "127.0.0.1", .port = 0}, health_, [] { return std::string(kLongAnswer, 'm'); }, limits)
+                  {.host = "127.0.0.1", .port = 0}, health_, [] { return std::string(kLongAnswer, 'm'); }, limits,
+                  std::move(refresh))
                   .value();
   }
+  void wake() { server_->wake(); }
   std::unique_ptr<Peer> peer(std::string_view says = "") { return std::make_unique<Peer>(server_->port(), says); }
   void expect_answer() {
     const std::string heard = peer(kRequest)->hear();
@@ -219,6 +224,32 @@ TEST_F(HttpLimitsTest, answers_that_nobody_takes_do_not_pile_up) {
   expect_answer();
 }
 
+// Two scrapers that wait for the same thing: each gets all of its answer.
+TEST_F(HttpLimitsTest, long_answers_to_several_who_waited_come_one_after_the_other) {
+  std::atomic<bool> is_there = false;
+  start({.lifetime = 3600 * kSecond}, {.ask = [] { return uint64_t{1}; },
+                                       .is_there = [&](uint64_t) { return is_there.load(); },
+                                       .patience = 3600 * kSecond});
+  std::vector<std::unique_ptr<Peer>> peers;
+  std::vector<std::future<size_t>> heard;
+  for (int i = 0; i < 3; ++i) {
+    peers.push_back(peer("GET /metrics HTTP/1.1\r\n\r\n"));
+    heard.push_back(std::async(std::launch::async, [&one = *peers.back()] { return one.hear().size(); }));
+  }
+  for (int i = 0; i < 20; ++i) expect_answer();  // all three have asked by then
+  for (const auto& one : heard) EXPECT_EQ(one.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  is_there = true;
+  wake();
+  for (auto& one : heard) EXPECT_GT(one.get(), kLongAnswer);
+}
+
+TEST_F(HttpLimitsTest, who_does_not_take_an_answer_holds_up_others_for_their_patience_alone) {
+  start({.lifetime = 3600 * kSecond},
+        {.ask = [] { return uint64_t{1}; }, .is_there = [](uint64_t) { return true; }, .patience = kMillisecond});
+  const auto first = peer("GET /metrics HTTP/1.1\r\n\r\n");
+  EXPECT_GT(peer("GET /metrics HTTP/1.1\r\n\r\n")->hear().size(), kLongAnswer);
+}
+
 TEST_F(HttpLimitsTest, what_is_no_request_is_told_so) {
   start({.lifetime = 3600 * kSecond});
   EXPECT_TRUE(peer("hello\r\n\r\n")->hear().starts_with("HTTP/1.1 400 "));
@@ -229,7 +260,7 @@ TEST_F(HttpLimitsTest, what_is_no_request_is_told_so) {
 
 TEST(Prometheus, names_are_unique_over_all_layers) {
   std::set<std::string> names;
-  for (const auto list : {control_metrics(), storage_metrics(), dataplane_metrics()}) {
+  for (const auto list : {control_metrics(), storage_metrics(), dataplane_metrics(), group_metrics()}) {
     for (const MetricInfo& metric : list) EXPECT_TRUE(names.insert(exported_name(metric)).second) << metric.name;
   }
   for (const char* promised : {"penstock_bytes_appended_total", "penstock_bytes_copied_total",
