@@ -278,9 +278,13 @@ Opener::Step Opener::begin_life() {
                       LogId log) { return log >= next || (is_foreign && is_foreign(log)); },
                   shard.ring->generation());
   if (!shard.ring->room_to_open()) {
-    // The other slot too: were this start's alone to rot, the ring would look as of the start before.
-    if (auto done = s.checkpointer->write_first(); !done)
-      return io_failure(done.error(), "write", state_paths_[state_.sequence % 2]);
+    // The other slot too: were this start's alone to rot, the ring would look as of the start before. It is no reason
+    // to stand still that the drive is full and its file had to grow.
+    const std::string& other = state_paths_[state_.sequence % 2];
+    if (auto done = s.checkpointer->write_first(); !done && done.error().code != Errc::kNoSpace)
+      return io_failure(done.error(), "write", other);
+    else if (!done)
+      LOG_WARN("there is no room for %s: this start's state is in one file alone", other.c_str());
     shard.ring->open_by_state();
     return {};
   }
