@@ -45,7 +45,9 @@ MachineMemory look_at_memory(const Machine& machine) {
   MachineMemory out;
   const std::string text = machine.read("/proc/meminfo").value_or("");
   out.huge_page = meminfo(text, "Hugepagesize").value_or(2 * kKiB) * kKiB;
-  out.huge_free = meminfo(text, "HugePages_Free").value_or(0) * out.huge_page;
+  // Some that are free may be promised to others.
+  const uint64_t huge_free = meminfo(text, "HugePages_Free").value_or(0);
+  out.huge_free = (huge_free - std::min(huge_free, meminfo(text, "HugePages_Rsvd").value_or(0))) * out.huge_page;
   if (const auto total = meminfo(text, "MemTotal"); total && *total > 0) {
     // What is reserved as huge pages is part of the total, and no ordinary page comes from there.
     const uint64_t reserved = meminfo(text, "HugePages_Total").value_or(0) * out.huge_page;

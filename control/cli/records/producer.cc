@@ -124,6 +124,8 @@ void Producer::send(bool everything) {
     Batch& front = lane.sealed.front();
     if (front.give_up_at == 0) front.give_up_at = now + options_.delivery_timeout;
   }
+  // Also before a try that may work: a broker that is there, and silent, must not be waited for again and again.
+  if (!connected()) check_deadlines();
   connect_again();
   if (!connected()) return check_deadlines();
   for (size_t i = 0; i < lanes_.size(); ++i) {
