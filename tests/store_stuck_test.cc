@@ -76,9 +76,8 @@ TEST_F(StoreStuck, AnOpenSegmentThatDoesNotOpenIsLeftAndTheRingIsNotHeld) {
   EXPECT_EQ(rig.check_acked(), "");
 }
 
-// One with little to write too, and though nothing presses: who asks for the broker's health hears that it is over.
-TEST_F(StoreStuck, AStuckLogIsTriedAgainHoweverLittleItHas) {
-  StoreRig rig(3, {1});
+// Log 1 has 1.2 MB that cannot be written.
+void get_stuck(StoreRig& rig) {
   ASSERT_EQ(rig.open(), "");
   rig.disk.faults().fail_writes_always = storage::log_path("data", LogId{1});
   for (int i = 0; i < 120; ++i) {
@@ -86,6 +85,12 @@ TEST_F(StoreStuck, AStuckLogIsTriedAgainHoweverLittleItHas) {
     rig.turn();
   }
   ASSERT_TRUE(rig.turn_until([&] { return rig.store->health().stuck_logs == 1; }));
+}
+
+// One with little to write too, and though nothing presses: who asks for the broker's health hears that it is over.
+TEST_F(StoreStuck, AStuckLogIsTriedAgainHoweverLittleItHas) {
+  StoreRig rig(3, {1});
+  ASSERT_NO_FATAL_FAILURE(get_stuck(rig));
   ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{40}));
   ASSERT_TRUE(rig.turn_until([&] { return !rig.store->truncating(LogId{1}); }));
   rig.logs.at(1).batches.resize(40);
@@ -103,13 +108,7 @@ TEST_F(StoreStuck, AStuckLogIsTriedAgainHoweverLittleItHas) {
 // And one that has nothing left to write is not stuck.
 TEST_F(StoreStuck, ALogWhoseUnwrittenEndIsCutOffIsNotStuck) {
   StoreRig rig(3, {1});
-  ASSERT_EQ(rig.open(), "");
-  rig.disk.faults().fail_writes_always = storage::log_path("data", LogId{1});
-  for (int i = 0; i < 120; ++i) {
-    ASSERT_TRUE(rig.append_to(1, 10'000));
-    rig.turn();
-  }
-  ASSERT_TRUE(rig.turn_until([&] { return rig.store->health().stuck_logs == 1; }));
+  ASSERT_NO_FATAL_FAILURE(get_stuck(rig));
   ASSERT_TRUE(rig.store->truncate(LogId{1}, Offset{0}));
   EXPECT_TRUE(rig.turn_until([&] { return rig.store->health().stuck_logs == 0; }));
 }
