@@ -349,7 +349,7 @@ bool FetchHandler::park(Broker& broker, const Found& found) {
   return owners_.empty();
 }
 
-// As KafkaApis.handleFetchRequest (Kafka 4.2): from version 16 on, though the field is there from 12 on. Its other
+// As KafkaApis.handleFetchRequest since KIP-951: from version 16 on, though the field is there from 12 on. Its other
 // error, NOT_LEADER_OR_FOLLOWER, no lcore answers: all partitions of an image are led here.
 bool FetchHandler::names_leader(const Look& look) const {
   return version_ >= protocol::kFetchLeaderHints && look.error == ErrorCode::kFencedLeaderEpoch;
