@@ -14,6 +14,8 @@
 
 namespace penstock {
 
+constexpr size_t kHugePage = 2 * kMiB;
+
 class MappedMemory {
  public:
   MappedMemory() = default;
@@ -40,6 +42,9 @@ class MappedMemory {
 
   std::span<std::byte> span() const { return span_; }
   bool empty() const { return span_.empty(); }
+  // Where it is aligned to them. A drive takes a few pieces then instead of one for each 4 KiB (virtio: at most 254 a
+  // request, less than a MiB). The kernel may look for such pages at the first touch: not a matter for an lcore.
+  void want_huge_pages() { madvise(span_.data(), span_.size(), MADV_HUGEPAGE); }
   // Zeros again; the pages go back to the kernel, unless they are locked.
   void clear() {
     if (empty() || madvise(mapped_.data(), mapped_.size(), MADV_DONTNEED) == 0) return;

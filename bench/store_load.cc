@@ -1,10 +1,11 @@
 // store_load: what the log does to a drive, without clients. Appends batches to a Store on a real folder as fast as it
-// takes them, for so many laps of its ring, by turns with raw sequential durable writes of the same drive by the same
-// operation, and tells the ratios. With --direct also what durable writes would give that went straight into segments
+// takes them, for so many laps of its ring behind one that is not timed (it finds the ring empty, and segments may lag
+// behind by a ring), by turns with raw sequential durable writes of the same drive by the same operation, and tells the
+// ratios. With --direct also what durable writes would give that went straight into segments
 // whose files were written before (docs/adr/0008-two-tiers.md). docs/BENCHMARKING.md says how it is used.
 //
-//   store_load --data DIR [--partitions 16] [--batch-bytes 65536] [--ring-mib 256] [--laps 6] [--spin]
-//              [--segment-mib 1024] [--direct]
+//   store_load --data DIR [--partitions 16] [--batch-bytes 65536] [--ring-mib 256] [--laps 3]
+//              [--rounds 5] [--segment-mib 1024] [--spin] [--direct]
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/mapped_memory.h"
 #include "base/system_clock.h"
 #include "protocol/record_batch.h"
 #include "storage/api/folder.h"
@@ -29,20 +31,16 @@ namespace {
 using namespace penstock;
 using namespace penstock::storage;
 
-constexpr size_t kAlign = 2 * kMiB;
 constexpr uint64_t kRawFileBytes = 256 * kMiB;
 constexpr uint64_t kDirectBytes = kGiB;      // all files of --direct together
 constexpr uint64_t kTurnBytes = 256 * kKiB;  // what an lcore appends in a turn
 
-struct Freer {
-  void operator()(std::byte* memory) const { std::free(memory); }
-};
-using Memory = std::unique_ptr<std::byte, Freer>;
-
-Memory allocate(size_t bytes) {
-  Memory memory(static_cast<std::byte*>(std::aligned_alloc(kAlign, align_up(bytes, kAlign))));
-  CHECK(memory != nullptr);
-  std::memset(memory.get(), 0, bytes);
+// Huge pages where the kernel has some, as a broker's ring gets them.
+MappedMemory allocate(size_t bytes) {
+  MappedMemory memory(bytes, kHugePage);
+  CHECK(!memory.empty());
+  memory.want_huge_pages();
+  std::memset(memory.span().data(), 1, memory.span().size());
   return memory;
 }
 
@@ -62,7 +60,8 @@ struct Options {
   uint64_t partitions = 16;
   uint64_t batch_bytes = 64 * kKiB;
   uint64_t ring_mib = 256;
-  uint64_t laps = 6;
+  uint64_t laps = 3;
+  uint64_t rounds = 5;
   uint64_t segment_mib = 1024;
   bool spin = false;
   bool direct = false;
@@ -70,11 +69,10 @@ struct Options {
 
 Options parse(int argc, char** argv) {
   Options options;
-  const std::map<std::string_view, uint64_t*> numbers{{"--partitions", &options.partitions},
-                                                      {"--batch-bytes", &options.batch_bytes},
-                                                      {"--ring-mib", &options.ring_mib},
-                                                      {"--laps", &options.laps},
-                                                      {"--segment-mib", &options.segment_mib}};
+  const std::map<std::string_view, uint64_t*> numbers{
+      {"--partitions", &options.partitions}, {"--batch-bytes", &options.batch_bytes},
+      {"--ring-mib", &options.ring_mib},     {"--laps", &options.laps},
+      {"--rounds", &options.rounds},         {"--segment-mib", &options.segment_mib}};
   for (int i = 1; i < argc; ++i) {
     const std::string_view name = argv[i];
     if (name == "--spin" || name == "--direct") {
@@ -107,6 +105,19 @@ std::vector<std::byte> make_batch(uint64_t bytes) {
   return builder.finish();
 }
 
+// Bytes that were appended, and what they made the Store write.
+struct Moved {
+  double appended = 0, ring = 0, segments = 0, state = 0, relogged = 0;
+  Moved operator+(const Moved& other) const { return combine(other, 1); }
+  Moved operator-(const Moved& other) const { return combine(other, -1); }
+
+ private:
+  Moved combine(const Moved& o, double sign) const {
+    return {appended + sign * o.appended, ring + sign * o.ring, segments + sign * o.segments, state + sign * o.state,
+            relogged + sign * o.relogged};
+  }
+};
+
 // What stands for a segment that is written a second time.
 struct DirectFile {
   FileHandle file;
@@ -123,10 +134,11 @@ class Run {
  private:
   void open();
   double raw_block();
-  double store_block();
+  void store_lap();
   void make_direct_files();
   double direct_block(uint64_t run_bytes);
   void quiet_down();
+  Moved written() const;
   void rest() { pause_between_polls(*disk_, options_.spin, 100 * kMicrosecond); }
 
   const Options options_;
@@ -136,8 +148,8 @@ class Run {
   Unowned pool_;
   DiskPtr disk_;      // the Store's
   DiskPtr raw_disk_;  // its completions are its own
-  Memory ring_memory_;
-  Memory raw_memory_;
+  MappedMemory ring_memory_;
+  MappedMemory raw_memory_;
   FileHandle raw_file_;
   uint64_t raw_at_ = 0;
   std::vector<DirectFile> direct_;
@@ -170,7 +182,7 @@ void Run::open() {
   request.options.scrub_bytes_per_second = 0;  // it reads all the time, and a raw block waits for quiet
   request.allocate = [&](size_t bytes) {
     ring_memory_ = allocate(bytes);
-    return std::span(ring_memory_.get(), bytes);
+    return ring_memory_.span();
   };
   auto store = Store::open(std::move(request));
   if (!store) die(store.error().what);
@@ -179,12 +191,12 @@ void Run::open() {
     store_->open_log(LogId{log}, {.segment_bytes = options_.segment_mib * kMiB});
 
   raw_memory_ = allocate(kMiB);
-  prng_.fill({raw_memory_.get(), kMiB});
+  prng_.fill(raw_memory_.span());
   const auto file = raw_disk_->open(options_.data + "/raw", {.create = true});
   if (!file) die("cannot make a file there");
   raw_file_ = *file;
   for (uint64_t at = 0; at < kRawFileBytes; at += kMiB) {
-    DiskOp write{.kind = DiskOp::Kind::kWrite, .file = raw_file_, .at = at, .memory = {raw_memory_.get(), kMiB}};
+    DiskOp write{.kind = DiskOp::Kind::kWrite, .file = raw_file_, .at = at, .memory = raw_memory_.span()};
     if (!run_to_end(*raw_disk_, write)) die("cannot write there");
   }
 }
@@ -198,14 +210,22 @@ void Run::quiet_down() {
   }
 }
 
-// A ring's worth of 1 MiB durable writes, one after the other. Bytes a second.
+Moved Run::written() const {
+  const auto get = [&](Metric metric) { return static_cast<double>(counters_.get(metric)); };
+  return {.appended = get(Metric::bytes_appended),
+          .ring = get(Metric::ring_bytes_written),
+          .segments = get(Metric::segment_bytes_written),
+          .state = get(Metric::state_bytes_written),
+          .relogged = get(Metric::bytes_relogged)};
+}
+
+// As many bytes as the Store takes, in 1 MiB durable writes, one after the other. Bytes a second.
 double Run::raw_block() {
   quiet_down();
   const Nanos begin = clock_.monotonic();
-  const uint64_t bytes = options_.ring_mib * kMiB;
+  const uint64_t bytes = options_.laps * options_.ring_mib * kMiB;
   for (uint64_t done = 0; done < bytes; done += kMiB, raw_at_ = (raw_at_ + kMiB) % kRawFileBytes) {
-    DiskOp write{
-        .kind = DiskOp::Kind::kWriteDurable, .file = raw_file_, .at = raw_at_, .memory = {raw_memory_.get(), kMiB}};
+    DiskOp write{.kind = DiskOp::Kind::kWriteDurable, .file = raw_file_, .at = raw_at_, .memory = raw_memory_.span()};
     if (!run_to_end(*raw_disk_, write)) die("a durable write failed");
   }
   return static_cast<double>(bytes) * 1e9 / static_cast<double>(clock_.monotonic() - begin);
@@ -219,7 +239,7 @@ void Run::make_direct_files() {
     if (!file) die("cannot make a file there");
     direct_.push_back({.file = *file, .bytes = bytes});
     for (uint64_t at = 0; at < bytes; at += kMiB) {
-      DiskOp write{.kind = DiskOp::Kind::kWrite, .file = *file, .at = at, .memory = {raw_memory_.get(), kMiB}};
+      DiskOp write{.kind = DiskOp::Kind::kWrite, .file = *file, .at = at, .memory = raw_memory_.span()};
       if (!run_to_end(*raw_disk_, write)) die("cannot write there");
     }
   }
@@ -234,8 +254,10 @@ double Run::direct_block(uint64_t run_bytes) {
   const auto next = [&](DirectFile& to) {
     if (begun >= bytes) return;
     begun += run_bytes;
-    to.op = {
-        .kind = DiskOp::Kind::kWriteDurable, .file = to.file, .at = to.at, .memory = {raw_memory_.get(), run_bytes}};
+    to.op = {.kind = DiskOp::Kind::kWriteDurable,
+             .file = to.file,
+             .at = to.at,
+             .memory = raw_memory_.span().first(run_bytes)};
     to.at = (to.at + run_bytes) % to.bytes;
     raw_disk_->submit(to.op);
   };
@@ -253,9 +275,8 @@ double Run::direct_block(uint64_t run_bytes) {
   return static_cast<double>(begun) * 1e9 / static_cast<double>(clock_.monotonic() - begin);
 }
 
-// A lap of the ring through the Store, until the last of it is durable. Bytes a second.
-double Run::store_block() {
-  const Nanos begin = clock_.monotonic();
+// A lap of the ring through the Store, until the last of it is durable.
+void Run::store_lap() {
   const uint64_t before = counters_.get(Metric::bytes_appended);
   Lsn last{0};
   while (counters_.get(Metric::bytes_appended) - before < options_.ring_mib * kMiB || store_->durable() < last) {
@@ -274,7 +295,6 @@ double Run::store_block() {
     if (store_->poll() == 0) rest();
     if (store_->poisoned()) die("the ring is poisoned");
   }
-  return static_cast<double>(options_.ring_mib * kMiB) * 1e9 / static_cast<double>(clock_.monotonic() - begin);
 }
 
 double median(std::vector<double> values) {
@@ -285,40 +305,43 @@ double median(std::vector<double> values) {
 int Run::go() {
   open();
   batch_ = make_batch(options_.batch_bytes);
-  store_block();  // the first lap finds the ring empty
-  const auto written = [&] {
-    return std::array{counters_.get(Metric::bytes_appended), counters_.get(Metric::ring_bytes_written),
-                      counters_.get(Metric::segment_bytes_written), counters_.get(Metric::state_bytes_written)};
-  };
-  const auto before = written();
+  store_lap();  // the first finds the ring and the segments' files empty
   if (options_.direct) make_direct_files();
-  std::vector<double> raw, stored, direct, direct_small;
-  for (uint64_t lap = 0; lap < options_.laps; ++lap) {
-    raw.push_back(raw_block());
-    stored.push_back(store_block());
-    if (options_.direct) {
-      direct.push_back(direct_block(kMiB));
-      direct_small.push_back(direct_block(64 * kKiB));
-    }
-    fmt::print("lap {}: raw {:.0f} MB/s, stored {:.0f} MB/s\n", lap + 1, raw.back() / 1e6, stored.back() / 1e6);
+  std::vector<double> stored, moved, direct, direct_small;  // parts of the raw rate before and behind them
+  Moved all;
+  double raw_before = raw_block();
+  for (uint64_t round = 0; round < options_.rounds; ++round) {
+    store_lap();
+    const Moved before = written();
+    const Nanos begin = clock_.monotonic();
+    for (uint64_t lap = 0; lap < options_.laps; ++lap) store_lap();
+    const double seconds = static_cast<double>(clock_.monotonic() - begin) / 1e9;
+    const Moved now = written() - before;
+    all = all + now;
+    const double direct_rate = options_.direct ? direct_block(kMiB) : 0;
+    const double direct_small_rate = options_.direct ? direct_block(64 * kKiB) : 0;
+    const double raw_behind = raw_block();
+    const double raw = (raw_before + raw_behind) / 2;
+    stored.push_back(now.appended / seconds / raw);
+    moved.push_back((now.ring + now.segments) / seconds / raw);
+    direct.push_back(direct_rate / raw);
+    direct_small.push_back(direct_small_rate / raw);
+    raw_before = raw_behind;
+    fmt::print("round {}: raw {:.0f} MB/s, produced {:.1f} % of it, ring and segments {:.1f} %\n", round + 1, raw / 1e6,
+               100 * stored.back(), 100 * moved.back());
     std::fflush(stdout);
   }
-  const auto after = written();
-  std::array<double, 4> moved;
-  for (size_t i = 0; i < moved.size(); ++i) moved[i] = static_cast<double>(after[i] - before[i]);
-  const double amplification = (moved[1] + moved[2] + moved[3]) / moved[0];
-  const double produced = median(stored) / median(raw);
   fmt::print(
-      "partitions {}, batches of {} bytes, ring {} MiB, {} laps\n"
+      "partitions {}, batches of {} bytes, ring {} MiB, {} rounds of {} laps\n"
       "produced {:.1f} % of the raw durable rate; ring and segments together {:.1f} %\n"
       "write amplification {:.3f}: ring {:.3f}, segments {:.3f}, state {:.3f}; relogged {:.3f}, blocks read back {}\n",
-      options_.partitions, batch_.size(), options_.ring_mib, options_.laps, 100 * produced,
-      100 * produced * (moved[1] + moved[2]) / moved[0], amplification, moved[1] / moved[0], moved[2] / moved[0],
-      moved[3] / moved[0], static_cast<double>(counters_.get(Metric::bytes_relogged)) / moved[0],
+      options_.partitions, batch_.size(), options_.ring_mib, options_.rounds, options_.laps, 100 * median(stored),
+      100 * median(moved), (all.ring + all.segments + all.state) / all.appended, all.ring / all.appended,
+      all.segments / all.appended, all.state / all.appended, all.relogged / all.appended,
       counters_.get(Metric::destage_head_reads));
   if (options_.direct) {
     fmt::print("straight into files written before, one write a partition: {:.1f} % by 1 MiB, {:.1f} % by 64 KiB\n",
-               100 * median(direct) / median(raw), 100 * median(direct_small) / median(raw));
+               100 * median(direct), 100 * median(direct_small));
   }
   store_->begin_stop();
   while (!store_->stopped()) {

@@ -1,6 +1,7 @@
 // The life of a Store: logs come and go, turns submit and poll, a stop writes everything home.
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
 
 #include "storage/store_impl.h"
@@ -24,9 +25,13 @@ uint64_t cold_bytes(const StorageOptions& options) {
 }  // namespace
 
 Store::Impl::Buffers::Buffers(const StoreRequest& request)
-    : staging(Destager::memory_bytes(), align_of(request)),
+    : staging(Destager::memory_bytes(), kHugePage),
       scrub(Scrubber::kReadBytes, align_of(request)),
-      cold(cold_bytes(request.options), align_of(request)) {}
+      cold(cold_bytes(request.options), align_of(request)) {
+  if (staging.empty()) return;
+  staging.want_huge_pages();
+  std::memset(staging.span().data(), 0, staging.span().size());
+}
 
 Store::Impl::Impl(const StoreRequest& request, Buffers taken)
     : shard{.disk = *request.disk,
@@ -279,8 +284,10 @@ void Store::Impl::settle_pending() {
   while (!pending.empty() && pending.front().end <= shard.ring->durable()) {
     PartitionLog& log = *pending.front().log;
     log.pending -= 1;
+    log.pending_bytes -= pending.front().bytes;
     log.durable = pending.front().next_offset;
     pending.pop_front();
+    destager.settled(log);
     if (log.dropped || log.advanced_in_poll == polls) continue;
     log.advanced_in_poll = polls;
     advanced.push_back(log.id);

@@ -176,7 +176,8 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
     shard.count_producers(before, log.producers.size());
   }
   log.pending += 1;
-  pending.push_back({end, log.log_end_offset, &log});
+  log.pending_bytes += log.batches.back().bytes;
+  pending.push_back({end, log.log_end_offset, log.batches.back().bytes, &log});
   counters.add(Metric::bytes_appended, length);
   counters.add(Metric::batches_appended);
   return {AppendStatus::kAppended, base, log.log_start_offset, end,

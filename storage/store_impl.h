@@ -48,7 +48,7 @@ class Store::Impl {
   // Whatever of it is empty there is no memory for.
   struct Buffers {
     explicit Buffers(const StoreRequest& request);
-    AlignedMemory staging;
+    MappedMemory staging;  // of huge pages, touched
     AlignedMemory scrub;
     MappedMemory cold;  // what the cache of cold reads is made of
   };
@@ -59,6 +59,7 @@ class Store::Impl {
   struct Pending {
     Lsn end;
     Offset next_offset;
+    uint64_t bytes;
     PartitionLog* log;
   };
 

@@ -63,6 +63,21 @@ TEST_F(StoreSegments, RingSpaceIsReusedOnlyAfterItsSlotIsDurable) {
   EXPECT_EQ(rig.check_acked(), "");
 }
 
+TEST_F(StoreSegments, OnlyWhatIsDurableCountsForAWriteOfAMebibyte) {
+  StoreRig rig(1, {1});
+  ASSERT_EQ(rig.open(), "");
+  const auto staged = [&] { return rig.counters.get(Metric::bytes_staged); };
+  rig.disk.faults().slow_disk = 100;
+  ASSERT_TRUE(rig.append_to(1, 20'000));
+  rig.turn();  // a frame of this batch alone is under way
+  for (int i = 0; i < 80; ++i) ASSERT_TRUE(rig.append_to(1, 20'000));
+  ASSERT_TRUE(rig.turn_until([&] { return rig.store->offsets(LogId{1})->durable > Offset{0}; }));
+  rig.turn();
+  EXPECT_EQ(staged(), 0u);  // of more than a MiB, 20,000 bytes are durable: no write of five blocks is worth it
+  ASSERT_TRUE(rig.turn_until([&] { return staged() > 0; }));
+  EXPECT_EQ(staged(), 1 * kMiB);
+}
+
 TEST_F(StoreSegments, ATruncationIsNotUndoneByOlderState) {
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     StoreRig rig(seed, {1});

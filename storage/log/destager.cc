@@ -28,6 +28,9 @@ void Destager::appended(PartitionLog& log) {
   log.unstaged_bytes += log.batches.back().bytes;
   unstaged_bytes_ += log.batches.back().bytes;
   if (!log.dirty_at) set_dirty(log);
+}
+
+void Destager::settled(PartitionLog& log) {
   if (is_worth_it(log)) enqueue(log);
 }
 
@@ -37,7 +40,9 @@ void Destager::enqueue(PartitionLog& log) {
 }
 
 // A log that is stuck is tried again also if nothing presses: nobody would see that it can be written again.
-bool Destager::is_worth_it(const PartitionLog& log) { return log.unstaged_bytes >= (log.stuck ? 1 : kMuch); }
+bool Destager::is_worth_it(const PartitionLog& log) {
+  return log.unstaged_bytes >= log.pending_bytes + (log.stuck ? 1 : kMuch);
+}
 
 void Destager::set_dirty(PartitionLog& log) {
   const size_t first = log.find(log.written);

@@ -59,6 +59,8 @@ class Destager {
 
   // A batch was added to the log.
   void appended(PartitionLog& log);
+  // Some of what was added is durable now: only that is written, so only that counts for a MiB.
+  void settled(PartitionLog& log);
   // What the log has to write has changed otherwise (recovery, truncation): looks at it anew.
   void look_again(PartitionLog& log);
   // The open segment is wanted sealed, with all that is durable now: a log that is compacted by time.

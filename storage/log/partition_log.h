@@ -98,6 +98,7 @@ struct PartitionLog {
   LogConfig config{};
   bool dropped = false;           // deleted; kept until nothing names it any more
   uint32_t pending = 0;           // appends that are not durable yet
+  uint64_t pending_bytes = 0;     // of them
   uint64_t advanced_in_poll = 0;  // the poll that last reported it, to report it once
   Offset log_start_offset{0};
   Lsn start_at{0};  // behind the ring entry that moved log_start_offset last
