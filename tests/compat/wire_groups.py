@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The APIs of groups at every version that is served, over the wire (docs/compatibility.md, lines 37, 82, 83, 89, 90,
-93, 95 to 97): ctest compat.wire_groups. What each error is in each state stands in tests/groups; here it is the forms of
-the versions, topics by name and id, what survives kill -9, and the rules of the internal topic."""
+93, 95 to 97): ctest compat.wire_groups. What each error is in each state stands in tests/groups; here it is the forms
+of the versions, topics by name and id, what survives kill -9, and the rules of the internal topic."""
 import re
 import time
 
@@ -391,7 +391,8 @@ def main():
     broker = run.broker({'group.initial.rebalance.delay.ms': 0})
     run.tests(broker, test_find_coordinator_in_every_version, test_the_offsets_topic_is_internal,
               test_a_group_in_every_version, test_a_next_generation_group_in_every_version,
-              test_a_pattern_that_takes_long_holds_up_nobody, test_offset_fetch_in_every_version, test_commits_to_what_does_not_exist,
+              test_a_pattern_that_takes_long_holds_up_nobody, test_offset_fetch_in_every_version,
+              test_commits_to_what_does_not_exist,
               test_list_groups_and_its_filters, test_deleting_a_topic_deletes_its_offsets,
               test_groups_and_offsets_survive_kill_9, test_deleting_the_offsets_topic_forgets_all_groups,
               test_lag_is_on_metrics)
