@@ -377,6 +377,25 @@ TEST_F(GroupRuntimeTest, offsets_of_a_topic_that_is_gone_are_deleted_now_or_at_t
   ASSERT_TRUE(append_.has_value()) << "the tombstone";
 }
 
+TEST_F(GroupRuntimeTest, offsets_of_a_topic_that_is_deleted_while_they_are_read_are_not_of_the_next_one) {
+  begin();
+  ASSERT_EQ(commit("g", 1, 1), ErrorCode::kNone);
+  obey();
+  finish_append();
+  make_runtime();
+  obey();
+  ASSERT_FALSE(held_reads_.empty());
+  const std::vector<std::string> deleted{"t", "another"};
+  runtime().topics_deleted(deleted, now());  // and there is a topic of that name again, or still
+  load();
+  ASSERT_NE(controller->image().find("t"), nullptr);
+  EXPECT_EQ(committed("g"), -1);
+  ASSERT_TRUE(append_.has_value()) << "the tombstone";
+  finish_append();
+  ASSERT_EQ(commit("g", 2, 2), ErrorCode::kNone);
+  EXPECT_EQ(committed("g"), 2);
+}
+
 TEST_F(GroupRuntimeTest, without_its_topic_all_groups_are_gone) {
   begin();
   ASSERT_EQ(commit("g", 1, 1), ErrorCode::kNone);

@@ -68,6 +68,7 @@ std::optional<Assignment> read_assignment(std::span<const std::byte> bytes, cons
   if (bytes.empty()) return Assignment{};
   protocol::ConsumerProtocolAssignment message;
   if (!read(bytes, message)) return std::nullopt;
+  if (message.user_data && !message.user_data->empty()) return std::nullopt;
   return by_id(message.assigned_partitions, topics);
 }
 

@@ -25,6 +25,7 @@ struct ClassicSubscription {
 std::optional<ClassicSubscription> read_subscription(std::span<const std::byte> bytes, const TopicTable& topics);
 
 std::vector<std::byte> write_assignment(int16_t version, const Holding& assigned, const TopicTable& topics);
+// Nothing: it is none, or says more than partitions: what a client's own assignor adds would be lost (Kafka Streams').
 std::optional<Assignment> read_assignment(std::span<const std::byte> bytes, const TopicTable& topics);
 
 }  // namespace penstock::control::groups

@@ -177,7 +177,7 @@ std::optional<Refusal> ConsumerGroup::check_commit(std::string_view member_id,
                                                    const std::optional<std::string>& instance_id, int32_t epoch,
                                                    int16_t api_version, const Uuid& topic, int32_t partition) const {
   // An administrator, or a consumer that assigns itself partitions: not while others consume.
-  if (epoch < 0 && member_id.empty() && members_.empty()) return std::nullopt;
+  if (epoch < 0 && members_.empty()) return std::nullopt;
   const auto refuse = [](ErrorCode error, std::string message) {
     return Refusal{.error = error, .message = std::move(message)};
   };
@@ -221,7 +221,7 @@ std::optional<Refusal> ConsumerGroup::check_fetch(const std::optional<std::strin
                    .message = fmt::format("Member {} is not a member of group {}.", member_id.value_or(""), id_)};
   }
   if (epoch == at->second.progress.epoch) return std::nullopt;
-  return Refusal{.error = ErrorCode::kStaleMemberEpoch,
+  return Refusal{.error = at->second.is_classic() ? ErrorCode::kIllegalGeneration : ErrorCode::kStaleMemberEpoch,
                  .message = fmt::format("The member epoch {} does not match the member's epoch {}.", epoch,
                                         at->second.progress.epoch)};
 }

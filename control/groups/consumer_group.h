@@ -8,7 +8,8 @@
 //   consumer_leave.cc      leaving, being thrown out, deadlines
 //   consumer_classic.cc    JoinGroup and the like, of members that speak the classic protocol still
 //   consumer_migration.cc  from a classic group, and back
-//   consumer_target.cc     subscriptions, patterns, topics, the target assignment
+//   consumer_patterns.cc   what patterns of topics match
+//   consumer_target.cc     subscriptions, topics, the target assignment
 //   consumer_describe.cc   ConsumerGroupDescribe, and what offsets ask
 #pragma once
 
@@ -16,6 +17,7 @@
 #include <expected>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,6 +53,7 @@ struct GroupContext {
   const ConsumerGroupSettings& settings;
   const TopicTable& topics;
   size_t record_bytes_max = 1'048'588;  // what a record may be at most
+  uint64_t* regex_work = nullptr;       // left for patterns in this turn; nullptr: no bound
 };
 
 enum class ConsumerGroupState : uint8_t { kEmpty, kAssigning, kReconciling, kStable };
@@ -80,7 +83,8 @@ class ConsumerGroup {
   int32_t epoch() const { return epoch_; }
   int32_t assignment_epoch() const { return assignment_epoch_; }
   const std::map<std::string, ConsumerMember, std::less<>>& members() const { return members_; }
-  size_t bytes() const;  // about what it takes in memory; asked after each step
+  size_t bytes() const;           // about what it takes in memory; asked after each step
+  size_t matching_bytes() const;  // beside bytes(): what a pattern has matched that is looked at
   ConsumerGroupState state() const;
   const std::map<std::string, std::string, std::less<>>& static_members() const { return static_members_; }
   // By its id, else by its instance id; nullptr if there is none.
@@ -196,10 +200,15 @@ class ConsumerGroup {
   void keep_session(const ConsumerMember& member, const GroupContext& context);
   void keep_rebalance_deadline(const ConsumerMember& member, const GroupContext& context);
 
+  // consumer_patterns.cc
+  bool resolve_regexes(const GroupContext& context, Records& records);
+  void begin_round(const GroupContext& context);
+  bool choose_pattern(const GroupContext& context);
+  bool look_at_pattern(const GroupContext& context, uint64_t& work, Records& records);
+
   // consumer_target.cc
   bool wants(const Subscription& subscription, const std::string& topic) const;
   bool refresh_topics(const GroupContext& context, Records& records);
-  bool resolve_regexes(const GroupContext& context, Records& records);
   int64_t hash_topics(const TopicTable& topics) const;
   std::string preferred_assignor(const ConsumerGroupSettings& settings) const;
   bool target_is_due(const GroupContext& context);
@@ -224,7 +233,22 @@ class ConsumerGroup {
   // Of this life only.
   Timers timers_;
   std::optional<uint64_t> topics_seen_;  // the version that metadata_hash_ and the patterns are of
-  Nanos regexes_next_ = 0;               // not again before
+  Nanos regexes_next_ = 0;               // no round again before
+  // All patterns are looked at in a round, in their order, when there are other topics; one that is new at once. It may
+  // take many turns.
+  struct Round {
+    uint64_t version = 0;  // of the topics when it began
+    std::string from{};    // the patterns before it were looked at
+  };
+  std::optional<Round> round_;
+  struct Matching {
+    std::string pattern;
+    uint64_t version = 0;
+    bool in_round = false;
+    std::string from{};  // the topics before it were looked at
+    std::set<std::string> topics{};
+  };
+  std::optional<Matching> matching_;  // the one that is looked at
   std::optional<Nanos> assigned_at_;
 };
 

@@ -255,7 +255,9 @@ Response ConsumerGroup::respond(const ConsumerMember& member, bool with_assignme
   Response response;
   response.member_id = member.id;
   response.member_epoch = member.progress.epoch;
-  const bool waits = member.progress.state == MemberState::kUnreleased || member.progress.epoch < epoch_;
+  const bool is_looked_for = member.subscription.regex && tally_.resolved(*member.subscription.regex) == nullptr;
+  const bool waits =
+      is_looked_for || member.progress.state == MemberState::kUnreleased || member.progress.epoch < epoch_;
   const int32_t interval = context.settings.heartbeat_interval_ms;
   response.heartbeat_interval_ms = waits ? std::max(1, interval / kWaitingShare) : interval;
   if (with_assignment) {

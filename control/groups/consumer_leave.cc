@@ -1,5 +1,5 @@
 // Timers are named by what they wait for and the member: s a sign of life, r that it lets go, j and y JoinGroup and
-// SyncGroup of a classic one; t is the group's next target.
+// SyncGroup of a classic one; t is the group's next target, x what patterns match.
 //
 // Members that go: of their own will, or because they were silent or would not let go.
 #include "control/groups/consumer_group.h"
@@ -100,6 +100,10 @@ std::vector<GroupRecord> ConsumerGroup::on_deadline(const GroupContext& context)
   while (const std::optional<std::string> name = timers_.take_due(context.now)) {
     if (*name == "t") {
       if (epoch_ > assignment_epoch_ && !members_.empty()) make_target(context, records);
+      continue;
+    }
+    if (*name == "x") {
+      if (refresh_topics(context, records)) emit_group(epoch_ + 1, hash_topics(context.topics), records);
       continue;
     }
     const std::string id = name->substr(1);

@@ -8,7 +8,6 @@
 #include "base/assert.h"
 #include "control/groups/assignor.h"
 #include "control/groups/consumer_group.h"
-#include "control/groups/regex.h"
 
 namespace penstock::control::groups {
 namespace {
@@ -52,38 +51,6 @@ int64_t ConsumerGroup::hash_topics(const TopicTable& topics) const {
     hash.add(facts->partitions);
   }
   return any ? hash.value() : 0;
-}
-
-// Looks at new patterns at once, and at all of them when there are other topics. True if one matches others now.
-bool ConsumerGroup::resolve_regexes(const GroupContext& context, Records& records) {
-  const bool other = topics_seen_ != context.topics.version();
-  if (!tally_.uses_patterns()) {
-    topics_seen_ = context.topics.version();
-    return false;
-  }
-  const bool all = other && context.now >= regexes_next_;
-  if (!all && tally_.all_resolved()) return false;
-  if (all) regexes_next_ = context.now + kRegexPause;
-  std::vector<std::string> to_look_at;
-  for (const auto& [regex, is] : tally_.patterns()) {
-    if (is.users > 0 && (all || !is.resolved)) to_look_at.push_back(regex);
-  }
-  bool changed = false;
-  for (const std::string& regex : to_look_at) {
-    auto matched = match_topics(regex, context.topics);
-    if (!matched) matched.emplace();  // a log's pattern that this library does not take matches nothing
-    const ResolvedPattern* known = tally_.resolved(regex);
-    if (known != nullptr && known->topics == *matched) continue;
-    changed = true;
-    emit(make_record(
-             protocol::ConsumerGroupRegularExpressionKey{.group_id = id_, .regular_expression = regex},
-             protocol::ConsumerGroupRegularExpressionValue{.topics = {matched->begin(), matched->end()},
-                                                           .version = static_cast<int64_t>(context.topics.version()),
-                                                           .timestamp = context.wall_ms}),
-         records);
-  }
-  if (all) topics_seen_ = context.topics.version();
-  return changed;
 }
 
 bool ConsumerGroup::refresh_topics(const GroupContext& context, Records& records) {

@@ -94,7 +94,7 @@ void Coordinator::touched(const std::string& id) {
       std::visit([](const auto& body) { return std::tuple(body.bytes(), body.members().size(), body.next_deadline()); },
                  group->body);
   const auto* classic = std::get_if<ClassicGroup>(&group->body);
-  const size_t pending = classic == nullptr ? 0 : classic->pending_bytes();
+  const size_t pending = classic == nullptr ? consumer_of(group)->matching_bytes() : classic->pending_bytes();
   const size_t now_holds = kGroupOverhead + id.size() + bytes + pending + group->offsets.bytes();
   memory_.bytes += now_holds - std::exchange(group->counted, now_holds);
   memory_.members += members - std::exchange(group->members, members);

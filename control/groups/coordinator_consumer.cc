@@ -64,7 +64,8 @@ auto Coordinator::with_context(const std::string& id, Now now, Work work) const 
                            .wall_ms = now.wall_ms,
                            .settings = settings,
                            .topics = world_.topics,
-                           .record_bytes_max = settings_.write_bytes_max});
+                           .record_bytes_max = settings_.write_bytes_max,
+                           .regex_work = world_.regex_work});
 }
 
 bool Coordinator::lacks_memory(const ConsumerGroup& group, const ConsumerGroup::Request& request) const {

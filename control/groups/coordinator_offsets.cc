@@ -193,16 +193,14 @@ void Coordinator::remove_offsets(std::vector<protocol::OffsetCommitKey> keys, Ef
 }
 
 void Coordinator::topics_deleted(std::span<const std::string> topics, Now, Effects& effects) {
+  const std::set<std::string_view> gone(topics.begin(), topics.end());
   std::vector<std::string> ids;
   for (const auto& [id, group] : groups_) {
     if (!group.offsets.empty()) ids.push_back(id);
   }
   for (const std::string& id : ids) {
     Group& group = groups_.find(id)->second;
-    const auto of_deleted = [&](const std::string& topic, const OffsetTable::Value&) {
-      return std::ranges::find(topics, topic) != topics.end();
-    };
-    remove_offsets(group.offsets.select(id, of_deleted), effects);
+    remove_offsets(group.offsets.of_topics(id, gone), effects);
     touched(id);
     erase_if_nothing(id);
   }

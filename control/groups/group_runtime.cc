@@ -67,6 +67,7 @@ GroupRuntime::GroupRuntime(Controller& controller, ControlCounters& counters, ui
       consumer_defaults_(consumer_settings(controller.options())),
       prng_(seed) {
   world_.settings_of = [this](const std::string& group) { return settings_of(group); };
+  world_.regex_work = &regex_work_;
 }
 
 // ---- the topic
@@ -230,6 +231,7 @@ std::vector<GroupRuntime::PlacedCommand> GroupRuntime::take_commands(Now now) {
     partitions_[index].sends = false;
     send_batch(index, now.wall_ms);
   }
+  regex_work_ = kRegexWorkATurn;
   return std::exchange(commands_, {});
 }
 
@@ -402,7 +404,9 @@ void GroupRuntime::finish_load(size_t index, Now now) {
   Partition& partition = partitions_[index];
   partition.state = State::kActive;
   // A topic may have been deleted while nobody could write down what that means for its offsets.
-  std::vector<std::string> gone;
+  // Or before its groups were read, and made again since: what they have committed is of the old one.
+  std::vector<std::string> gone(partition.deleted.begin(), partition.deleted.end());
+  partition.deleted.clear();
   for (const auto& [id, group] : partition.coordinator->groups()) {
     for (const auto& [topic, partitions] : group.offsets.topics()) {
       if (controller_.image().find(topic) == nullptr) gone.push_back(topic);
@@ -422,6 +426,7 @@ void GroupRuntime::finish_load(size_t index, Now now) {
 
 void GroupRuntime::topics_deleted(std::span<const std::string> topics, Now now) {
   for (size_t i = 0; i < partitions_.size(); ++i) {
+    if (partitions_[i].state == State::kLoading) partitions_[i].deleted.insert(topics.begin(), topics.end());
     if (partitions_[i].state != State::kActive) continue;
     perform(i, now, std::nullopt,
             [&](Coordinator& coordinator, Effects& effects) { coordinator.topics_deleted(topics, now, effects); });

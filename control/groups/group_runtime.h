@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -115,9 +116,10 @@ class GroupRuntime {
     uint64_t written = 0;             // records, ever
     uint64_t sent = 0;
     uint64_t durable = 0;
-    uint64_t token = 0;  // of the batch or the read that is under way; 0: none
-    bool sends = false;  // is among to_send_
-    Offset next{0};      // of the load
+    uint64_t token = 0;             // of the batch or the read that is under way; 0: none
+    bool sends = false;             // is among to_send_
+    Offset next{0};                 // of the load
+    std::set<std::string> deleted;  // topics, since it began
     int damaged_reads = 0;
     std::deque<Waiting> waiting;
   };
@@ -151,6 +153,7 @@ class GroupRuntime {
   GroupMemory memory_;
   ConsumerWorld world_;
   Nanos world_made_at_ = 0;
+  uint64_t regex_work_ = kRegexWorkATurn;  // left of this turn's
   TopicPtr topic_;
   std::vector<Partition> partitions_;
   std::deque<size_t> to_load_;

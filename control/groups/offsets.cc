@@ -54,6 +54,26 @@ std::vector<protocol::OffsetCommitKey> OffsetTable::select(
   return keys;
 }
 
+std::vector<protocol::OffsetCommitKey> OffsetTable::of_topics(const std::string& group,
+                                                              const std::set<std::string_view>& topics) const {
+  std::vector<protocol::OffsetCommitKey> keys;
+  const auto add = [&](const auto& of_topic) {
+    for (const auto& [partition, value] : of_topic.second) {
+      keys.push_back({.group = group, .topic = of_topic.first, .partition = partition});
+    }
+  };
+  if (topics.size() < topics_.size()) {
+    for (const std::string_view topic : topics) {
+      if (const auto found = topics_.find(topic); found != topics_.end()) add(*found);
+    }
+  } else {
+    for (const auto& of_topic : topics_) {
+      if (topics.contains(of_topic.first)) add(of_topic);
+    }
+  }
+  return keys;
+}
+
 GroupRecord commit_record(const std::string& group, const std::string& topic, int32_t partition,
                           OffsetTable::Value value) {
   return make_record(protocol::OffsetCommitKey{.group = group, .topic = topic, .partition = partition},

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,9 @@ class OffsetTable {
   // The keys of what wanted says, for tombstones.
   std::vector<protocol::OffsetCommitKey> select(
       const std::string& group, const std::function<bool(const std::string& topic, const Value& value)>& wanted) const;
+  // Likewise of these topics: costs what the lesser number of topics does, theirs or the table's.
+  std::vector<protocol::OffsetCommitKey> of_topics(const std::string& group,
+                                                   const std::set<std::string_view>& topics) const;
 
  private:
   static size_t bytes_of(std::string_view topic, const Value& value);

@@ -2,6 +2,8 @@
 
 #include <re2/re2.h>
 
+#include <algorithm>
+
 namespace penstock::control::groups {
 namespace {
 
@@ -26,14 +28,20 @@ std::expected<void, std::string> problem_of(const std::string& pattern, const RE
 
 }  // namespace
 
-std::expected<std::set<std::string>, std::string> match_topics(const std::string& pattern, const TopicTable& topics) {
+std::expected<std::optional<std::string>, std::string> match_topics(const std::string& pattern,
+                                                                    const TopicTable& topics, std::string_view from,
+                                                                    uint64_t& work, std::set<std::string>& matched) {
   const RE2 compiled(pattern.size() > kRegexLengthMax ? std::string() : pattern, options());
   if (auto good = problem_of(pattern, compiled); !good) return std::unexpected(std::move(good.error()));
-  std::set<std::string> matched;
-  for (const auto& [name, facts] : topics.topics()) {
+  const auto instructions = static_cast<uint64_t>(std::max(compiled.ProgramSize(), 1));
+  const auto first = topics.topics().lower_bound(from);
+  for (auto at = first; at != topics.topics().end(); ++at) {
+    const std::string& name = at->first;
+    if (work == 0 && at != first) return name;
+    work -= std::min<uint64_t>(work, instructions * (name.size() + 1));
     if (RE2::FullMatch(name, compiled)) matched.insert(matched.end(), name);
   }
-  return matched;
+  return std::nullopt;
 }
 
 std::expected<void, std::string> check_regex(const std::string& pattern) {

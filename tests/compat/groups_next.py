@@ -130,6 +130,68 @@ def kafka_tools(tools, scene, protocol):
     check.expect(not re.search(rf'(?m)^{scene.group}\s', tools.run('GroupsCommand', '--list')), 'the group is there')
 
 
+class Mixed(Next):
+    """A classic group that moves to the new protocol, member by member, and back, while records flow."""
+    has_static_members = False
+
+    def __init__(self, build, name, classic):
+        super().__init__(build, 'uniform')
+        self.name, self.classic, self.is_classic = f'moves-{name}', classic, True
+
+    def command(self, brokers, topic, group, instance):
+        if self.is_classic:
+            return self.classic.command(brokers, topic, group, instance)
+        return super().command(brokers, topic, group, instance)
+
+    def join(self, scene, is_classic, what):
+        self.is_classic = is_classic
+        member = scene.join()
+        scene.wait_records(member, what)
+        return member
+
+    def play(self, scene):
+        def wait_for(kind, count):
+            scene.wait(lambda: groups.described(scene)['type'] == kind and group_has(scene, count),
+                       f'a {kind} group of {count}', 90)
+        scene.produce()
+        with scene.flowing():
+            first, second = self.join(scene, True, 'a classic member'), self.join(scene, True, 'another one')
+            wait_for('classic', 2)
+            third = self.join(scene, False, 'one of the new protocol')
+            wait_for('consumer', 3)
+            first.kill()
+            fourth = self.join(scene, False, 'another one of the new protocol')
+            wait_for('consumer', 3)
+        scene.wait_processed('members of both protocols')
+        scene.restart_broker()
+        scene.produce()
+        scene.wait_processed('after kill -9 of the broker')
+        wait_for('consumer', 3)
+        with scene.flowing():
+            third.kill()
+            fourth.leave()
+            self.join(scene, True, 'a classic member again')
+            wait_for('classic', 2)
+        scene.wait_processed('classic members again')
+        scene.restart_broker()
+        scene.produce()
+        scene.wait_processed('after another kill -9')
+        for member in (second, scene.members[-1]):
+            member.leave()
+        check.equal(sum(scene.committed().values()), scene.produced, 'committed in the end')
+        return f'{scene.produced} records, {scene.check_offsets()} twice'
+
+
+def movers(build):
+    """librdkafka old and new, and a client of another family, as those that were there before."""
+    old = [clients.PYTHON, members.MEMBERS / 'confluent_member.py']
+    return [Mixed(build, 'librdkafka', members.Program('', old, 'range')),
+            Mixed(build, 'cooperative', members.FromRegistry(build, '', PYTHON_CLIENT, 'confluent_member.py',
+                                                             'cooperative-sticky', False)),
+            Mixed(build, 'aiokafka', members.FromRegistry(build, '', 'aiokafka==0.14.0', 'aiokafka_member.py', 'range',
+                                                          False))]
+
+
 def refusals(run):
     """What our command says of groups that are not there, and of those with members."""
     kind = Next(run.build, 'uniform')
@@ -156,7 +218,7 @@ def refusals(run):
 def main():
     run = check.Run()
     kinds = [Next(run.build, 'uniform'), Next(run.build, 'range'), Next(run.build, 'uniform', '^wor[k]'),
-             Java(run.build, 'consumer'), Java(run.build, 'classic')]
+             Java(run.build, 'consumer'), Java(run.build, 'classic'), *movers(run.build)]
     for kind in kinds:
         if run.only in kind.name:
             run.test(kind.name, groups.play, run, kind)

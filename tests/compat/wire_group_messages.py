@@ -193,4 +193,66 @@ response 47 OffsetDelete flexible=99
     partitions []
       index int32
       error int16
+
+request 68 ConsumerGroupHeartbeat flexible=0
+  group string
+  member string
+  epoch int32
+  instance ?string
+  rack ?string
+  rebalance_timeout_ms int32 =-1
+  topics ?[]string
+  regex ?string 1+
+  assignor ?string
+  owned ?[]
+    topic_id uuid
+    partitions []int32
+
+response 68 ConsumerGroupHeartbeat flexible=0
+  throttle_ms int32
+  error int16
+  error_message ?string
+  member ?string
+  epoch int32
+  interval_ms int32
+  assignment ?struct
+    partitions []
+      topic_id uuid
+      partitions []int32
+
+request 69 ConsumerGroupDescribe flexible=0
+  groups []string
+  authorized_operations bool
+
+response 69 ConsumerGroupDescribe flexible=0
+  throttle_ms int32
+  groups []
+    error int16
+    error_message ?string
+    group string
+    state string
+    epoch int32
+    assignment_epoch int32
+    assignor string
+    members []
+      member string
+      instance ?string
+      rack ?string
+      epoch int32
+      client_id string
+      client_host string
+      topics []string
+      regex ?string
+      assignment struct
+        partitions []
+          topic_id uuid
+          topic string
+          partitions []int32
+      target struct
+        partitions []
+          topic_id uuid
+          topic string
+          partitions []int32
+      type int8 1+
+    authorized_operations int32
 '''

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The APIs of groups at every version that is served, over the wire (docs/compatibility.md, lines 37, 82, 83, 89, 90,
-93, 95, 96): ctest compat.wire_groups. What each error is in each state stands in tests/groups; here it is the forms of
-the versions, topics by name and id, what survives kill -9, and the rules of the internal topic."""
+93, 95 to 97): ctest compat.wire_groups. What each error is in each state stands in tests/groups; here it is the forms
+of the versions, topics by name and id, what survives kill -9, and the rules of the internal topic."""
 import re
 import time
 
@@ -12,6 +12,8 @@ from wire import NO_UUID
 COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR = 14, 15, 16
 UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, UNKNOWN_MEMBER_ID, INVALID_REQUEST = 3, 17, 25, 42
 NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND, MEMBER_ID_REQUIRED, UNKNOWN_TOPIC_ID = 68, 69, 79, 100
+UNSUPPORTED_VERSION, FENCED_MEMBER_EPOCH, UNRELEASED_INSTANCE_ID, UNSUPPORTED_ASSIGNOR = 35, 110, 111, 112
+STALE_MEMBER_EPOCH, INVALID_REGULAR_EXPRESSION = 113, 128
 OFFSETS = '__consumer_offsets'
 
 
@@ -116,6 +118,87 @@ def test_a_group_in_every_version(broker):
             deleted = connection.call('DeleteGroups', min(version, 2), {'groups': [group]})['results']
             check.equal(deleted[0]['error'], 0, 'delete')
             check.equal(fetch(connection, group), {}, 'offsets of a group that is gone')
+
+
+def beat(connection, version, group, member, epoch, **more):
+    if epoch == 0:
+        more = {'rebalance_timeout_ms': 30000, 'owned': []} | more
+    return connection.call('ConsumerGroupHeartbeat', version, {'group': group, 'member': member, 'epoch': epoch} | more)
+
+
+def test_a_next_generation_group_in_every_version(broker):
+    with broker.connect() as connection:
+        topic_id = connection.create('n', 2)['topic_id']
+        for version in range(2):
+            group = f'next-{version}'
+            ready(connection, group)
+            check.equal(beat(connection, version, group, 'm', 1, owned=[])['error'], GROUP_ID_NOT_FOUND, 'not there')
+            nameless = beat(connection, version, group, '', 0, topics=['n'])
+            check.equal(nameless['error'], INVALID_REQUEST if version else 0, 'who makes the member id')
+            joined = beat(connection, version, group, nameless['member'] or 'mine', 0, topics=['n'], instance='i')
+            check.equal((joined['error'], joined['interval_ms']), (0, 5000), f'ConsumerGroupHeartbeat v{version}')
+            me, wanted = joined['member'], [{'topic_id': topic_id, 'partitions': [0, 1]}]
+            check.equal(joined['assignment'], {'partitions': wanted}, 'assignment')
+            check.equal(beat(connection, version, group, me, joined['epoch'], owned=wanted)['assignment'], None, 'told')
+            check.equal(beat(connection, version, group, me, 99)['error'], FENCED_MEMBER_EPOCH, 'an epoch to come')
+            check.equal(beat(connection, version, group, me, 0, topics=['n'], assignor='?')['error'],
+                        UNSUPPORTED_ASSIGNOR, 'assignor')
+            check.equal(beat(connection, version, group, 'other', 0, topics=['n'], instance='i')['error'],
+                        UNRELEASED_INSTANCE_ID, 'a place that is taken')
+            for commits, error in ((8, UNSUPPORTED_VERSION), (9, 0)):
+                check.equal(commit(connection, group, {('n', 0): 4}, commits, member=me, generation=joined['epoch']),
+                            [error], f'OffsetCommit v{commits}')
+            check.equal(commit(connection, group, {('n', 0): 4}, 9, member=me, generation=99), [STALE_MEMBER_EPOCH],
+                        'a commit of another epoch')
+            groups = [{'group': group, 'member': me, 'member_epoch': 99, 'topics': None}]
+            check.equal(connection.call('OffsetFetch', 9, {'groups': groups})['groups'][0]['error'],
+                        STALE_MEMBER_EPOCH, 'a fetch of another epoch')
+            described = connection.call('ConsumerGroupDescribe', version,
+                                        {'groups': [group, 'nosuch'], 'authorized_operations': True})['groups']
+            check.equal([(g['error'], g['state'], g['assignor']) for g in described],
+                        [(0, 'Stable', 'uniform'), (GROUP_ID_NOT_FOUND, '', '')], f'ConsumerGroupDescribe v{version}')
+            check.equal(described[0]['authorized_operations'], 0b110101001000, 'operations')
+            member = described[0]['members'][0]
+            has = {'partitions': [{'topic_id': topic_id, 'topic': 'n', 'partitions': [0, 1]}]}
+            check.equal((member['member'], member['instance'], member['assignment'], member['target'],
+                         member.get('type')), (me, 'i', has, has, 1 if version else None), 'member')
+            check.equal(connection.call('DescribeGroups', 6, {'groups': [group]})['groups'][0]['error'],
+                        GROUP_ID_NOT_FOUND, 'DescribeGroups knows none of this kind')
+            deleted = {'groups': [group]}
+            check.equal(connection.call('DeleteGroups', 2, deleted)['results'][0]['error'], NON_EMPTY_GROUP, 'delete')
+            check.equal(beat(connection, version, group, me, -2, instance='i')['epoch'], -2, 'it will be back')
+            back = beat(connection, version, group, 'again', 0, topics=['n'], instance='i')
+            check.equal(back['assignment'], {'partitions': wanted}, 'its place')
+            check.equal(beat(connection, version, group, 'again', -1, instance='i')['epoch'], -1, 'it leaves')
+            check.equal(connection.call('DeleteGroups', 2, deleted)['results'][0]['error'], 0, 'delete')
+        check.equal(beat(connection, 1, 'next-regex', 'm', 0, regex='([')['error'], INVALID_REGULAR_EXPRESSION, 'regex')
+
+
+def test_a_pattern_that_takes_long_holds_up_nobody(broker):
+    """Of the worst kind, over names that suit it: seconds of work. It is done in pieces; others are served between."""
+    names = ['a' * 230 + f'{number:06}' for number in range(300)]
+    with broker.connect() as connection, broker.connect() as other:
+        made = connection.call('CreateTopics', 7, {'topics': [
+            {'name': name, 'partitions': 1, 'configs': []} for name in names]})
+        check.equal({topic['error'] for topic in made['topics']}, {0}, 'topics')
+        ready(connection, 'slow')
+        joined = beat(connection, 1, 'slow', 'm', 0, regex='([a-z]{1,100}){9}.*')
+        check.equal((joined['error'], joined['assignment'], joined['interval_ms']), (0, {'partitions': []}, 500),
+                    'it is looked for')
+        answered, epoch = 0, joined['epoch']
+        deadline = time.monotonic() + 120
+        while True:
+            other.call('Metadata', 9, {'topics': []})
+            answered += 1
+            again = beat(connection, 1, 'slow', 'm', epoch, owned=[])
+            epoch = again['epoch']
+            if again['assignment'] and again['assignment']['partitions']:
+                break
+            check.expect(time.monotonic() < deadline, f'the pattern matches nothing after 120 s: {again}')
+        check.equal(len(again['assignment']['partitions']), len(names), 'topics that it matches')
+        check.expect(answered > 10, f'while it was looked for, {answered} others were served')
+        beat(connection, 1, 'slow', 'm', -1)
+        connection.call('DeleteTopics', 4, {'names': names})
 
 
 def test_offset_fetch_in_every_version(broker):
@@ -307,7 +390,9 @@ def main():
     run = check.Run()
     broker = run.broker({'group.initial.rebalance.delay.ms': 0})
     run.tests(broker, test_find_coordinator_in_every_version, test_the_offsets_topic_is_internal,
-              test_a_group_in_every_version, test_offset_fetch_in_every_version, test_commits_to_what_does_not_exist,
+              test_a_group_in_every_version, test_a_next_generation_group_in_every_version,
+              test_a_pattern_that_takes_long_holds_up_nobody, test_offset_fetch_in_every_version,
+              test_commits_to_what_does_not_exist,
               test_list_groups_and_its_filters, test_deleting_a_topic_deletes_its_offsets,
               test_groups_and_offsets_survive_kill_9, test_deleting_the_offsets_topic_forgets_all_groups,
               test_lag_is_on_metrics)

@@ -205,6 +205,56 @@ TEST(ConsumerRegex, IsLookedAtOnceASecondWhateverHappens) {
   EXPECT_EQ(rig.beat("a", 1), "a epoch=2 a1:0 a2:0");
 }
 
+// A turn looks at one name: what there is to be found is found all the same, and nobody waits for a heartbeat's time.
+TEST(ConsumerRegex, IsLookedAtInPieces) {
+  ConsumerRig rig;
+  rig.regex_work = 1;
+  for (const char* name : {"a1", "a2", "a3", "b1"}) rig.topic(name, 1);
+  ConsumerRig::Request request = ConsumerRig::join_request("a", {});
+  request.subscribed_topic_regex = "a.";
+  EXPECT_EQ(rig.send(request), "a epoch=1 nothing");
+  EXPECT_EQ(rig.response.heartbeat_interval_ms, rig.settings.heartbeat_interval_ms / kWaitingShare);
+  EXPECT_EQ(rig.group.matching_bytes(), 2 + 128U);  // the pattern and a1
+  const auto turns = [&] {
+    int n = 0;
+    for (; rig.group.next_deadline() <= rig.now + 10 * kMillisecond; ++n) {
+      rig.regex_work = 1;
+      rig.pass(1);
+    }
+    return n;
+  };
+  EXPECT_EQ(turns(), 3);
+  EXPECT_EQ(rig.group.matching_bytes(), 0U);
+  rig.regex_work = 1;
+  EXPECT_EQ(rig.beat("a", 1), "a epoch=2 a1:0 a2:0 a3:0");
+  EXPECT_EQ(rig.response.heartbeat_interval_ms, rig.settings.heartbeat_interval_ms);
+
+  // Other topics, and others still while they are looked at. Until then it matches what it did.
+  rig.pass(1'000);
+  rig.topic("a4", 1);
+  rig.regex_work = 1;
+  EXPECT_EQ(rig.beat("a", 2), "a epoch=2");
+  rig.topic("a0", 1);
+  EXPECT_EQ(turns(), 4);
+  rig.regex_work = 1;
+  EXPECT_EQ(rig.beat("a", 2), "a epoch=3 a1:0 a2:0 a3:0 a4:0");
+  rig.pass(1'000);
+  rig.regex_work = 100'000;
+  EXPECT_EQ(rig.beat("a", 3), "a epoch=4 a0:0 a1:0 a2:0 a3:0 a4:0");
+
+  // It is given up for another one in the middle, and nothing is left of it.
+  request = rig.beat_request("a", 4);
+  request.subscribed_topic_regex = ".1";
+  rig.regex_work = 1;
+  rig.send(request);
+  request.subscribed_topic_regex = "b.";
+  rig.send(request);
+  rig.regex_work.reset();
+  rig.pass(10);
+  EXPECT_EQ(rig.beat("a", rig.response.member_epoch, ""), "a epoch=7 b1:0");
+  EXPECT_FALSE(rig.group.is_subscribed_to("a1"));
+}
+
 TEST(ConsumerRegex, NamesAndAPatternAddUp) {
   ConsumerRig rig;
   rig.topic("a1", 1);
@@ -233,6 +283,8 @@ TEST(ConsumerOffsets, MembersCommitInTheirEpoch) {
     return refusal ? to_string(refusal->error) : "ok";
   };
   EXPECT_EQ(commit("", -1, 0), "ok");  // nobody is there
+  EXPECT_EQ(commit("gone", -1, 0), "ok");
+  EXPECT_EQ(commit("gone", 0, 0), "UNKNOWN_MEMBER_ID");
   rig.topic("t", 2);
   rig.join("a", {"t"});
   EXPECT_EQ(commit("", -1, 0), "UNKNOWN_MEMBER_ID");

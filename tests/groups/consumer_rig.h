@@ -43,7 +43,11 @@ class ConsumerRig {
   }
 
   GroupContext context() {
-    return {.now = now, .wall_ms = 1'000'000 + now / kMillisecond, .settings = settings, .topics = table_};
+    return {.now = now,
+            .wall_ms = 1'000'000 + now / kMillisecond,
+            .settings = settings,
+            .topics = table_,
+            .regex_work = regex_work ? &*regex_work : nullptr};
   }
 
   static Request join_request(const std::string& member, std::vector<std::string> topics) {
@@ -166,6 +170,7 @@ class ConsumerRig {
   int16_t api_version = 1;
   ConsumerGroup::Response response;
   size_t last_records = 0;
+  std::optional<uint64_t> regex_work{};  // of a turn; nothing: no bound
   std::vector<EncodedRecord> log;
 
  private:

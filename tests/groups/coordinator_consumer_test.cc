@@ -264,6 +264,29 @@ TEST(CoordinatorConsumer, AMoveThatIsNotWantedIsRefused) {
   EXPECT_EQ(rig.listed(), "g classic CompletingRebalance");
 }
 
+// Kafka Streams, say: nobody here could make such assignments, so the group stays what it is.
+TEST(CoordinatorConsumer, AnAssignorOfTheClientsOwnKeepsItsGroupClassic) {
+  Rig rig;
+  const std::string old = rig.join("").member_id;
+  const auto joined = rig.join(old);
+  protocol::SyncGroupRequest request;
+  request.group_id = "g";
+  request.member_id = old;
+  request.generation_id = joined.generation_id;
+  protocol::ConsumerProtocolAssignment assignment;
+  assignment.assigned_partitions.push_back({.topic = "t", .partitions = {0, 1, 2, 3}});
+  assignment.user_data.emplace(3);
+  std::vector<std::byte> bytes(2);
+  ASSERT_TRUE(protocol::encode(assignment, 0, bytes));
+  request.assignments.push_back({.member_id = old, .assignment = bytes});
+  Effects effects;
+  rig.coordinator.sync(request, {.ticket = 99, .version = 5}, rig.now, effects);
+  rig.take(effects);
+  EXPECT_EQ(rig.beat("new", 0).error_code, ErrorCode::kGroupIdNotFound);
+  EXPECT_EQ(rig.listed(), "g classic Stable");
+  EXPECT_EQ(rig.classic_beat(old, joined.generation_id), ErrorCode::kNone);
+}
+
 TEST(CoordinatorConsumer, WhoIsRefusedChangesNothing) {
   Rig rig;
   rig.settings.max_size = 1;

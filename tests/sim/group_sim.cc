@@ -16,6 +16,7 @@ using control::groups::has_partition;
 using control::groups::TopicTable;
 
 constexpr Nanos kTurn = 100 * kMillisecond;
+constexpr uint64_t kRegexWork = 20;      // of a step: a name or two, so that patterns are looked at in pieces
 constexpr Nanos kQuiet = 240 * kSecond;  // more than sessions, revocations and rebalances take after the last fault
 
 Uuid topic_id(const std::string& name, uint8_t life) {
@@ -45,7 +46,12 @@ GroupSim::GroupSim(uint64_t seed) : prng_(seed, 0x6071) {
 }
 
 control::groups::GroupContext GroupSim::context() {
-  return {.now = now_ + leapt_, .wall_ms = (now_ + leapt_) / kMillisecond, .settings = settings_, .topics = table_};
+  regex_work_ = kRegexWork;
+  return {.now = now_ + leapt_,
+          .wall_ms = (now_ + leapt_) / kMillisecond,
+          .settings = settings_,
+          .topics = table_,
+          .regex_work = &regex_work_};
 }
 
 std::string GroupSim::run() {

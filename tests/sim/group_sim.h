@@ -94,6 +94,7 @@ class GroupSim {
   std::map<std::string, uint8_t> lives_;  // of a topic: another id each
   uint64_t topics_version_ = 1;
   control::groups::TopicTable table_;
+  uint64_t regex_work_ = 0;  // of a step
   std::unique_ptr<Group> group_;
   std::vector<Record> log_;  // durable
   std::deque<Step> steps_;
