@@ -6,6 +6,7 @@
 
 #include "control/cli/cli.h"
 #include "control/cli/command_line.h"
+#include "control/device_transport.h"
 #include "control/serve.h"
 #include "control/tcp_command.h"
 
@@ -84,6 +85,6 @@ int main(int argc, char** argv) {
   ServeFlags flags;
   add_serve(root, flags);
   control::add_tcp_command(root);
-  cli::add_cli_commands(root);
+  cli::add_cli_commands(root, control::open_device_transport);
   return cli::run_command_line(root, "penstock " PENSTOCK_VERSION, {argv + 1, argv + argc});
 }

@@ -1,20 +1,16 @@
 #include "control/tcp_command.h"
 
-#include <sys/random.h>
-
 #include <array>
 #include <cstdio>
 #include <iterator>
-#include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <utility>
 
-#include "base/assert.h"
 #include "base/system_clock.h"
 #include "control/cli/command_line.h"
+#include "control/device_flags.h"
 #include "control/listeners.h"
 #include "control/log_sink.h"
 #include "control/signals.h"
@@ -38,17 +34,6 @@ struct TcpFlags {
 [[noreturn]] void refuse(const std::string& why) {
   std::fprintf(stderr, "penstock: %s\n", why.c_str());
   throw cli::Exit{1};
-}
-
-// As of a listener: the device, its addresses, and the port.
-Listener parse_device(const std::string& text) {
-  BrokerOptions options;
-  options.listeners = "dpdk:" + text;
-  auto listeners = parse_listeners(options);
-  if (!listeners) refuse(listeners.error());
-  if (listeners->size() != 1) refuse("--device: one device is expected");
-  if (auto fit = dataplane::check_device(listeners->front().device_settings); !fit) refuse(fit.error());
-  return std::move(listeners->front());
 }
 
 using Counted = std::array<uint64_t, std::size(dataplane::kDeviceMetrics)>;
@@ -85,8 +70,9 @@ void run(TcpFlags& flags) {
   set_up_log("warn");
   static Doorbell doorbell;  // a signal may come until the process has ended
   handle_stop_signals(doorbell);
-  const Listener listener = parse_device(flags.device);
-  flags.request.port = listener.bind.port;
+  const auto listener = parse_device_flag("--device", flags.device);
+  if (!listener) refuse(listener.error());
+  flags.request.port = listener->bind.port;
   if (!flags.connect.empty()) {
     const auto peer = parse_host_port(flags.connect);
     if (!peer) refuse("--connect: " + peer.error());
@@ -94,14 +80,7 @@ void run(TcpFlags& flags) {
     flags.request.port = peer->port;
   }
   flags.request.duration = static_cast<Nanos>(flags.seconds) * kSecond;
-  auto devices =
-      dataplane::Devices::open({.devices = {listener.device_settings},
-                                .lcores = 1,
-                                .huge_pages = !flags.no_huge_pages,
-                                .options = {},
-                                .fill_random = [](std::span<std::byte> out) {
-                                  CHECK(getrandom(out.data(), out.size(), 0) == static_cast<ssize_t>(out.size()));
-                                }});
+  auto devices = open_device(listener->device_settings, {}, !flags.no_huge_pages);
   if (!devices) refuse(devices.error());
   (*devices)->enter_lcore();
   SystemClock clock;

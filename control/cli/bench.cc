@@ -70,6 +70,7 @@ BenchTopic open_topic(Cluster& cluster, const LoadOptions& options, bool make) {
 
 Json common_config(const LoadOptions& options, const Topic& topic) {
   return {{"bootstrap", options.broker.bootstrap.text()},
+          {"nic", options.broker.nic.device},
           {"topic", options.topic},
           {"partitions", topic.partitions.size()},
           {"connections", options.connections},
@@ -207,8 +208,9 @@ void run_disk(DiskOptions options) {
                      disk.punts(), latency_text(meter.latency())));
 }
 
-void add_load_options(Command& command, LoadOptions& options) {
+void add_load_options(Command& command, LoadOptions& options, const OpenNic& open_nic) {
   add_broker_options(command, options.broker);
+  add_nic_options(command, options.broker.nic, open_nic);
   command.option("--topic", options.topic, "the topic (default penstock-bench)").complete(Completes::kTopics);
   command.option("--partitions", options.partitions, "partitions to use; of a new topic, to make").at_least(1);
   command.option("--json", options.json, "write the result as JSON to a file, or - for standard output")
@@ -224,10 +226,10 @@ void add_volume_options(Command& command, LoadOptions& options) {
   command.option("--count", options.count, "how many records, rounded up to whole batches").at_least(1);
 }
 
-void add_produce(Command& bench) {
+void add_produce(Command& bench, const OpenNic& open_nic) {
   Command& command = bench.command("produce", "offer records at a rate, or as many as the broker takes");
   const auto options = std::make_shared<ProduceOptions>();
-  add_load_options(command, *options);
+  add_load_options(command, *options, open_nic);
   add_volume_options(command, *options);
   command.option("--replication-factor", options->replication_factor, "of a new topic").at_least(1);
   add_rate_option(command, "--rate", options->rate,
@@ -247,10 +249,10 @@ void add_produce(Command& bench) {
   command.action([options] { run_produce(*options); });
 }
 
-void add_consume(Command& bench) {
+void add_consume(Command& bench, const OpenNic& open_nic) {
   Command& command = bench.command("consume", "read a topic at full speed");
   const auto options = std::make_shared<ConsumeOptions>();
-  add_load_options(command, *options);
+  add_load_options(command, *options, open_nic);
   add_volume_options(command, *options);
   command.choice<bool>("--from", options->from_end, {{"beginning", false}, {"end", true}},
                        "where to begin (default beginning: to the end as it is now)");
@@ -262,10 +264,10 @@ void add_consume(Command& bench) {
   command.action([options] { run_consume(*options); });
 }
 
-void add_latency(Command& bench) {
+void add_latency(Command& bench, const OpenNic& open_nic) {
   Command& command = bench.command("latency", "produce to ack and produce to consume, in alternating blocks");
   const auto options = std::make_shared<LatencyOptions>();
-  add_load_options(command, *options);
+  add_load_options(command, *options, open_nic);
   command.option("--rate", options->rate, "records a second, one a batch (default 200)").between(1, 1'000'000);
   add_bytes_option(command, "--record-bytes", options->record_bytes, "bytes of a record's value (default 1024)");
   command.choice<int16_t>("--acks", options->acks, {{"all", -1}, {"1", 1}, {"-1", -1}},
@@ -293,6 +295,7 @@ void run_groups(const GroupRunOptions& options) {
   const GroupReport result = GroupRun(clock, cluster, options).run();
   if (options.cleanup && made) cluster.remove(options.topic);
   const Json config{{"bootstrap", options.broker.bootstrap.text()},
+                    {"nic", options.broker.nic.device},
                     {"groups", options.groups},
                     {"members", options.members},
                     {"partitions", partitions},
@@ -302,11 +305,12 @@ void run_groups(const GroupRunOptions& options) {
   if (!result.stable || result.errors > 0) throw Exit{kExitFailed};
 }
 
-void add_groups(Command& bench) {
+void add_groups(Command& bench, const OpenNic& open_nic) {
   Command& command =
       bench.command("groups", "next-generation consumer groups: until they are stable, and their heartbeats");
   const auto options = std::make_shared<GroupRunOptions>();
   add_broker_options(command, options->broker);
+  add_nic_options(command, options->broker.nic, open_nic);
   command.option("--topic", options->topic, "that they consume (default penstock-bench-groups)")
       .complete(Completes::kTopics);
   command.option("--groups", options->groups, "how many (default 100)").between(1, 100'000);
@@ -345,13 +349,13 @@ void add_disk(Command& bench) {
 
 }  // namespace
 
-void add_bench_command(Command& root) {
+void add_bench_command(Command& root, const OpenNic& open_nic) {
   Command& bench = root.command("bench", "measure a broker, or the drive beneath it");
-  add_produce(bench);
-  add_consume(bench);
-  add_latency(bench);
-  add_bench_matrix_command(bench);
-  add_groups(bench);
+  add_produce(bench, open_nic);
+  add_consume(bench, open_nic);
+  add_latency(bench, open_nic);
+  add_bench_matrix_command(bench, open_nic);
+  add_groups(bench, open_nic);
   add_disk(bench);
 }
 

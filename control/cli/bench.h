@@ -2,10 +2,12 @@
 // docs/BENCHMARKING.md tells how to use it.
 #pragma once
 
+#include "control/cli/transport.h"
+
 namespace penstock::cli {
 
 class Command;
 
-void add_bench_command(Command& root);
+void add_bench_command(Command& root, const OpenNic& open_nic);
 
 }  // namespace penstock::cli

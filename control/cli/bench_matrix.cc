@@ -157,6 +157,7 @@ Json json_of(const MatrixOptions& options, const std::vector<Cell>& cells) {
   return {{"bench", "matrix"},
           {"version", PENSTOCK_VERSION},
           {"config", Json{{"bootstrap", options.load.broker.bootstrap.text()},
+                          {"nic", options.load.broker.nic.device},
                           {"connections", options.load.connections},
                           {"in_flight", options.in_flight},
                           {"rounds", options.rounds},
@@ -223,13 +224,14 @@ int16_t parse_acks(const std::string& text) {
 
 }  // namespace
 
-void add_bench_matrix_command(Command& bench) {
+void add_bench_matrix_command(Command& bench, const OpenNic& open_nic) {
   Command& command =
       bench.command("matrix", "produce with every combination of sizes, codecs, acks and partitions: one table");
   const auto options = std::make_shared<MatrixOptions>();
   LoadOptions& load = options->load;
   load.topic = "penstock-bench-matrix";
   add_broker_options(command, load.broker);
+  add_nic_options(command, load.broker.nic, open_nic);
   command.option("--topic", load.topic, "made for each block and deleted after it (default penstock-bench-matrix)");
   const auto bytes = [](const std::string& text) { return parse_bytes(text); };
   add_list<uint64_t>(command, "--record-bytes", options->record_bytes, bytes, "of a value (default 100,1KiB)", "SIZES");

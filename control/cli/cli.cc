@@ -11,12 +11,12 @@
 
 namespace penstock::cli {
 
-void add_cli_commands(Command& root) {
+void add_cli_commands(Command& root, const OpenNic& open_nic) {
   add_topic_command(root);
   add_group_command(root);
   add_produce_command(root);
   add_consume_command(root);
-  add_bench_command(root);
+  add_bench_command(root, open_nic);
   add_log_command(root);
   add_check_command(root);
   add_document_commands(root);

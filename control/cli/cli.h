@@ -3,6 +3,8 @@
 // program that owns the command line (control/main.cc).
 #pragma once
 
+#include "control/cli/transport.h"
+
 namespace penstock::cli {
 
 class Command;
@@ -10,6 +12,7 @@ class Command;
 // Adds them to root; run_command_line (command_line.h) then runs the one that the user named.
 // Exit codes: 0 done; 1 the broker refused or the run failed; 2 the broker cannot be reached, or the folder not be
 // read; 100 and above for arguments that make no sense.
-void add_cli_commands(Command& root);
+// open_nic: who opens the device of bench --nic; without one there is no such option.
+void add_cli_commands(Command& root, const OpenNic& open_nic = nullptr);
 
 }  // namespace penstock::cli

@@ -1,9 +1,8 @@
 #include "control/cli/client.h"
 
 #include <fmt/format.h>
-#include <poll.h>
 
-#include <cerrno>
+#include <limits>
 #include <utility>
 
 #include "base/units.h"
@@ -17,6 +16,7 @@ namespace {
 
 constexpr size_t kAnswerMost = 64 * kMiB;  // metadata of a million partitions
 constexpr size_t kSizeBytes = 4;
+constexpr Nanos kNever = std::numeric_limits<Nanos>::max() / 2;
 
 using protocol::ApiVersionsRequest;
 using protocol::ApiVersionsResponse;
@@ -54,12 +54,15 @@ int16_t VersionTable::pick(std::string_view name, int16_t api_key, protocol::Ver
   return version;
 }
 
-KafkaClient::KafkaClient(Clock& clock, const Endpoint& endpoint, Nanos timeout, bool ends_at_interrupt)
+KafkaClient::KafkaClient(Clock& clock, const Endpoint& endpoint, Nanos timeout, bool ends_at_interrupt,
+                         Transport& transport)
     : clock_(clock),
       endpoint_(endpoint),
       timeout_(timeout),
       ends_at_interrupt_(ends_at_interrupt),
-      link_(connect_to(endpoint, timeout), endpoint.text(), kAnswerMost) {
+      watch_(transport.watch(clock)),
+      link_(transport.connect(endpoint, timeout), endpoint.text(), kAnswerMost) {
+  watch_->add(link_.wire(), 0);
   negotiate();
 }
 
@@ -105,25 +108,26 @@ void KafkaClient::exchange(int16_t api_key, int16_t version, Out request, In res
 
 std::span<const std::byte> KafkaClient::wait_for_frame(std::string_view what) {
   const Nanos deadline = clock_.monotonic() + timeout_;
-  while (!link_.flush()) wait(POLLOUT, deadline, what);
+  if (!link_.flush()) {
+    watch_->want_write(link_.wire(), 0, true);
+    do wait(deadline, what);
+    while (!link_.flush());
+    watch_->want_write(link_.wire(), 0, false);
+  }
   for (;;) {
     if (const auto frame = link_.next_frame()) return *frame;
-    if (!link_.receive()) wait(POLLIN, deadline, what);
+    if (!link_.receive()) wait(deadline, what);
   }
 }
 
-void KafkaClient::wait(short events, Nanos deadline, std::string_view what) {
-  const Nanos left = deadline - clock_.monotonic();
-  if (left <= 0) {
+void KafkaClient::wait(Nanos deadline, std::string_view what) {
+  if (clock_.monotonic() >= deadline) {
     throw CliError(kExitUnreachable,
                    fmt::format("{} did not answer {} within {} s", endpoint_.text(), what, timeout_ / kSecond));
   }
   if (ends_at_interrupt_ && Interrupt::requested())
     throw CliError(kExitUnreachable, fmt::format("interrupted while {} was asked", endpoint_.text()));
-  pollfd entry{link_.fd(), events, 0};
-  if (poll(&entry, 1, static_cast<int>((left + kMillisecond - 1) / kMillisecond)) < 0 && errno != EINTR) {
-    throw CliError(kExitUnreachable, fmt::format("{}: cannot wait for the answer", endpoint_.text()));
-  }
+  watch_->wait({.precise = kNever, .lazy = deadline});
 }
 
 void check_error(ErrorCode error, std::string_view what, std::string_view message) {

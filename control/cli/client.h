@@ -1,4 +1,4 @@
-// KafkaClient: asks one broker one thing at a time over a kernel socket, with the codec of protocol/. It negotiates
+// KafkaClient: asks one broker one thing at a time over a Transport, with the codec of protocol/. It negotiates
 // versions (ApiVersions) when it connects, and every wait ends at its timeout. Errors are CliErrors with one line for
 // the user; what an answer says inside (error codes) is the caller's to read.
 #pragma once
@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "base/clock.h"
 #include "control/cli/link.h"
 #include "control/cli/socket.h"
+#include "control/cli/transport.h"
 #include "protocol/codec.h"
 #include "protocol/error_code.h"
 #include "protocol/types.h"
@@ -50,7 +52,8 @@ class VersionTable {
 
 class KafkaClient {
  public:
-  KafkaClient(Clock& clock, const Endpoint& endpoint, Nanos timeout = kDefaultTimeout, bool ends_at_interrupt = false);
+  KafkaClient(Clock& clock, const Endpoint& endpoint, Nanos timeout = kDefaultTimeout, bool ends_at_interrupt = false,
+              Transport& transport = kernel_transport());
 
   const Endpoint& endpoint() const { return endpoint_; }
   const VersionTable& versions() const { return versions_; }
@@ -77,13 +80,14 @@ class KafkaClient {
 
   void exchange(int16_t api_key, int16_t version, Out request, In response);
   std::span<const std::byte> wait_for_frame(std::string_view what);
-  void wait(short events, Nanos deadline, std::string_view what);
+  void wait(Nanos deadline, std::string_view what);
   void negotiate();
 
   Clock& clock_;
   Endpoint endpoint_;
   Nanos timeout_;
   bool ends_at_interrupt_;
+  std::unique_ptr<Watch> watch_;
   Link link_;
   VersionTable versions_;
   int32_t next_correlation_id_ = 1;

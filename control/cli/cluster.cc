@@ -26,7 +26,9 @@ int32_t milliseconds(Nanos t) { return static_cast<int32_t>(std::min<Nanos>(t / 
 Cluster::Cluster(Clock& clock, const BrokerOptions& options)
     : clock_(clock),
       options_(options),
-      bootstrap_(clock, options.bootstrap, options.timeout, options.ends_at_interrupt) {}
+      device_(options.nic.device.empty() ? nullptr : options.nic.open(options.nic, options.timeout)),
+      transport_(device_ ? *device_ : kernel_transport()),
+      bootstrap_(clock, options.bootstrap, options.timeout, options.ends_at_interrupt, transport_) {}
 
 std::vector<Endpoint> Cluster::addresses() const {
   std::vector<Endpoint> out;
@@ -42,7 +44,8 @@ KafkaClient& Cluster::broker(int32_t id) {
   if (address->second == bootstrap_.endpoint()) return bootstrap_;
   const auto found = brokers_.find(id);
   if (found != brokers_.end()) return found->second;
-  return brokers_.try_emplace(id, clock_, address->second, options_.timeout, options_.ends_at_interrupt).first->second;
+  return brokers_.try_emplace(id, clock_, address->second, options_.timeout, options_.ends_at_interrupt, transport_)
+      .first->second;
 }
 
 protocol::MetadataResponse Cluster::metadata(const std::string* topic, bool may_create) {

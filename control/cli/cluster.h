@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "control/cli/client.h"
 #include "control/cli/command.h"
+#include "control/cli/transport.h"
 #include "protocol/gen/metadata.h"
 #include "protocol/types.h"
 
@@ -48,6 +50,8 @@ class Cluster {
  public:
   Cluster(Clock& clock, const BrokerOptions& options);
 
+  // Of all connections to it; the options name it.
+  Transport& transport() { return transport_; }
   KafkaClient& bootstrap() { return bootstrap_; }
   // Of the brokers that metadata has named.
   std::vector<Endpoint> addresses() const;
@@ -72,6 +76,8 @@ class Cluster {
  private:
   Clock& clock_;
   BrokerOptions options_;
+  std::unique_ptr<Transport> device_;  // null: the kernel
+  Transport& transport_;
   KafkaClient bootstrap_;
   std::map<int32_t, Endpoint> addresses_;
   std::map<int32_t, KafkaClient> brokers_;

@@ -40,6 +40,16 @@ void add_broker_options(Command& command, BrokerOptions& options) {
   add_duration_option(command, "--timeout", options.timeout, "how long to wait for an answer (default 10s)");
 }
 
+void add_nic_options(Command& command, NicOptions& options, const OpenNic& open) {
+  if (!open) return;
+  options.open = open;
+  command
+      .option("--nic", options.device,
+              "a network device to drive past the kernel, named as a listener names it (DEVICE,address=...)")
+      .value("DEVICE");
+  command.flag("--no-huge-pages", options.no_huge_pages, "ordinary memory for the device, whatever there is");
+}
+
 void write_output(const std::string& path, const std::string& text) {
   FILE* file = path == "-" ? stdout : std::fopen(path.c_str(), "w");
   if (file == nullptr) throw CliError(kExitFailed, fmt::format("cannot write {}: {}", path, std::strerror(errno)));

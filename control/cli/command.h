@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "control/cli/quantity.h"
 #include "control/cli/socket.h"
+#include "control/cli/transport.h"
 
 namespace penstock::cli {
 
@@ -17,8 +18,11 @@ struct BrokerOptions {
   Endpoint bootstrap{"127.0.0.1", 9092};
   Nanos timeout = 10 * kSecond;
   bool ends_at_interrupt = false;  // a wait for an answer; else only who asks looks (load/interrupt.h)
+  NicOptions nic = {};
 };
 void add_broker_options(Command& command, BrokerOptions& options);
+// --nic, if there is somebody to open it.
+void add_nic_options(Command& command, NicOptions& options, const OpenNic& open);
 
 // Options whose text has a unit (control/cli/quantity.h). The default is what the variable holds; shown says it in
 // help.

@@ -83,7 +83,8 @@ bool GroupClient::find_coordinator() {
   }
   if (is_elsewhere(error)) return false;
   check_error(error, "cannot find the coordinator of group " + group_);
-  coordinator_ = std::make_unique<KafkaClient>(clock_, Endpoint{host, static_cast<uint16_t>(port)}, options_.timeout);
+  coordinator_ = std::make_unique<KafkaClient>(clock_, Endpoint{host, static_cast<uint16_t>(port)}, options_.timeout,
+                                               options_.ends_at_interrupt, cluster_.transport());
   return true;
 }
 

@@ -1,12 +1,9 @@
 #include "control/cli/link.h"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 
 #include "base/bytes.h"
@@ -18,14 +15,12 @@ namespace {
 
 constexpr size_t kSizeBytes = 4;
 constexpr size_t kReadLeast = 256 * kKiB;  // smaller reads cost more calls than they save memory
-constexpr size_t kPiecesMost = 96;         // of one sendmsg: 32 frames
+constexpr size_t kPiecesMost = 96;         // of one send: 32 frames
 
 }  // namespace
 
-Link::Link(Socket socket, std::string peer, size_t frame_most)
-    : socket_(std::move(socket)), peer_(std::move(peer)), frame_most_(frame_most) {}
-
-void Link::lost(const std::string& what) const { throw ConnectionLost(fmt::format("{}: {}", peer_, what)); }
+Link::Link(std::unique_ptr<Wire> wire, std::string peer, size_t frame_most)
+    : wire_(std::move(wire)), peer_(std::move(peer)), frame_most_(frame_most) {}
 
 void Link::queue(std::vector<std::byte> head, std::span<const std::byte> body, std::vector<std::byte> tail) {
   Outgoing frame{std::move(head), body, std::move(tail)};
@@ -35,31 +30,22 @@ void Link::queue(std::vector<std::byte> head, std::span<const std::byte> body, s
 
 bool Link::flush() {
   while (!out_.empty()) {
-    std::array<iovec, kPiecesMost> pieces;
+    std::array<std::span<const std::byte>, kPiecesMost> pieces;
     size_t count = 0;
     size_t skip = out_at_;
     const auto add = [&](std::span<const std::byte> piece) {
       const size_t drop = std::min(skip, piece.size());
       skip -= drop;
-      if (drop == piece.size()) return;
-      pieces[count++] = {const_cast<std::byte*>(piece.data() + drop), piece.size() - drop};
+      if (drop < piece.size()) pieces[count++] = piece.subspan(drop);
     };
     for (size_t i = 0; i < out_.size() && count + 3 <= kPiecesMost; ++i) {
       add(out_[i].head);
       add(out_[i].body);
       add(out_[i].tail);
     }
-    msghdr message{};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = count;
-    const ssize_t n = sendmsg(fd(), &message, MSG_NOSIGNAL);
-    if (n >= 0) {
-      sent(static_cast<size_t>(n));
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      return false;
-    } else if (errno != EINTR) {
-      lost(fmt::format("cannot send: {}; the broker may have stopped, its log tells", std::strerror(errno)));
-    }
+    const size_t n = wire_->send(std::span(pieces).first(count));
+    if (n == 0) return false;
+    sent(n);
   }
   return true;
 }
@@ -106,16 +92,9 @@ void Link::make_room() {
 
 bool Link::receive() {
   make_room();
-  for (;;) {
-    const ssize_t n = recv(fd(), in_.get() + in_end_, in_capacity_ - in_end_, 0);
-    if (n > 0) {
-      in_end_ += static_cast<size_t>(n);
-      return true;
-    }
-    if (n == 0) lost("the broker closed the connection; its log may say why");
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
-    if (errno != EINTR) lost(fmt::format("cannot receive: {}", std::strerror(errno)));
-  }
+  const size_t n = wire_->receive({in_.get() + in_end_, in_capacity_ - in_end_});
+  in_end_ += n;
+  return n > 0;
 }
 
 std::optional<std::span<const std::byte>> Link::next_frame() {

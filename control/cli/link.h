@@ -13,23 +13,25 @@
 #include <string>
 #include <vector>
 
-#include "control/cli/socket.h"
+#include "control/cli/transport.h"
 
 namespace penstock::cli {
 
 class Link {
  public:
   // peer names the other end in messages.
-  Link(Socket socket, std::string peer, size_t frame_most);
+  Link(std::unique_ptr<Wire> wire, std::string peer, size_t frame_most);
 
-  int fd() const { return socket_.fd(); }
+  Wire& wire() { return *wire_; }
+  // A socket's, for who waits with poll(2).
+  int fd() const { return wire_->fd(); }
   const std::string& peer() const { return peer_; }
 
   // Queues one whole frame: head (its size first), body, tail. body stays the caller's and unchanged until it is sent.
   void queue(std::vector<std::byte> head, std::span<const std::byte> body = {}, std::vector<std::byte> tail = {});
-  // Gives the kernel what it takes. True when nothing is left. Throws ConnectionLost when the connection is gone.
+  // Gives the wire what it takes. True when nothing is left. Throws ConnectionLost when the connection is gone.
   bool flush();
-  // Whole frames that the kernel has taken, since the beginning.
+  // Whole frames that the wire has taken, since the beginning.
   uint64_t frames_sent() const { return frames_sent_; }
 
   // One read of what has arrived; false if nothing had. Throws ConnectionLost at the end of the stream, and CliError
@@ -49,9 +51,8 @@ class Link {
   std::optional<size_t> frame_size() const;
   void make_room();
   void sent(size_t n);
-  [[noreturn]] void lost(const std::string& what) const;
 
-  Socket socket_;
+  std::unique_ptr<Wire> wire_;
   std::string peer_;
   size_t frame_most_;
 

@@ -9,7 +9,7 @@ class Devices::Impl {};
 
 std::expected<std::unique_ptr<Devices>, std::string> Devices::open(const DevicesRequest& request) {
   if (request.devices.empty()) return std::unique_ptr<Devices>(new Devices(nullptr));
-  return std::unexpected(std::string("this program was built without DPDK, so it serves no dpdk: listener"));
+  return std::unexpected(std::string("this program was built without DPDK, so it drives no devices"));
 }
 
 Devices::Devices(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -87,6 +87,11 @@ net::MacAddress mac_of(uint16_t port, const DriverTraits& traits) {
   rte_ether_addr address = {};
   rte_eth_macaddr_get(port, &address);
   net::MacAddress mac = net::MacAddress::at(reinterpret_cast<const std::byte*>(address.addr_bytes));
+  // net_ring has none, and nobody is found by that.
+  if (mac.is_zero()) {
+    mac.bytes[0] = std::byte{0x02};
+    mac.bytes[5] = static_cast<std::byte>(port + 1);
+  }
   // Two stations of one MAC would have one link-local IPv6 address too: ours is another, locally administered.
   if (traits.shares_kernel_mac) {
     mac.bytes[0] = (mac.bytes[0] | std::byte{0x02}) & ~std::byte{0x01};

@@ -33,6 +33,15 @@ std::string tap_fault() {
   return std::string("/dev/net/tun cannot be opened (") + std::strerror(errno) + "): load the kernel's module tun";
 }
 
+// The client's side connects when it starts, and does not try again. An abstract socket (the default) cannot be seen.
+std::string memif_fault(const Device& device) {
+  const bool client = argument(device, "role").value_or("client") != "server";
+  const auto socket = argument(device, "socket");
+  const bool visible = socket && argument(device, "socket-abstract").value_or("yes") == "no";
+  if (!client || !visible || access(std::string(*socket).c_str(), F_OK) == 0) return {};
+  return "there is no socket " + std::string(*socket) + "; start the other side, role=server, first";
+}
+
 // The last part of what a link names; empty if it is none.
 std::string target_of(const std::string& path) {
   char to[256] = {};
@@ -72,6 +81,7 @@ std::string find_fault(const Device& device) {
     }
     return packet_socket_fault();
   }
+  if (device.driver() == "net_memif") return memif_fault(device);
   return device.driver() == "net_tap" ? tap_fault() : std::string();
 }
 

@@ -24,7 +24,6 @@ SMALL_BYTES, SMALL_PRODUCERS, SMALL_S = 100, 100, 5
 CHURN_S, CHURN_RATE = 10, 500
 LCORES_S = 4
 FILES_SPARE = 500
-PROFILE_HZ = 499
 
 
 def arguments():
@@ -87,27 +86,12 @@ def measure_small(machine):
     machine.figures.add('their p50', p50s, 'us', 0)
     machine.figures.add('their p99', p99s, 'us', 0)
     machine.figures.add('broker CPU a request', cpus, 'us')
-    profile(machine, broker)
+    load = [broker.program, 'bench', 'produce', '--bootstrap', broker.bootstrap, '--topic', 'small', '--connections',
+            SMALL_PRODUCERS, '--record-bytes', SMALL_BYTES, '--batch-records', 1, '--duration', f'{SMALL_S}s',
+            '--quiet']
+    machine.profile(broker.process.pid, load, SMALL_S - 2)
     broker.stop()
     broker.remove()
-
-
-def profile(machine, broker):
-    """Where that CPU goes, if perf is here: user functions and the kernel's share."""
-    if subprocess.run(['sh', '-c', 'command -v perf'], stdout=subprocess.DEVNULL, check=False).returncode:
-        print('  no profile: perf is not installed', flush=True)
-        return
-    load = processes.start([broker.program, 'bench', 'produce', '--bootstrap', broker.bootstrap, '--topic', 'small',
-                            '--connections', SMALL_PRODUCERS, '--record-bytes', SMALL_BYTES, '--batch-records', 1,
-                            '--duration', f'{SMALL_S}s', '--quiet'], stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-    data = machine.folder / 'perf.data'
-    subprocess.run(['perf', 'record', '-q', '-F', str(PROFILE_HZ), '-o', data, '-p', str(broker.process.pid), '--',
-                    'sleep', str(SMALL_S - 1)], check=False, stderr=subprocess.DEVNULL)
-    processes.wait(load, LOAD_TIMEOUT_S)
-    report = subprocess.run(['perf', 'report', '-i', data, '--stdio', '-q', '--no-children', '--percent-limit', '2'],
-                            capture_output=True, text=True, check=False)
-    print(''.join(f'  {line}\n' for line in report.stdout.splitlines()[:20] if line.strip()), flush=True)
 
 
 def measure_idle(machine):

@@ -6,14 +6,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tests' / 'compat'))
 
 import broker as broker_module  # noqa: E402
+import processes  # noqa: E402
 
 MIB = 1 << 20
 LOAD_TIMEOUT_S = 900
+PROFILE_HZ, PROFILE_LINES = 499, 20
+LOAD_STARTS_S = 1
 
 
 def parser_for(about):
@@ -58,6 +62,23 @@ class Machine:
         subprocess.run([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                        timeout=LOAD_TIMEOUT_S, check=False)
         return json.loads(result.read_text())['result']
+
+    def profile(self, pid, load, seconds):
+        """Where the CPU of a process goes while a load runs, if perf is here: user functions and the kernel's."""
+        if subprocess.run(['sh', '-c', 'command -v perf'], stdout=subprocess.DEVNULL, check=False).returncode:
+            print('  no profile: perf is not installed', flush=True)
+            return
+        running = processes.start(load, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        data = self.folder / 'perf.data'
+        time.sleep(LOAD_STARTS_S)
+        subprocess.run(['perf', 'record', '-q', '-F', str(PROFILE_HZ), '-o', data, '-p', str(pid), '--', 'sleep',
+                        str(seconds)], check=False, stderr=subprocess.DEVNULL)
+        processes.wait(running, LOAD_TIMEOUT_S)
+        for words in (('--sort', 'dso'), ('--percent-limit', '1.5')):
+            said = subprocess.run(['perf', 'report', '-i', data, '--stdio', '-q', '--no-children', *words],
+                                  capture_output=True, text=True, check=False).stdout
+            lines = [line for line in said.splitlines() if line.strip()]
+            print(''.join(f'  {line}\n' for line in lines[:PROFILE_LINES]), flush=True)
 
 
 def run(args, measures):

@@ -47,7 +47,11 @@ BatchesRead read_batches(std::span<const std::byte> records, int64_t from, bool 
 }
 
 ConsumeRun::ConsumeRun(Clock& clock, Cluster& cluster, const Topic& topic, const ConsumeOptions& options)
-    : clock_(clock), options_(options), topic_name_(topic.name), topic_id_(topic.id), poller_(clock) {
+    : clock_(clock),
+      options_(options),
+      topic_name_(topic.name),
+      topic_id_(topic.id),
+      watch_(cluster.transport().watch(clock)) {
   connect(cluster, topic);
   start_positions(cluster, topic);
 }
@@ -62,11 +66,11 @@ void ConsumeRun::connect(Cluster& cluster, const Topic& topic) {
     KafkaClient& broker = cluster.broker(leader);
     for (size_t i = 0; i < share; ++i) {
       Connection& connection = connections_.emplace_back();
-      connection.link = std::make_unique<Link>(connect_to(broker.endpoint(), options_.broker.timeout),
+      connection.link = std::make_unique<Link>(cluster.transport().connect(broker.endpoint(), options_.broker.timeout),
                                                broker.endpoint().text(), options_.fetch_bytes + kOversizedBatch);
       connection.version = broker.versions().pick<protocol::FetchRequest>();
       connection.lanes.resize(std::clamp<size_t>(options_.in_flight, 1, (partitions.size() + share - 1) / share));
-      poller_.add(connection.link->fd(), static_cast<uint32_t>(connections_.size() - 1));
+      watch_->add(connection.link->wire(), static_cast<uint32_t>(connections_.size() - 1));
     }
     for (size_t i = 0; i < partitions.size(); ++i) {
       auto& lanes = connections_[first + i % share].lanes;
@@ -118,8 +122,8 @@ Meter ConsumeRun::run() {
   }
   while (busy() && clock_.monotonic() < end && !enough() && !interrupt_.seen()) {
     for (uint32_t i = 0; i < connections_.size(); ++i) flush(connections_[i], i);
-    for (const epoll_event& event : poller_.wait({kNever, std::min(meter.next_tick(), end), options_.spin})) {
-      take_answers(connections_[event.data.u32], meter);
+    for (const Watch::Ready& ready : watch_->wait({kNever, std::min(meter.next_tick(), end), options_.spin})) {
+      take_answers(connections_[ready.index], meter);
     }
     meter.tick(clock_.monotonic(), 0);
   }
@@ -160,7 +164,7 @@ void ConsumeRun::ask(Connection& connection, size_t lane) {
 void ConsumeRun::flush(Connection& connection, uint32_t index) {
   const bool left = !connection.link->flush();
   if (left == connection.wants_write) return;
-  poller_.change(connection.link->fd(), index, left);
+  watch_->want_write(connection.link->wire(), index, left);
   connection.wants_write = left;
 }
 

@@ -17,7 +17,7 @@
 #include "control/cli/load/interrupt.h"
 #include "control/cli/load/load_options.h"
 #include "control/cli/load/meter.h"
-#include "control/cli/load/poller.h"
+#include "control/cli/transport.h"
 #include "protocol/gen/fetch.h"
 
 namespace penstock::cli {
@@ -79,7 +79,7 @@ class ConsumeRun {
   const std::string topic_name_;
   const Uuid topic_id_;
   Interrupt interrupt_;
-  Poller poller_;
+  std::unique_ptr<Watch> watch_;
   std::vector<Connection> connections_;
 };
 

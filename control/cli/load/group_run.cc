@@ -1,7 +1,6 @@
 #include "control/cli/load/group_run.h"
 
 #include <fmt/format.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -84,7 +83,7 @@ GroupRun::GroupRun(Clock& clock, Cluster& cluster, const GroupRunOptions& option
     : clock_(clock),
       options_(options),
       partitions_(partitions_for(options)),
-      poller_(clock),
+      watch_(cluster.transport().watch(clock)),
       changed_(options.groups, true),
       stable_(options.groups, false) {
   // Ids of this run's own: those of one before may still have members.
@@ -105,9 +104,9 @@ void GroupRun::connect(Cluster& cluster) {
   version_ = broker.versions().pick<protocol::ConsumerGroupHeartbeatRequest>();
   for (uint32_t i = 0; i < options_.connections; ++i) {
     Connection& connection = connections_.emplace_back();
-    connection.link = std::make_unique<Link>(connect_to(broker.endpoint(), options_.broker.timeout),
+    connection.link = std::make_unique<Link>(cluster.transport().connect(broker.endpoint(), options_.broker.timeout),
                                              broker.endpoint().text(), kAnswerMost);
-    poller_.add(connection.link->fd(), i);
+    watch_->add(connection.link->wire(), i);
   }
 }
 
@@ -148,10 +147,10 @@ void GroupRun::turn(Nanos until) {
   }
   const Nanos next = due_.empty() ? now + kTurn : std::min(due_.begin()->first, now + kTurn);
   const Nanos wake = std::min(next, until);
-  for (const epoll_event& event : poller_.wait({.precise = wake, .lazy = wake})) {
-    Connection& connection = connections_[event.data.u32];
-    if (event.events & EPOLLOUT) flush(event.data.u32);
-    if (event.events & EPOLLIN) take_answers(connection);
+  for (const Watch::Ready& ready : watch_->wait({.precise = wake, .lazy = wake})) {
+    Connection& connection = connections_[ready.index];
+    if (ready.writable) flush(ready.index);
+    if (ready.readable) take_answers(connection);
   }
 }
 
@@ -169,7 +168,7 @@ void GroupRun::send(uint32_t member, const GroupMember::Request& request) {
 void GroupRun::flush(uint32_t index) {
   Connection& connection = connections_[index];
   const bool wants_write = !connection.link->flush();
-  if (wants_write != connection.wants_write) poller_.change(connection.link->fd(), index, wants_write);
+  if (wants_write != connection.wants_write) watch_->want_write(connection.link->wire(), index, wants_write);
   connection.wants_write = wants_write;
 }
 

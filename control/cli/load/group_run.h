@@ -19,7 +19,7 @@
 #include "control/cli/json.h"
 #include "control/cli/link.h"
 #include "control/cli/load/group_member.h"
-#include "control/cli/load/poller.h"
+#include "control/cli/transport.h"
 
 namespace penstock::cli {
 
@@ -85,7 +85,7 @@ class GroupRun {
   Clock& clock_;
   const GroupRunOptions options_;
   const size_t partitions_;
-  Poller poller_;
+  std::unique_ptr<Watch> watch_;
   std::vector<GroupMember> members_;  // group by group
   std::vector<bool> changed_;         // groups: to be looked at
   std::vector<bool> stable_;

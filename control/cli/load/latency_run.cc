@@ -31,8 +31,9 @@ constexpr Nanos kLeadIn = 5 * kMillisecond;
 constexpr Nanos kWarmUp = 300 * kMillisecond;
 constexpr Nanos kNever = std::numeric_limits<Nanos>::max() / 2;
 
-std::unique_ptr<Link> connect(const KafkaClient& broker, Nanos timeout) {
-  return std::make_unique<Link>(connect_to(broker.endpoint(), timeout), broker.endpoint().text(), kAnswerMost);
+std::unique_ptr<Link> connect(Cluster& cluster, const KafkaClient& broker, Nanos timeout) {
+  return std::make_unique<Link>(cluster.transport().connect(broker.endpoint(), timeout), broker.endpoint().text(),
+                                kAnswerMost);
 }
 
 }  // namespace
@@ -45,7 +46,7 @@ LatencyRun::LatencyRun(Clock& clock, Cluster& cluster, const Topic& topic, const
       topic_id_(topic.id),
       partition_(topic.partitions.front().index),
       disk_(disk),
-      poller_(clock),
+      watch_(cluster.transport().watch(clock)),
       run_id_(Prng(static_cast<uint64_t>(clock.monotonic()), static_cast<uint64_t>(clock.wall_ms())).next()),
       value_(std::max<uint64_t>(options.record_bytes, kStampBytes)),
       end_offset_(cluster.list_offsets(topic, kLatest).front()),
@@ -53,10 +54,10 @@ LatencyRun::LatencyRun(Clock& clock, Cluster& cluster, const Topic& topic, const
   KafkaClient& broker = cluster.broker(topic.partitions.front().leader);
   produce_version_ = broker.versions().pick<protocol::ProduceRequest>();
   fetch_version_ = broker.versions().pick<protocol::FetchRequest>();
-  producer_ = connect(broker, options.broker.timeout);
-  consumer_ = connect(broker, options.broker.timeout);
-  poller_.add(producer_->fd(), 0);
-  poller_.add(consumer_->fd(), 1);
+  producer_ = connect(cluster, broker, options.broker.timeout);
+  consumer_ = connect(cluster, broker, options.broker.timeout);
+  watch_->add(producer_->wire(), 0);
+  watch_->add(consumer_->wire(), 1);
   Prng(run_id_).fill(value_);
   store_le(value_.data() + kRunIdAt, run_id_);
 }
@@ -113,7 +114,7 @@ void LatencyRun::disk_block(Nanos length) {
   Histogram writes;
   for (uint64_t i = 0; i < total; ++i) {
     const Nanos due = schedule.due(i);
-    while (clock_.monotonic() < due) poller_.wait({due, kNever, options_.spin});
+    while (clock_.monotonic() < due) watch_->wait({due, kNever, options_.spin});
     disk_->write();
     writes.record(static_cast<uint64_t>(clock_.monotonic() - due));
   }
@@ -132,7 +133,7 @@ void LatencyRun::wait(Nanos next_due, Nanos deadline) {
   }
   // One small request at a time hardly fills a socket; if it does, the next turn tries again.
   const bool flushed = producer_->flush() && consumer_->flush();
-  poller_.wait({next_due, deadline, options_.spin || !flushed});
+  watch_->wait({next_due, deadline, options_.spin || !flushed});
 }
 
 void LatencyRun::send(Nanos due) {

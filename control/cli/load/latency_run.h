@@ -20,8 +20,8 @@
 #include "control/cli/load/disk_writer.h"
 #include "control/cli/load/interrupt.h"
 #include "control/cli/load/load_options.h"
-#include "control/cli/load/poller.h"
 #include "control/cli/load/schedule.h"
+#include "control/cli/transport.h"
 
 namespace penstock::cli {
 
@@ -78,7 +78,7 @@ class LatencyRun {
   const int32_t partition_;
   DiskWriter* const disk_;
   Interrupt interrupt_;
-  Poller poller_;
+  std::unique_ptr<Watch> watch_;
   std::unique_ptr<Link> producer_;
   std::unique_ptr<Link> consumer_;
   int16_t produce_version_ = 0;

@@ -26,7 +26,10 @@ constexpr uint64_t kNoBound = std::numeric_limits<uint64_t>::max();
 }  // namespace
 
 ProduceRun::ProduceRun(Clock& clock, Cluster& cluster, const Topic& topic, const ProduceOptions& options)
-    : clock_(clock), options_(options), prng_(static_cast<uint64_t>(clock.monotonic())), poller_(clock) {
+    : clock_(clock),
+      options_(options),
+      prng_(static_cast<uint64_t>(clock.monotonic())),
+      watch_(cluster.transport().watch(clock)) {
   make_sources();
   connect(cluster, topic);
 }
@@ -57,7 +60,7 @@ void ProduceRun::connect(Cluster& cluster, const Topic& topic) {
   for (uint32_t i = 0; i < options_.connections; ++i) {
     KafkaClient& broker = cluster.broker(leaders[i % leaders.size()]);
     Connection& connection = connections_.emplace_back();
-    connection.link = std::make_unique<Link>(connect_to(broker.endpoint(), options_.broker.timeout),
+    connection.link = std::make_unique<Link>(cluster.transport().connect(broker.endpoint(), options_.broker.timeout),
                                              broker.endpoint().text(), kAnswerMost);
     connection.next_index = i;
     if (options_.idempotent) open_producer(broker, connection);
@@ -72,7 +75,7 @@ void ProduceRun::connect(Cluster& cluster, const Topic& topic) {
                                  *source);
       }
     }
-    poller_.add(connection.link->fd(), i);
+    watch_->add(connection.link->wire(), i);
   }
 }
 
@@ -121,8 +124,8 @@ void ProduceRun::loop() {
     for (uint32_t i = 0; i < connections_.size(); ++i) window_opened |= flush(connections_[i], i);
     if (finished() || clock_.monotonic() >= drain_until_) return;
     const Nanos lazy = std::min({meter_->next_tick(), end_, drain_until_});
-    for (const epoll_event& event : poller_.wait({next_due(), lazy, options_.spin || window_opened})) {
-      take_answers(connections_[event.data.u32]);
+    for (const Watch::Ready& ready : watch_->wait({next_due(), lazy, options_.spin || window_opened})) {
+      take_answers(connections_[ready.index]);
     }
     meter_->tick(clock_.monotonic(), waiting());
   }
@@ -187,7 +190,7 @@ void ProduceRun::send_one(Connection& connection, Nanos since) {
 bool ProduceRun::flush(Connection& connection, uint32_t index) {
   const bool left = !connection.link->flush();
   if (left != connection.wants_write) {
-    poller_.change(connection.link->fd(), index, left);
+    watch_->want_write(connection.link->wire(), index, left);
     connection.wants_write = left;
   }
   if (options_.acks != 0 || connection.answered == connection.link->frames_sent()) return false;

@@ -18,9 +18,9 @@
 #include "control/cli/load/interrupt.h"
 #include "control/cli/load/load_options.h"
 #include "control/cli/load/meter.h"
-#include "control/cli/load/poller.h"
 #include "control/cli/load/produce_frame.h"
 #include "control/cli/load/schedule.h"
+#include "control/cli/transport.h"
 
 namespace penstock::cli {
 
@@ -84,7 +84,7 @@ class ProduceRun {
   const ProduceOptions options_;
   Prng prng_;
   Interrupt interrupt_;
-  Poller poller_;
+  std::unique_ptr<Watch> watch_;
   int16_t version_ = 0;
   std::vector<std::unique_ptr<BatchSource>> sources_;
   std::vector<Connection> connections_;

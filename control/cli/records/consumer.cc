@@ -55,7 +55,7 @@ void Consumer::connect(Cluster& cluster, const Topic& topic) {
     if (fresh) {
       KafkaClient& broker = cluster.broker(partition.leader);
       Connection& connection = connections_.emplace_back();
-      connection.link = std::make_unique<Link>(connect_to(broker.endpoint(), options_.broker.timeout),
+      connection.link = std::make_unique<Link>(kernel_transport().connect(broker.endpoint(), options_.broker.timeout),
                                                broker.endpoint().text(), options_.fetch_bytes + kOversizedBatch);
       connection.version = broker.versions().pick<protocol::FetchRequest>();
     }

@@ -36,7 +36,7 @@ void Producer::connect(Cluster& cluster, const Topic& topic) {
     if (!fresh) continue;
     KafkaClient& broker = cluster.broker(partition.leader);
     Connection& connection = made.emplace_back();
-    connection.link = std::make_unique<Link>(connect_to(broker.endpoint(), options_.broker.timeout),
+    connection.link = std::make_unique<Link>(kernel_transport().connect(broker.endpoint(), options_.broker.timeout),
                                              broker.endpoint().text(), kAnswerMost);
     connection.version = broker.versions().pick<protocol::ProduceRequest>();
   }

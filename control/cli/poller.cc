@@ -1,4 +1,4 @@
-#include "control/cli/load/poller.h"
+#include "control/cli/poller.h"
 
 #include <fmt/format.h>
 #include <sys/prctl.h>
@@ -30,28 +30,33 @@ Poller::Poller(Clock& clock) : clock_(clock), epoll_(epoll_create1(EPOLL_CLOEXEC
   require(prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0) == 0, "prctl(PR_SET_TIMERSLACK)");
 }
 
-void Poller::add(int fd, uint32_t index, bool want_write) {
+void Poller::add(Wire& wire, uint32_t index) {
   epoll_event event{};
-  event.events = EPOLLIN | (want_write ? EPOLLOUT : 0u);
+  event.events = EPOLLIN;
   event.data.u32 = index;
-  require(epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, fd, &event) == 0, "epoll_ctl");
+  require(epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, wire.fd(), &event) == 0, "epoll_ctl");
 }
 
-void Poller::change(int fd, uint32_t index, bool want_write) {
+void Poller::want_write(Wire& wire, uint32_t index, bool on) {
   epoll_event event{};
-  event.events = EPOLLIN | (want_write ? EPOLLOUT : 0u);
+  event.events = EPOLLIN | (on ? EPOLLOUT : 0u);
   event.data.u32 = index;
-  require(epoll_ctl(epoll_.fd(), EPOLL_CTL_MOD, fd, &event) == 0, "epoll_ctl");
+  require(epoll_ctl(epoll_.fd(), EPOLL_CTL_MOD, wire.fd(), &event) == 0, "epoll_ctl");
 }
 
-std::span<const epoll_event> Poller::wait(const Wake& wake) {
+std::span<const Watch::Ready> Poller::wait(const Wake& wake) {
   const Nanos now = clock_.monotonic();
   const Nanos until = std::min({wake.precise - kPollBefore, wake.lazy, now + kSleepMost});
   const Nanos sleep = wake.spin ? 0 : std::max<Nanos>(0, until - now);
   const timespec timeout{sleep / kSecond, sleep % kSecond};
-  const int count = epoll_pwait2(epoll_.fd(), ready_.data(), static_cast<int>(ready_.size()), &timeout, nullptr);
+  const int count = epoll_pwait2(epoll_.fd(), events_.data(), static_cast<int>(events_.size()), &timeout, nullptr);
   require(count >= 0 || errno == EINTR, "epoll_pwait2");
-  return std::span(ready_).first(static_cast<size_t>(std::max(count, 0)));
+  const auto found = static_cast<size_t>(std::max(count, 0));
+  for (size_t i = 0; i < found; ++i) {
+    const uint32_t events = events_[i].events;
+    ready_[i] = {events_[i].data.u32, (events & ~uint32_t{EPOLLOUT}) != 0, (events & EPOLLOUT) != 0};
+  }
+  return std::span(ready_).first(found);
 }
 
 }  // namespace penstock::cli
