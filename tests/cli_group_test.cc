@@ -45,7 +45,7 @@ class CliGroup : public testing::Test {
       if (!exists) return;
       response.groups.push_back(
           {.group_id = "readers", .protocol_type = "consumer", .group_state = "Stable", .group_type = type});
-      response.groups.push_back({.group_id = "another", .protocol_type = "", .group_state = "Empty", .group_type = ""});
+      response.groups.push_back({.group_id = another, .protocol_type = "", .group_state = "Empty", .group_type = ""});
     });
     describe_by_both();
     keep_offsets();
@@ -81,6 +81,7 @@ class CliGroup : public testing::Test {
   FakeBroker broker;
   bool exists = true;
   bool has_members = true;
+  std::string another = "another";  // a group beside it
   std::string type = "consumer";
   int busy = 0;  // times that there is no coordinator
   ErrorCode commit_error = ErrorCode::kNone;
@@ -166,6 +167,16 @@ TEST_F(CliGroup, list_is_sorted_and_says_what_the_broker_does_not) {
   EXPECT_EQ(group({"list"}).out, "no groups\n");
 }
 
+// Any client chooses such names; a terminal must not take them for orders, nor a reader for lines of the table.
+TEST_F(CliGroup, control_characters_are_written_out) {
+  another = "a\x1b[2J\nb\x7f\xc2\x9b";
+  EXPECT_EQ(group({"list"}).out,
+            "GROUP                  TYPE      STATE   PROTOCOL\n"
+            "a\\x1b[2J\\x0ab\\x7f\\x9b  -         Empty   -\n"
+            "readers                consumer  Stable  consumer\n");
+  EXPECT_EQ(group_json({"list"})[0]["group"], another);
+}
+
 TEST_F(CliGroup, describe_tells_members_and_lag) {
   committed[{"t", 0}] = end.first - 4;
   const auto result = group({"describe", "readers"});
@@ -236,6 +247,7 @@ TEST_F(CliGroup, reset_of_one_partition_and_within_the_log) {
   EXPECT_EQ((committed[{"t", 0}]), end.first - 3);
   EXPECT_EQ(group({"reset", "readers", "--topic", "t", "--to", "beginning"}).exit_code, 0);
   EXPECT_EQ((committed[{"t", 0}]), 0);
+  EXPECT_EQ(group_json({"reset", "readers", "--topic", "t", "--topic", "t", "--to", "end"})["offsets"].size(), 2u);
 }
 
 TEST_F(CliGroup, reset_says_why_it_cannot) {

@@ -9,6 +9,7 @@
 
 #include "control/cli/command_line.h"
 #include "control/cli/error.h"
+#include "control/cli/visible.h"
 
 namespace penstock::cli {
 namespace {
@@ -58,7 +59,11 @@ void write_output(const std::string& path, const std::string& text) {
   if (!good) throw CliError(kExitFailed, fmt::format("cannot write {}: {}", path, std::strerror(errno)));
 }
 
-std::string table_text(const std::vector<std::vector<std::string>>& rows) {
+std::string table_text(const std::vector<std::vector<std::string>>& cells) {
+  auto rows = cells;
+  for (auto& row : rows) {
+    for (std::string& cell : row) cell = visible(cell);
+  }
   std::vector<size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));

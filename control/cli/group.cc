@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "control/cli/group_client.h"
 #include "control/cli/json.h"
 #include "control/cli/records/start_at.h"
+#include "control/cli/visible.h"
 
 namespace penstock::cli {
 namespace {
@@ -128,8 +130,8 @@ Json describe_json(const GroupView& view, const std::vector<Lag>& lags) {
 }
 
 std::string describe_text(const GroupView& view, const std::vector<Lag>& lags) {
-  std::string out = fmt::format("{}  {}  {}{}{}\n", view.id, view.type, view.state,
-                                view.assignor.empty() ? "" : "  assignor " + view.assignor,
+  std::string out = fmt::format("{}  {}  {}{}{}\n", visible(view.id), view.type, view.state,
+                                view.assignor.empty() ? "" : "  assignor " + visible(view.assignor),
                                 view.epoch ? fmt::format("  epoch {}", *view.epoch) : "");
   std::vector<std::vector<std::string>> rows{{"MEMBER", "INSTANCE", "CLIENT", "HOST", "EPOCH", "PARTITIONS"}};
   for (const GroupMemberView& member : view.members) {
@@ -204,7 +206,9 @@ void run_reset(const GroupOptions& options) {
   std::vector<CommittedOffset> offsets;
   std::vector<std::vector<std::string>> rows{{"TOPIC", "PARTITION", "BEFORE", "NOW"}};
   auto list = Json::array();
+  std::set<std::string> done;  // one may be named twice
   for (const std::string& name : topics) {
+    if (!done.insert(name).second) continue;
     const Topic topic = cluster.topic(name);
     const std::vector<int64_t> found = places(cluster, topic, to);
     for (size_t i = 0; i < found.size(); ++i) {
