@@ -175,8 +175,7 @@ AppendResult Store::Impl::append(PartitionLog& log, LeaderEpoch epoch, const Buf
                            batch.max_timestamp(), static_cast<size_t>(shard.options.producers_max));
     shard.count_producers(before, log.producers.size());
   }
-  log.pending += 1;
-  log.pending_bytes += log.batches.back().bytes;
+  log.newest_is_pending();
   pending.push_back({end, log.log_end_offset, log.batches.back().bytes, &log});
   counters.add(Metric::bytes_appended, length);
   counters.add(Metric::batches_appended);

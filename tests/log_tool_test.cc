@@ -414,6 +414,24 @@ TEST_F(LogTool, SegmentsOfAMissingRingAreDamageAndAreKept) {
   EXPECT_EQ(tool.rig.check_acked(), "");
 }
 
+// Its file was replaced, or rotted where its id stands: a start takes the folder for one that is missing.
+TEST_F(LogTool, AFolderThatTheMetadataDoesNotKnowIsDamage) {
+  ToolRig tool(6);
+  tool.make_segments();
+  tool.make_file(segment_path("data", LogId{1}, {Offset{123456789}}), 4096);
+  const auto there = look_at_folder(tool.rig.disk, "data", false);
+  ASSERT_TRUE(there);
+  Uuid known = there->id;
+  tool.knows_folder = [&](const Uuid& id) { return id == known; };
+  EXPECT_TRUE(tool.verify().fine()) << tool.told();
+  known.bytes[0] ^= 1;
+  EXPECT_EQ(tool.verify().damage, 1u) << tool.told();
+  EXPECT_EQ(tool.first(Severity::kDamage)->file, "data/folder");
+  EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).done, 0u) << tool.told();
+  known.bytes[0] ^= 1;
+  EXPECT_EQ(tool.repair({.remove_unnamed = true, .do_it = true}).done, 1u) << tool.told();
+}
+
 TEST_F(LogTool, NothingIsRemovedWhileASlotIsDamaged) {
   ToolRig tool(6);
   tool.make_segments();

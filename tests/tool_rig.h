@@ -47,7 +47,8 @@ struct ToolRig {
             .lives = lives,
             .next_log_id = next_log_id,
             .ring_of = ring_of,
-            .all_rings_here = all_rings_here};
+            .all_rings_here = all_rings_here,
+            .knows_folder = knows_folder};
   }
   VerifyTotals verify() { return verify(request()); }
   VerifyTotals verify(const LogToolRequest& asked) {
@@ -137,6 +138,7 @@ struct ToolRig {
   std::optional<LogId> next_log_id;
   std::map<LogId, uint32_t> ring_of;
   bool all_rings_here = false;
+  std::function<bool(const Uuid&)> knows_folder;
   std::vector<Finding> findings;
   std::vector<RepairStep> steps;
 };

@@ -14,6 +14,7 @@
 #include "control/cli/error.h"
 #include "control/cli/log_names.h"
 #include "control/cli/log_print.h"
+#include "control/controller/uuid_text.h"
 #include "storage/api/log_tool.h"
 #include "storage/api/uring_disk.h"
 
@@ -81,7 +82,9 @@ std::unique_ptr<Run> prepare(const LogOptions& options) {
   run->request.next_log_id = run->names.next_log_id;
   for (const auto& [log, is] : run->names.partitions) run->request.ring_of[log] = is.ring;
   run->request.lives_of_rings = run->names.lives_of_rings;
-  run->request.all_rings_here = run->names.folders <= 1;
+  run->request.all_rings_here = run->names.folders.size() <= 1;
+  if (!run->names.folders.empty())
+    run->request.knows_folder = [made](const Uuid& id) { return made->names.folders.contains(control::to_text(id)); };
   return run;
 }
 

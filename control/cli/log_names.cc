@@ -93,7 +93,8 @@ std::string fill(LogNames& names, control::MetadataStore& store) {
   if (!next || !page) return unknown(to_string(next ? page.error().code : next.error().code));
   const auto folders = control::read_prefix(store, control::keys::kFolders);
   if (!folders) return unknown(to_string(folders.error().code));
-  names.folders = folders->entries.size();
+  for (const control::Entry& entry : folders->entries)
+    names.folders.insert(entry.key.substr(control::keys::kFolders.size()));
   const auto lives = control::read_ring_lives(store, control::keys::kRings);
   if (!lives) return unknown("what it knows of its rings is not as penstock writes it");
   names.lives_of_rings = *lives;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,7 @@ struct LogNames {
   };
   std::map<storage::LogId, Partition> partitions;
   std::map<uint32_t, storage::RingLife> lives_of_rings;  // what the metadata remembers of them
-  size_t folders = 0;                                    // data folders that the metadata remembers
+  std::set<std::string> folders;                         // ids of the data folders that the metadata remembers
   std::optional<storage::LogId> next_log_id;             // nothing: the metadata could not be read,
   std::string why_not;                                   // because of this
   std::string path;                                      // of the file

@@ -108,6 +108,8 @@ struct LogToolRequest {
   // And the ring of each log that lives; all_rings_here: the metadata knows of no other folder that could have one.
   std::map<LogId, uint32_t> ring_of{};
   bool all_rings_here = false;
+  // Whether it remembers the folder of this id.
+  std::function<bool(const Uuid&)> knows_folder = {};
   // What StoreRequest::known_life will be of each ring.
   std::map<uint32_t, RingLife> lives_of_rings{};
 };

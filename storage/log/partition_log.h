@@ -145,6 +145,10 @@ struct PartitionLog {
         batches.size() == 1 ? ref.max_timestamp : std::max(ref.max_timestamp, batches[batches.size() - 2].max_so_far);
     log_end_offset = ref.next_offset();
   }
+  void newest_is_pending() {
+    pending += 1;
+    pending_bytes += batches.back().bytes;
+  }
   // Forgets what the ring's writer has come round to.
   void evict(Lsn memory_floor) {
     while (!batches.empty() && batches.front().at < memory_floor) {

@@ -31,7 +31,8 @@ class Repair {
     std::list<ToolRing> rings;
     std::vector<const ToolRing*> read;
     const auto numbers = folder.rings();
-    bool sound = true;
+    verifier_.check_folder(folder);
+    bool sound = verifier_.totals().damage == 0;
     for (const uint32_t number : numbers) {
       ToolRing& ring = rings.emplace_back(request_, folder, number);
       const bool slots_whole = ring.slots()[0].slot && ring.slots()[1].slot;

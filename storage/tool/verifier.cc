@@ -43,6 +43,18 @@ void Verifier::tell(Finding finding) {
   if (sink_.on_finding) sink_.on_finding(finding);
 }
 
+// control::DataFolders takes one of another id for a folder that is missing.
+void Verifier::check_folder(const ToolFolder& folder) {
+  if (!request_.knows_folder || request_.knows_folder(folder.folder().id)) return;
+  tell({.severity = Severity::kDamage,
+        .kind = FindingKind::kFolder,
+        .file = request_.folder + "/folder",
+        .place = "id",
+        .means = "it has an id that metadata.sqlite does not know: the two are not from the same folder, or one of "
+                 "them is damaged, and a start refuses it",
+        .todo = "put back the file that belongs to this folder's metadata.sqlite"});
+}
+
 // ---------------------------------------------------------------- slots
 
 void Verifier::check_slots(const ToolRing& ring) {

@@ -44,6 +44,8 @@ class Verifier {
 
   // No memory to work with; tell the user.
   bool has_memory() const { return walk_.has_memory(); }
+  // Whether its own file says that it is a folder which the metadata knows.
+  void check_folder(const ToolFolder& folder);
   void check_slots(const ToolRing& ring);
   // Reads the ring. False: it cannot be said what its logs hold.
   bool check_ring(ToolRing& ring);

@@ -43,6 +43,7 @@ std::expected<VerifyTotals, OpenFailure> verify_folder(const LogToolRequest& req
   Verifier verifier(request, sink);
   if (!verifier.has_memory()) return std::unexpected(no_memory());
   const std::vector<uint32_t> numbers = folder->rings();
+  verifier.check_folder(*folder);
   const uint64_t before = verifier.totals().damage;
   verifier.check_missing_rings(numbers);
   const bool told = verifier.totals().damage > before;

@@ -226,6 +226,23 @@ def test_replaced_ring(run):
     check.equal(len(consume(broker)), 4000, 'records after all')
 
 
+def test_folder_file_of_another(run):
+    """Its id is how the metadata knows the folder: what a start refuses, verify does not call fine."""
+    broker = broker_with_records(run, 100)
+    broker.stop()
+    file = broker.data / 'folder'
+    good = file.read_bytes()
+    at = good.index(b'id = ') + 5
+    file.write_bytes(good[:at] + (b'1' if good[at:at + 1] == b'0' else b'0') + good[at + 1:])
+    findings, _ = verify(run, broker.data, status=1)
+    check.equal([(item['severity'], item['file']) for item in findings], [('damage', str(file))], 'findings')
+    check.expect('is missing' in broker.fails_to_start(), 'the start')
+    file.write_bytes(good)
+    check.expect(verify(run, broker.data)[1]['fine'], 'not fine with the file put back')
+    broker.start()
+    check.equal(len(consume(broker)), 100, 'records after all')
+
+
 def test_loss_of_both_rings_is_accepted(run):
     """One after the other, by the number that each refusal names; what was accepted is not asked again."""
     broker = run.broker({'penstock.lcores': 2})
@@ -311,7 +328,7 @@ def test_cannot_run(run):
 def main():
     run = check.Run()
     run.tests(run, test_stopped, test_killed, test_running, test_damaged_segment, test_damaged_sidecar_and_slot,
-              test_missing_ring, test_replaced_ring,
+              test_missing_ring, test_replaced_ring, test_folder_file_of_another,
               test_loss_of_both_rings_is_accepted, test_damaged_metadata, test_cannot_run)
     run.finish()
 
