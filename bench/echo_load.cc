@@ -2,7 +2,7 @@
 // lcore uses each of them. The same code on both, as a server in one process and its client in another; both poll all
 // of their time, so pin each to a core. scripts/measure/nic.py alternates the transports.
 //
-//   echo_load echo|sink AT          serves until it is told to stop
+//   echo_load echo|sink AT          serves until all that came have gone
 //   echo_load ask AT [--connections 32] [--message 128] [--rate 0] [--seconds 3]
 //                                   requests that are answered alike: at a rate, open loop, or (0) one at a time on
 //                                   each connection. Latency counts from the schedule, or from sending
@@ -17,11 +17,11 @@
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <array>
 #include <charconv>
-#include <csignal>
 #include <cstdlib>
 #include <deque>
 #include <memory>
@@ -48,9 +48,8 @@ constexpr size_t kPiecesMax = 32;
 constexpr size_t kChunk = 64 * kKiB;
 constexpr Nanos kHousekeeping = 100 * kMillisecond;
 constexpr Nanos kPatience = 10 * kSecond;
+constexpr Nanos kStillness = 300 * kMillisecond;
 constexpr size_t kOwedMax = 1'000'000;  // due and not sent: beyond that the transport is hopelessly behind
-
-volatile std::sig_atomic_t told_to_stop = 0;
 
 [[noreturn]] void die(const std::string& what) {
   fmt::print(stderr, "echo_load: {}\n", what);
@@ -130,6 +129,7 @@ class KernelSide {
     sockets_->tick(now);
   }
   void finish(Nanos) {}
+  bool drained() const { return true; }  // the kernel sees to it
 
  private:
   const uint16_t port_;
@@ -204,6 +204,7 @@ class DeviceSide {
     house_kept_at_ = now;
     link_->keep_house(now);
   }
+  bool drained() const { return link_->drained(); }
 
  private:
   const Place place_;
@@ -232,19 +233,25 @@ class Server {
     fmt::print("ready\n");
     std::fflush(stdout);
     const double cpu_before = cpu_seconds();
-    while (told_to_stop == 0) {
+    for (bool came = false; !came || open_ > 0; came = came || open_ > 0) {
       const Nanos now = clock_.monotonic();
       side_.turn(now, [&](Happened what, typename Side::Stream& stream) { take(what, stream, now); });
       side_.finish(now);
+      if (last_ > 0 && now - last_ > kPatience) die("nothing comes any more");
     }
     const double seconds = static_cast<double>(last_ - first_) / kSecond;
     fmt::print("{{\"bytes\": {}, \"seconds\": {:.6f}, \"cpu_seconds\": {:.6f}}}\n", bytes_, seconds,
                cpu_seconds() - cpu_before);
+    std::fflush(stdout);
   }
 
  private:
   void take(Happened what, typename Side::Stream& stream, Nanos now) {
-    if (what == Happened::kEnded || what == Happened::kBroken) return stream.close();
+    if (what == Happened::kOpened) ++open_;
+    if (what == Happened::kEnded || what == Happened::kBroken) {
+      --open_;
+      return stream.close();
+    }
     BufferChain& chain = stream.received();
     if (chain.empty()) return;
     if (first_ == 0) first_ = now;
@@ -268,6 +275,7 @@ class Server {
   SystemClock clock_;
   Side side_;
   const bool echoes_;
+  size_t open_ = 0;
   uint64_t bytes_ = 0;
   Nanos first_ = 0;
   Nanos last_ = 0;
@@ -379,11 +387,15 @@ class Client {
         "\"p99_us\": {:.1f}, \"p999_us\": {:.1f}}}\n",
         latency_.count(), sent_, seconds, cpu_seconds() - cpu_before_, us(50), us(99), us(99.9));
     for (Peer& peer : peers_) peer.stream->close();
-    for (const Nanos end = clock_.monotonic() + kHousekeeping; clock_.monotonic() < end;) {  // FINs go out
+    for (const Nanos end = clock_.monotonic() + kPatience; !side_.drained() && clock_.monotonic() < end;) {
       const Nanos now = clock_.monotonic();
       side_.turn(now, [](Happened, typename Side::Stream&) {});
       side_.finish(now);
     }
+    // net_memif takes the shared memory away in a thread of its own when the other side goes: who polls then may fault.
+    // So the server is gone before this side closes, and this one does not poll meanwhile.
+    const timespec stillness{0, kStillness};
+    nanosleep(&stillness, nullptr);
   }
 
   SystemClock clock_;
@@ -471,8 +483,6 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   const Options options = parse({argv, static_cast<size_t>(argc)});
-  std::signal(SIGTERM, [](int) { told_to_stop = 1; });
-  std::signal(SIGINT, [](int) { told_to_stop = 1; });
   if (options.place.kernel) {
     run<KernelSide>(options);
   } else {

@@ -17,17 +17,19 @@ import signal
 import statistics
 import subprocess
 
-from common import LOAD_TIMEOUT_S, parser_for, run
+from common import parser_for, run
 
 import processes
 
 MESSAGE = 128
+ENDS_WITHIN_S = 60
 PORT = 7777
 BULK_CONNECTIONS = (1, 4)
 KINDS = ('kernel', 'memif')
 RECORD_BYTES, BATCH_BYTES, PRODUCERS, PARTITIONS = 1024, '64KiB', 4, 4
 SMALL_BYTES, SMALL_PRODUCERS = 100, 32
 SMALL = 'produce, one record of 100 B a request'
+RATE_PARTS = (2, 4)
 FILL_RECORDS = 200_000  # of 1 KiB: the ring's memory holds them
 LATENCY_RATE = 200
 RING_MIB = 512
@@ -59,15 +61,16 @@ class Pair:
     def __init__(self, machine, kind, role):
         self.program = machine.build / 'bench' / 'echo_load'
         self.cpus = sorted(os.sched_getaffinity(0))
+        machine.count += 1
         if kind == 'kernel':
-            server = self.client = f'kernel:{PORT}'
+            # The port before has connections in TIME-WAIT.
+            server = self.client = f'kernel:{PORT + machine.count}'
         else:
-            machine.count += 1
             cable = f'net_memif,socket={machine.folder}/wire-{machine.count},socket-abstract=no'
             server = f'{cable},role=server,address=10.78.0.1/24'
             self.client = f'{cable},role=client,address=10.78.0.2/24,connect=10.78.0.1'
         self.process = processes.start(['taskset', '-c', self.cpus[0], self.program, role, server],
-                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == 'ready\n', 'the server does not start'
 
     def __enter__(self):
@@ -78,13 +81,14 @@ class Pair:
             self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        self.process.stderr.close()
 
     def run(self, role, **options):
         """What the client counted, and the server's CPU and bytes."""
         words = [word for name, value in options.items() for word in (f'--{name}', value)]
         said = processes.run(['taskset', '-c', self.cpus[-1], self.program, role, self.client, *words])
-        self.process.terminate()
-        out, _ = self.process.communicate(timeout=LOAD_TIMEOUT_S)
+        out, errors = self.process.communicate(timeout=ENDS_WITHIN_S)
+        assert self.process.returncode == 0, f'the server ended with {self.process.returncode}: {errors}'
         result, server = json.loads(said.splitlines()[-1]), json.loads(out.splitlines()[-1])
         result['rate'] = result['requests'] / result['seconds']
         result['gigabytes'] = server['bytes'] / GB
@@ -235,7 +239,7 @@ def gigabytes(result):
 
 
 def measure_broker(machine):
-    """(c) As many requests as go; then small ones at half of what the kernel's broker did, open loop."""
+    """(c) As many requests as go; then small ones at parts of what the kernel's broker did, open loop."""
     with Brokers(machine) as brokers:
         for kind in KINDS:
             brokers.bench(kind, 'produce', '--topic', 'tail', '--partitions', PARTITIONS, '--count', FILL_RECORDS,
@@ -248,11 +252,12 @@ def measure_broker(machine):
             rates = compare(machine, name, found)
             if name == SMALL:
                 capacity = statistics.median(rates['kernel'])
-        half = int(capacity / 2)
-        found = {kind: [] for kind in KINDS}
-        for kind in in_turns(machine.args.rounds):
-            found[kind].append(brokers.bench(kind, *loads(machine.args.seconds)[SMALL], '--rate', half))
-        compare(machine, f'the same at {half}/s, open loop', found)
+        for part in RATE_PARTS:
+            rate = int(capacity / part)
+            found = {kind: [] for kind in KINDS}
+            for kind in in_turns(machine.args.rounds):
+                found[kind].append(brokers.bench(kind, *loads(machine.args.seconds)[SMALL], '--rate', rate))
+            compare(machine, f'the same at {rate}/s, open loop', found)
 
 
 def compare(machine, name, found):
@@ -265,7 +270,7 @@ def compare(machine, name, found):
         machine.figures.add(f'{name}, {kind}: p99', p99[kind], 'us', 0)
     machine.figures.add(f'{name}: memif by kernel, requests', ratios(rates, 'memif', 'kernel'), 'times')
     machine.figures.add(f'{name}: memif by kernel, CPU for a GB', ratios(cpu, 'memif', 'kernel'), 'times')
-    machine.figures.add(f'{name}: memif by kernel, p99', ratios(p99, 'memif', 'kernel'), 'times')
+    machine.figures.add(f'{name}: memif by kernel, p99', ratios(p99, 'memif', 'kernel'), 'times', 3)
     return rates
 
 
