@@ -56,7 +56,9 @@ Store::Impl::Impl(const StoreRequest& request, Buffers taken)
                }),
       sealer(shard, files),
       janitor(shard),
-      trimmer(shard, [this](PartitionLog& log, SegmentId id) { drop_segment(log, id); }),
+      trimmer(
+          shard, [this](PartitionLog& log, SegmentId id) { drop_segment(log, id); },
+          [this](PartitionLog& log) { destager.seal_soon(log); }),
       truncator(shard, destager, reader,
                 {.busy =
                      [this](const PartitionLog& log) {

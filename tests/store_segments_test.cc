@@ -430,6 +430,37 @@ TEST_F(StoreSegments, TimesFromTheEndsOfTimeHarmNothing) {
   EXPECT_EQ(rig.check_acked(), "");
 }
 
+// A log with little to write is in the ring alone, or in one segment, and something young is always there.
+TEST_F(StoreSegments, OldRecordsGoThoughYoungOnesKeepComing) {
+  for (const bool has_segment : {false, true}) {
+    StoreRig rig(1, {1});
+    rig.config = {.segment_bytes = kMiB, .segment_ms = 2'000, .retention_ms = 5'000};
+    rig.options.retention_check_ms = 100;
+    ASSERT_EQ(rig.open(), "");
+    const auto produce = [&] {
+      const int64_t now = rig.clock.wall_ms();
+      ASSERT_EQ(rig.append_batch(1, batch_at(now, now)).status, AppendStatus::kAppended);
+      rig.settle();
+    };
+    produce();
+    if (has_segment) {
+      rig.stop();
+      ASSERT_EQ(rig.open(), "");
+      ASSERT_EQ(rig.store->bytes_of(LogId{1}) > 0, true);
+    }
+    for (int i = 0; i < 40; ++i) {
+      rig.clock.advance(kSecond);
+      produce();
+      rig.turn();
+      // At most the 5 seconds, the 2 of the segment that they ended with, and what a look may come late.
+      ASSERT_GE(rig.store->offsets(LogId{1})->log_start_offset, Offset{i - 12}) << i << has_segment;
+      ASSERT_LE(rig.store->offsets(LogId{1})->log_start_offset, Offset{std::max(i - 3, 0)}) << "young ones stay";
+    }
+    EXPECT_LE(rig.counters.get(Metric::segments_rolled), 20u);
+    EXPECT_EQ(rig.check_acked(), "");
+  }
+}
+
 // Kafka's producer.id.expiration.ms: by the time of its newest record.
 TEST_F(StoreSegments, AProducerThatIsSilentForLongIsForgotten) {
   StoreRig rig(1, {1});

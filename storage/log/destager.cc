@@ -100,10 +100,7 @@ void Destager::run() {
     failures_waiting_ = waits;
   }
   if (queue_.empty() && sealing_.empty() && !under_pressure(oldest_dirty(shard_.ring->head()))) return;
-  std::erase_if(sealing_, [&](LogId id) {
-    PartitionLog* log = shard_.find(id);
-    return log == nullptr || go_on_sealing(*log);
-  });
+  go_on_sealing();
   begin_from_queue();
   begin_oldest();
 }
@@ -112,6 +109,15 @@ void Destager::seal_soon(PartitionLog& log) {
   if (log.roll_at || log.durable <= log.log_start_offset) return;
   log.roll_at = log.durable;
   sealing_.push_back(log.id);
+}
+
+void Destager::go_on_sealing() {
+  for (size_t looks = std::min(sealing_.size(), kLooksATurn); looks > 0; --looks) {
+    const LogId id = sealing_.front();
+    sealing_.pop_front();
+    PartitionLog* log = shard_.find(id);
+    if (log != nullptr && !go_on_sealing(*log)) sealing_.push_back(id);
+  }
 }
 
 // True when it is done.

@@ -63,7 +63,7 @@ class Destager {
   void settled(PartitionLog& log);
   // What the log has to write has changed otherwise (recovery, truncation): looks at it anew.
   void look_again(PartitionLog& log);
-  // The open segment is wanted sealed, with all that is durable now: a log that is compacted by time.
+  // The open segment is wanted sealed, with all that is durable now: a log that is compacted, or deleted, by time.
   void seal_soon(PartitionLog& log);
   // The log writes nothing any more.
   void forget(PartitionLog& log);
@@ -112,6 +112,7 @@ class Destager {
   void begin_from_queue();
   void begin_oldest();
   bool begin(PartitionLog& log, bool to_the_byte);
+  void go_on_sealing();
   bool go_on_sealing(PartitionLog& log);
   bool roll_if_full(PartitionLog& log);
   void roll(PartitionLog& log);
@@ -146,7 +147,7 @@ class Destager {
   size_t jobs_busy_ = 0;
   uint64_t writing_bytes_ = 0;          // of jobs in State::kWriting
   std::deque<LogId> queue_;             // logs with much to write, and those that are stuck
-  std::vector<LogId> sealing_;          // logs with a roll_at
+  std::deque<LogId> sealing_;           // logs with a roll_at
   std::map<Lsn, PartitionLog*> dirty_;  // by where their first unwritten batch lies
   uint64_t unstaged_bytes_ = 0;
   uint64_t bytes_written_ = 0;

@@ -9,9 +9,18 @@ namespace {
 
 constexpr size_t kLogsATurn = 128;
 
+// The youngest record that no segment has.
+int64_t newest_in_ring(const PartitionLog& log) {
+  int64_t time = protocol::kNoTimestamp;
+  for (size_t i = log.find(log.written); i < log.batches.size(); ++i)
+    time = std::max(time, log.batches[i].max_timestamp);
+  return time;
+}
+
 }  // namespace
 
-Trimmer::Trimmer(Shard& shard, Drop drop) : shard_(shard), drop_(std::move(drop)), started_ms_(shard.clock.wall_ms()) {
+Trimmer::Trimmer(Shard& shard, Drop drop, Seal seal)
+    : shard_(shard), drop_(std::move(drop)), seal_(std::move(seal)), started_ms_(shard.clock.wall_ms()) {
   next_check_at_ = shard.clock.monotonic() + shard.options.retention_check_ms * kMillisecond;
 }
 
@@ -60,6 +69,7 @@ void Trimmer::run() {
     log->producers.expire(saturating_subtract(now_ms, shard_.options.producer_expiration_ms));
     shard_.count_producers(producers, log->producers.size());
     drop_below_start(*log);  // what was trimmed before it was in a segment may have come to one since
+    if (is_too_long(*log)) seal_(*log);
     const Offset start = start_by_retention(*log, now_ms);
     if (start <= log->log_start_offset) continue;
     if (trim(*log, start)) shard_.counters.add(Metric::retention_trims);
@@ -76,15 +86,29 @@ int64_t Trimmer::age_from(const PartitionLog& log, const Segment* segment, bool 
   return std::max({started_ms_, segment != nullptr ? segment->written_ms : 0, last ? log.untimed_at_ms : 0});
 }
 
+// The open segment, with what waits for it, holds more time than a segment may. Destage looks at that too, but a log
+// with little to write leaves the ring only when that fills, and all at once: until then young records that come again
+// and again would keep the old ones.
+bool Trimmer::is_too_long(const PartitionLog& log) {
+  if (!log.config.delete_old || log.config.retention_ms < 0) return false;
+  int64_t oldest = protocol::kNoTimestamp;
+  int64_t newest = newest_in_ring(log);
+  if (!log.segments.empty()) {
+    oldest = log.segments.back().first_timestamp;
+    newest = std::max(newest, log.segments.back().max_timestamp);
+  }
+  const size_t first = log.find(std::max(log.written, log.log_start_offset));
+  if (oldest == protocol::kNoTimestamp && first < log.batches.size()) oldest = log.batches[first].max_timestamp;
+  return oldest >= 0 && saturating_subtract(newest, oldest) > log.config.segment_ms_most();
+}
+
 // Whole segments only, oldest first. What is only in the ring counts as the open segment's: it goes when all of that is
 // over and durable.
 Offset Trimmer::start_by_retention(const PartitionLog& log, int64_t now_ms) const {
   const LogConfig& config = log.config;
   if (!config.delete_old || log.log_end_offset == log.log_start_offset) return log.log_start_offset;
   const bool settled = log.durable == log.log_end_offset;
-  int64_t ring_time = protocol::kNoTimestamp;
-  for (size_t i = log.find(log.written); i < log.batches.size(); ++i)
-    ring_time = std::max(ring_time, log.batches[i].max_timestamp);
+  const int64_t ring_time = newest_in_ring(log);
   uint64_t size = log.unstaged_bytes;
   for (const Segment& segment : log.segments) size += segment.bytes;
 

@@ -17,7 +17,9 @@ class Trimmer {
  public:
   // drop: a segment of the log is not in its list any more.
   using Drop = std::function<void(PartitionLog&, SegmentId)>;
-  Trimmer(Shard& shard, Drop drop);
+  // seal: the open segment, and what waits for it, is wanted sealed.
+  using Seal = std::function<void(PartitionLog&)>;
+  Trimmer(Shard& shard, Drop drop, Seal seal);
 
   // log.log_start_offset becomes to, which lies between it and log.durable. Returns where in the ring this is durable;
   // nothing if the ring has no room even for that.
@@ -33,9 +35,11 @@ class Trimmer {
  private:
   int64_t age_from(const PartitionLog& log, const Segment* segment, bool last, int64_t ring_time) const;
   Offset start_by_retention(const PartitionLog& log, int64_t now_ms) const;
+  static bool is_too_long(const PartitionLog& log);
 
   Shard& shard_;
   const Drop drop_;
+  const Seal seal_;
   const int64_t started_ms_;
   Nanos next_check_at_ = 0;
   std::vector<LogId> to_check_;
