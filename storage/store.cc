@@ -24,9 +24,12 @@ uint64_t cold_bytes(const StorageOptions& options) {
 }  // namespace
 
 Store::Impl::Buffers::Buffers(const StoreRequest& request)
-    : staging(Destager::memory_bytes(), align_of(request)),
+    : staging(Destager::memory_bytes(), align_of(request), MappedMemory::Pages::kHuge),
       scrub(Scrubber::kReadBytes, align_of(request)),
-      cold(cold_bytes(request.options), align_of(request)) {}
+      cold(cold_bytes(request.options), align_of(request)) {
+  // Most often a buffer is written while another is filled.
+  staging.populate(2 * Destager::kBufferBytes);
+}
 
 Store::Impl::Impl(const StoreRequest& request, Buffers taken)
     : shard{.disk = *request.disk,
