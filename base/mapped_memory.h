@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -14,13 +15,18 @@
 
 namespace penstock {
 
-constexpr size_t kHugePage = 2 * kMiB;
-
 class MappedMemory {
  public:
+  // kHuge: of 2 MiB, where the kernel has them. A transfer of the drive then costs it one look instead of one for each
+  // 4 KiB, and is one piece (virtio takes at most 254 in a request, less than a MiB of single pages); but the first
+  // touch clears a whole one.
+  enum class Pages : uint8_t { kOrdinary, kHuge };
+  static constexpr size_t kHugePage = 2 * kMiB;
+
   MappedMemory() = default;
   // Empty if there is not so much. align: a power of two.
-  explicit MappedMemory(size_t bytes, size_t align = 4096) {
+  explicit MappedMemory(size_t bytes, size_t align = 4096, Pages pages = Pages::kOrdinary) {
+    if (pages == Pages::kHuge) align = std::max(align, kHugePage);
     size_t whole = 0;
     if (bytes == 0 || __builtin_add_overflow(bytes, align, &whole)) return;
     void* at = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -28,6 +34,7 @@ class MappedMemory {
     mapped_ = {static_cast<std::byte*>(at), whole};
     const auto address = reinterpret_cast<uintptr_t>(at);
     span_ = mapped_.subspan(align_up(address, align) - address, bytes);
+    if (pages == Pages::kHuge) (void)madvise(span_.data(), span_.size(), MADV_HUGEPAGE);
   }
   ~MappedMemory() {
     if (!mapped_.empty()) munmap(mapped_.data(), mapped_.size());
@@ -42,9 +49,10 @@ class MappedMemory {
 
   std::span<std::byte> span() const { return span_; }
   bool empty() const { return span_.empty(); }
-  // Where it is aligned to them. A drive takes a few pieces then instead of one for each 4 KiB (virtio: at most 254 a
-  // request, less than a MiB). The kernel may look for such pages at the first touch: not a matter for an lcore.
-  void want_huge_pages() { madvise(span_.data(), span_.size(), MADV_HUGEPAGE); }
+  // The first bytes have their pages, if the kernel gives them: nobody waits for it to clear them later.
+  void populate(size_t bytes) const {
+    if (!empty()) (void)madvise(span_.data(), std::min(bytes, span_.size()), MADV_POPULATE_WRITE);
+  }
   // Zeros again; the pages go back to the kernel, unless they are locked.
   void clear() {
     if (empty() || madvise(mapped_.data(), mapped_.size(), MADV_DONTNEED) == 0) return;

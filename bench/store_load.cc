@@ -37,9 +37,8 @@ constexpr uint64_t kTurnBytes = 256 * kKiB;  // what an lcore appends in a turn
 
 // Huge pages where the kernel has some, as a broker's ring gets them.
 MappedMemory allocate(size_t bytes) {
-  MappedMemory memory(bytes, kHugePage);
+  MappedMemory memory(bytes, 4096, MappedMemory::Pages::kHuge);
   CHECK(!memory.empty());
-  memory.want_huge_pages();
   std::memset(memory.span().data(), 1, memory.span().size());
   return memory;
 }

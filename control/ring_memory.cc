@@ -3,11 +3,12 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
-#include "base/mapped_memory.h"
 #include "base/units.h"
 
 namespace penstock::control {
 namespace {
+
+constexpr size_t kHugePage = 2 * kMiB;
 
 std::span<std::byte> map(size_t bytes, int flags) {
   void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);

@@ -72,7 +72,8 @@ Lcore::Impl::Impl(LcoreRequest request, std::unique_ptr<UringSockets> sockets)
       control_io_(*request_.store),
       prng_(static_cast<uint64_t>(request_.clock->wall_ms()), request_.index),
       health_told_(request_.store->rings().size()),
-      spin_(request_.options) {
+      spin_(request_.options),
+      idle_spin_(spin_.idle) {
   broker_.recompressor = &recompressor_;
   if (AddressLimits::limit(request_.options.connections_max_per_ip,
                            request_.options.connections_max_per_ip_overrides)) {
@@ -303,13 +304,21 @@ Nanos Lcore::Impl::next_deadline() const {
   return next;
 }
 
+// What a small commit takes is the drive's time: how long to spin for it is a setting.
+void Lcore::Impl::rest_is_over() {
+  if (resting_ == Rest::kIdle) idle_spin_.over(broker_.now - worked_at_, rest_slept_);
+  resting_ = Rest::kNo;
+  rest_slept_ = false;
+}
+
 // Without work: spins for a while, or for ever if told to; then sleeps until a client, the device, control or a
 // deadline calls. The order matters: the drive is armed first and everything looked at once more, so that what
 // completes in between either is seen here or rings the doorbell that ends the sleep.
 void Lcore::Impl::rest() {
   const uint64_t commit_bytes = request_.store->commit_bytes();
   const bool small_commit = commit_bytes > 0 && commit_bytes <= kSmallCommitBytes;
-  if (broker_.now - worked_at_ < (small_commit ? spin_.commit : spin_.idle)) {
+  resting_ = small_commit ? Rest::kForCommit : Rest::kIdle;
+  if (broker_.now - worked_at_ < (small_commit ? spin_.commit : idle_spin_.now())) {
     // Who shares the CPU goes first: a client that was just answered, the kernel's worker (pause_between_polls). An
     // lcore that never sleeps has a CPU of its own, but for that worker.
     if (commit_bytes > 0 || !spin_.forever()) sched_yield();
@@ -326,7 +335,7 @@ void Lcore::Impl::rest() {
     broker_.counters.add(Metric::loop_sleeps);
     if (commit_bytes > 0) broker_.counters.add(Metric::loop_commit_sleeps);
     sockets_->wait(std::min(next_deadline() - broker_.now, longest));
-    slept_ = true;
+    slept_ = rest_slept_ = true;
   }
   if (mail_) mail_->bell().wake_up();
   recompressor_.wake_up();

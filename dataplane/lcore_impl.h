@@ -19,6 +19,7 @@
 #include "dataplane/kafka/mail.h"
 #include "dataplane/link/link.h"
 #include "dataplane/sockets/uring_sockets.h"
+#include "dataplane/spin_budget.h"
 #include "dataplane/trims.h"
 
 namespace penstock::dataplane {
@@ -108,6 +109,7 @@ class Lcore::Impl {
   void go_on_stopping();
   void tell_control(Event event);
   void rest();
+  void rest_is_over();
   Nanos next_deadline() const;
 
   OnLcore owner_;
@@ -131,6 +133,10 @@ class Lcore::Impl {
   std::vector<storage::StoreHealth> health_told_;  // by ring, in the order of rings()
   Phase phase_ = Phase::kServing;
   const SpinTimes spin_;
+  SpinBudget idle_spin_;
+  enum class Rest : uint8_t { kNo, kIdle, kForCommit };
+  Rest resting_ = Rest::kNo;  // since worked_at_
+  bool rest_slept_ = false;   // and not only polled
   Nanos house_kept_at_ = 0;
   Nanos turn_longest_ = 0;
   Nanos worked_at_ = 0;  // the last turn that had something to do

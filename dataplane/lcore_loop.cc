@@ -27,6 +27,7 @@ void Lcore::Impl::run() {
     finish_links();
     keep_house();
     if (did > 0) {
+      rest_is_over();
       worked_at_ = broker_.now;
     } else {
       rest();

@@ -1,7 +1,6 @@
 // The life of a Store: logs come and go, turns submit and poll, a stop writes everything home.
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <limits>
 
 #include "storage/store_impl.h"
@@ -25,12 +24,11 @@ uint64_t cold_bytes(const StorageOptions& options) {
 }  // namespace
 
 Store::Impl::Buffers::Buffers(const StoreRequest& request)
-    : staging(Destager::memory_bytes(), kHugePage),
+    : staging(Destager::memory_bytes(), align_of(request), MappedMemory::Pages::kHuge),
       scrub(Scrubber::kReadBytes, align_of(request)),
       cold(cold_bytes(request.options), align_of(request)) {
-  if (staging.empty()) return;
-  staging.want_huge_pages();
-  std::memset(staging.span().data(), 0, staging.span().size());
+  // Most often a buffer is written while another is filled.
+  staging.populate(2 * Destager::kBufferBytes);
 }
 
 Store::Impl::Impl(const StoreRequest& request, Buffers taken)

@@ -48,7 +48,7 @@ class Store::Impl {
   // Whatever of it is empty there is no memory for.
   struct Buffers {
     explicit Buffers(const StoreRequest& request);
-    MappedMemory staging;  // of huge pages, touched
+    MappedMemory staging;
     AlignedMemory scrub;
     MappedMemory cold;  // what the cache of cold reads is made of
   };

@@ -376,6 +376,40 @@ TEST_F(StoreCorners, ReadingAheadTakesNoBlockThatIsLookedAt) {
   EXPECT_TRUE(rig.turn_until([&] { return ready(2) && ready(3) && ready(4); }));
 }
 
+// Whoever reads in order waits for the drive at the beginning, and then finds the next blocks there, though each look
+// takes a block to its end. Whoever asks for one place has nothing read but its block.
+TEST_F(StoreCorners, OnlyAReaderInOrderHasBlocksReadAhead) {
+  constexpr uint64_t kBlock = 256 * kKiB;
+  StoreRig rig(12, {1});
+  rig.options.read_cache_bytes = 8 * kMiB;
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 150; ++i) ASSERT_TRUE(append_in_time(rig, 1, 20'000));
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  storage::ReadPlan plan;
+  const auto ready = [&](int64_t from) {
+    plan = rig.store->plan_read(LogId{1}, Offset{from}, 10 * kMiB, true);
+    return plan.status == ReadStatus::kReady;
+  };
+  const auto cold_read = [&] { return rig.counters.get(Metric::cold_bytes_read); };
+  ASSERT_TRUE(rig.turn_until([&] { return ready(68); }));  // it and the one before it lie in the first half of a block
+  for (int i = 0; i < 100; ++i) rig.turn();
+  EXPECT_EQ(cold_read(), kBlock);
+  ASSERT_TRUE(rig.turn_until([&] { return ready(0); }));
+  storage::ReadCursor cursor = plan.cursor;
+  ASSERT_GT(cursor.remaining, 11 * kBlock);
+  int waits = 0;
+  for (std::array<std::span<const std::byte>, 1> pieces; cursor.remaining > 0;) {
+    const auto viewed = rig.store->view(cursor, SIZE_MAX, pieces);
+    waits += viewed ? 0 : 1;
+    if (viewed) rig.store->advance(cursor, std::min<uint64_t>(pieces[0].size(), cursor.remaining));
+    for (int i = 0; i < 100; ++i) rig.turn();
+  }
+  EXPECT_LE(waits, 1);
+  EXPECT_LT(cold_read(), 14 * kBlock) << "each once";
+}
+
 // What a start makes whole from the ring keeps the checksum that the slot has: it is not taken from rotten bytes.
 TEST_F(StoreCorners, AMendedSegmentIsStillChecked) {
   StoreRig rig(10, {1, 2});

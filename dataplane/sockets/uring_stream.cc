@@ -29,7 +29,7 @@ constexpr size_t kLeaveAheadBelow = 64;
 constexpr size_t kAheadFrom = 4 * kKiB;
 constexpr uint8_t kSmallInRow = 16;
 // Buffers that one connection fills in a row before the others have their turn.
-constexpr int kReadsInARow = 8;
+constexpr size_t kReadsInARow = 8;
 constexpr size_t kPiecesMax = 256;
 
 }  // namespace
@@ -247,13 +247,57 @@ void UringStream::land(Buffer buffer) {
 
 UringStream::Read UringStream::read_directly() {
   Read result = Read::kNothing;
-  for (int i = 0; i < kReadsInARow && bytes_to_read() > 0; ++i) {
-    const Read read = read_once();
+  for (size_t i = 0; i < kReadsInARow && bytes_to_read() > 0; ++i) {
+    const bool many = may_read_many();
+    const Read read = many ? read_many() : read_once();
     if (read == Read::kNothing) break;
     result = read;
-    if (read != Read::kBytes) break;
+    if (read != Read::kBytes || many) break;  // that was all there is, or all that is its turn
   }
   return result;
+}
+
+// The rest of a long request, while memory is not short.
+bool UringStream::may_read_many() const {
+  return want_ > 0 && !reads_exactly() && promised_ == 0 && lacks() > ReceivePool::kBufferBytes;
+}
+
+// One system call for as many buffers as one connection may fill in a row. Those that it leaves empty go home.
+UringStream::Read UringStream::read_many() {
+  std::array<std::optional<Buffer>, kReadsInARow> buffers;
+  std::array<iovec, kReadsInARow + 1> vectors;
+  msghdr message{};
+  message.msg_iov = vectors.data();
+  size_t left = bytes_to_read();
+  const auto offer = [&](std::span<std::byte> room) {
+    const size_t n = std::min(left, room.size());
+    vectors[message.msg_iovlen++] = {room.data(), n};
+    left -= n;
+  };
+  const size_t behind = std::min(left, chain_.tail_room().size());
+  if (behind > 0) offer(chain_.tail_room());
+  for (size_t i = 0; i < buffers.size() && left > 0; ++i) {
+    const auto memory = sockets_.pool_.take_landing_for_read();
+    if (memory.empty()) break;
+    buffers[i].emplace(sockets_.pool_, memory, 0);
+    offer(memory);
+  }
+  if (message.msg_iovlen == 0) return read_once();  // it knows what to do without memory
+  const ssize_t got = recvmsg(fd_, &message, MSG_DONTWAIT);
+  if (got <= 0) return got == 0 ? Read::kEnd : errno == EAGAIN || errno == EINTR ? Read::kNothing : Read::kBroken;
+  size_t rest = static_cast<size_t>(got);
+  progress_.moved(rest);
+  sockets_.counters_.add(Metric::bytes_received, rest);
+  if (behind > 0) chain_.filled(std::min(rest, behind));
+  rest -= std::min(rest, behind);
+  for (size_t i = 0; rest > 0; ++i) {
+    const size_t n = std::min(rest, buffers[i]->room().size());
+    buffers[i]->filled(n);
+    chain_.append(*std::exchange(buffers[i], std::nullopt));
+    holds_large_buffer_ = true;
+    rest -= n;
+  }
+  return Read::kBytes;
 }
 
 UringStream::Read UringStream::read_once() {

@@ -78,6 +78,8 @@ class UringStream {
   void arm_anew();
   void land(Buffer buffer);
   Read read_directly();
+  bool may_read_many() const;
+  Read read_many();
   Read read_once();
   Read read_into(Buffer buffer, size_t n);
   std::optional<Buffer> take_buffer(bool& promised);

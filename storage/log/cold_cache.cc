@@ -11,6 +11,10 @@ namespace {
 constexpr Nanos kKeptForReader = kSecond;
 // At the drive at once, however many blocks there are (Disk::kOpsInFlightMax).
 constexpr size_t kReadsMax = 64;
+// Blocks before a reader that goes on in order: fewer than kAheadLeast, and the drive is asked for as many as make
+// kAheadMost, at once: they become one transfer, and the reader seldom waits.
+constexpr uint64_t kAheadLeast = 3;
+constexpr uint64_t kAheadMost = 6;
 constexpr uint64_t kIntervalBytes = SegmentIndex::kIntervalBytes;
 
 uint64_t intervals_of(uint64_t bytes) { return align_up(bytes, kIntervalBytes) / kIntervalBytes; }
@@ -52,7 +56,8 @@ Result<std::span<const std::byte>> ColdCache::view(PartitionLog& log, const Segm
       block.wanted = false;
       block.used_at = shard_.clock.monotonic();
       block.seen_in = turn_;
-      if (position - start >= kBlockBytes / 2) read_ahead(log, segment, number + 1);
+      if (std::exchange(block.ahead, false)) --ahead_;
+      read_ahead(log, segment, position);
       uint64_t last = first;
       while (last + 1 < kIntervals && block.good[last + 1]) ++last;
       const uint64_t end = std::min({start + (last + 1) * kIntervalBytes, start + block.bytes, segment.bytes});
@@ -72,15 +77,29 @@ Result<std::span<const std::byte>> ColdCache::view(PartitionLog& log, const Segm
   return fail(Errc::kWouldBlock);
 }
 
-void ColdCache::read_ahead(PartitionLog& log, const Segment& segment, uint64_t number) {
-  const Key key{log.id, segment.id(), number};
-  if (number * kBlockBytes >= segment.bytes || by_key_.contains(key)) return;
-  Block* block = take_block();
-  if (block == nullptr) return;
-  block->key = key;
-  block->wanted = false;
-  by_key_[key] = block;
-  begin(*block);
+// position is being read. Whoever has read the block before goes on in order.
+void ColdCache::read_ahead(const PartitionLog& log, const Segment& segment, uint64_t position) {
+  const uint64_t number = position / kBlockBytes;
+  const auto is_there = [&](uint64_t n) { return by_key_.contains(Key{log.id, segment.id(), n}); };
+  const bool in_order = number > 0 && is_there(number - 1);
+  if (!in_order && number > 0 && position % kBlockBytes < kBlockBytes / 2) return;
+  // What many readers have not come to yet must not take the memory of what they are at.
+  const uint64_t most = in_order && ahead_ + kAheadMost <= blocks_.size() / 4 ? kAheadMost : 1;
+  const uint64_t end = std::min(number + 1 + most, align_up(segment.bytes, kBlockBytes) / kBlockBytes);
+  uint64_t next = number + 1;
+  while (next < end && is_there(next)) ++next;
+  if (most > 1 && next > number + kAheadLeast) return;
+  for (; next < end; ++next) {
+    if (is_there(next)) continue;
+    Block* block = take_block();
+    if (block == nullptr) return;
+    block->key = {log.id, segment.id(), next};
+    block->wanted = false;
+    block->ahead = true;
+    ++ahead_;
+    by_key_[block->key] = block;
+    begin(*block);
+  }
 }
 
 // A free block, or the longest unused that nobody waits for; nullptr if there is none.
@@ -100,6 +119,7 @@ ColdCache::Block* ColdCache::take_block() {
 
 void ColdCache::drop(Block& block) {
   by_key_.erase(block.key);
+  if (std::exchange(block.ahead, false)) --ahead_;
   block.state = State::kFree;
 }
 

@@ -58,6 +58,7 @@ class ColdCache {
     Key key;
     State state = State::kFree;
     bool wanted = false;             // nobody has seen it since it was read
+    bool ahead = false;              // it was read before anybody asked for it, and nobody has seen it
     bool orphan = false;             // its segment is gone
     bool again = false;              // what came failed its checksum once
     bool by_piece = false;           // the drive has refused it as a whole: interval by interval
@@ -84,7 +85,7 @@ class ColdCache {
   static bool try_again(Block& block);
   void note(const Block& block, PartitionLog& log, Segment& segment);
   void drop(Block& block);
-  void read_ahead(PartitionLog& log, const Segment& segment, uint64_t number);
+  void read_ahead(const PartitionLog& log, const Segment& segment, uint64_t position);
   static void done(DiskOp& op);
 
   Shard& shard_;
@@ -94,6 +95,7 @@ class ColdCache {
   std::map<Key, Block*> by_key_;
   size_t waiting_ = 0;
   size_t reading_ = 0;
+  size_t ahead_ = 0;  // blocks
   uint64_t turn_ = 1;
 };
 
