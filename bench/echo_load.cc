@@ -6,6 +6,9 @@
 //   echo_load ask AT [--connections 32] [--message 128] [--rate 0] [--seconds 3]
 //                                   requests that are answered alike: at a rate, open loop, or (0) one at a time on
 //                                   each connection. Latency counts from the schedule, or from sending
+//   echo_load idle nothing: --rate N [--seconds 3]
+//                                   the same schedule without any request: how late this machine lets a thread be that
+//                                   does nothing but look at the clock
 //   echo_load stream AT [--connections 1] [--seconds 3]
 //                                   bytes for a sink, as many as go
 //
@@ -415,6 +418,24 @@ class Client {
   Histogram latency_;
 };
 
+// Each moment of the schedule counts when it is seen.
+void idle(const Options& options) {
+  SystemClock clock;
+  Histogram late;
+  const Nanos start = clock.monotonic();
+  const cli::Schedule schedule(start, 1, options.rate);
+  const uint64_t total = schedule.due_by(start + options.duration - 1);
+  for (uint64_t seen = 0; seen < total;) {
+    const Nanos now = clock.monotonic();
+    for (const uint64_t due = std::min(total, schedule.due_by(now)); seen < due; ++seen) {
+      late.record(static_cast<uint64_t>(now - schedule.due(seen)));
+    }
+  }
+  const auto us = [&](double percent) { return static_cast<double>(late.percentile(percent)) / 1e3; };
+  fmt::print("{{\"requests\": {}, \"p50_us\": {:.1f}, \"p99_us\": {:.1f}, \"p999_us\": {:.1f}}}\n", late.count(),
+             us(50), us(99), us(99.9));
+}
+
 uint64_t number(std::string_view text) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -424,6 +445,7 @@ uint64_t number(std::string_view text) {
 
 Place parse_place(std::string_view text) {
   Place place;
+  if (text == "nothing:") return place;
   if (text.starts_with("kernel:")) {
     place.kernel = true;
     place.port = static_cast<uint16_t>(number(text.substr(7)));
@@ -467,6 +489,7 @@ Options parse(std::span<char*> words) {
     }
   }
   if (options.message == 0 || options.connections == 0) die("0 is too few");
+  if (options.role == "idle" && options.rate == 0) die("idle needs a --rate");
   return options;
 }
 
@@ -483,7 +506,9 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   const Options options = parse({argv, static_cast<size_t>(argc)});
-  if (options.place.kernel) {
+  if (options.role == "idle") {
+    idle(options);
+  } else if (options.place.kernel) {
     run<KernelSide>(options);
   } else {
     run<DeviceSide>(options);

@@ -25,6 +25,9 @@ using dataplane::Dialer;
 constexpr Nanos kWaitMost = 50 * kMillisecond;
 // At the end peers have so long to acknowledge what is out: the last is their FIN.
 constexpr Nanos kDrainingMost = 2 * kSecond;
+// Then the other side has nothing more to do and sleeps, if it does sleep: one that polls net_memif while this side
+// goes may fault (docs/adr/0012-dpdk.md).
+constexpr Nanos kStillness = 20 * kMillisecond;
 
 class DeviceTransport;
 class DeviceWatch;
@@ -215,6 +218,7 @@ DeviceTransport::DeviceTransport(const cli::NicOptions& nic, Nanos timeout) {
 
 DeviceTransport::~DeviceTransport() {
   go_on(kDrainingMost, [&] { return dialer_->drained(); });
+  go_on(kStillness, [] { return false; });
   dialer_.reset();
   devices_->leave_lcore();
 }

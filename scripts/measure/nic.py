@@ -16,6 +16,7 @@ import os
 import signal
 import statistics
 import subprocess
+import sys
 
 from common import parser_for, run
 
@@ -115,8 +116,15 @@ def measure_echo(machine):
 
 
 def measure_half(machine):
-    """(a) Both at half of what the kernel did (`echo` first), open loop."""
+    """(a) Both at half of what the kernel did (`echo` first), open loop; and how late the machine itself is by then: a
+    thread alone that only looks at the clock."""
     rate = int(machine.capacity / 2)
+    alone = [json.loads(processes.run(['taskset', '-c', sorted(os.sched_getaffinity(0))[-1],
+                                       machine.build / 'bench' / 'echo_load', 'idle', 'nothing:', '--rate', rate,
+                                       '--seconds', machine.args.seconds])) for _ in range(machine.args.rounds)]
+    for percentile, name in (('p99_us', 'p99'), ('p999_us', 'p99.9')):
+        machine.figures.add(f'nothing at {rate}/s, open loop: {name}', [result[percentile] for result in alone], 'us',
+                            1)
     found = {kind: [] for kind in KINDS}
     for kind in in_turns(machine.args.rounds):
         with Pair(machine, kind, 'echo') as pair:
@@ -261,6 +269,8 @@ def measure_broker(machine):
 
 
 def compare(machine, name, found):
+    if not all(result['requests'] for kind in KINDS for result in found[kind]):
+        sys.exit(f'{name}: in one of the rounds nothing was answered at all; is the machine, or its drive, busy?')
     rates = {kind: [result['requests'] / result['seconds'] for result in found[kind]] for kind in KINDS}
     cpu = {kind: [result['broker_cpu'] / gigabytes(result) for result in found[kind]] for kind in KINDS}
     p99 = {kind: [result['latency_us']['p99'] for result in found[kind]] for kind in KINDS}
