@@ -395,7 +395,7 @@ class Client {
       side_.turn(now, [](Happened, typename Side::Stream&) {});
       side_.finish(now);
     }
-    // net_memif takes the shared memory away in a thread of its own when the other side goes: who polls then may fault.
+    // Who polls net_memif while the other side goes may fault (docs/adr/0012-dpdk.md).
     // So the server is gone before this side closes, and this one does not poll meanwhile.
     const timespec stillness{0, kStillness};
     nanosleep(&stillness, nullptr);

@@ -115,13 +115,19 @@ def measure_echo(machine):
             machine.capacity = 2 * statistics.median(rates['kernel'])
 
 
+def idle(machine, rate):
+    """A thread on each of the two cores that only looks at the clock."""
+    cpus = sorted(os.sched_getaffinity(0))
+    program = machine.build / 'bench' / 'echo_load'
+    both = [processes.start(['taskset', '-c', cpu, program, 'idle', 'nothing:', '--rate', rate, '--seconds',
+                             machine.args.seconds], stdout=subprocess.PIPE, text=True) for cpu in (cpus[0], cpus[-1])]
+    return [json.loads(process.communicate(timeout=ENDS_WITHIN_S)[0]) for process in both]
+
+
 def measure_half(machine):
-    """(a) Both at half of what the kernel did (`echo` first), open loop; and how late the machine itself is by then: a
-    thread alone that only looks at the clock."""
+    """(a) Both at half of what the kernel did (`echo` first), open loop; and how late the machine itself is by then."""
     rate = int(machine.capacity / 2)
-    alone = [json.loads(processes.run(['taskset', '-c', sorted(os.sched_getaffinity(0))[-1],
-                                       machine.build / 'bench' / 'echo_load', 'idle', 'nothing:', '--rate', rate,
-                                       '--seconds', machine.args.seconds])) for _ in range(machine.args.rounds)]
+    alone = [result for _ in range(machine.args.rounds) for result in idle(machine, rate)]
     for percentile, name in (('p99_us', 'p99'), ('p999_us', 'p99.9')):
         machine.figures.add(f'nothing at {rate}/s, open loop: {name}', [result[percentile] for result in alone], 'us',
                             1)
