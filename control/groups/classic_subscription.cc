@@ -1,6 +1,7 @@
 #include "control/groups/classic_subscription.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/assert.h"
 #include "base/bytes.h"
@@ -64,11 +65,17 @@ std::vector<std::byte> write_assignment(int16_t version, const Holding& assigned
   return bytes;
 }
 
+bool says_more_than_partitions(std::span<const std::byte> assignment, std::string_view assignor) {
+  static constexpr std::array<std::string_view, 4> kCommon{"range", "roundrobin", "sticky", "cooperative-sticky"};
+  if (std::ranges::find(kCommon, assignor) != kCommon.end()) return false;
+  protocol::ConsumerProtocolAssignment message;
+  return read(assignment, message) && message.user_data && !message.user_data->empty();
+}
+
 std::optional<Assignment> read_assignment(std::span<const std::byte> bytes, const TopicTable& topics) {
   if (bytes.empty()) return Assignment{};
   protocol::ConsumerProtocolAssignment message;
   if (!read(bytes, message)) return std::nullopt;
-  if (message.user_data && !message.user_data->empty()) return std::nullopt;
   return by_id(message.assigned_partitions, topics);
 }
 

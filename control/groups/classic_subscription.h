@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "control/groups/partitions.h"
@@ -25,7 +26,11 @@ struct ClassicSubscription {
 std::optional<ClassicSubscription> read_subscription(std::span<const std::byte> bytes, const TopicTable& topics);
 
 std::vector<std::byte> write_assignment(int16_t version, const Holding& assigned, const TopicTable& topics);
-// Nothing: it is none, or says more than partitions: what a client's own assignor adds would be lost (Kafka Streams').
+// What the clients' own assignor adds for them (Kafka Streams' does) is lost where others assign. The four that all
+// clients have may add something too (librdkafka's sticky one: what each member owns), and need it from nobody else:
+// Kafka does not tell these apart.
+bool says_more_than_partitions(std::span<const std::byte> assignment, std::string_view assignor);
+// Nothing: it is none.
 std::optional<Assignment> read_assignment(std::span<const std::byte> bytes, const TopicTable& topics);
 
 }  // namespace penstock::control::groups

@@ -23,11 +23,12 @@ void append(std::vector<GroupRecord> records, Effects& effects) {
 }
 
 // As the new kind of group keeps it. Nothing: its assignor's messages are not a consumer's.
-std::optional<AdoptedMember> adopted(const ClassicMember& member, const TopicTable& topics) {
+std::optional<AdoptedMember> adopted(const ClassicMember& member, const std::string& assignor,
+                                     const TopicTable& topics) {
   if (member.protocols.empty()) return std::nullopt;
   const auto wants = read_subscription(member.protocols.front().metadata, topics);
   const auto has = read_assignment(member.assignment, topics);
-  if (!wants || !has) return std::nullopt;
+  if (!wants || !has || says_more_than_partitions(member.assignment, assignor)) return std::nullopt;
   AdoptedMember as{.id = member.id, .subscription = {}, .assigned = *has};
   as.subscription.instance_id = member.instance_id;
   as.subscription.rack_id = wants->rack_id;
@@ -222,7 +223,7 @@ bool Coordinator::adopt(const ClassicGroup& classic, Now now, ConsumerGroup& con
   if (classic.members().size() > static_cast<size_t>(settings.max_size)) return false;
   std::vector<AdoptedMember> members;
   for (const auto& [member_id, member] : classic.members()) {
-    auto as = adopted(member, world_.topics);
+    auto as = adopted(member, classic.protocol().value_or(""), world_.topics);
     if (!as) return false;
     members.push_back(*std::move(as));
   }
