@@ -208,7 +208,7 @@ def refusals(run):
                                    scene.broker.bootstrap], capture_output=True, text=True, timeout=60, check=False)
             check.equal(done.returncode, 1, f'{arguments}: {done.stderr}')
             check.expect(reason in done.stderr, f'{arguments}: {done.stderr}')
-        java_tools.has(groups.ours(scene, 'describe', scene.group), rf'(?m)^{scene.topic}\s+0\s+\d+\s+\d+\s+0\s',
+        java_tools.has(groups.ours(scene, 'describe', scene.group), rf'(?m)^{scene.topic}\s+\d\s+\d+\s+\d+\s+0\s',
                        'our text')
         java_tools.has(groups.ours(scene, 'list'), rf'(?m)^{scene.group}\s+consumer\s+Stable\s+consumer', 'our list')
     finally:

@@ -126,9 +126,21 @@ def beat(connection, version, group, member, epoch, **more):
     return connection.call('ConsumerGroupHeartbeat', version, {'group': group, 'member': member, 'epoch': epoch} | more)
 
 
+def wait_for_topic(connection, topic):
+    """Groups hear of a new topic up to a moment after who made it."""
+    ready(connection, 'probe')
+    for _ in range(200):
+        if beat(connection, 1, 'probe', 'probe', 0, topics=[topic])['assignment']['partitions']:
+            check.equal(beat(connection, 1, 'probe', 'probe', -1)['error'], 0, 'leave')
+            return
+        time.sleep(0.05)
+    raise AssertionError(f'groups do not hear of {topic}')
+
+
 def test_a_next_generation_group_in_every_version(broker):
     with broker.connect() as connection:
         topic_id = connection.create('n', 2)['topic_id']
+        wait_for_topic(connection, 'n')
         for version in range(2):
             group = f'next-{version}'
             ready(connection, group)
