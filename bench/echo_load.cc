@@ -18,7 +18,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,6 +32,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/cpu_time.h"
 #include "base/histogram.h"
 #include "base/prng.h"
 #include "base/system_clock.h"
@@ -216,15 +216,6 @@ class DeviceSide {
   std::optional<Link> link_;
   Nanos house_kept_at_ = 0;
 };
-
-double cpu_seconds() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-  };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
 
 template <class Side>
 class Server {

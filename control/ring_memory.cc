@@ -6,20 +6,9 @@
 #include "base/units.h"
 
 namespace penstock::control {
-namespace {
-
-constexpr size_t kHugePage = 2 * kMiB;
-
-std::span<std::byte> map(size_t bytes, int flags) {
-  void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
-  if (at == MAP_FAILED) return {};
-  return {static_cast<std::byte*>(at), bytes};
-}
-
-}  // namespace
 
 RingMemoryPool::~RingMemoryPool() {
-  for (const auto memory : mapped_) munmap(memory.data(), memory.size());
+  for (const auto memory : huge_) munmap(memory.data(), memory.size());
 }
 
 std::span<std::byte> RingMemoryPool::allocate(size_t bytes) {
@@ -28,24 +17,23 @@ std::span<std::byte> RingMemoryPool::allocate(size_t bytes) {
 }
 
 std::span<std::byte> RingMemoryPool::map_huge(size_t bytes) {
+  const size_t whole = align_up(bytes, MappedMemory::kHugePage);
   // MAP_POPULATE: a page that is missing shows here, not as a SIGBUS on the lcore.
-  const auto memory = map(align_up(bytes, kHugePage), MAP_HUGETLB | MAP_POPULATE);
-  if (memory.empty()) return {};
-  mapped_.push_back(memory);
+  void* at =
+      mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
+  if (at == MAP_FAILED) return {};
+  huge_.emplace_back(static_cast<std::byte*>(at), whole);
   LOG_INFO("ring memory: %zu MiB of huge pages", bytes / kMiB);
-  return memory.first(bytes);
+  return huge_.back().first(bytes);
 }
 
 std::span<std::byte> RingMemoryPool::map_ordinary(size_t bytes) {
-  const auto memory = map(align_up(bytes, kHugePage) + kHugePage, 0);
+  MappedMemory memory(bytes, MappedMemory::kHugePage, MappedMemory::Pages::kHuge);
   if (memory.empty()) return {};
-  mapped_.push_back(memory);
-  const auto address = reinterpret_cast<uintptr_t>(memory.data());
-  const auto aligned = memory.subspan(align_up(address, kHugePage) - address, bytes);
-  madvise(aligned.data(), aligned.size(), MADV_HUGEPAGE);
+  ordinary_.push_back(std::move(memory));
   LOG_INFO("ring memory: %zu MiB of ordinary memory (for huge pages: sysctl vm.nr_hugepages=%zu)", bytes / kMiB,
-           align_up(bytes, kHugePage) / kHugePage);
-  return aligned;
+           align_up(bytes, MappedMemory::kHugePage) / MappedMemory::kHugePage);
+  return ordinary_.back().span();
 }
 
 }  // namespace penstock::control

@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "base/mapped_memory.h"
+
 namespace penstock::control {
 
 class RingMemoryPool {
@@ -23,7 +25,8 @@ class RingMemoryPool {
   std::span<std::byte> map_ordinary(size_t bytes);
 
   const bool try_huge_pages_;
-  std::vector<std::span<std::byte>> mapped_;
+  std::vector<std::span<std::byte>> huge_;
+  std::vector<MappedMemory> ordinary_;
 };
 
 }  // namespace penstock::control

@@ -27,8 +27,7 @@ FILES_SPARE = 500
 
 
 def arguments():
-    parser = parser_for(__doc__)
-    parser.add_argument('--only', default=','.join(MEASURES), help='parted by commas')
+    parser = parser_for(__doc__, MEASURES)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--gigabytes', type=float, default=1)
     parser.add_argument('--idle', type=int, default=5000)

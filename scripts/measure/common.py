@@ -20,10 +20,12 @@ PROFILE_HZ, PROFILE_LINES = 499, 20
 LOAD_STARTS_S = 1
 
 
-def parser_for(about):
+def parser_for(about, measures):
+    """measures: by name; --only names some of them."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--build', type=pathlib.Path, default=ROOT / 'build' / 'release')
     parser.add_argument('--json', type=pathlib.Path)
+    parser.add_argument('--only', default=','.join(measures), help='parted by commas')
     return parser
 
 

@@ -25,8 +25,7 @@ FEED_RATE = '20MB'
 
 
 def arguments():
-    parser = parser_for(__doc__)
-    parser.add_argument('--only', default=','.join(MEASURES), help='parted by commas')
+    parser = parser_for(__doc__, MEASURES)
     parser.add_argument('--blocks', type=int, default=20)
     return parser.parse_args()
 

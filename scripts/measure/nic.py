@@ -38,8 +38,7 @@ GB = 1e9
 
 
 def arguments():
-    parser = parser_for(__doc__)
-    parser.add_argument('--only', default=','.join(MEASURES), help='parted by commas')
+    parser = parser_for(__doc__, MEASURES)
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--seconds', type=int, default=2, help='of each block')
     parser.add_argument('--connections', type=int, default=64, help='of echo and half')

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/cpu_time.h"
 #include "base/units.h"
 #include "control/cli/error.h"
 #include "control/cli/json.h"

@@ -1,11 +1,11 @@
 #include "control/cli/load/meter.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
 
+#include "base/cpu_time.h"
 #include "control/cli/json.h"
 #include "control/cli/quantity.h"
 
@@ -139,15 +139,6 @@ std::string latency_text(const Histogram& latency) {
   for (const auto& p : kPercentiles)
     out += fmt::format("{} {}  ", p.spelling, duration_text(latency.percentile(p.percent)));
   return out + "max " + duration_text(latency.max());
-}
-
-double cpu_seconds() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-  };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 }  // namespace penstock::cli

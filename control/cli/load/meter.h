@@ -77,7 +77,4 @@ Json latency_json(const Histogram& latency);
 std::string latency_text(const Histogram& latency);
 std::string duration_text(uint64_t nanos);
 
-// Processor time that this process has used.
-double cpu_seconds();
-
 }  // namespace penstock::cli
