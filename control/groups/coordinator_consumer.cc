@@ -22,7 +22,7 @@ void append(std::vector<GroupRecord> records, Effects& effects) {
   std::ranges::move(records, std::back_inserter(effects.records));
 }
 
-// As the new kind of group keeps it. Nothing: its assignor's messages are not a consumer's.
+// As the new kind of group keeps it. Nothing: its assignor's messages are not a consumer's, or say more than one needs.
 std::optional<AdoptedMember> adopted(const ClassicMember& member, const std::string& assignor,
                                      const TopicTable& topics) {
   if (member.protocols.empty()) return std::nullopt;

@@ -403,8 +403,8 @@ void GroupRuntime::finish_load(size_t index, Now now) {
   refresh_world(now);
   Partition& partition = partitions_[index];
   partition.state = State::kActive;
-  // A topic may have been deleted while nobody could write down what that means for its offsets.
-  // Or before its groups were read, and made again since: what they have committed is of the old one.
+  // A topic may have been deleted while nobody could write down what that means for its offsets; and, while its groups
+  // were read, also made again: what they have committed is of the old one.
   std::vector<std::string> gone(partition.deleted.begin(), partition.deleted.end());
   partition.deleted.clear();
   for (const auto& [id, group] : partition.coordinator->groups()) {
