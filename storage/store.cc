@@ -333,11 +333,11 @@ StoreHealth Store::health() const {
 
 Nanos Store::next_deadline() const {
   const Impl& s = *impl_;
-  if (s.shard.poisoned) return std::numeric_limits<Nanos>::max();
+  if (s.shard.poisoned) return s.cold.next_deadline();
   if (s.stopping || !s.shard.readable.empty()) return 0;
   return std::min({s.shard.ring->next_deadline(), s.destager.next_deadline(), s.scrubber.next_deadline(),
                    s.space.next_deadline(), s.trimmer.next_deadline(), s.compactor.next_deadline(),
-                   s.checkpointer->next_deadline()});
+                   s.checkpointer->next_deadline(), s.cold.next_deadline()});
 }
 
 // ---------------------------------------------------------------- stop

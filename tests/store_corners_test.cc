@@ -410,6 +410,47 @@ TEST_F(StoreCorners, OnlyAReaderInOrderHasBlocksReadAhead) {
   EXPECT_LT(cold_read(), 14 * kBlock) << "each once";
 }
 
+// While a producer waits for the drive it is given no more than one block to read at a time, and the reader still gets
+// to its end; without one, as many as are read ahead.
+TEST_F(StoreCorners, ColdReadsGiveWayToWritesThatProducersWaitFor) {
+  constexpr uint64_t kBlock = 256 * kKiB;
+  for (const bool is_beside_writes : {false, true}) {
+    StoreRig rig(13, {1, 2});
+    rig.options.read_cache_bytes = 8 * kMiB;
+    ASSERT_EQ(rig.open(), "");
+    for (int i = 0; i < 150; ++i) ASSERT_TRUE(append_in_time(rig, 1, 20'000));
+    rig.settle();
+    rig.stop();
+    ASSERT_EQ(rig.open(), "");
+    uint64_t most_at_once = 0;
+    const auto turn = [&] {
+      const uint64_t before = rig.counters.get(Metric::cold_bytes_read);
+      if (is_beside_writes) rig.append_to(2, 300);
+      rig.turn();
+      most_at_once = std::max(most_at_once, rig.counters.get(Metric::cold_bytes_read) - before);
+    };
+    storage::ReadPlan plan;
+    for (int i = 0; i < 10'000 && plan.status != ReadStatus::kReady; ++i) {
+      plan = rig.store->plan_read(LogId{1}, Offset{0}, 10 * kMiB, true);
+      turn();
+    }
+    ASSERT_EQ(plan.status, ReadStatus::kReady);
+    storage::ReadCursor cursor = plan.cursor;
+    std::array<std::span<const std::byte>, 1> pieces;
+    for (int i = 0; i < 10'000 && cursor.remaining > 0; ++i) {
+      if (rig.store->view(cursor, SIZE_MAX, pieces))
+        rig.store->advance(cursor, std::min<uint64_t>(pieces[0].size(), cursor.remaining));
+      turn();
+    }
+    EXPECT_EQ(cursor.remaining, 0u);
+    if (is_beside_writes)
+      EXPECT_LE(most_at_once, kBlock);
+    else
+      EXPECT_GT(most_at_once, kBlock);
+    rig.settle();
+  }
+}
+
 // What a start makes whole from the ring keeps the checksum that the slot has: it is not taken from rotten bytes.
 TEST_F(StoreCorners, AMendedSegmentIsStillChecked) {
   StoreRig rig(10, {1, 2});

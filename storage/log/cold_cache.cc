@@ -9,8 +9,6 @@ namespace {
 
 // So long a block that nobody has looked at since it was read is kept for whoever asked for it.
 constexpr Nanos kKeptForReader = kSecond;
-// At the drive at once, however many blocks there are (Disk::kOpsInFlightMax).
-constexpr size_t kReadsMax = 64;
 // Blocks before a reader that goes on in order: fewer than kAheadLeast, and the drive is asked for as many as make
 // kAheadMost, at once: they become one transfer, and the reader seldom waits.
 constexpr uint64_t kAheadLeast = 3;
@@ -44,7 +42,14 @@ Result<std::span<const std::byte>> ColdCache::view(PartitionLog& log, const Segm
       drop(block);
       return fail(error);
     }
-    if (block.state != State::kReady) return fail(Errc::kWouldBlock);
+    if (block.state != State::kReady) {
+      if (std::exchange(block.ahead, false)) {
+        --ahead_;
+        block.wanted = true;
+        if (std::erase(waiting_, &block) > 0) put_in_line(block);
+      }
+      return fail(Errc::kWouldBlock);
+    }
     const uint64_t first = (position - start) / kIntervalBytes;
     if (start + block.bytes > position && !block.good[first]) {
       const Errc error = block.error;
@@ -127,14 +132,34 @@ void ColdCache::begin(Block& block) {
   block.orphan = block.again = block.by_piece = false;
   block.state = State::kWaiting;
   block.used_at = shard_.clock.monotonic();
-  waiting_ += 1;
+  put_in_line(block);
   run();
 }
 
+void ColdCache::put_in_line(Block& block) {
+  const auto behind_wanted = std::ranges::find_if(waiting_, &Block::ahead);
+  waiting_.insert(block.ahead ? waiting_.end() : behind_wanted, &block);
+}
+
+// Frames of the ring are what producers wait for. A ring that failed has none.
+void ColdCache::note_writes(Nanos now) {
+  const RingWriter& ring = *shard_.ring;
+  if (ring.in_flight() || ring.durable() != written_) pace_.note_write(now);
+  written_ = ring.durable();
+}
+
+Nanos ColdCache::next_deadline() const {
+  // What may begin and has not waits for a file or an index, whose coming is an event.
+  if (waiting_.empty() || reading_ > 0 || pace_.may_begin(0, shard_.clock.monotonic()))
+    return std::numeric_limits<Nanos>::max();
+  return pace_.next();
+}
+
 void ColdCache::run() {
-  if (waiting_ == 0) return;
-  for (Block& block : blocks_) {
-    if (block.state != State::kWaiting) continue;
+  const Nanos now = shard_.clock.monotonic();
+  note_writes(now);
+  for (size_t i = 0; i < waiting_.size() && pace_.may_begin(reading_, now);) {
+    Block& block = *waiting_[i];
     const auto& [id, file, number] = block.key;
     PartitionLog* log = shard_.find(id);
     const Segment* segment = log == nullptr ? nullptr : log->find_file(file);
@@ -143,12 +168,17 @@ void ColdCache::run() {
       continue;
     }
     const auto begun = try_begin(block, *log, *segment);
-    if (!begun && begun.error().code != Errc::kWouldBlock) fail_block(block, begun.error().code);
+    if (begun) continue;
+    if (begun.error().code == Errc::kWouldBlock)
+      ++i;
+    else
+      fail_block(block, begun.error().code);
   }
 }
 
+// What was waiting is not going to begin.
 void ColdCache::fail_block(Block& block, Errc error) {
-  waiting_ -= 1;
+  std::erase(waiting_, &block);
   block.state = State::kFailed;
   block.error = error;
   if (block.orphan) return drop(block);
@@ -156,7 +186,6 @@ void ColdCache::fail_block(Block& block, Errc error) {
 }
 
 Result<void> ColdCache::try_begin(Block& block, PartitionLog& log, const Segment& segment) {
-  if (reading_ >= kReadsMax) return fail(Errc::kWouldBlock);
   const uint64_t start = std::get<2>(block.key) * kBlockBytes;
   if (!block.by_piece) {
     const SegmentIndex* index = TRY(indexes_.get(log, segment));
@@ -180,8 +209,9 @@ Result<void> ColdCache::try_begin(Block& block, PartitionLog& log, const Segment
   block.at = start + skip;
   block.memory = block.room.subspan(skip, align_up(std::min(checked - skip, most), shard_.disk.block_bytes()));
   block.state = State::kReading;
-  waiting_ -= 1;
+  std::erase(waiting_, &block);
   reading_ += 1;
+  block.begun_at = shard_.clock.monotonic();
   shard_.submit(block);
   return {};
 }
@@ -193,6 +223,8 @@ void ColdCache::done(DiskOp& op) {
 
 void ColdCache::settle(Block& block) {
   reading_ -= 1;
+  const Nanos now = shard_.clock.monotonic();
+  pace_.note_read(block.begun_at, now);
   const auto& [id, file, number] = block.key;
   files_.release(id, file);
   PartitionLog* log = shard_.find(id);
@@ -200,11 +232,11 @@ void ColdCache::settle(Block& block) {
   shard_.readable.push_back(id);
   if (block.orphan || segment == nullptr) return drop(block);
   shard_.counters.add(Metric::cold_bytes_read, block.memory.size());
-  block.used_at = shard_.clock.monotonic();
+  block.used_at = now;
   check(block);
   if (try_again(block)) {
     block.state = State::kWaiting;
-    waiting_ += 1;
+    put_in_line(block);
     return;
   }
   block.state = State::kReady;
@@ -262,7 +294,7 @@ void ColdCache::forget(LogId log, SegmentId segment) {
       continue;
     }
     if (block.state == State::kWaiting) {
-      waiting_ -= 1;
+      std::erase(waiting_, &block);
       shard_.readable.push_back(log);  // whoever waits for it has to ask again
     }
     drop(block);

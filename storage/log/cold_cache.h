@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "storage/log/index_loader.h"
+#include "storage/log/read_pace.h"
 #include "storage/log/segment_files.h"
 #include "storage/log/shard.h"
 
@@ -43,10 +44,12 @@ class ColdCache {
 
   // Nobody uses the bytes of earlier views any more.
   void next_turn() { ++turn_; }
-  // Begins reads that had to wait for a file or an index.
+  // Begins reads that had to wait: for a file, an index, or writes that go before them.
   void run();
-  size_t blocks_busy() const { return reading_ + waiting_; }
-  bool idle() const { return reading_ == 0 && waiting_ == 0; }
+  // When a read that waits for writes may begin. INT64_MAX: none waits, or one that is at the drive comes first.
+  Nanos next_deadline() const;
+  size_t blocks_busy() const { return reading_ + waiting_.size(); }
+  bool idle() const { return blocks_busy() == 0; }
 
  private:
   using Key = std::tuple<LogId, SegmentId, uint64_t>;  // the block's number in its segment
@@ -68,6 +71,7 @@ class ColdCache {
     uint64_t seen_in = 0;            // the turn whose readers hold its bytes
     Errc error = Errc::kIo;          // of those that do not
     Nanos used_at = 0;
+    Nanos begun_at = 0;
     uint64_t bytes = 0;  // valid ones
     Sums sums{};         // what they are checked with, as of when their read began
     std::span<std::byte> room;
@@ -78,6 +82,8 @@ class ColdCache {
   }
   Block* take_block();
   void begin(Block& block);
+  void put_in_line(Block& block);
+  void note_writes(Nanos now);
   Result<void> try_begin(Block& block, PartitionLog& log, const Segment& segment);
   void fail_block(Block& block, Errc error);
   void settle(Block& block);
@@ -93,10 +99,12 @@ class ColdCache {
   IndexLoader& indexes_;
   std::vector<Block> blocks_;
   std::map<Key, Block*> by_key_;
-  size_t waiting_ = 0;
+  std::vector<Block*> waiting_;  // in the order in which they begin: those that a reader waits for, then the others
   size_t reading_ = 0;
   size_t ahead_ = 0;  // blocks
   uint64_t turn_ = 1;
+  ReadPace pace_;
+  Lsn written_{0};  // of the ring, when it was looked at last
 };
 
 }  // namespace penstock::storage
