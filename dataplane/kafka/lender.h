@@ -37,9 +37,10 @@ class Lender final : public net::TxOwner {
   size_t settle(Broker& broker);
   // An lcore wants back what was lent of its ring below this place.
   void recall(uint16_t ring, storage::Lsn below);
-  void recall_all() { all_recalled_ = recall_due_ = true; }
+  // Everything, from now on.
+  void recall_all() { all_recalled_ = true; }
   // Whether anything was recalled since the last call: then the transports copy what is_recalled().
-  bool begin_recall() { return std::exchange(recall_due_, false) && any_out(); }
+  bool begin_recall() { return (std::exchange(recall_due_, false) || all_recalled_) && any_out(); }
   bool is_recalled(Token token) const;
 
   bool any_out() const { return out_ > 0; }
