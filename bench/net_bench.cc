@@ -36,6 +36,7 @@ class StillNic final : public net::Nic, public BufferPool {
   }
   void flush() override {}
   const net::NicCapabilities& capabilities() const override { return capabilities_; }
+  bool refers_to(std::span<const std::byte>) const override { return capabilities().takes_references; }
   net::MacAddress mac() const override { return kMac; }
   size_t mtu() const override { return 1500; }
   void abandon() override {}

@@ -157,10 +157,13 @@ void Lcore::Impl::go_on_stopping() {
     clients_.close_all();
     phase_ = Phase::kParting;
     stop_draining_at_ = broker_.now + kDrainingMax;
+    broker_.lender.recall_all();
   }
   if (phase_ == Phase::kParting && broker_.now >= stop_answering_at_) host_.give_up();
+  // A device that still has frames with it then sends them to nobody: their connections are over.
+  if (phase_ == Phase::kParting && broker_.now >= stop_draining_at_) broker_.lender.give_up(broker_);
   // What was asked of others comes back first: it points to memory of this lcore, and theirs may be lent to it.
-  if (phase_ == Phase::kParting && !said_goodbye_ && broker_.parts_out == 0) {
+  if (phase_ == Phase::kParting && !said_goodbye_ && broker_.parts_out == 0 && !broker_.lender.any_out()) {
     said_goodbye_ = true;
     for (uint16_t to = 0; mail_ && to < mail_->lcores(); ++to) {
       if (to != request_.index) mail_->send(to, Goodbye{});

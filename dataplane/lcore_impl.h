@@ -95,6 +95,7 @@ class Lcore::Impl {
   void start_links();
   size_t receive_frames();
   void finish_links();
+  size_t settle_loans();
   void stop_links();
   void take(LinkClients& of, const tcp::TcpEvent& event);
   void welcome(LinkClients& of, const tcp::TcpEvent& event);

@@ -48,6 +48,18 @@ void Lcore::Impl::finish_links() {
   }
 }
 
+// What stores need of the memory that devices refer to is copied, what is free goes home.
+size_t Lcore::Impl::settle_loans() {
+  Lender& lender = broker_.lender;
+  if (lender.begin_recall()) {
+    for (LinkClients& of : links_)
+      of.link.stack().copy_out(lender, [&](uint64_t token) { return lender.is_recalled(token); });
+  }
+  const size_t home = lender.settle(broker_);
+  if (mail_) mail_->flush();
+  return home;
+}
+
 void Lcore::Impl::take(LinkClients& of, const tcp::TcpEvent& event) {
   const uint32_t slot = event.stream->slot();
   switch (event.kind) {

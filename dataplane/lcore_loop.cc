@@ -25,6 +25,7 @@ void Lcore::Impl::run() {
     request_.store->submit();
     did += settle();
     finish_links();
+    did += settle_loans();
     keep_house();
     if (did > 0) {
       rest_is_over();

@@ -38,10 +38,14 @@ struct SharedPiece {
 
 // A Stream that can send memory without copying it. Pieces are taken whole, from the front; the result is how many. The
 // owner of a taken piece is told exactly once when the transport is done with it (perhaps before this returns); of one
-// that was not taken the transport keeps nothing.
+// that was not taken the transport keeps nothing. Memory that it would copy all the same (shares() is false) is better
+// offered to send().
 template <class S>
-concept SharingStream = Stream<S> && requires(S s, std::span<const SharedPiece> pieces) {
-  { s.send_shared(pieces) } -> std::same_as<size_t>;
-};
+concept SharingStream =
+    Stream<S> && requires(S s, std::span<const SharedPiece> pieces, std::span<const std::byte> one) {
+      { s.shares(one) } -> std::same_as<bool>;
+      { s.room_to_share() } -> std::same_as<size_t>;  // bytes that would be taken now; of a part of them, whole pieces
+      { s.send_shared(pieces) } -> std::same_as<size_t>;
+    };
 
 }  // namespace penstock::dataplane

@@ -315,6 +315,7 @@ StoreHealth Store::health() const {
   StoreHealth health{.poisoned = s.shard.poisoned,
                      .disk_full = s.space.full(),
                      .buffers_held = s.destager.jobs_busy() + s.cold.blocks_busy(),
+                     .loans = s.loans,
                      .files_held = s.files.held_count(),
                      .stuck_logs = s.destager.stuck_logs(),
                      .stuck_file = s.destager.stuck_file()};

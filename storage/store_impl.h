@@ -117,6 +117,7 @@ class Store::Impl {
 
   std::vector<std::unique_ptr<PartitionLog>> buried;  // dropped, but named by pending appends or writes
   std::deque<Pending> pending;                        // in ring order; bounded by unflushed_max_bytes
+  uint64_t loans = 0;                                 // that were not taken back
   std::vector<LogId> advanced;
   std::vector<LogId> readable;  // as of the last poll
   uint64_t polls = 0;

@@ -148,24 +148,39 @@ Result<size_t> Store::view(const ReadCursor& cursor, size_t max_bytes, std::span
 Result<Loan> Store::lend(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces) {
   Impl& s = *impl_;
   s.owner.check();
-  Loan loan{.pieces = TRY(view(cursor, max_bytes, pieces))};
-  if (loan.pieces == 0) return loan;
-  const std::span<const std::byte> memory = s.shard.ring->memory().whole();
-  if (pieces[0].data() >= memory.data() && pieces[0].data() < memory.data() + memory.size()) {
-    PartitionLog& log = *s.find(cursor.log);
-    loan.memory_from = log.batches[s.locate(log, cursor)->batch].at;
-    s.shard.ring->pin(loan.memory_from);
-  } else {
-    loan.cold = pieces[0].data();
-    s.cold.pin(loan.cold);
-  }
+  const size_t count = TRY(view(cursor, max_bytes, pieces));
+  if (count == 0) return Loan{};
+  Loan loan = keep(pieces[0]);  // those of the ring's memory lie in it in their order, and one alone is of a block
+  loan.pieces = count;
   return loan;
 }
+
+Loan Store::keep(std::span<const std::byte> piece) {
+  Impl& s = *impl_;
+  s.owner.check();
+  Loan loan{.pieces = 1};
+  RingWriter& ring = *s.shard.ring;
+  const std::span<const std::byte> memory = ring.memory().whole();
+  if (piece.data() >= memory.data() && piece.data() < memory.data() + memory.size()) {
+    loan.memory_from = ring.lsn_of(piece.data());
+    loan.is_brief = ring.is_near_end(loan.memory_from);
+    ring.pin(loan.memory_from);
+  } else {
+    loan.cold = piece.data();
+    s.cold.pin(loan.cold);
+    loan.is_brief = s.cold.much_is_pinned();
+  }
+  s.loans += 1;
+  return loan;
+}
+
+Lsn Store::recalled() const { return impl_->shard.ring->pins_recalled(); }
 
 void Store::take_back(const Loan& loan) {
   Impl& s = *impl_;
   s.owner.check();
   if (loan.pieces == 0) return;
+  s.loans -= 1;
   if (loan.cold != nullptr) return s.cold.unpin(loan.cold);
   s.shard.ring->unpin(loan.memory_from);
 }

@@ -93,6 +93,11 @@ Result<StoreSet::Lent> StoreSet::lend(const ReadCursor& cursor, size_t max_bytes
   return Lent{.ring = ring_of(*store), .loan = loan};
 }
 
+StoreSet::Lent StoreSet::keep(LogId log, std::span<const std::byte> piece) {
+  Store& store = *find(log);
+  return {.ring = ring_of(store), .loan = store.keep(piece)};
+}
+
 void StoreSet::advance(ReadCursor& cursor, size_t n) const {
   if (const Store* store = find(cursor.log)) return store->advance(cursor, n);
   CHECK(n <= cursor.remaining);

@@ -29,6 +29,7 @@ struct Sum {
   void add(const BrokerSim& sim) {
     const BrokerSim::Seen& seen = sim.seen();
     all.acked += seen.acked, all.resent += seen.resent, all.fetched += seen.fetched, all.parcels += seen.parcels;
+    all.lent += seen.lent, all.copied_back += seen.copied_back;
     all.crashes += seen.crashes, all.power_at_op += seen.power_at_op, all.recoveries_cut += seen.recoveries_cut;
     all.kills += seen.kills, all.stops += seen.stops, all.laps += seen.laps, all.poisoned += seen.poisoned;
     all.refused_ring_full += seen.refused_ring_full, all.refused_disk_full += seen.refused_disk_full;
@@ -42,14 +43,15 @@ struct Sum {
   std::string text() const {
     using enum BrokerFault;
     return fmt::format(
-        "acked {}, sent again {}, records fetched {}, parts for others {}; power lost {}, at an op {}, in recovery {}, "
+        "acked {}, sent again {}, records fetched {}, parts for others {}, lent KiB {}, of them copied {}; power lost "
+        "{}, at an op {}, in recovery {}, "
         "kills {}, stops {}; laps {}, rolled {}, cold KiB {}, punts {}; slow disks {}, segment EIO {}, short {}, no "
         "space once {}, full disks {}, ring failures {}, flush failures {}, poisoned {}; refused: ring full {}, disk "
         "full {}, poisoned {}; connections cut off {}",
-        all.acked, all.resent, all.fetched, all.parcels, all.crashes, all.power_at_op, all.recoveries_cut, all.kills,
-        all.stops, all.laps, rolled, cold / 1024, punts, of(kSlowDisk), of(kSegmentEio), of(kSegmentShort),
-        of(kNoSpaceOnce), of(kFullDisk), of(kRingFails), of(kFlushFails), all.poisoned, all.refused_ring_full,
-        all.refused_disk_full, all.refused_poisoned, all.cut_off);
+        all.acked, all.resent, all.fetched, all.parcels, all.lent / 1024, all.copied_back / 1024, all.crashes,
+        all.power_at_op, all.recoveries_cut, all.kills, all.stops, all.laps, rolled, cold / 1024, punts, of(kSlowDisk),
+        of(kSegmentEio), of(kSegmentShort), of(kNoSpaceOnce), of(kFullDisk), of(kRingFails), of(kFlushFails),
+        all.poisoned, all.refused_ring_full, all.refused_disk_full, all.refused_poisoned, all.cut_off);
   }
 };
 
@@ -82,14 +84,14 @@ void expect_reached(const Sum& sum, uint64_t seeds) {
 }
 
 // lcores: those that a life of a broker may have.
-void run_seeds(const std::vector<uint16_t>& lcores, uint64_t part_of_seeds) {
+void run_seeds(const std::vector<uint16_t>& lcores, uint64_t part_of_seeds, bool by_reference = false) {
   set_log_sink([](LogLevel, std::string_view) {});
   const uint64_t one = number_from("PENSTOCK_SIM_SEED", 0);
   const uint64_t first = one != 0 ? one : number_from("PENSTOCK_SIM_FIRST", 1);
   const uint64_t count = one != 0 ? 1 : number_from("PENSTOCK_SIM_SEEDS", 48) / part_of_seeds + 1;
   Sum sum;
   for (uint64_t seed = first; seed < first + count; ++seed) {
-    BrokerSim sim(seed, lcores);
+    BrokerSim sim(seed, lcores, by_reference);
     ASSERT_EQ(sim.run(kLives, kSteps), "") << "replay with: scripts/dev sim " << seed;
     sum.add(sim);
     if (one != 0) print_trace(seed, sim.trace_hash());
@@ -97,6 +99,8 @@ void run_seeds(const std::vector<uint16_t>& lcores, uint64_t part_of_seeds) {
   fmt::print("{} seeds: {}\n", count, sum.text());
   if (one != 0) return;
   EXPECT_EQ(sum.all.parcels > 0, lcores != std::vector<uint16_t>{1});
+  EXPECT_EQ(sum.all.lent > count * 100 * kKiB, by_reference);
+  EXPECT_TRUE(count < 12 || (sum.all.copied_back > count * kKiB) == by_reference);
   expect_reached(sum, count);
 }
 
@@ -104,6 +108,9 @@ TEST(BrokerSim, SeedsHold) { run_seeds({1}, 2); }
 TEST(BrokerSim, SeedsHoldOnTwoLcores) { run_seeds({2}, 4); }
 TEST(BrokerSim, SeedsHoldOnFourLcores) { run_seeds({4}, 4); }
 TEST(BrokerSim, SeedsHoldWithAnotherNumberOfLcoresAtEachStart) { run_seeds({1, 2, 3, 4, 5}, 4); }
+
+TEST(BrokerSim, SeedsHoldByReference) { run_seeds({1}, 4, true); }
+TEST(BrokerSim, SeedsHoldByReferenceOnSeveralLcores) { run_seeds({1, 2, 3, 4}, 4, true); }
 
 TEST(BrokerSim, ASeedRunTwiceGivesTheSameTrace) {
   for (uint64_t seed = 1; seed <= 4; ++seed) {

@@ -40,6 +40,7 @@ class SendOnly final : public net::Nic {
   bool frames_wait() const override { return full; }
   void abandon() override {}
   const net::NicCapabilities& capabilities() const override { return capabilities_; }
+  bool refers_to(std::span<const std::byte>) const override { return capabilities().takes_references; }
   net::MacAddress mac() const override { return nic_.mac(); }
   size_t mtu() const override { return nic_.mtu(); }
   bool link_up() override { return true; }

@@ -240,14 +240,42 @@ TEST(Scoreboard, SumsAgreeWithARecount) {
   }
 }
 
+// Memory that is overwritten when it is back.
+struct Lent final : net::TxOwner {
+  void release(uint64_t token) override { EXPECT_EQ(out.erase(token), 1u); }
+  std::vector<uint64_t> tokens() const {
+    std::vector<uint64_t> all;
+    for (const auto& [token, bytes] : out) all.push_back(token);
+    return all;
+  }
+  std::map<uint64_t, std::vector<std::byte>> out;
+};
+
 TEST(SendQueue, GathersWhatWasAppended) {
   Prng prng(9);
+  Lent lent;
   SendMemory memory({.blocks = 32, .shared = 8, .frames_flying = 4}, {});
   SendQueue queue;
   std::vector<std::byte> model;
   size_t place = 0;
   for (int i = 0; i < 20'000; ++i) {
-    if (prng.one_in(2)) {
+    if (prng.one_in(6)) {
+      std::vector<std::byte> bytes(prng.between(1, 20'000));
+      for (size_t k = 0; k < bytes.size(); ++k) bytes[k] = at_place(place + k);
+      const auto region = memory.take_shared(lent, static_cast<uint64_t>(i), bytes.size());
+      if (!region) continue;
+      place += bytes.size();
+      model.insert(model.end(), bytes.begin(), bytes.end());
+      const auto& kept = lent.out[static_cast<uint64_t>(i)] = std::move(bytes);
+      queue.append_shared(*region, kept);
+    } else if (prng.one_in(12)) {
+      // Whatever is asked back comes back at once, and there is room for all of it.
+      const auto is_asked = [&](uint64_t token) { return token % 3 != 0; };
+      std::vector<uint64_t> stay = lent.tokens();
+      std::erase_if(stay, is_asked);
+      queue.copy_out(memory, lent, is_asked);
+      ASSERT_EQ(lent.tokens(), stay);
+    } else if (prng.one_in(2)) {
       std::vector<std::byte> bytes(prng.between(1, 3000));
       for (std::byte& b : bytes) b = at_place(place++);
       const size_t taken = queue.append_copy(memory, bytes);
@@ -271,6 +299,7 @@ TEST(SendQueue, GathersWhatWasAppended) {
   queue.clear(memory);
   EXPECT_EQ(memory.blocks_free(), 32u);
   EXPECT_EQ(memory.regions_used(), 0u);
+  EXPECT_TRUE(lent.out.empty());
 }
 
 // However many peers do not read, as long as each takes what it may: the next one gets something.
@@ -282,14 +311,14 @@ TEST(SendQueue, LeavesMemoryForOthers) {
     const size_t share = memory.share();
     const size_t taken = queue.append_copy(memory, std::span(bytes).first(std::min(share, bytes.size())));
     ASSERT_GE(taken, 2 * SendMemory::kBlockBytes);
-    ASSERT_EQ(queue.copied(), taken);
+    ASSERT_EQ(queue.held(), taken);
   }
-  EXPECT_EQ(queues[0].copied(), 4 * kMiB);  // one alone is not held back
+  EXPECT_EQ(queues[0].held(), 4 * kMiB);  // one alone is not held back
   for (SendQueue& queue : queues) {
     queue.drop_front(memory, 5000);
-    ASSERT_EQ(queue.copied(), queue.bytes());
+    ASSERT_EQ(queue.held(), queue.bytes());
     queue.clear(memory);
-    ASSERT_EQ(queue.copied(), 0u);
+    ASSERT_EQ(queue.held(), 0u);
   }
   EXPECT_EQ(memory.blocks_free(), 8192u);
 }
@@ -354,6 +383,7 @@ class NoNetwork final : public net::IpOutput {
   }
   size_t mtu(const net::IpAddress&) const override { return 1500; }
   bool takes_references() const override { return false; }
+  bool refers_to(std::span<const std::byte>) const override { return takes_references(); }
   void confirm(const net::IpAddress&) override {}
 };
 

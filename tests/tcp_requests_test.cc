@@ -30,6 +30,7 @@ class Wire final : public net::IpOutput {
   }
   size_t mtu(const net::IpAddress&) const override { return mtu_; }
   bool takes_references() const override { return false; }
+  bool refers_to(std::span<const std::byte>) const override { return takes_references(); }
   void confirm(const net::IpAddress&) override {}
   std::deque<TcpSegment> sent;
 

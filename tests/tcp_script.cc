@@ -62,6 +62,7 @@ class Wire final : public net::IpOutput {
   }
   size_t mtu(const net::IpAddress&) const override { return mtu_bytes; }
   bool takes_references() const override { return true; }
+  bool refers_to(std::span<const std::byte>) const override { return takes_references(); }
   void confirm(const net::IpAddress&) override {}
 
   Nanos now = 0;

@@ -34,6 +34,11 @@ struct RingMoved {
   storage::Lsn durable;
   bool poisoned = false;
 };
+// What others hold of this ring of the sender (dataplane/kafka/lender.h), from a place below, is wanted back.
+struct LoansRecalled {
+  uint16_t ring = 0;
+  storage::Lsn below;
+};
 // A connection for the receiver to serve.
 struct Newcomer {
   int fd = -1;
@@ -56,7 +61,7 @@ struct AddressRefused {
 };
 struct Goodbye {};  // the sender stops and asks nothing any more
 
-using Letter = std::variant<std::monostate, ParcelPtr, LogsMoved, RingMoved, Newcomer, Departed,
+using Letter = std::variant<std::monostate, ParcelPtr, LogsMoved, RingMoved, LoansRecalled, Newcomer, Departed,
                             std::unique_ptr<AddressCame>, AddressLeft, AddressRefused, Goodbye>;
 
 class Mesh {

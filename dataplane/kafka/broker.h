@@ -17,6 +17,7 @@
 #include "dataplane/kafka/address_news.h"
 #include "dataplane/kafka/fetch_sessions.h"
 #include "dataplane/kafka/foreign_rings.h"
+#include "dataplane/kafka/lender.h"
 #include "dataplane/kafka/mail.h"
 #include "dataplane/kafka/recompressor.h"
 #include "dataplane/kafka/response.h"
@@ -45,6 +46,8 @@ struct Broker {
   Wakeups wakeups{};
   uint64_t wakes = 0;  // times that who waited was woken
   Outgoing outgoing{};
+  Lender lender{};
+  bool pins_freed = false;  // loans of this lcore's stores came home: who waits for their memory goes on
   std::unordered_map<ConnectionId, size_t> slow_frames{};  // bytes that control holds, until it answers
   size_t slow_bytes = 0;                                   // their sum
 

@@ -32,6 +32,7 @@
 #include "dataplane/kafka/produce.h"
 #include "dataplane/kafka/request.h"
 #include "dataplane/kafka/response.h"
+#include "dataplane/kafka/sharing.h"
 #include "dataplane/kafka/slow_request.h"
 #include "dataplane/progress.h"
 #include "dataplane/stream.h"
@@ -431,7 +432,7 @@ bool Connection<S>::flush() {
   drop_silent();
   while (!answers_.empty() && sent_in_pump_ < kSendMax && lay_out()) {
     drive_wait_.reset();
-    const size_t n = stream_.send(broker_.outgoing.pieces());
+    const size_t n = send_out(stream_, broker_, loans_);
     mark_sent(n);
     if (n < broker_.outgoing.bytes()) break;  // the stream tells when there is room
     sent_in_pump_ += n;

@@ -118,10 +118,10 @@ bool Host::serve(Parcel&, EpochPart& part) {
 
 bool Host::serve(Parcel& parcel, ViewPart& part) {
   for (const storage::StoreSet::Lent& lent : part.lent) broker_.store.take_back(lent);
-  pins_freed_ = pins_freed_ || !part.lent.empty();
+  broker_.pins_freed = broker_.pins_freed || !part.lent.empty();
   part.lent.clear();
   part.pieces.clear();
-  part.failed = false;
+  part.failed = part.is_brief = false;
   size_t room = ViewPart::kBytes;
   for (ViewPart::Item& item : part.items) {
     if (item.advance > 0) broker_.store.advance(item.cursor, std::exchange(item.advance, 0));
@@ -150,6 +150,7 @@ void Host::lend(ViewPart& part, ViewPart::Item& item, size_t& room) {
       return;
     }
     part.lent.push_back(*lent);
+    part.is_brief = part.is_brief || lent->loan.is_brief;
     size_t bytes = 0;
     for (const auto piece : std::span(part.pieces).subspan(first)) bytes += piece.size();
     item.pieces += count;
@@ -162,10 +163,11 @@ void Host::lend(ViewPart& part, ViewPart::Item& item, size_t& room) {
 // ---- once a turn
 
 size_t Host::settle(size_t completed) {
+  const bool pins_freed = std::exchange(broker_.pins_freed, false);
+  if (pins_freed) broker_.wakeups.device_moved();
   if (broker_.mail == nullptr) return 0;
   size_t went_on = 0;
-  const bool device_moved = completed > 0 || pins_freed_ || broker_.store.any_poisoned();
-  if (std::exchange(pins_freed_, false)) broker_.wakeups.device_moved();
+  const bool device_moved = completed > 0 || pins_freed || broker_.store.any_poisoned();
   for (Peer& from : peers_) {
     while (!from.early.empty() && broker_.image != nullptr && from.early.front()->revision <= broker_.image->revision) {
       serve(std::move(from.early.front()));

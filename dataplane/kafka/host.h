@@ -29,6 +29,8 @@ class Host {
   // logs and rings have moved. Returns how many parcels went on.
   size_t settle(size_t completed);
   void log_dropped(storage::LogId log);
+  // Its owner wants back what this lcore's connections have of a ring.
+  void loans_recalled(const LoansRecalled& said) { broker_.lender.recall(said.ring, said.below); }
   // The broker stops and waits no longer: what is held goes back refused.
   void give_up();
 
@@ -68,7 +70,6 @@ class Host {
   Broker& broker_;
   std::deque<Peer> peers_;                                // by lcore
   std::unordered_map<storage::LogId, uint64_t> watched_;  // lcores in which somebody waits
-  bool pins_freed_ = false;
 };
 
 }  // namespace penstock::dataplane

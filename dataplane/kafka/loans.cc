@@ -50,21 +50,39 @@ Loans::Home Loans::home(Broker& broker, Response* response, ParcelPtr parcel) {
     if (part.error != Errc::kWouldBlock) return Home::kLost;
     return part.watch ? Home::kReadingWatched : Home::kReading;
   }
-  lent_.push_back({lcore, std::move(parcel)});
+  lent_.push_back({.lcore = lcore, .part = &part, .parcel = std::move(parcel)});
   return Home::kUseful;
 }
 
-std::span<const std::span<const std::byte>> Loans::pieces_of(size_t place) const {
-  for (const Lent& lent : lent_) {
-    const ViewPart& part = std::get<ViewPart>(lent.parcel->part);
-    const auto item = std::ranges::find(part.items, place, &ViewPart::Item::place);
-    if (item != part.items.end()) return std::span(part.pieces).subspan(item->first_piece, item->pieces);
+Loans::Lent* Loans::find(size_t place) {
+  for (Lent& lent : lent_) {
+    if (std::ranges::find(lent.part->items, place, &ViewPart::Item::place) != lent.part->items.end()) return &lent;
   }
-  return {};
+  return nullptr;
+}
+
+std::span<const std::span<const std::byte>> Loans::pieces_of(size_t place) {
+  const Lent* lent = find(place);
+  if (lent == nullptr) return {};
+  const auto item = std::ranges::find(lent->part->items, place, &ViewPart::Item::place);
+  return std::span(lent->part->pieces).subspan(item->first_piece, item->pieces);
+}
+
+std::optional<Lender::Token> Loans::share(Lender& lender, size_t place) {
+  Lent* lent = find(place);
+  if (lent == nullptr || lent->part->is_brief) return std::nullopt;
+  if (!lent->token) lent->token = lender.open(lent->lcore, std::move(lent->parcel));
+  return lent->token;
 }
 
 void Loans::give_back(Broker& broker) {
-  for (Lent& lent : std::exchange(lent_, {})) give_back(broker, lent.lcore, std::move(lent.parcel));
+  for (Lent& lent : std::exchange(lent_, {})) {
+    if (lent.token) {
+      broker.lender.release(*lent.token);
+    } else {
+      give_back(broker, lent.lcore, std::move(lent.parcel));
+    }
+  }
 }
 
 void Loans::give_back(Broker& broker, uint16_t lcore, ParcelPtr parcel) {

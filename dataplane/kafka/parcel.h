@@ -122,7 +122,8 @@ struct EpochPart {
   std::vector<Item> items{};
 };
 
-// The next record bytes of an answer, lent where they lie. Sent once more it gives them back, and may ask for the next.
+// The next record bytes of an answer, lent where they lie. Sent once more it gives them back, and may ask for the next;
+// one whose bytes a device refers to is sent when that is over (lender.h).
 struct ViewPart {
   static constexpr size_t kPieces = 128;
   static constexpr size_t kBytes = 256 * 1024;
@@ -140,7 +141,8 @@ struct ViewPart {
   std::vector<Item> items{};
   std::vector<storage::StoreSet::Lent> lent{};
   std::vector<std::span<const std::byte>> pieces{};
-  Errc error{};  // with failed: the first item could not be read
+  bool is_brief = false;  // some of it must be given back at once (storage::Loan)
+  Errc error{};           // with failed: the first item could not be read
   bool failed = false;
 };
 

@@ -26,6 +26,8 @@ size_t deliver(Mail& mail, Host& host, SomeClients& clients, Other&& other) {
         clients.logs_moved(*logs);
       } else if (const auto* ring = std::get_if<RingMoved>(&*letter)) {
         clients.rings_moved(*ring);
+      } else if (const auto* recalled = std::get_if<LoansRecalled>(&*letter)) {
+        host.loans_recalled(*recalled);
       } else {
         other(from, std::move(*letter));
       }

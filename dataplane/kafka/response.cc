@@ -52,7 +52,7 @@ bool Response::borrows(uint16_t lcore) const {
   return false;
 }
 
-Result<bool> Outgoing::add(storage::StoreSet& store, uint16_t lcore, const Loans& loans, const Response& response,
+Result<bool> Outgoing::add(storage::StoreSet& store, uint16_t lcore, Loans& loans, const Response& response,
                            DataplaneCounters& counters) {
   const std::span<const std::byte> own = response.bytes_;
   size_t from = response.sent_;
@@ -72,7 +72,7 @@ Result<bool> Outgoing::add(storage::StoreSet& store, uint16_t lcore, const Loans
   return false;
 }
 
-Result<bool> Outgoing::add_borrowed(const Loans& loans, size_t place, const Response::Records& records,
+Result<bool> Outgoing::add_borrowed(Loans& loans, size_t place, const Response::Records& records,
                                     DataplaneCounters& counters) {
   uint64_t left = records.left();
   uint64_t skip = records.sent;
@@ -83,7 +83,7 @@ Result<bool> Outgoing::add_borrowed(const Loans& loans, size_t place, const Resp
     if (piece.empty()) continue;
     if (full()) return false;
     const size_t n = std::min(piece.size(), kBytes - bytes_);
-    add_records_piece(piece.first(n), counters);
+    add_records_piece(piece.first(n), {.kind = Origin::Kind::kBorrowed, .place = place}, counters);
     left -= n;
     if (n < piece.size()) return false;
   }
@@ -99,7 +99,8 @@ Result<bool> Outgoing::add_records(storage::StoreSet& store, storage::ReadCursor
     const size_t count = TRY(store.view(cursor, room, std::span(found).first(kPieces - count_)));
     if (count == 0) return fail(Errc::kNotFound);
     const size_t before = bytes_;
-    for (const auto& piece : std::span(found).first(count)) add_records_piece(piece, counters);
+    const Origin origin{.kind = Origin::Kind::kStore, .log = cursor.log};
+    for (const auto& piece : std::span(found).first(count)) add_records_piece(piece, origin, counters);
     store.advance(cursor, bytes_ - before);
   }
   return cursor.remaining == 0;
@@ -107,9 +108,9 @@ Result<bool> Outgoing::add_records(storage::StoreSet& store, storage::ReadCursor
 
 // Small pieces in a row are small batches: they are copied together, or each would cost the kernel a piece of its own.
 // A small piece alone is the end of a larger batch and goes as it is.
-void Outgoing::add_records_piece(std::span<const std::byte> piece, DataplaneCounters& counters) {
+void Outgoing::add_records_piece(std::span<const std::byte> piece, const Origin& origin, DataplaneCounters& counters) {
   const bool small = piece.size() < kGatherBelow;
-  if (!std::exchange(small_before_, small) || !small) return add_piece(piece);
+  if (!std::exchange(small_before_, small) || !small) return add_piece(piece, origin);
   counters.add(Metric::bytes_gathered, piece.size());
   gather(piece);
 }

@@ -1,6 +1,7 @@
 // Response: one answer on its way out. It owns the bytes that were encoded for it; record bytes are only promised, by
-// cursors into the log, and are looked up again each time some of them can be sent. So a client that reads slowly holds
-// no chunk, and at most Outgoing::kBytes of an answer are gathered at any time.
+// cursors into the log, and are looked up again each time some of them can be sent. At most Outgoing::kBytes of an
+// answer are gathered at any time. So a client that reads slowly holds no chunk; but by a device that refers to memory
+// (sharing.h) what its connection may have unacknowledged lies in chunks and is lent, until they are needed.
 #pragma once
 
 #include <array>
@@ -61,6 +62,18 @@ class Response {
 
 class Loans;
 
+// Where a piece that is to be sent lies.
+struct PieceOrigin {
+  enum class Kind : uint8_t {
+    kHere,      // in the answer, or gathered: nowhere for long
+    kStore,     // in this lcore's store, of log
+    kBorrowed,  // in another lcore's, of the records at place of the answer
+  };
+  Kind kind = Kind::kHere;
+  storage::LogId log{};
+  size_t place = 0;
+};
+
 // One lcore's room to lay out what the next send takes. Pieces of 1 KiB and more go out from where they lie in the
 // ring; runs of smaller ones, which would cost a descriptor each, are copied together.
 class Outgoing {
@@ -77,9 +90,11 @@ class Outgoing {
   // Lays out as much of response as fits behind what is there; true if all of it did. kWouldBlock: what comes next is
   // being read from the drive, or must be borrowed from another lcore (loans: what is); what was laid out before it can
   // be sent. kNotFound, kCorrupt: promised records are gone or damaged, the answer cannot be completed.
-  Result<bool> add(storage::StoreSet& store, uint16_t lcore, const Loans& loans, const Response& response,
+  Result<bool> add(storage::StoreSet& store, uint16_t lcore, Loans& loans, const Response& response,
                    DataplaneCounters& counters);
   std::span<const std::span<const std::byte>> pieces() const { return std::span(pieces_).first(count_); }
+  using Origin = PieceOrigin;
+  const Origin& origin(size_t piece) const { return origins_[piece]; }
   size_t bytes() const { return bytes_; }
 
   // n bytes of response went out, at most what is left of it; returns how many of n it took.
@@ -92,17 +107,18 @@ class Outgoing {
 
   // So little room is not filled: it would cut a batch into a piece that is only worth gathering.
   bool full() const { return count_ == kPieces || kBytes - bytes_ < kGatherBelow; }
-  void add_piece(std::span<const std::byte> piece) {
+  void add_piece(std::span<const std::byte> piece, const Origin& origin = {}) {
     bytes_ += piece.size();
+    origins_[count_] = origin;
     pieces_[count_++] = piece;
   }
-  void add_records_piece(std::span<const std::byte> piece, DataplaneCounters& counters);
+  void add_records_piece(std::span<const std::byte> piece, const Origin& origin, DataplaneCounters& counters);
   void gather(std::span<const std::byte> piece);
   Result<bool> add_records(storage::StoreSet& store, storage::ReadCursor cursor, DataplaneCounters& counters);
-  Result<bool> add_borrowed(const Loans& loans, size_t place, const Response::Records& records,
-                            DataplaneCounters& counters);
+  Result<bool> add_borrowed(Loans& loans, size_t place, const Response::Records& records, DataplaneCounters& counters);
 
   std::array<std::span<const std::byte>, kPieces> pieces_;
+  std::array<Origin, kPieces> origins_;
   size_t count_ = 0;
   size_t bytes_ = 0;
   size_t gathered_ = 0;

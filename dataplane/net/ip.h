@@ -94,6 +94,8 @@ class IpOutput {
   virtual size_t mtu(const IpAddress& destination) const = 0;
   // Can refer to memory that stays where it is (owner != nullptr) without copying it. If not, tcp lends nothing.
   virtual bool takes_references() const = 0;
+  // And to this memory, which is not of the device's own.
+  virtual bool refers_to(std::span<const std::byte> memory) const = 0;
   // Forward progress was made with destination: its neighbour is reachable (RFC 4861 7.3.1). Cheap, called often.
   virtual void confirm(const IpAddress& destination) = 0;
 

@@ -81,6 +81,7 @@ class Network final : public IpOutput {
             std::span<const TxPiece> pieces, TxOwner* owner, uint64_t token) override;
   size_t mtu(const IpAddress& destination) const override;
   bool takes_references() const override { return nic_.capabilities().takes_references; }
+  bool refers_to(std::span<const std::byte> memory) const override { return nic_.refers_to(memory); }
   void confirm(const IpAddress& destination) override;
 
   const NetCounters& counters() const { return counters_; }

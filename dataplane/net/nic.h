@@ -101,6 +101,8 @@ class Nic {
   virtual void abandon() = 0;
 
   virtual const NicCapabilities& capabilities() const = 0;
+  // Sends from this memory where it stays, wherever it comes from.
+  virtual bool refers_to(std::span<const std::byte> memory) const = 0;
   virtual MacAddress mac() const = 0;
   // Bytes of the largest IP packet.
   virtual size_t mtu() const = 0;

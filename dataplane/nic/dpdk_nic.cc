@@ -141,10 +141,13 @@ size_t DpdkNic::rx_burst(std::span<net::RxSlot> slots, Nanos now) {
 bool DpdkNic::may_refer(const net::TxFrame& frame, size_t pieces_bytes) const {
   if (frame.owner == nullptr || pieces_bytes < kCopyBelow || !setup_.capabilities.takes_references) return false;
   if (frame.piece_count + 1 > setup_.segments_max || free_lent_.empty()) return false;
-  return std::ranges::all_of(frame.piece_span(), [&](const net::TxPiece& piece) {
-    return (setup_.traits.references == References::kAny || in_device_heap(piece.bytes)) &&
-           device_address(piece.bytes) != RTE_BAD_IOVA;
-  });
+  return std::ranges::all_of(frame.piece_span(), [&](const net::TxPiece& piece) { return refers_to(piece.bytes); });
+}
+
+bool DpdkNic::refers_to(std::span<const std::byte> memory) const {
+  if (!setup_.capabilities.takes_references) return false;
+  return (setup_.traits.references == References::kAny || in_device_heap(memory)) &&
+         device_address(memory) != RTE_BAD_IOVA;
 }
 
 // Puts one mbuf a piece behind first. False: there are not enough mbufs, and nothing was done.

@@ -55,6 +55,7 @@ class DpdkNic final : public net::Nic {
   bool frames_wait() const override { return waiting_count_ > 0 || relayed_count_ > 0; }
   void abandon() override;
   const net::NicCapabilities& capabilities() const override { return setup_.capabilities; }
+  bool refers_to(std::span<const std::byte> memory) const override;
   net::MacAddress mac() const override { return setup_.mac; }
   size_t mtu() const override { return setup_.mtu; }
   bool link_up() override;

@@ -30,7 +30,7 @@ bool update_window(Tcb& t, const TcpSegment& s) {
 
 // Half of what bounds it: not a few bytes for each acknowledgement.
 bool has_room_again(const Core& core, const Tcb& t) {
-  return t.queue.bytes() <= core.options.send_buffer_bytes / 2 && t.queue.copied() <= core.send_memory.share() / 2;
+  return t.queue.bytes() <= core.options.send_buffer_bytes / 2 && t.queue.held() <= core.send_memory.share() / 2;
 }
 
 // What follows when our FIN is acknowledged. False: the connection is done.

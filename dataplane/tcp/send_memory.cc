@@ -34,7 +34,7 @@ SendMemory::SendMemory(const Bounds& bounds, std::span<std::byte> arena)
 }
 
 std::optional<SendMemory::RegionId> SendMemory::take_block() {
-  if (free_blocks_.empty() || free_regions_.empty()) return std::nullopt;
+  if (blocks_free() == 0) return std::nullopt;
   const RegionId id = take_last(free_regions_);
   regions_[id] = {.references = 1, .block = take_last(free_blocks_)};
   return id;
@@ -52,19 +52,31 @@ std::span<std::byte> SendMemory::block(RegionId region) const {
   return arena_.subspan(regions_[region].block * kBlockBytes, kBlockBytes);
 }
 
-std::optional<SendMemory::RegionId> SendMemory::take_shared(net::TxOwner& owner, uint64_t token) {
+std::optional<SendMemory::RegionId> SendMemory::take_shared(net::TxOwner& owner, uint64_t token, size_t bytes) {
   // Copying goes on when others have lent too much.
-  if (shared_free() == 0) return std::nullopt;
+  if (shared_free() == 0 || blocks_free() < blocks_for(bytes)) return std::nullopt;
   const RegionId id = take_last(free_regions_);
-  regions_[id] = {.references = 1, .owner = &owner, .token = token};
+  const auto blocks = static_cast<uint32_t>(blocks_for(bytes));
+  regions_[id] = {.references = 1, .owner = &owner, .token = token, .set_aside = blocks};
+  set_aside_ += blocks;
   return id;
 }
+
+SendMemory::RegionId SendMemory::take_set_aside(RegionId region) {
+  CHECK(regions_[region].set_aside > 0);
+  --regions_[region].set_aside;
+  --set_aside_;
+  return *take_block();
+}
+
+void SendMemory::give_up_set_aside(RegionId region) { set_aside_ -= std::exchange(regions_[region].set_aside, 0); }
 
 void SendMemory::unreference(RegionId id) {
   Region& region = regions_[id];
   DCHECK(region.references > 0);
   if (--region.references > 0) return;
   if (region.block != kNone) free_blocks_.push_back(region.block);
+  set_aside_ -= std::exchange(region.set_aside, 0);
   net::TxOwner* owner = std::exchange(region.owner, nullptr);
   free_regions_.push_back(id);
   if (owner != nullptr) owner->release(region.token);

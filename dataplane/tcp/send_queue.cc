@@ -31,7 +31,7 @@ size_t SendQueue::append_copy(SendMemory& memory, std::span<const std::byte> byt
     if (block_used_ == SendMemory::kBlockBytes) close_block(memory);
   }
   bytes_ += copied;
-  copied_ += copied;
+  held_ += copied;
   return copied;
 }
 
@@ -43,8 +43,44 @@ void SendQueue::close_block(SendMemory& memory) {
 
 void SendQueue::append_shared(SendMemory::RegionId region, std::span<const std::byte> bytes) {
   DCHECK(!bytes.empty());
-  slices_.push_back({bytes.data(), static_cast<uint32_t>(bytes.size()), region});
+  slices_.push_back({bytes.data(), static_cast<uint32_t>(bytes.size()), region,
+                     static_cast<uint32_t>(SendMemory::blocks_for(bytes.size()))});
   bytes_ += bytes.size();
+  held_ += SendMemory::blocks_for(bytes.size()) * SendMemory::kBlockBytes;
+  ++shared_;
+}
+
+size_t SendQueue::copy_out_if(SendMemory& memory, const std::function<bool(SendMemory::RegionId)>& wanted) {
+  Fifo<Slice> slices;
+  size_t copied = 0;
+  for (; !slices_.empty(); slices_.pop_front()) {
+    const Slice slice = slices_.front();
+    if (memory.is_block(slice.region) || !wanted(slice.region)) {
+      slices.push_back(slice);
+      continue;
+    }
+    append_copy_of(memory, slices, slice);
+    copied += slice.bytes;
+  }
+  slices_ = std::move(slices);
+  hint_slice_ = hint_at_ = 0;
+  return copied;
+}
+
+// In blocks of its own. A frame of it that the device still has keeps the region until it is sent.
+void SendQueue::append_copy_of(SendMemory& memory, Fifo<Slice>& to, const Slice& slice) {
+  for (size_t at = 0; at < slice.bytes;) {
+    const SendMemory::RegionId block = memory.take_set_aside(slice.region);
+    const size_t n = std::min<size_t>(SendMemory::kBlockBytes, slice.bytes - at);
+    std::memcpy(memory.block(block).data(), slice.data + at, n);
+    to.push_back({memory.block(block).data(), static_cast<uint32_t>(n), block});
+    at += n;
+  }
+  held_ += slice.bytes;
+  held_ -= slice.set_aside * SendMemory::kBlockBytes;
+  --shared_;
+  memory.give_up_set_aside(slice.region);
+  memory.unreference(slice.region);
 }
 
 SendQueue::Gathered SendQueue::gather(size_t at, size_t bytes) {
@@ -72,7 +108,7 @@ void SendQueue::drop_front(SendMemory& memory, size_t n) {
   hint_at_ = hint_at_ > n ? hint_at_ - n : 0;
   while (n > 0) {
     Slice& front = slices_.front();
-    if (memory.is_block(front.region)) copied_ -= std::min<size_t>(n, front.bytes);
+    if (memory.is_block(front.region)) held_ -= std::min<size_t>(n, front.bytes);
     if (n < front.bytes) {
       front.data += n;
       front.bytes -= static_cast<uint32_t>(n);
@@ -80,6 +116,11 @@ void SendQueue::drop_front(SendMemory& memory, size_t n) {
     }
     n -= front.bytes;
     const SendMemory::RegionId region = front.region;
+    if (!memory.is_block(region)) {
+      held_ -= front.set_aside * SendMemory::kBlockBytes;
+      --shared_;
+      memory.give_up_set_aside(region);
+    }
     slices_.pop_front();
     if (hint_slice_ > 0) --hint_slice_;
     memory.unreference(region);

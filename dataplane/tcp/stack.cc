@@ -195,6 +195,14 @@ std::optional<TcpEvent> Stack::next() {
   return std::nullopt;
 }
 
+size_t Stack::copy_out(const net::TxOwner& owner, const std::function<bool(uint64_t token)>& wanted) {
+  core_->owner.check();
+  size_t copied = 0;
+  for (const auto& t : core_->tcbs) copied += t->queue.copy_out(core_->send_memory, owner, wanted);
+  core_->counters.add(Metric::tcp_bytes_copied_back, copied);
+  return copied;
+}
+
 void Stack::receive_pressure(bool low) { tcp::receive_pressure(*core_, low); }
 
 }  // namespace penstock::dataplane::tcp

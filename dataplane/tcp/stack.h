@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -62,6 +63,10 @@ class Stack {
 
   // Nothing is sent and not acknowledged, FINs included. Looks at each connection.
   bool drained() const;
+
+  // Copies what owner has lent, whose token is wanted back, to send memory, for which there is room, and gives it back:
+  // at once, or when the device has sent the frames that refer to it. Returns how many bytes. Looks at each connection.
+  size_t copy_out(const net::TxOwner& owner, const std::function<bool(uint64_t token)>& wanted);
 
   // The device's receive buffers are short (or are so no more): out-of-order data goes, and payload is copied out of
   // them at once.

@@ -27,9 +27,10 @@ size_t room(const Core& core, const Tcb& t) {
   return bound - std::min(bound, t.queue.bytes());
 }
 
+// The same for bytes that are lent: they may have to be copied yet.
 size_t room_for_copies(const Core& core, const Tcb& t) {
   const size_t share = core.send_memory.share();
-  return std::min(room(core, t), share - std::min(share, t.queue.copied()));
+  return std::min(room(core, t), share - std::min(share, t.queue.held()));
 }
 
 // A send took less than it was offered, though the connection may have `left` more: others must give back what is
@@ -118,21 +119,32 @@ size_t TcpStream::send(std::span<const std::span<const std::byte>> pieces, bool 
   return taken;
 }
 
+bool TcpStream::shares(std::span<const std::byte> memory) const { return core_.ip.refers_to(memory); }
+
+size_t TcpStream::room_to_share() const {
+  return std::min(room_for_copies(core_, tcb_), core_.send_memory.blocks_free() * SendMemory::kBlockBytes);
+}
+
 size_t TcpStream::send_shared(std::span<const SharedPiece> pieces) {
   core_.owner.check();
   if (!may_send(tcb_)) return 0;
   size_t taken = 0;
   for (const SharedPiece& piece : pieces) {
     CHECK(!piece.bytes.empty());
-    if (room(core_, tcb_) == 0) break;
-    const auto region = core_.send_memory.take_shared(*piece.owner, piece.token);
+    if (room_for_copies(core_, tcb_) == 0) break;
+    const auto region = core_.send_memory.take_shared(*piece.owner, piece.token, piece.bytes.size());
     if (!region) break;
     tcb_.queue.append_shared(*region, piece.bytes);
     core_.counters.add(Metric::tcp_bytes_lent, piece.bytes.size());
     ++taken;
   }
   if (taken < pieces.size()) {
-    wait_for_room(tcb_, room(core_, tcb_), tcb_.waits_for_region, core_.region_waiters);
+    const size_t left = room_for_copies(core_, tcb_);
+    if (core_.send_memory.shared_free() == 0) {
+      wait_for_room(tcb_, left, tcb_.waits_for_region, core_.region_waiters);
+    } else {
+      wait_for_room(tcb_, left, tcb_.waits_for_block, core_.block_waiters);
+    }
   }
   tcb_.more = false;
   make_dirty(core_, tcb_);

@@ -40,8 +40,13 @@ class TcpStream {
   // more: a last part of a segment may wait for what follows (at most 200 ms).
   size_t send(std::span<const std::span<const std::byte>> pieces, bool more);
   // The zero-copy form (dataplane/stream.h): pieces are taken whole, from the front; returns how many. Each one that is
-  // taken is given back exactly once, when its bytes are acknowledged and the device has sent them.
+  // taken is given back exactly once, when its bytes are acknowledged and the device has sent them, or when they were
+  // copied instead (Stack::copy_out). One may be larger than room_to_share(), unless that is 0.
   size_t send_shared(std::span<const SharedPiece> pieces);
+  // The device refers to such memory, and would not copy it anyway.
+  bool shares(std::span<const std::byte> memory) const;
+  // Bytes that are taken of those that are offered now.
+  size_t room_to_share() const;
   // Half a close: no more is sent, receiving goes on (kEnded tells when the peer has closed too).
   void shutdown_send();
   // A reset, at once; what was not sent is lost.

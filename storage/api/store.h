@@ -87,10 +87,11 @@ struct ReadPlan {
   ReadCursor cursor;  // with kReady
 };
 
-// What lend() has pinned.
+// What lend() or keep() has pinned.
 struct Loan {
   size_t pieces = 0;
-  Lsn memory_from;                  // of the ring's memory, or
+  bool is_brief = false;  // its memory is wanted soon, or too much is lent: it must be given back within a turn or so
+  Lsn memory_from;        // of the ring's memory, or
   const std::byte* cold = nullptr;  // in the cache of cold reads
 };
 
@@ -124,6 +125,7 @@ struct StoreHealth {
   bool disk_full = false;     // produces are refused until there is room again
   uint64_t damaged_logs = 0;  // logs with segments that fail their checksums
   uint64_t buffers_held = 0;  // of destage writes and reads that are under way; 0 after a stop
+  uint64_t loans = 0;         // not taken back yet
   uint64_t files_held = 0;    // segment files that an op under way needs; 0 after a stop
   uint64_t stuck_logs = 0;    // logs whose segments cannot be written for a while, not for want of space
   std::string stuck_file{};   // one of their files, and why; may be empty for a moment
@@ -203,10 +205,15 @@ class Store {
   // drive, ask again when readable_logs() names the log. kCorrupt: they fail their checksum. kNotFound: the log or its
   // data is gone.
   Result<size_t> view(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces);
-  // As view(), for another thread: the pieces stay as they are until take_back() of the same loan. Appends that need
-  // their memory are kBusy until then, so a loan is for as long as it takes to hand the bytes on.
+  // As view(), but the pieces stay as they are until take_back() of the same loan, whatever becomes of the log; also
+  // for another thread. Appends that need their memory are kBusy until then: who keeps a loan that is not brief must be
+  // able to give it back soon when it is recalled.
   Result<Loan> lend(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces);
+  // The same for a piece that view() has given, while it is valid.
+  Loan keep(std::span<const std::byte> piece);
   void take_back(const Loan& loan);
+  // Loans of the ring's memory that begin below this place are wanted back, each as soon as can be; Lsn{0}: none is.
+  Lsn recalled() const;
   // cursor has sent n more bytes.
   void advance(ReadCursor& cursor, size_t n) const;
 

@@ -90,6 +90,8 @@ class StoreSet {
     Loan loan;
   };
   Result<Lent> lend(const ReadCursor& cursor, size_t max_bytes, std::span<std::span<const std::byte>> pieces);
+  Lent keep(LogId log, std::span<const std::byte> piece);  // log is here: view() has given piece
+  Lsn recalled(uint16_t ring) const { return store_of(ring).recalled(); }
   void take_back(const Lent& lent) { store_of(lent.ring).take_back(lent.loan); }
   void advance(ReadCursor& cursor, size_t n) const;
   TimeFound find_by_time(LogId log, int64_t timestamp_ms);

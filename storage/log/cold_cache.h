@@ -1,7 +1,9 @@
 // ColdCache: blocks read from segments, for readers of what the ring's memory no longer has. One bounded pool for all
-// logs of a lcore; nobody holds a block: whoever needs bytes asks for them each time (view), and if they had to go
-// meanwhile they are read again. So a slow client pins nothing. What fails its interval's CRC is never given out, and
-// is noted in Segment::bad; the other intervals of its block are. Owned by one lcore; nothing here blocks.
+// logs of a lcore: whoever needs bytes asks for them each time (view), and if they had to go meanwhile they are read
+// again. A block that is lent (pin) is not used for anything else, and no more than half of them are lent for long, so
+// that clients who do not acknowledge what they were sent leave room for those who read. What fails its interval's CRC
+// is never given out, and is noted in Segment::bad; the other intervals of its block are. Owned by one lcore; nothing
+// here blocks.
 #pragma once
 
 #include <bitset>
@@ -34,11 +36,15 @@ class ColdCache {
   // told once: who asks again has the drive asked again.
   Result<std::span<const std::byte>> view(PartitionLog& log, const Segment& segment, uint64_t position);
   // The block that bytes of view() lie in stays as it is until as many unpins, also when it is forgotten.
-  void pin(const std::byte* bytes) { ++block_at(bytes).pins; }
+  void pin(const std::byte* bytes) {
+    if (block_at(bytes).pins++ == 0) ++pinned_;
+  }
   void unpin(const std::byte* bytes) {
     CHECK(block_at(bytes).pins > 0);
-    --block_at(bytes).pins;
+    if (--block_at(bytes).pins == 0) --pinned_;
   }
+  // What is pinned from here on must not stay so: half of the blocks are for those who read.
+  bool much_is_pinned() const { return pinned_ > blocks_.size() / 2; }
   void forget(LogId log, SegmentId segment);
   void forget(LogId log);
 
@@ -67,7 +73,7 @@ class ColdCache {
     bool by_piece = false;           // the drive has refused it as a whole: interval by interval
     uint64_t piece = 0;              // then, the one that is read
     std::bitset<kIntervals> good{};  // intervals that hold
-    uint32_t pins = 0;               // another thread reads it
+    uint32_t pins = 0;               // another thread reads it, or a device sends it
     uint64_t seen_in = 0;            // the turn whose readers hold its bytes
     Errc error = Errc::kIo;          // of those that do not
     Nanos used_at = 0;
@@ -101,7 +107,8 @@ class ColdCache {
   std::map<Key, Block*> by_key_;
   std::vector<Block*> waiting_;  // in the order in which they begin: those that a reader waits for, then the others
   size_t reading_ = 0;
-  size_t ahead_ = 0;  // blocks
+  size_t ahead_ = 0;   // blocks
+  size_t pinned_ = 0;  // the same
   uint64_t turn_ = 1;
   ReadPace pace_;
   Lsn written_{0};  // of the ring, when it was looked at last

@@ -40,13 +40,22 @@ uint64_t RingWriter::need_of(uint64_t n) const {
   return n + kEntryHeaderBytes + chunks * kFrameHeaderBytes + kEntryStartBytes + 2 * block_;
 }
 
-RingWriter::Room RingWriter::room_for(uint64_t n) const {
+RingWriter::Room RingWriter::room_for(uint64_t n) {
   const uint64_t need = need_of(n);
   // An empty ring has the header of the frame that is being filled, and keeps the least.
   if (need + kFrameHeaderBytes > memory_.bytes() - kStartReserveBytes - least_small_reserve()) return Room::kNever;
   if (filling_.end - tail_ + need > usable_bytes()) return Room::kFull;
-  if (filling_.end - durable_ > unflushed_max_ || reaches_pinned(need)) return Room::kBusy;
+  if (filling_.end - durable_ > unflushed_max_) return Room::kBusy;
+  if (reaches_pinned(need)) {
+    pinned_need_ = std::max(pinned_need_, need);
+    return Room::kBusy;
+  }
+  pinned_need_ = 0;
   return Room::kYes;
+}
+
+Lsn RingWriter::pins_recalled() const {
+  return reaches_pinned(recall_window()) ? reached_by(2 * recall_window()) : Lsn{0};
 }
 
 void RingWriter::want_room(uint64_t n) {

@@ -73,7 +73,7 @@ class RingWriter {
   enum class Room : uint8_t { kYes, kBusy, kFull, kNever };
   // Whether a payload of n bytes can be taken now (kYes), after the device has caught up, after the tail moved, or
   // never.
-  Room room_for(uint64_t n) const;
+  Room room_for(uint64_t n);
   // A payload of n bytes was refused with kFull. For kWantedFor, unless it is taken before, its room is wanted: whoever
   // frees space goes by it, and where the chunk that is being filled is in its way, that ends early.
   void want_room(uint64_t n);
@@ -144,13 +144,24 @@ class RingWriter {
   bool in_flight() const { return state_ == WriterState::kInFlight; }
   uint64_t bytes_in_flight() const { return in_flight() ? op_.memory.size() : 0; }
   bool failed() const { return state_ == WriterState::kFailed; }
-  // Memory from lsn on is lent to another thread (Store::lend): it is not overwritten before as many unpins. What would
-  // need it has to wait.
+  // Memory from lsn on is lent (Store::lend): it is not overwritten before as many unpins. What would need it has to
+  // wait.
   void pin(Lsn lsn) { pins_.insert(lsn); }
   void unpin(Lsn lsn) {
     const auto found = pins_.find(lsn);
     CHECK(found != pins_.end());
     pins_.erase(found);
+  }
+  // What is pinned below this place is in the way of what comes next, or will be soon; Lsn{0}: nothing is. It moves on
+  // in steps, so that whoever holds pins looks for them seldom.
+  Lsn pins_recalled() const;
+  // A pin from lsn on would be recalled before long.
+  bool is_near_end(Lsn lsn) const { return lsn < reached_by(2 * recall_window()); }
+  // Where the byte lies that is in memory at this place of it.
+  Lsn lsn_of(const std::byte* at) const {
+    const auto place = static_cast<uint64_t>(at - memory_.whole().data());
+    const uint64_t head = filling_.end.value();
+    return Lsn{head - 1 - (head - 1 + memory_.bytes() - place) % memory_.bytes()};
   }
   // Everything taken is durable and sealed.
   bool quiet() const { return state_ == WriterState::kIdle && closed_.empty() && !filling_has_data() && sealed_; }
@@ -194,10 +205,15 @@ class RingWriter {
   uint64_t least_small_reserve() const { return std::min(kSmallReserveBytes, memory_.bytes() / 4); }
   bool should_end_chunk() const;
   bool filling_has_data() const { return filling_.end > filling_.start + kFrameHeaderBytes; }
-  // Whether n bytes more would reach memory that is pinned.
-  bool reaches_pinned(uint64_t n) const {
-    return !pins_.empty() && RingMemory::chunk_end(filling_.end + n).value() > pins_.begin()->value() + memory_.bytes();
+  // With n bytes more, what lies below in memory is overwritten.
+  Lsn reached_by(uint64_t n) const {
+    const uint64_t end = RingMemory::chunk_end(filling_.end + n).value();
+    return Lsn{end - std::min(end, memory_.bytes())};
   }
+  // Whether n bytes more would reach memory that is pinned.
+  bool reaches_pinned(uint64_t n) const { return !pins_.empty() && *pins_.begin() < reached_by(n); }
+  // How long before it is needed memory is asked back, in bytes that may be written meanwhile.
+  uint64_t recall_window() const { return std::max({kChunkBytes, memory_.bytes() / 16, pinned_need_}); }
   void become(WriterState next);
   void start_frame(Lsn at);
   void spill();  // the entry reached its chunk's end and goes on in the next frame
@@ -226,7 +242,8 @@ class RingWriter {
   uint32_t durable_crc_;
   Lsn memory_from_;
   std::multiset<Lsn> pins_;
-  Lsn scribbled_;  // end of the last chunk that an entry reached, also one that was aborted
+  uint64_t pinned_need_ = 0;  // what was refused because of them
+  Lsn scribbled_;             // end of the last chunk that an entry reached, also one that was aborted
   Frame filling_;
   OpenEntry entry_;
   std::vector<Frame> spilled_;  // frames that the open entry has filled; closed by its commit

@@ -56,6 +56,7 @@ class Nowhere final : public net::IpOutput {
   }
   size_t mtu(const net::IpAddress&) const override { return 1500; }
   bool takes_references() const override { return true; }
+  bool refers_to(std::span<const std::byte>) const override { return takes_references(); }
   void confirm(const net::IpAddress&) override {}
   bool refuses = false;
   unsigned sum = 0;

@@ -31,11 +31,12 @@ int partition_of(const BrokerSwarm& swarm, int64_t producer) {
 
 }  // namespace
 
-BrokerSim::BrokerSim(uint64_t seed, std::vector<uint16_t> lcores)
+BrokerSim::BrokerSim(uint64_t seed, std::vector<uint16_t> lcores, bool by_reference)
     : swarm_(seed),
       prng_(seed, 11),
       store_prng_(seed, 12),
       lcores_of_lives_(std::move(lcores)),
+      by_reference_(by_reference),
       logs_(kPartitions),
       stream_seed_(seed * 1'000'003) {
   for (uint16_t ring = 0; ring < kRings; ++ring) rings_.emplace_back(clock_, seed + ring * 7919u);
@@ -87,6 +88,7 @@ std::string BrokerSim::open_lcores(bool may_cut) {
       if (std::string wrong = open_ring(ring, *store); !wrong.empty()) return wrong;
     }
     lcores_.emplace_back(lcore, ++stream_seed_, clock_, options_, std::move(store), mesh);
+    lcores_.back().shares = by_reference_;
   }
   return {};
 }
@@ -220,10 +222,14 @@ std::string BrokerSim::stop() {
   if (prng_.chance(70)) end_faults();
   stopping_ = true;
   std::string wrong;
-  for (SimLcore& lcore : lcores_) lcore.clients.stop();
+  for (SimLcore& lcore : lcores_) {
+    lcore.clients.stop();
+    lcore.broker.lender.recall_all();
+  }
   // As the lcore loop does: nobody seals before the others have what they asked for.
   const auto all_home = [&] {
-    return std::ranges::none_of(lcores_, [](const SimLcore& lcore) { return lcore.broker.parts_out > 0; });
+    return std::ranges::none_of(
+        lcores_, [](const SimLcore& lcore) { return lcore.broker.parts_out > 0 || lcore.broker.lender.any_out(); });
   };
   if (!turn_until(20'000, all_home, wrong)) return wrong.empty() ? "a part of a request never comes home" : wrong;
   for (SimLcore& lcore : lcores_) lcore.store->begin_stop();
@@ -243,6 +249,7 @@ std::string BrokerSim::check_stopped() {
     const storage::StoreHealth health = lcores_[ring % lcore_count_].store->health(ring);
     if (health.buffers_held > 0) return "a stopped store holds buffers";
     if (health.files_held > 0) return "a stopped store holds files";
+    if (health.loans > 0) return "what a stopped store has lent is not home";
     if (rings_[ring].disk.ops_in_flight() > 0) return "a stopped store has ops in flight";
   }
   return {};
@@ -251,6 +258,8 @@ std::string BrokerSim::check_stopped() {
 void BrokerSim::lose_broker() {
   for (SimLcore& lcore : lcores_) {
     seen_.parcels += lcore.count(dataplane::Metric::parcels_served);
+    seen_.lent += lcore.count(dataplane::Metric::bytes_fetched_lent);
+    seen_.copied_back += lcore.copied_back;
     lcore.clients.close_all();
   }
   for (SimLcore& lcore : lcores_) lcore.host.give_up();

@@ -37,7 +37,8 @@ class BrokerSim {
   static constexpr size_t kRingBytes = 4 * kMiB;  // as small as they come: some seeds lap one
 
   // lcores: those that a life may have; one of them is drawn for each.
-  explicit BrokerSim(uint64_t seed, std::vector<uint16_t> lcores = {1});
+  // by_reference: streams take records where they lie, as a device does.
+  explicit BrokerSim(uint64_t seed, std::vector<uint16_t> lcores = {1}, bool by_reference = false);
   ~BrokerSim();
 
   // Lives of the broker, each ended by a loss of power, the process's end or a stop. Empty if all held, else what did
@@ -49,6 +50,7 @@ class BrokerSim {
   struct Seen {
     uint64_t acked = 0, resent = 0, fetched = 0;  // batches, batches, records
     uint64_t parcels = 0;                         // parts of requests that one lcore did for another
+    uint64_t lent = 0, copied_back = 0;           // bytes
     // Power lost between two turns, at an op of a disk, and in a recovery; the process's end; stops.
     uint64_t crashes = 0, power_at_op = 0, recoveries_cut = 0, kills = 0, stops = 0;
     uint64_t laps = 0;      // of all rings
@@ -169,6 +171,7 @@ class BrokerSim {
   std::deque<Ring> rings_;
   Prng store_prng_;
   const std::vector<uint16_t> lcores_of_lives_;
+  const bool by_reference_;
   dataplane::DataplaneOptions options_;
   storage::StorageCounters storage_counters_;
   uint16_t lcore_count_ = 1;  // of this life

@@ -43,7 +43,7 @@ class SimLcore {
   // The slot of the new stream.
   uint32_t connect(uint16_t listener = 0) {
     const auto slot = static_cast<uint32_t>(streams.size());
-    streams.emplace_back(seed_ * 1000 + slot);
+    streams.emplace_back(seed_ * 1000 + slot).share(shares);
     clients.add(slot, streams.back(), listener);
     return slot;
   }
@@ -68,6 +68,7 @@ class SimLcore {
     const size_t completed = store->poll();
     host.settle(completed);
     const size_t woken = clients.wake(completed);
+    settle_loans();
     if (mail) mail->flush();
     return woken;
   }
@@ -76,6 +77,15 @@ class SimLcore {
   void drop_mail() {
     broker.mail = nullptr;
     mail.reset();
+  }
+  // As Lcore::Impl's.
+  void settle_loans() {
+    dataplane::Lender& lender = broker.lender;
+    if (lender.begin_recall()) {
+      for (SimStream& stream : streams)
+        copied_back += stream.copy_out(lender, [&](uint64_t token) { return lender.is_recalled(token); });
+    }
+    lender.settle(broker);
   }
   uint64_t count(dataplane::Metric metric) const { return counters.get(metric); }
 
@@ -88,6 +98,8 @@ class SimLcore {
   SpscRing<dataplane::Event> events{64};
   dataplane::Recompressor recompressor{doorbell_};  // works in the turn
   bool recompressor_works = true;
+  bool shares = false;       // its streams do, from the next one on
+  uint64_t copied_back = 0;  // bytes that they were lent
   std::unique_ptr<storage::StoreSet> store;
   std::deque<SimStream> streams;  // by slot; none is used twice
   dataplane::Broker broker;

@@ -115,6 +115,7 @@ class SimNic final : public net::Nic {
   void flush() override;
   void abandon() override { ring_.clear(); }
   const net::NicCapabilities& capabilities() const override { return options_.capabilities; }
+  bool refers_to(std::span<const std::byte>) const override { return capabilities().takes_references; }
   net::MacAddress mac() const override { return options_.mac; }
   size_t mtu() const override { return options_.mtu; }
   bool link_up() override { return true; }

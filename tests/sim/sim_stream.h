@@ -1,11 +1,15 @@
 // SimStream: a client's connection from a seed: what the peer sends arrives in pieces of random size and at random
-// moments, what is sent to it is taken in part, and both ends can stop. Implements the Stream concept.
+// moments, what is sent to it is taken in part, and both ends can stop. One that shares is as our own TCP by a device
+// that refers to memory: what it is lent it keeps until its peer acknowledges it, some time after it was read, and then
+// it must be as it was. Implements the SharingStream concept.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/buffer.h"
@@ -57,11 +61,40 @@ class SimStream {
     closed_ = true;
     chain_.clear();
   }
+  bool shares(std::span<const std::byte>) const { return shares_; }
+  size_t room_to_share() const {
+    return closed_ || watches_ ? 0 : window_ - std::min(window_, to_peer_.size() - read_by_peer_);
+  }
+  size_t send_shared(std::span<const dataplane::SharedPiece> pieces) {
+    size_t taken = 0;
+    for (const dataplane::SharedPiece& piece : pieces) {
+      if (room_to_share() == 0 || prng_.one_in(8)) break;
+      to_peer_.insert(to_peer_.end(), piece.bytes.begin(), piece.bytes.end());
+      lent_.push_back({piece, to_peer_.size()});
+      ++taken;
+    }
+    return taken;
+  }
+  // As tcp::Stack::copy_out().
+  template <class Wanted>
+  size_t copy_out(const dataplane::net::TxOwner& owner, Wanted&& wanted) {
+    size_t copied = 0;
+    for (Lent& lent : std::exchange(lent_, {})) {
+      if (lent.piece.owner == &owner && wanted(lent.piece.token)) {
+        copied += lent.piece.bytes.size();
+        give_back(lent);
+      } else {
+        lent_.push_back(lent);
+      }
+    }
+    return copied;
+  }
 
   // ---- the peer
   void peer_sends(std::span<const std::byte> bytes) { from_peer_.insert(from_peer_.end(), bytes.begin(), bytes.end()); }
   void peer_ends() { peer_ended_ = true; }
   void peer_reads(bool on) { reads_ = on; }
+  void share(bool on) { shares_ = on; }
   void peer_window(size_t bytes) { window_ = bytes; }  // how much may be sent that it has not read
   bool closed() const { return closed_; }
   bool peer_at_end() const { return closed_ && read_by_peer_ == to_peer_.size(); }  // it has read all that came
@@ -82,6 +115,7 @@ class SimStream {
   // ---- the wire: does at most one thing; what the owner must be told
   Event step() {
     if (reads_) read_by_peer_ += prng_.below(to_peer_.size() - read_by_peer_ + 1);
+    if (!lent_.empty()) acknowledge();
     if (closed_) return Event::kNone;
     if (watches_ && read_by_peer_ == to_peer_.size()) {
       watches_ = false;
@@ -98,6 +132,24 @@ class SimStream {
   }
 
  private:
+  struct Lent {
+    dataplane::SharedPiece piece;
+    size_t end;  // in to_peer_
+  };
+  // What has been read, or nothing for a long time: the segment is lost, and sent again.
+  void acknowledge() {
+    if (lost_ > 0 && --lost_ > 0) return;
+    if (prng_.one_in(40)) lost_ = static_cast<int>(prng_.between(1, 300));
+    while (!lent_.empty() && lent_.front().end <= read_by_peer_ && !prng_.one_in(4)) {
+      give_back(lent_.front());
+      lent_.pop_front();
+    }
+  }
+  void give_back(const Lent& lent) {
+    const auto begin = to_peer_.begin() + static_cast<std::ptrdiff_t>(lent.end - lent.piece.bytes.size());
+    CHECK(std::equal(lent.piece.bytes.begin(), lent.piece.bytes.end(), begin));  // else what is sent again is not it
+    lent.piece.owner->release(lent.piece.token);
+  }
   void deliver() {
     // As a network card delivers: often some segments, sometimes a byte, sometimes all that there is.
     const size_t most = prng_.one_in(8) ? 1 : prng_.one_in(3) ? undelivered() : 3000;
@@ -124,6 +176,9 @@ class SimStream {
   std::vector<std::byte> to_peer_;
   size_t read_by_peer_ = 0;
   size_t taken_ = 0;  // by next_answer()
+  std::deque<Lent> lent_;
+  int lost_ = 0;  // steps without an acknowledgement
+  bool shares_ = false;
   size_t window_ = 100'000;
   size_t wanted_ = 0;
   bool paused_ = false;
@@ -134,6 +189,6 @@ class SimStream {
   bool closed_ = false;
 };
 
-static_assert(dataplane::Stream<SimStream>);
+static_assert(dataplane::SharingStream<SimStream>);
 
 }  // namespace penstock::sim

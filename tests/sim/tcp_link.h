@@ -76,6 +76,7 @@ class TcpLink final : public net::IpOutput {
             std::span<const net::TxPiece> pieces, net::TxOwner* owner, uint64_t token) override;
   size_t mtu(const net::IpAddress&) const override { return options_.mtu; }
   bool takes_references() const override { return options_.references; }
+  bool refers_to(std::span<const std::byte>) const override { return takes_references(); }
   void confirm(const net::IpAddress&) override {}
 
   // The device reads what is due; call before take().
