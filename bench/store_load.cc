@@ -14,6 +14,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -133,7 +134,7 @@ class Run {
  private:
   void open();
   double raw_block();
-  void store_lap();
+  Moved store_laps(uint64_t laps);
   void make_direct_files();
   double direct_block(uint64_t run_bytes);
   void quiet_down();
@@ -274,14 +275,15 @@ double Run::direct_block(uint64_t run_bytes) {
   return static_cast<double>(begun) * 1e9 / static_cast<double>(clock_.monotonic() - begin);
 }
 
-// A lap of the ring through the Store, until the last of it is durable.
-void Run::store_lap() {
-  const uint64_t before = counters_.get(Metric::bytes_appended);
+// Laps of the ring through the Store, until the last of it is durable. What was written when the last was appended: the
+// ring is as full then as it was at the beginning, if it was full there. Behind that moment segments catch up.
+Moved Run::store_laps(uint64_t laps) {
+  const uint64_t end = counters_.get(Metric::bytes_appended) + laps * options_.ring_mib * kMiB;
+  const auto is_appended = [&] { return counters_.get(Metric::bytes_appended) >= end; };
+  std::optional<Moved> when_appended;
   Lsn last{0};
-  while (counters_.get(Metric::bytes_appended) - before < options_.ring_mib * kMiB || store_->durable() < last) {
-    for (uint64_t turn = 0;
-         turn < kTurnBytes && counters_.get(Metric::bytes_appended) - before < options_.ring_mib * kMiB;
-         turn += batch_.size()) {
+  while (!when_appended || store_->durable() < last) {
+    for (uint64_t turn = 0; turn < kTurnBytes && !is_appended(); turn += batch_.size()) {
       BufferChain chain;
       chain.append(Buffer(pool_, batch_, batch_.size()));
       const auto result =
@@ -290,10 +292,12 @@ void Run::store_lap() {
       last = result.durable_at;
       ++next_;
     }
+    if (!when_appended && is_appended()) when_appended = written();
     store_->submit();
     if (store_->poll() == 0) rest();
     if (store_->poisoned()) die("the ring is poisoned");
   }
+  return *when_appended;
 }
 
 double median(std::vector<double> values) {
@@ -304,19 +308,18 @@ double median(std::vector<double> values) {
 int Run::go() {
   open();
   batch_ = make_batch(options_.batch_bytes);
-  store_lap();  // the first finds the ring and the segments' files empty
+  store_laps(1);  // the first finds the ring and the segments' files empty
   if (options_.direct) make_direct_files();
   std::vector<double> stored, moved, direct, direct_small;  // parts of the raw rate before and behind them
   Moved all;
   double raw_before = raw_block();
   for (uint64_t round = 0; round < options_.rounds; ++round) {
-    store_lap();
+    const Moved full = store_laps(1);
     const Moved before = written();
     const Nanos begin = clock_.monotonic();
-    for (uint64_t lap = 0; lap < options_.laps; ++lap) store_lap();
+    all = all + (store_laps(options_.laps) - full);
     const double seconds = static_cast<double>(clock_.monotonic() - begin) / 1e9;
     const Moved now = written() - before;
-    all = all + now;
     const double direct_rate = options_.direct ? direct_block(kMiB) : 0;
     const double direct_small_rate = options_.direct ? direct_block(64 * kKiB) : 0;
     const double raw_behind = raw_block();

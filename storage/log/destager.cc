@@ -157,8 +157,25 @@ void Destager::begin_oldest() {
     PartitionLog& log = *it->second;
     if (it->first >= shard_.ring->durable() || !under_pressure(it->first)) return;
     ++it;  // begin() may change the place of its log, of no other
-    if (log.jobs > 0 || !begin(log, true)) ++passed;
+    if (log.jobs > 0 || !begin(log, !is_rest_young(log))) ++passed;
   }
+}
+
+// Whether whole blocks can be written of what is durable, and what is left behind them is far from the tail. Then it
+// waits for more: to the byte, each visit of a log that holds the tail would pad a block, keep that block's head in the
+// ring at the next, and write it again.
+bool Destager::is_rest_young(const PartitionLog& log) const {
+  if (log.unstaged_bytes <= log.pending_bytes) return false;
+  const uint64_t durable = log.unstaged_bytes - log.pending_bytes;
+  const uint64_t position = log.open == nullptr ? 0 : log.open->staged;
+  const uint64_t rest = (position + durable) % block_;
+  if (durable <= rest) return false;
+  size_t i = log.find(log.durable);
+  for (uint64_t bytes = 0; bytes < rest; bytes += log.batches[i].bytes) {
+    if (i == 0) return false;
+    --i;
+  }
+  return i < log.batches.size() && !under_pressure(log.batches[i].at);
 }
 
 // True if a job was begun.

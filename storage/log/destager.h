@@ -2,9 +2,10 @@
 // lcore; nothing here blocks. docs/internals/log_format.md, "Destage".
 //
 // A log is written when it has a MiB to write (whole blocks: the rest waits for more), or, longest waiting first, when
-// it holds the ring's tail and the ring fills (to the byte: the last block padded with zeros). A block that already
-// holds bytes may be torn when it is written again, so its head goes into the ring first, as a RELOG entry, and the
-// block is written once that is durable. Writes of one log may overlap only in different blocks.
+// it holds the ring's tail and the ring fills. Then it is written by whole blocks too, if what they leave is young, and
+// otherwise to the byte, the last block padded with zeros. A block that already holds bytes may be torn when it is
+// written again, so its head goes into the ring first, as a RELOG entry, and the block is written once that is durable.
+// Writes of one log may overlap only in different blocks.
 #pragma once
 
 #include <cstdint>
@@ -111,6 +112,7 @@ class Destager {
   bool under_pressure(Lsn oldest) const;
   void begin_from_queue();
   void begin_oldest();
+  bool is_rest_young(const PartitionLog& log) const;
   bool begin(PartitionLog& log, bool to_the_byte);
   void go_on_sealing();
   bool go_on_sealing(PartitionLog& log);
