@@ -2,6 +2,8 @@
 // these find them every time.
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "base/log.h"
 #include "base/saturating.h"
 #include "storage/ring/state_slots.h"
@@ -33,10 +35,11 @@ storage::RingState newest_slot(const StoreRig& rig) {
   return storage::decode_slot(rig.disk.contents(rig.newest_state()))->ring;
 }
 
-bool cut_log(StoreRig& rig, uint64_t log, size_t batches) {
+// records: so many of the first batch that goes are asked to stay; a batch goes as a whole.
+bool cut_log(StoreRig& rig, uint64_t log, size_t batches, int64_t records = 0) {
   LogModel& model = rig.logs.at(log);
   const int64_t to = model.batches.at(batches).base_offset;
-  if (!rig.store->truncate(LogId{log}, Offset{to})) return false;
+  if (!rig.store->truncate(LogId{log}, Offset{to + records})) return false;
   if (!rig.turn_until([&] { return !rig.store->truncating(LogId{log}); })) return false;
   model.batches.resize(batches);
   model.end_offset = to;
@@ -78,6 +81,35 @@ TEST_F(StoreSegments, OnlyWhatIsDurableCountsForAWriteOfAMebibyte) {
   EXPECT_EQ(staged(), 1 * kMiB);
 }
 
+// Many logs share a ring: each visit writes whole blocks, pads none, and so writes no block twice. What a log that has
+// gone idle left behind them is written to the byte when it holds the tail.
+TEST_F(StoreSegments, ABusyLogsBlocksAreWrittenOnceAndAnIdleLogHoldsNoRing) {
+  std::vector<uint64_t> ids(64);
+  std::iota(ids.begin(), ids.end(), 1);
+  StoreRig rig(17, ids);
+  ASSERT_EQ(rig.open(), "");
+  const auto fill = [&](std::span<const uint64_t> logs, uint64_t laps) {
+    const uint64_t end = rig.store->durable().value() + laps * StoreRig::kRingBytes;
+    for (size_t i = 0; rig.store->durable().value() < end;) {
+      if (rig.append_to(logs[i % logs.size()], 1'000))
+        ++i;
+      else
+        rig.turn();  // full
+    }
+  };
+  const auto count = [&](Metric metric) { return rig.counters.get(metric); };
+  fill(ids, 4);
+  EXPECT_GT(count(Metric::segment_bytes_written), 2 * StoreRig::kRingBytes);
+  EXPECT_LE(count(Metric::segment_bytes_written), count(Metric::bytes_staged)) << "padding";
+  EXPECT_EQ(count(Metric::bytes_relogged), 0u);
+  fill(std::span(ids).first(1), 2);
+  EXPECT_GT(count(Metric::segment_bytes_written), count(Metric::bytes_staged) + 32 * 512)
+      << "idle logs keep their rests";
+  rig.crash();
+  ASSERT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.check_acked(), "");
+}
+
 TEST_F(StoreSegments, ATruncationIsNotUndoneByOlderState) {
   for (uint64_t seed = 1; seed <= 40; ++seed) {
     StoreRig rig(seed, {1});
@@ -96,6 +128,33 @@ TEST_F(StoreSegments, ATruncationIsNotUndoneByOlderState) {
     rig.stop();  // and they are written over it
     ASSERT_EQ(rig.open(), "") << seed;
     ASSERT_EQ(rig.check_acked(), "") << seed;
+  }
+}
+
+// Segments are written by whole blocks, which end within a batch. A truncation into that batch takes all of it.
+TEST_F(StoreSegments, ATruncationIntoABatchThatASegmentHasHalfOf) {
+  protocol::BatchBuilder builder;
+  for (int i = 0; i < 4; ++i) builder.add(1'700'000'000'000, std::nullopt, std::vector<std::byte>(5'000, std::byte{7}));
+  const std::vector<std::byte> batch = builder.finish();
+  const size_t halved = kMiB / batch.size();  // the first MiB ends in this one
+  ASSERT_GT(kMiB % batch.size(), 0u);
+  for (size_t first = halved - 1; first <= halved + 1; ++first) {
+    for (const bool is_killed : {false, true}) {
+      StoreRig rig(first, {1});
+      ASSERT_EQ(rig.open(), "");
+      for (size_t i = 0; i < halved + 3; ++i) ASSERT_EQ(rig.append_batch(1, batch).status, AppendStatus::kAppended);
+      ASSERT_TRUE(rig.turn_until([&] { return rig.counters.get(Metric::segment_bytes_written) > 0; }));
+      rig.settle();
+      ASSERT_TRUE(cut_log(rig, 1, first, 1)) << first;
+      for (int i = 0; i < 3; ++i) ASSERT_TRUE(rig.append_to(1, 9'000));
+      rig.settle();
+      if (is_killed)
+        rig.crash();
+      else
+        rig.stop();
+      ASSERT_EQ(rig.open(), "") << first;
+      EXPECT_EQ(rig.check_acked(), "") << first;
+    }
   }
 }
 

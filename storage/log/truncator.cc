@@ -29,7 +29,7 @@ bool Truncator::go_on(PartitionLog& log) {
     return true;
   }
   if (!shard_.ring->room_for_small(TruncateLayout::end)) return false;
-  if (to > log.written || (to == log.written && log.written_skip == 0)) return cut_memory(log, to);
+  if (is_in_memory(log, to)) return cut_memory(log, to);
   const auto done = cut_segments(log, to);
   if (done) return true;
   if (done.error().code == Errc::kWouldBlock) return false;
@@ -37,6 +37,12 @@ bool Truncator::go_on(PartitionLog& log) {
             static_cast<unsigned long long>(log.id.value()), static_cast<long long>(to.value()));
   log.truncate_to.reset();
   return true;
+}
+
+// Whether the segments have nothing of the batch that the cut falls on, which may begin before to.
+bool Truncator::is_in_memory(const PartitionLog& log, Offset to) {
+  if (to < log.written) return false;
+  return log.written_skip == 0 || log.batches[log.find(to)].base_offset > log.written;
 }
 
 // The cut falls on a batch that only the ring has.

@@ -33,6 +33,7 @@ class Truncator {
 
  private:
   bool go_on(PartitionLog& log);
+  static bool is_in_memory(const PartitionLog& log, Offset to);
   bool cut_memory(PartitionLog& log, Offset to);
   Result<void> cut_segments(PartitionLog& log, Offset to);
   void finish(PartitionLog& log, Offset end);
