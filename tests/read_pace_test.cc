@@ -1,3 +1,4 @@
+// When cold reads may begin beside writes, and without them: the rules of ReadPace, a case each.
 #include "storage/log/read_pace.h"
 
 #include <gtest/gtest.h>

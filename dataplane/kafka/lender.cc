@@ -23,6 +23,7 @@ Lender::Token Lender::take_slot() {
 Lender::Token Lender::open(storage::StoreSet::Lent lent) {
   const Token token = take_slot();
   loans_[token].own = lent;
+  recall_due_ = recall_due_ || is_recalled(token);  // of a recall that went further than what is next now
   return token;
 }
 
@@ -30,6 +31,7 @@ Lender::Token Lender::open(uint16_t lcore, ParcelPtr parcel) {
   const Token token = take_slot();
   loans_[token].lcore = lcore;
   loans_[token].parcel = std::move(parcel);
+  recall_due_ = recall_due_ || is_recalled(token);
   return token;
 }
 

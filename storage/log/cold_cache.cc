@@ -149,16 +149,16 @@ void ColdCache::note_writes(Nanos now) {
 }
 
 Nanos ColdCache::next_deadline() const {
-  // What may begin and has not waits for a file or an index, whose coming is an event.
-  if (waiting_.empty() || reading_ > 0 || pace_.may_begin(0, shard_.clock.monotonic()))
-    return std::numeric_limits<Nanos>::max();
+  // What run() passed over waits for a file or an index, whose coming is an event.
+  if (!held_back_ || waiting_.empty() || reading_ > 0) return std::numeric_limits<Nanos>::max();
   return pace_.next();
 }
 
 void ColdCache::run() {
   const Nanos now = shard_.clock.monotonic();
   note_writes(now);
-  for (size_t i = 0; i < waiting_.size() && pace_.may_begin(reading_, now);) {
+  size_t i = 0;
+  while (i < waiting_.size() && pace_.may_begin(reading_, now)) {
     Block& block = *waiting_[i];
     const auto& [id, file, number] = block.key;
     PartitionLog* log = shard_.find(id);
@@ -174,6 +174,7 @@ void ColdCache::run() {
     else
       fail_block(block, begun.error().code);
   }
+  held_back_ = i < waiting_.size();
 }
 
 // What was waiting is not going to begin.

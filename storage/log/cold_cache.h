@@ -111,7 +111,8 @@ class ColdCache {
   size_t pinned_ = 0;  // the same
   uint64_t turn_ = 1;
   ReadPace pace_;
-  Lsn written_{0};  // of the ring, when it was looked at last
+  bool held_back_ = false;  // what waits has not been tried: writes go before it
+  Lsn written_{0};          // of the ring, when it was looked at last
 };
 
 }  // namespace penstock::storage
