@@ -390,7 +390,8 @@ TEST(Lend, AStopRecallsWhatIsLent) {
 // Readers that read, sleep, go and come back on a wire that loses, doubles and reorders, while a writer laps the rings.
 TEST(Lend, SeedsHold) {
   const char* text = std::getenv("PENSTOCK_SIM_SEEDS");
-  const uint64_t seeds = (text == nullptr ? 48 : std::strtoull(text, nullptr, 10)) / 50 + 1;
+  const uint64_t seeds =
+      (text == nullptr ? 48 : std::strtoull(text, nullptr, 10)) / 125 + 1;  // dear: up to a minute each
   uint64_t lent = 0, copied_back = 0;
   for (uint64_t seed = 1; seed <= seeds; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
