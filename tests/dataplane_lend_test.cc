@@ -72,13 +72,18 @@ class LendRig {
     link_->start(options_, {}, 5, wire.now());
   }
 
+  // A reset that the wire loses is not sent again (RFC 9293, 3.5.2): a connection with nothing on its way stays then.
+  bool resets_are_lost = false;
+
   // Everything is home: what was lent, buffers, connections.
   ~LendRig() {
     for (DevicePeer& peer : peers) peer.close();
     const tcp::SendMemory& memory = lcores[0].link->stack().core().send_memory;
-    for (int i = 0; i < 100'000 && (lcores[0].clients.count() > 0 || loans() > 0 || memory.regions_used() > 0); ++i)
+    for (int i = 0; i < 100'000 &&
+                    ((!resets_are_lost && lcores[0].clients.count() > 0) || loans() > 0 || memory.regions_used() > 0);
+         ++i)
       turn();
-    EXPECT_EQ(lcores[0].clients.count(), 0u);
+    if (!resets_are_lost) EXPECT_EQ(lcores[0].clients.count(), 0u);
     expect_home();
     EXPECT_EQ(memory.regions_used(), 0u);
     EXPECT_EQ(memory.blocks_free(), memory.blocks());
@@ -401,6 +406,7 @@ TEST(Lend, SeedsHold) {
                          .duplicate_permille = static_cast<unsigned>(prng.below(40)),
                          .reorder_permille = static_cast<unsigned>(prng.below(40)),
                          .delay_max = 200 * kMicrosecond});
+    rig.resets_are_lost = true;
     const auto partitions = rig.lcores.size();
     struct Reader {
       DevicePeer* peer = nullptr;
