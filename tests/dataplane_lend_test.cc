@@ -14,6 +14,7 @@
 #include "dataplane/tcp/core.h"
 #include "tests/kafka_requests.h"
 #include "tests/sim/device_lcore.h"
+#include "tests/sim/open_on_heap.h"
 #include "tests/sim/sim_clock.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_nic.h"
@@ -192,7 +193,6 @@ class LendRig {
  private:
   std::unique_ptr<storage::StoreSet> open_ring(uint16_t ring) {
     disks_.emplace_back(clock, ring + 1u).make_durable_dir("data");
-    auto& memory = memory_.emplace_back(kRingBytes + 4096);
     storage::StoreRequest request{.folder = "data",
                                   .ring_index = ring,
                                   .disk = &disks_.back(),
@@ -203,14 +203,8 @@ class LendRig {
                                   .next_log_id = LogId{1}};
     request.options.ring_bytes = kRingBytes;
     request.options.read_cache_bytes = 4 * kMiB;
-    request.allocate = [&](size_t bytes) {
-      const auto at = reinterpret_cast<uintptr_t>(memory.data());
-      return std::span(memory).subspan(align_up(at, 4096) - at, bytes);
-    };
-    auto opened = storage::Store::open(request);
-    CHECK(opened.has_value());
     auto set = std::make_unique<storage::StoreSet>();
-    set->add(ring, std::move(*opened), {});
+    set->add(ring, sim::open_on_heap(std::move(request), memory_), {});
     return set;
   }
 

@@ -46,6 +46,16 @@ void with_segments(StoreRig& rig) {
   rig.stop();
 }
 
+// Twelve blocks of log 1 on the drive, none in memory, and room for all of them.
+void with_cold_log(StoreRig& rig) {
+  rig.options.read_cache_bytes = 8 * kMiB;
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 150; ++i) ASSERT_TRUE(append_in_time(rig, 1, 20'000));
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+}
+
 std::string segment_file(uint64_t log, int64_t base) {
   return storage::segment_path("data", LogId{log}, {Offset{base}});
 }
@@ -381,12 +391,7 @@ TEST_F(StoreCorners, ReadingAheadTakesNoBlockThatIsLookedAt) {
 TEST_F(StoreCorners, OnlyAReaderInOrderHasBlocksReadAhead) {
   constexpr uint64_t kBlock = 256 * kKiB;
   StoreRig rig(12, {1});
-  rig.options.read_cache_bytes = 8 * kMiB;
-  ASSERT_EQ(rig.open(), "");
-  for (int i = 0; i < 150; ++i) ASSERT_TRUE(append_in_time(rig, 1, 20'000));
-  rig.settle();
-  rig.stop();
-  ASSERT_EQ(rig.open(), "");
+  ASSERT_NO_FATAL_FAILURE(with_cold_log(rig));
   storage::ReadPlan plan;
   const auto ready = [&](int64_t from) {
     plan = rig.store->plan_read(LogId{1}, Offset{from}, 10 * kMiB, true);
@@ -416,12 +421,7 @@ TEST_F(StoreCorners, ColdReadsGiveWayToWritesThatProducersWaitFor) {
   constexpr uint64_t kBlock = 256 * kKiB;
   for (const bool is_beside_writes : {false, true}) {
     StoreRig rig(13, {1, 2});
-    rig.options.read_cache_bytes = 8 * kMiB;
-    ASSERT_EQ(rig.open(), "");
-    for (int i = 0; i < 150; ++i) ASSERT_TRUE(append_in_time(rig, 1, 20'000));
-    rig.settle();
-    rig.stop();
-    ASSERT_EQ(rig.open(), "");
+    ASSERT_NO_FATAL_FAILURE(with_cold_log(rig));
     uint64_t most_at_once = 0;
     const auto turn = [&] {
       const uint64_t before = rig.counters.get(Metric::cold_bytes_read);
@@ -429,7 +429,7 @@ TEST_F(StoreCorners, ColdReadsGiveWayToWritesThatProducersWaitFor) {
       rig.turn();
       most_at_once = std::max(most_at_once, rig.counters.get(Metric::cold_bytes_read) - before);
     };
-    storage::ReadPlan plan;
+    storage::ReadPlan plan{.status = ReadStatus::kPending, .cursor = {}};
     for (int i = 0; i < 10'000 && plan.status != ReadStatus::kReady; ++i) {
       plan = rig.store->plan_read(LogId{1}, Offset{0}, 10 * kMiB, true);
       turn();

@@ -1,5 +1,7 @@
 #include "tests/sim/broker_rig.h"
 
+#include "tests/sim/open_on_heap.h"
+
 namespace penstock::sim {
 
 using dataplane::Broker;
@@ -30,7 +32,6 @@ BrokerRig::~BrokerRig() {
 }
 
 void BrokerRig::open_ring(uint16_t ring, SimDisk& ring_disk) {
-  auto& memory = memory_.emplace_back(kRingBytes + 4096);
   storage::StoreRequest request{.folder = "data",
                                 .ring_index = ring,
                                 .disk = &ring_disk,
@@ -41,14 +42,7 @@ void BrokerRig::open_ring(uint16_t ring, SimDisk& ring_disk) {
                                 .next_log_id = LogId{1}};
   request.options.ring_bytes = kRingBytes;
   request.options.unflushed_max_bytes = kUnflushedMax;
-  request.allocate = [&](size_t bytes) {
-    const auto at = reinterpret_cast<uintptr_t>(memory.data());
-    return std::span(memory).subspan(align_up(at, 4096) - at, bytes);
-  };
-  auto opened = storage::Store::open(request);
-  if (!opened) std::fprintf(stderr, "%s\n", opened.error().what.c_str());
-  CHECK(opened.has_value());
-  store->add(ring, std::move(*opened), {});
+  store->add(ring, open_on_heap(std::move(request), memory_), {});
 }
 
 void BrokerRig::publish(int partitions) {

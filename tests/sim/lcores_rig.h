@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/kafka_requests.h"
+#include "tests/sim/open_on_heap.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_lcore.h"
 
@@ -113,7 +114,6 @@ class LcoresRig {
 
  private:
   std::unique_ptr<storage::StoreSet> open_ring(uint16_t ring) {
-    auto& memory = memory_.emplace_back(kRingBytes + 4096);
     storage::StoreRequest request{.folder = "data",
                                   .ring_index = ring,
                                   .disk = &disks.back(),
@@ -124,14 +124,8 @@ class LcoresRig {
                                   .next_log_id = storage::LogId{1}};
     request.options.ring_bytes = kRingBytes;
     request.options.unflushed_max_bytes = 4 * kMiB;
-    request.allocate = [&](size_t bytes) {
-      const auto at = reinterpret_cast<uintptr_t>(memory.data());
-      return std::span(memory).subspan(align_up(at, 4096) - at, bytes);
-    };
-    auto opened = storage::Store::open(request);
-    CHECK(opened.has_value());
     auto set = std::make_unique<storage::StoreSet>();
-    set->add(ring, std::move(*opened), {});
+    set->add(ring, open_on_heap(std::move(request), memory_), {});
     return set;
   }
 
