@@ -222,16 +222,18 @@ std::string BrokerSim::stop() {
   if (prng_.chance(70)) end_faults();
   stopping_ = true;
   std::string wrong;
-  for (SimLcore& lcore : lcores_) {
-    lcore.clients.stop();
-    lcore.broker.lender.recall_all();
-  }
-  // As the lcore loop does: nobody seals before the others have what they asked for.
-  const auto all_home = [&] {
-    return std::ranges::none_of(
-        lcores_, [](const SimLcore& lcore) { return lcore.broker.parts_out > 0 || lcore.broker.lender.any_out(); });
+  for (SimLcore& lcore : lcores_) lcore.clients.stop();
+  const auto all_answered = [&] {
+    return std::ranges::none_of(lcores_, [](const SimLcore& lcore) { return lcore.clients.count() > 0; });
   };
-  if (!turn_until(20'000, all_home, wrong)) return wrong.empty() ? "a part of a request never comes home" : wrong;
+  const bool answered = turn_until(2000, all_answered, wrong);
+  if (!wrong.empty()) return wrong;
+  for (SimLcore& lcore : lcores_) {
+    if (!answered) lcore.host.give_up();
+    lcore.part();
+  }
+  const auto all_parted = [&] { return std::ranges::all_of(lcores_, &SimLcore::has_parted); };
+  if (!turn_until(20'000, all_parted, wrong)) return wrong.empty() ? "a part of a request never comes home" : wrong;
   for (SimLcore& lcore : lcores_) lcore.store->begin_stop();
   const auto all_stopped = [&] {
     return std::ranges::all_of(lcores_, [](const SimLcore& lcore) { return lcore.store->stopped(); });

@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <variant>
 #include <vector>
 
 #include "base/doorbell.h"
@@ -59,7 +60,9 @@ class SimLcore {
       }
     }
     if (mail) {
-      deliver(*mail, host, clients, [](uint16_t, const dataplane::Letter&) {});
+      deliver(*mail, host, clients, [this](uint16_t, const dataplane::Letter& letter) {
+        parted_ += std::holds_alternative<dataplane::Goodbye>(letter) ? 1 : 0;
+      });
       mail->flush();
     }
     if (recompressor_works) recompressor.work();
@@ -69,9 +72,18 @@ class SimLcore {
     host.settle(completed);
     const size_t woken = clients.wake(completed);
     settle_loans();
+    say_goodbye();
     if (mail) mail->flush();
     return woken;
   }
+  // As Lcore::Impl's end, behind clients.stop(): connections that are left are cut off, and the stores may seal once
+  // every lcore has parted: what it has of others goes home in front of its goodbye.
+  void part() {
+    clients.close_all();
+    broker.lender.recall_all();
+    parting_ = true;
+  }
+  bool has_parted() const { return said_goodbye_ && (!mail || parted_ + 1u == mail->lcores()); }
   // The end of several that go together: close all, then host.give_up() of all, then this of all. What is still in the
   // mail has memory of streams in it.
   void drop_mail() {
@@ -92,6 +104,14 @@ class SimLcore {
   dataplane::DataplaneCounters counters;
 
  private:
+  void say_goodbye() {
+    if (!parting_ || said_goodbye_ || broker.parts_out > 0 || broker.lender.any_out()) return;
+    said_goodbye_ = true;
+    for (uint16_t to = 0; mail && to < mail->lcores(); ++to) {
+      if (to != broker.lcore) mail->send(to, dataplane::Goodbye{});
+    }
+  }
+
   Doorbell doorbell_;
 
  public:
@@ -110,6 +130,9 @@ class SimLcore {
  private:
   SimClock& clock_;
   const uint64_t seed_;
+  bool parting_ = false;
+  bool said_goodbye_ = false;
+  uint16_t parted_ = 0;  // others that have said goodbye
 };
 
 }  // namespace penstock::sim
