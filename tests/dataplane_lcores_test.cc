@@ -416,6 +416,30 @@ TEST_P(Lcores, APartOfANewerImageWaitsForThatImage) {
 
 // ---- a full ring
 
+// What the first of two owners lends is kept until the second one's is here too; else the two might miss for ever.
+TEST(LcoresInTurns, OwnersThatAreNeverHereTogetherServeOneAnswer) {
+  LcoresRig rig(1, 3);
+  rig.publish(3);
+  const auto client = rig.connect(0);
+  for (const int partition : {1, 2})
+    ASSERT_TRUE(rig.call<ProduceResponse>(client, produce_of(partition, batch_of(1, "x")), 9));
+  rig.send(client, frame_of(fetch_from({1, 2}), 12, 5));
+  std::optional<Bytes> frame;
+  for (int i = 0; i < 50 && !frame; ++i) {
+    rig.stuck = {static_cast<uint16_t>(i % 2 == 0 ? 2 : 1)};
+    rig.turns(2);
+    frame = rig.stream(client).next_answer();
+  }
+  ASSERT_TRUE(frame);
+  const auto answer = decode_answer<FetchResponse>(*frame, 12);
+  for (const auto& partition : answer->message.responses.at(0).partitions)
+    EXPECT_EQ(records_of(*partition.records).size(), 1u);
+  EXPECT_EQ(rig.lcore(0).count(Metric::parts_sent), 2u + 2u + 2u);  // to produce, look and lend
+  rig.stuck.clear();
+  rig.turns(10);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(fake_drive(i).lent, 0);
+}
+
 TEST(LcoresSmallRings, AFullRingParksAndLosesNothing) {
   LcoresRig rig(3, 2, 2);
   rig.publish(4);

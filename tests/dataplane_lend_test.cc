@@ -390,7 +390,7 @@ TEST(Lend, AStopRecallsWhatIsLent) {
 TEST(Lend, SeedsHold) {
   const char* text = std::getenv("PENSTOCK_SIM_SEEDS");
   const uint64_t seeds =
-      (text == nullptr ? 48 : std::strtoull(text, nullptr, 10)) / 125 + 1;  // dear: up to a minute each
+      (text == nullptr ? 48 : std::strtoull(text, nullptr, 10)) / 250 + 1;  // dear: up to a minute each
   uint64_t lent = 0, copied_back = 0;
   for (uint64_t seed = 1; seed <= seeds; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);

@@ -437,7 +437,8 @@ bool Connection<S>::flush() {
     if (n < broker_.outgoing.bytes()) break;  // the stream tells when there is room
     sent_in_pump_ += n;
   }
-  loans_.give_back(broker_);
+  // While some are still away the others are kept: asked for again, they might miss each other for ever.
+  if (!loans_.away()) loans_.give_back(broker_);
   if (!closed_ && !answers_.empty() && sent_in_pump_ >= kSendMax) try_again_next_turn();
   return answers_.size() < before;
 }
