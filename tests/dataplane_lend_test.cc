@@ -386,6 +386,22 @@ TEST(Lend, AStopRecallsWhatIsLent) {
   }
 }
 
+// What goes out again below an earlier recall, as what was read from a cursor of before, is recalled by that one.
+TEST(Lender, ALoanBelowAnEarlierRecallIsRecalledAtOnce) {
+  const auto lent = [](uint64_t from) {
+    return storage::StoreSet::Lent{.ring = 3, .loan = {.pieces = 1, .memory_from = storage::Lsn{from}}};
+  };
+  dataplane::Lender lender;
+  lender.recall(3, storage::Lsn{1000});
+  ASSERT_FALSE(lender.begin_recall()) << "nothing is out";
+  const auto above = lender.open(lent(1000));
+  EXPECT_FALSE(lender.begin_recall());
+  const auto below = lender.open(lent(999));
+  EXPECT_TRUE(lender.begin_recall());
+  EXPECT_TRUE(lender.is_recalled(below));
+  EXPECT_FALSE(lender.is_recalled(above));
+}
+
 // Readers that read, sleep, go and come back on a wire that loses, doubles and reorders, while a writer laps the rings.
 TEST(Lend, SeedsHold) {
   const char* text = std::getenv("PENSTOCK_SIM_SEEDS");

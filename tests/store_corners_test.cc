@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "base/log.h"
+#include "storage/log/read_pace.h"
 #include "storage/ring/state_slots.h"
 #include "storage/segment/segment_path.h"
 #include "tests/sim/store_rig.h"
@@ -449,6 +450,33 @@ TEST_F(StoreCorners, ColdReadsGiveWayToWritesThatProducersWaitFor) {
       EXPECT_GT(most_at_once, kBlock);
     rig.settle();
   }
+}
+
+// A loop that sleeps until the store's next deadline misses no read that was held back, though its pause ends while the
+// loop is busy with other things.
+TEST_F(StoreCorners, AReadThatWasHeldBackHasADeadline) {
+  StoreRig rig(14, {1, 2});
+  ASSERT_NO_FATAL_FAILURE(with_cold_log(rig));
+  int held_back = 0;
+  for (int64_t from = 0; from < 40; from += 10) {
+    const auto are_ready = [&] {  // in two blocks, of which one is read behind the other
+      const auto is_ready = [&](int64_t at) {
+        return rig.store->plan_read(LogId{1}, Offset{at}, 10 * kMiB, true).status == ReadStatus::kReady;
+      };
+      const bool first = is_ready(from);
+      return is_ready(from + 50) && first;
+    };
+    for (int i = 0; i < 1000 && !are_ready(); ++i) {
+      rig.append_to(2, 300);
+      rig.turn();
+      if (rig.disk.ops_in_flight() > 0 || are_ready()) continue;
+      rig.clock.advance(storage::ReadPace::kPauseMost / 2);
+      ++held_back;
+      ASSERT_LE(rig.store->next_deadline(), rig.clock.monotonic() + storage::ReadPace::kCalm);
+    }
+  }
+  EXPECT_GT(held_back, 0);
+  rig.settle();
 }
 
 // What a start makes whole from the ring keeps the checksum that the slot has: it is not taken from rotten bytes.
