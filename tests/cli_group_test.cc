@@ -282,6 +282,21 @@ TEST_F(CliGroup, delete_takes_groups_without_members) {
   EXPECT_EQ(group({"delete", "readers"}).err, "penstock: cannot delete group readers: GROUP_ID_NOT_FOUND\n");
 }
 
+TEST_F(CliGroup, delete_goes_on_behind_a_group_that_it_cannot_delete) {
+  has_members = false;
+  const auto result = group({"delete", "nobody", "readers", "nothing", "--json"});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(
+      result.err,
+      "penstock: cannot delete group nobody: GROUP_ID_NOT_FOUND; cannot delete group nothing: GROUP_ID_NOT_FOUND\n");
+  EXPECT_FALSE(exists);
+  const auto told = nlohmann::json::parse(result.out);
+  EXPECT_EQ(told["deleted"], nlohmann::json::array({"readers"}));
+  ASSERT_EQ(told["failed"].size(), 2u);
+  EXPECT_EQ(told["failed"][1]["name"], "nothing");
+  EXPECT_EQ(told["failed"][1]["error"], "cannot delete group nothing: GROUP_ID_NOT_FOUND");
+}
+
 // As after a start: the groups' topic is made, and its partitions are read.
 TEST_F(CliGroup, a_coordinator_that_is_not_there_yet_is_waited_for) {
   busy = 2;

@@ -9,6 +9,7 @@
 
 #include "control/cli/command_line.h"
 #include "control/cli/error.h"
+#include "control/cli/json.h"
 #include "control/cli/visible.h"
 
 namespace penstock::cli {
@@ -58,6 +59,9 @@ void write_output(const std::string& path, const std::string& text) {
   good = (file == stdout ? std::fflush(file) : std::fclose(file)) == 0 && good;
   if (!good) throw CliError(kExitFailed, fmt::format("cannot write {}: {}", path, std::strerror(errno)));
 }
+
+void print(const std::string& text) { write_output("-", text); }
+void print(const Json& value) { print(value.dump(2) + "\n"); }
 
 std::string table_text(const std::vector<std::vector<std::string>>& cells) {
   auto rows = cells;

@@ -12,6 +12,7 @@
 namespace penstock::cli {
 
 class Command;
+class Json;
 struct Option;
 
 struct BrokerOptions {
@@ -32,6 +33,9 @@ Option& add_rate_option(Command& command, const std::string& name, Rate& value, 
 
 // Writes text to a file, or to standard output for "-". Throws CliError.
 void write_output(const std::string& path, const std::string& text);
+// To standard output.
+void print(const std::string& text);
+void print(const Json& value);
 
 // Rows of cells as aligned columns; the first row is the heading.
 std::string table_text(const std::vector<std::vector<std::string>>& rows);

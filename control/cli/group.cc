@@ -14,6 +14,7 @@
 #include "control/cli/cluster.h"
 #include "control/cli/command.h"
 #include "control/cli/command_line.h"
+#include "control/cli/delete_each.h"
 #include "control/cli/error.h"
 #include "control/cli/group_client.h"
 #include "control/cli/json.h"
@@ -33,9 +34,6 @@ struct GroupOptions {
   bool dry_run = false;
   bool json = false;
 };
-
-void print(const std::string& text) { write_output("-", text); }
-void print(const Json& value) { print(value.dump(2) + "\n"); }
 
 std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
 
@@ -233,13 +231,10 @@ void run_reset(const GroupOptions& options) {
 void run_delete(const GroupOptions& options) {
   SystemClock clock;
   Cluster cluster(clock, options.broker);
-  auto deleted = Json::array();
-  for (const std::string& group : options.groups) {
+  delete_each(options.groups, options.json, [&](const std::string& group) {
     GroupClient(clock, options.broker, cluster, group).remove();
-    deleted.push_back(group);
-    if (!options.json) print(fmt::format("Deleted {}\n", group));
-  }
-  if (options.json) print(Json{{"deleted", deleted}});
+    return true;
+  });
 }
 
 Command& add(Command& group, const std::shared_ptr<GroupOptions>& options, const std::string& name,

@@ -12,6 +12,7 @@
 #include "control/cli/cluster.h"
 #include "control/cli/command.h"
 #include "control/cli/command_line.h"
+#include "control/cli/delete_each.h"
 #include "control/cli/error.h"
 #include "control/cli/json.h"
 #include "control/cli/topic_config.h"
@@ -34,9 +35,6 @@ struct TopicOptions {
   bool internal = false;
   bool lenient = false;  // --if-not-exists, --if-exists
 };
-
-void print(const std::string& text) { write_output("-", text); }
-void print(const Json& value) { print(value.dump(2) + "\n"); }
 
 std::pair<std::string, std::string> parse_config(const std::string& text) {
   const size_t equals = text.find('=');
@@ -203,14 +201,11 @@ void run_describe(const TopicOptions& options) {
 void run_delete(const TopicOptions& options) {
   SystemClock clock;
   Cluster cluster(clock, options.broker);
-  auto deleted = Json::array();
-  for (const std::string& name : options.names) {
-    if (options.lenient && !cluster.topic_exists(name)) continue;
+  delete_each(options.names, options.json, [&](const std::string& name) {
+    if (options.lenient && !cluster.topic_exists(name)) return false;
     cluster.remove(name);
-    deleted.push_back(name);
-    if (!options.json) print(fmt::format("Deleted {}\n", name));
-  }
-  if (options.json) print(Json{{"deleted", deleted}});
+    return true;
+  });
 }
 
 // A subcommand of topic with the options that all have; options lives as long as the parsed command line.
