@@ -216,12 +216,15 @@ std::vector<std::byte> Store::Impl::bytes_of(const BatchRef& ref) const {
 TimeFound Store::Impl::find_time(PartitionLog& log, int64_t t) {
   log.evict(shard.ring->memory_floor());
   for (size_t i = 0; i < log.segments.size(); ++i) {
-    const Segment& segment = log.segments[i];
+    Segment& segment = log.segments[i];
     const bool below = i + 1 < log.segments.size() && log.segments[i + 1].base <= log.log_start_offset;
     if (below || segment.max_timestamp < t || segment.base >= log.memory_start()) continue;
     const auto found = reader.find_by_time(log, segment, t);
     if (found) return {ReadStatus::kReady, *found};
     if (found.error().code != Errc::kNotFound) return {status_of(found.error().code), std::nullopt};
+    // So its bound was too high. Said here, the next call passes it over: with more such segments than the caches have
+    // indexes of, none would come to an end. Below 0 the bound would say that no record has a time.
+    if (t > 0) segment.max_timestamp = t - 1;
   }
   for (size_t i = log.first_with_time(t); i < log.batches.size(); ++i) {
     const BatchRef& ref = log.batches[i];

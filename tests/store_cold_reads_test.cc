@@ -34,6 +34,25 @@ void with_cold_log(StoreRig& rig) {
   ASSERT_EQ(rig.open(), "");
 }
 
+// One record of about bytes, of that time.
+void append_of(StoreRig& rig, int64_t timestamp, size_t bytes) {
+  const auto appended = [&] {
+    protocol::BatchBuilder builder;
+    builder.add(timestamp, std::nullopt, std::vector<std::byte>(bytes));
+    return rig.append_batch(1, builder.finish()).status == storage::AppendStatus::kAppended;
+  };
+  ASSERT_TRUE(rig.turn_until(appended));
+}
+
+storage::TimeFound found_by_time(StoreRig& rig, int64_t t) {
+  storage::TimeFound found{};
+  rig.turn_until([&] {
+    found = rig.store->find_by_time(LogId{1}, t);
+    return found.status != ReadStatus::kPending;
+  });
+  return found;
+}
+
 // Whoever reads in order waits for the drive at the beginning, and then finds the next blocks there, though each look
 // takes a block to its end. Whoever asks for one place has nothing read but its block.
 TEST_F(StoreColdReads, OnlyAReaderInOrderHasBlocksReadAhead) {
@@ -124,6 +143,25 @@ TEST_F(StoreColdReads, AReadThatWasHeldBackHasADeadline) {
   }
   EXPECT_GT(held_back, 0);
   rig.settle();
+}
+
+// What the log's start has passed was late enough, and of the rest only the end is: all of it is looked at, in a cache
+// of four blocks.
+TEST_F(StoreColdReads, ATimeBehindMoreThanTheCacheHoldsIsFound) {
+  StoreRig rig(15, {1});
+  rig.options.read_cache_bytes = kMiB;
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 150; ++i) {
+    ASSERT_NO_FATAL_FAILURE(append_of(rig, i == 0 ? 5000 : i < 149 ? 1000 : 9000, 20'000));
+  }
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  ASSERT_EQ(rig.store->trim(LogId{1}, Offset{1}).status, storage::TrimStatus::kTrimmed);
+  const auto found = found_by_time(rig, 2000);
+  ASSERT_EQ(found.status, ReadStatus::kReady);
+  ASSERT_TRUE(found.found);
+  EXPECT_EQ(found.found->offset, Offset{149});
 }
 
 }  // namespace

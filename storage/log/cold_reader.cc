@@ -94,11 +94,29 @@ Result<TimeAndOffset> ColdReader::find_by_time(PartitionLog& log, const Segment&
   const auto position = index->first_interval_with_time(t);
   if (segment.holes.may_have_had(log.log_start_offset, position.value_or(segment.bytes))) return fail(Errc::kCorrupt);
   if (!position) return fail(Errc::kNotFound);
-  for (uint64_t from = *position;;) {
-    const auto wanted = [&](const protocol::RecordBatchView& batch, uint64_t) {
-      return batch.max_timestamp() >= t && batch.last_offset() >= log.log_start_offset;
+  // The index has times of what the log's start has passed too.
+  uint64_t from = std::max(*position, index->floor(log.log_start_offset).position);
+  const bool goes_on = log.time_scan && log.time_scan->segment == segment.base && log.time_scan->t == t;
+  if (goes_on) from = std::max(from, log.time_scan->position);
+  const auto found = walk_to_time(log, segment, from, t);
+  if (!found && found.error().code == Errc::kWouldBlock) {
+    log.time_scan = {.segment = segment.base, .t = t, .position = from};
+  } else if (goes_on) {
+    log.time_scan.reset();
+  }
+  return found;
+}
+
+// from: where to begin, and where the batch begins that it could not look at, or that has the record.
+Result<TimeAndOffset> ColdReader::walk_to_time(PartitionLog& log, const Segment& segment, uint64_t& from, int64_t t) {
+  for (;;) {
+    const auto wanted = [&](const protocol::RecordBatchView& batch, uint64_t position) {
+      const bool is_late = batch.max_timestamp() >= t && batch.last_offset() >= log.log_start_offset;
+      if (!is_late) from = position + static_cast<uint64_t>(batch.total_bytes());
+      return is_late;
     };
     const BatchPlace place = TRY(walk_from(log, segment, from, log.log_start_offset, wanted));
+    from = place.position;
     std::vector<std::byte> batch(place.bytes);
     TRY_VOID(copy(log, segment, place.position, batch));
     if (const auto found = first_at_or_after(batch, t, log.log_start_offset)) return *found;

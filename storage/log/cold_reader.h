@@ -24,7 +24,8 @@ class ColdReader {
   // A cursor for a fetch from offset on, within segment; see Store::plan_read.
   Result<ReadCursor> plan(PartitionLog& log, const Segment& segment, Offset from, uint64_t max_bytes,
                           bool at_least_one);
-  // The first record of segment, from the log's start on, whose timestamp is at least t. kNotFound: none is.
+  // The first record of segment, from the log's start on, whose timestamp is at least t. kNotFound: none is. A part at
+  // each call, like max_timestamp(), where many blocks have to be looked at.
   Result<TimeAndOffset> find_by_time(PartitionLog& log, const Segment& segment, int64_t t);
   // The greatest timestamp of segment's records from the log's start on. kNotFound: it has none. Most often the index
   // tells; else all headers are read, a part at each call until it is known.
@@ -33,6 +34,7 @@ class ColdReader {
   Result<void> copy(PartitionLog& log, const Segment& segment, uint64_t position, std::span<std::byte> out);
 
  private:
+  Result<TimeAndOffset> walk_to_time(PartitionLog& log, const Segment& segment, uint64_t& from, int64_t t);
   Result<uint64_t> promised(PartitionLog& log, const Segment& segment, const BatchPlace& first);
   using Wanted = std::function<bool(const protocol::RecordBatchView&, uint64_t position)>;
   Result<BatchPlace> walk_from(PartitionLog& log, const Segment& segment, uint64_t position, Offset from,

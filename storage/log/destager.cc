@@ -426,7 +426,7 @@ void Destager::copy_batches(DestageJob& job, uint64_t bytes) {
   OpenSegment& open = *log.open;
   Segment& segment = log.segments.back();
   std::span<std::byte> to = job.buffer.subspan(job.head_bytes, bytes);
-  job.max_timestamp = segment.max_timestamp;
+  job.max_timestamp = protocol::kNoTimestamp;  // of its own: others of this segment may be under way
   std::array<std::span<const std::byte>, 4> pieces;
   for (size_t i = log.find(log.staged); !to.empty();) {
     const BatchRef& batch = log.batches[i];
@@ -554,7 +554,7 @@ void Destager::apply(PartitionLog& log, const DestageJob& job) {
   open.head_crc = job.head_crc;
   open.head = {};
   segment.bytes = job.segment_bytes;
-  segment.max_timestamp = job.max_timestamp;
+  segment.max_timestamp = std::max(segment.max_timestamp, job.max_timestamp);
   if (segment.max_timestamp < 0) segment.written_ms = shard_.clock.wall_ms();
   log.written = job.next;
   log.written_skip = job.skip;

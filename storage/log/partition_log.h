@@ -91,6 +91,13 @@ struct MaxScan {
   int64_t best = INT64_MIN;
 };
 
+// How far the search for a time has come in a segment, so that it ends whatever the caches hold at once.
+struct TimeScan {
+  Offset segment;
+  int64_t t;
+  uint64_t position;
+};
+
 struct PartitionLog {
   explicit PartitionLog(LogId log) : id(log) {}
 
@@ -131,6 +138,7 @@ struct PartitionLog {
   std::optional<Offset> truncate_to;   // takes no appends until it is done
   Lsn truncated_at{0};  // behind the ring's entry of the newest truncation: not before that is durable its file is cut
   std::optional<MaxScan> max_scan{};
+  std::optional<TimeScan> time_scan{};
 
   // ---- compaction
   Offset cleaned_to{0};    // what lies below was cleaned: of each key, its last record below is there

@@ -84,7 +84,10 @@ storage::AppendResult StoreRig::append_batch(uint64_t log, std::vector<std::byte
 }
 
 bool StoreRig::turn_until(const std::function<bool()>& done) {
-  for (int i = 0; i < 60'000 && !done(); ++i) turn();
+  for (int i = 0; i < 60'000; ++i) {
+    if (done()) return true;
+    turn();
+  }
   return done();
 }
 
