@@ -36,4 +36,11 @@ std::span<std::byte> RingMemoryPool::map_ordinary(size_t bytes) {
   return ordinary_.back().span();
 }
 
+std::span<std::byte> RingMemoryPool::allocate_cache(size_t bytes) {
+  MappedMemory memory(bytes, MappedMemory::kHugePage);
+  if (memory.empty()) return {};
+  ordinary_.push_back(std::move(memory));
+  return ordinary_.back().span();
+}
+
 }  // namespace penstock::control

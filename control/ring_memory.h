@@ -1,5 +1,5 @@
-// Memory for the lcores' rings: huge pages if the machine has reserved enough, else ordinary memory that asks for
-// transparent ones, and a log line that says which. Given back with this object.
+// Memory that the log's bytes lie in. For the lcores' rings: huge pages if the machine has reserved enough, else
+// ordinary memory that asks for transparent ones, and a log line that says which. Given back with this object.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +19,8 @@ class RingMemoryPool {
 
   // Zeroed, aligned to 2 MiB. Empty if there is not so much.
   std::span<std::byte> allocate(size_t bytes);
+  // For a cache of cold reads: ordinary memory, whose pages come as they are used or a device has them mapped.
+  std::span<std::byte> allocate_cache(size_t bytes);
 
  private:
   std::span<std::byte> map_huge(size_t bytes);

@@ -62,8 +62,8 @@ class Broker {
         accept_loss_at_(request.accept_loss_at),
         prng_(os_entropy()),
         doorbell_(doorbell),
-        group_board_(doorbell),
-        memory_(settings_.broker.huge_pages == "auto") {}
+        memory_(settings_.broker.huge_pages == "auto"),
+        group_board_(doorbell) {}
 
   Step start();
   // Until a stop was asked for and obeyed. The exit code.
@@ -116,6 +116,10 @@ class Broker {
   std::string metadata_path() const { return folders_->path(0) + "/metadata.sqlite"; }
   std::function<bool(storage::LogId)> logs_of_others(uint16_t ring) const;
   Step open_ring(size_t i);
+  std::span<std::byte> shown_to_devices(std::span<std::byte> memory) {
+    if (!memory.empty()) devices_->add_log_memory(memory);
+    return memory;
+  }
   Step make_cleaner(size_t folder);
 
   struct Cleaner {
@@ -138,11 +142,11 @@ class Broker {
   std::vector<AdvertisedAddress> advertised_;
   std::vector<int> cpus_;
   std::string address_overrides_;  // max.connections.per.ip.overrides with addresses for names
+  RingMemoryPool memory_;          // devices may read it, until they are closed
   std::unique_ptr<dataplane::Devices> devices_;
   std::vector<ShownDevice> shown_devices_;
   GroupBoard group_board_;
   std::unique_ptr<HttpServer> http_;
-  RingMemoryPool memory_;
   std::optional<DataFolders> folders_;
   std::vector<RingPlace> rings_;
   RingLives known_lives_;  // as of the last start
@@ -419,7 +423,8 @@ Step Broker::open_ring(size_t i) {
        .next_log_id = controller_->next_log_id(),
        .is_foreign = logs_of_others(place.ring),
        .known_life = known_lives_.contains(place.ring) ? std::optional(known_lives_.at(place.ring)) : std::nullopt,
-       .allocate = [this](size_t bytes) { return memory_.allocate(bytes); },
+       .allocate = [this](size_t bytes) { return shown_to_devices(memory_.allocate(bytes)); },
+       .allocate_cache = [this](size_t bytes) { return shown_to_devices(memory_.allocate_cache(bytes)); },
        .compaction = cleaner == cleaners_.end() ? nullptr : cleaner->second.thread->new_link(),
        .accept_loss_at = accept_loss_at_,
        .should_stop = stop_was_asked});

@@ -26,7 +26,8 @@ uint64_t cold_bytes(const StorageOptions& options) {
 Store::Impl::Buffers::Buffers(const StoreRequest& request)
     : staging(Destager::memory_bytes(), align_of(request), MappedMemory::Pages::kHuge),
       scrub(Scrubber::kReadBytes, align_of(request)),
-      cold(cold_bytes(request.options), align_of(request)) {
+      own_cold(request.allocate_cache ? 0 : cold_bytes(request.options), align_of(request)),
+      cold(request.allocate_cache ? request.allocate_cache(cold_bytes(request.options)) : own_cold.span()) {
   // Most often a buffer is written while another is filled.
   staging.populate(2 * Destager::kBufferBytes);
 }
@@ -46,7 +47,7 @@ Store::Impl::Impl(const StoreRequest& request, Buffers taken)
                 if (segment != nullptr && segment->id() == id && !found->is_open(*segment))
                   write_sidecar(log, id, index, true);
               }),
-      cold(shard, files, indexes, buffers.cold.span()),
+      cold(shard, files, indexes, buffers.cold),
       reader(cold, indexes),
       destager(shard, files, buffers.staging.span(),
                [this](PartitionLog& log, const Segment& segment, std::unique_ptr<OpenSegment> open) {

@@ -50,7 +50,8 @@ class Store::Impl {
     explicit Buffers(const StoreRequest& request);
     MappedMemory staging;
     AlignedMemory scrub;
-    MappedMemory cold;  // what the cache of cold reads is made of
+    MappedMemory own_cold;      // unless the request gives it
+    std::span<std::byte> cold;  // what the cache of cold reads is made of
   };
   Impl(const StoreRequest& request, Buffers taken);
   ~Impl();

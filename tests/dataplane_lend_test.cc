@@ -47,8 +47,8 @@ std::string value_of(int number, size_t bytes) {
 // A broker of so many lcores, the first one with a card; partition i is lcore i's.
 class LendRig {
  public:
-  explicit LendRig(uint16_t count = 1, bool references = true)
-      : server_nic(wire, {.mac = mac(1), .capabilities = {.takes_references = references}}, 2),
+  explicit LendRig(uint16_t count = 1, bool references = true, size_t nic_keeps = 0)
+      : server_nic(wire, {.mac = mac(1), .capabilities = {.takes_references = references}, .keeps = nic_keeps}, 2),
         client_nic_(wire, {.mac = mac(2)}, 3),
         mesh_(std::make_shared<Mesh>(count)),
         server_("server", config_of("10.0.0.1/24"), {{.nic = &server_nic, .receives = true, .send_memory = {}}},
@@ -273,6 +273,29 @@ TEST(Lend, AClientThatReadsNothingHoldsUpNobody) {
   EXPECT_GT(rig.count(tcp::Metric::tcp_bytes_copied_back), 0u);
   reader.reads(true);
   EXPECT_GE(rig.expect_records(reader, 20), 20);
+}
+
+// Its client has everything, and the device would keep it for ever: until the ring comes round, or the broker stops.
+TEST(Lend, ADeviceThatGivesBackOnlyWhatIsWantedHoldsUpNobody) {
+  LendRig rig(1, true, 100);
+  DevicePeer& writer = rig.connect();
+  DevicePeer& reader = rig.connect();
+  rig.produce(writer, 0, 0, 10);
+  const auto read = [&](int64_t offset, int first) {
+    rig.ask(reader, 0, offset);
+    EXPECT_EQ(rig.expect_records(reader, first), 10);
+    rig.turns(1000);
+    EXPECT_GT(rig.loans(), 0u);
+    EXPECT_GT(rig.server_nic.lent(), 0u);
+  };
+  read(0, 0);
+  rig.produce(writer, 0, 10, 400);  // the ring, more than twice
+  EXPECT_EQ(rig.loans(), 0u);
+  EXPECT_EQ(rig.count(tcp::Metric::tcp_bytes_copied_back), 0u) << "all of it was acknowledged";
+  read(400, 400);
+  rig.lcores[0].broker.lender.recall_all();
+  rig.turns(100);
+  rig.expect_home();
 }
 
 // A log may end while its records are in flight: what is sent again is what was sent.

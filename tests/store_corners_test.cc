@@ -427,42 +427,6 @@ TEST_F(StoreCorners, ASweepLeavesLogsThatWereIssuedLater) {
   EXPECT_TRUE(rig.disk.exists(segment_file(50, 0)));
 }
 
-// ---------------------------------------------------------------- memory that there is not
-
-// More than a process can address: no overcommit of the kernel's gives that.
-constexpr int64_t kTooMuch = int64_t{1} << 50;
-
-TEST_F(StoreCorners, ACacheThatMemoryDoesNotGiveIsRefusedByItsName) {
-  StoreRig rig(7, {1});
-  const int64_t usual = rig.options.read_cache_bytes;
-  rig.options.read_cache_bytes = kTooMuch;
-  EXPECT_EQ(rig.open(),
-            "no memory for the 1073741824 MiB of penstock.read.cache.bytes; free some, or choose a smaller one");
-  EXPECT_TRUE(rig.asked_for.empty());
-  EXPECT_FALSE(rig.disk.exists(StoreRig::kRing)) << "and nothing was made";
-  rig.options.read_cache_bytes = usual;
-  EXPECT_EQ(rig.open(), "");
-}
-
-// A large ring takes minutes to write.
-TEST_F(StoreCorners, ARingsMemoryIsThereBeforeItsFileIsWritten) {
-  StoreRig rig(8, {1});
-  rig.no_memory = true;
-  const std::string said = rig.open();
-  EXPECT_NE(said.find("no memory for the ring's 4 MiB"), std::string::npos) << said;
-  EXPECT_FALSE(rig.disk.exists(StoreRig::kRing));
-  EXPECT_FALSE(rig.disk.exists(std::string(StoreRig::kRing) + ".making"));
-  rig.no_memory = false;
-  EXPECT_EQ(rig.open(), "");
-  EXPECT_EQ(rig.asked_for, (std::vector<size_t>{StoreRig::kRingBytes, StoreRig::kRingBytes})) << "once a start";
-  rig.stop();
-  // One that is there has its own size.
-  rig.asked_for.clear();
-  rig.options.ring_bytes = 2 * StoreRig::kRingBytes;
-  EXPECT_EQ(rig.open(), "");
-  EXPECT_EQ(rig.asked_for, std::vector<size_t>{StoreRig::kRingBytes});
-}
-
 // ---------------------------------------------------------------- a start that is stopped
 
 // True at its last question of so many, and from then on.

@@ -1,7 +1,8 @@
-// What a store does while descriptors, or the ring's room, are short: what was refused is taken once there is some,
-// without a restart; nothing is called damaged or failed that was only not to be had.
+// What a store does while descriptors, memory, or the ring's room, are short: what was refused is taken once there is
+// some, without a restart; nothing is called damaged or failed that was only not to be had.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <optional>
 #include <string>
 
@@ -192,6 +193,75 @@ TEST_F(StoreShortage, TheLargestBatchFitsWhereverTheTailIs) {
   rig.crash();
   ASSERT_EQ(rig.open(), "");
   ASSERT_EQ(rig.check_acked(), "");
+}
+
+// ---------------------------------------------------------------- memory that there is not
+
+// More than a process can address: no overcommit of the kernel's gives that.
+constexpr int64_t kTooMuch = int64_t{1} << 50;
+
+TEST_F(StoreShortage, ACacheThatMemoryDoesNotGiveIsRefusedByItsName) {
+  StoreRig rig(7, {1});
+  const int64_t usual = rig.options.read_cache_bytes;
+  rig.options.read_cache_bytes = kTooMuch;
+  EXPECT_EQ(rig.open(),
+            "no memory for the 1073741824 MiB of penstock.read.cache.bytes; free some, or choose a smaller one");
+  EXPECT_TRUE(rig.asked_for.empty());
+  EXPECT_FALSE(rig.disk.exists(StoreRig::kRing)) << "and nothing was made";
+  rig.options.read_cache_bytes = usual;
+  EXPECT_EQ(rig.open(), "");
+}
+
+// A large ring takes minutes to write.
+TEST_F(StoreShortage, ARingsMemoryIsThereBeforeItsFileIsWritten) {
+  StoreRig rig(8, {1});
+  rig.no_memory = true;
+  const std::string said = rig.open();
+  EXPECT_NE(said.find("no memory for the ring's 4 MiB"), std::string::npos) << said;
+  EXPECT_FALSE(rig.disk.exists(StoreRig::kRing));
+  EXPECT_FALSE(rig.disk.exists(std::string(StoreRig::kRing) + ".making"));
+  rig.no_memory = false;
+  EXPECT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.asked_for, (std::vector<size_t>{StoreRig::kRingBytes, StoreRig::kRingBytes})) << "once a start";
+  rig.stop();
+  // One that is there has its own size.
+  rig.asked_for.clear();
+  rig.options.ring_bytes = 2 * StoreRig::kRingBytes;
+  EXPECT_EQ(rig.open(), "");
+  EXPECT_EQ(rig.asked_for, std::vector<size_t>{StoreRig::kRingBytes});
+}
+
+// A device reads records where they lie, in memory that was made known to it: no copy of them lies anywhere else.
+TEST_F(StoreShortage, ColdRecordsLieInMemoryThatWasGivenForThem) {
+  StoreRig rig(14, {1});
+  rig.gives_cache = true;
+  rig.options.read_cache_bytes = 8 * kMiB;
+  ASSERT_EQ(rig.open(), "");
+  for (int i = 0; i < 150; ++i) ASSERT_EQ(append_patiently(rig, 1, 20'000), AppendStatus::kAppended);
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  ASSERT_EQ(rig.cache.span().size(), 8 * kMiB);
+  storage::ReadPlan plan;
+  ASSERT_TRUE(rig.turn_until([&] {
+    plan = rig.store->plan_read(LogId{1}, Offset{0}, 10 * kMiB, true);
+    return plan.status == ReadStatus::kReady;
+  }));
+  storage::ReadCursor cursor = plan.cursor;
+  const std::byte* begin = rig.cache.span().data();
+  uint64_t seen = 0;
+  for (std::array<std::span<const std::byte>, 1> pieces; cursor.remaining > 0;) {
+    if (const auto viewed = rig.store->view(cursor, SIZE_MAX, pieces)) {
+      ASSERT_TRUE(pieces[0].data() >= begin && &pieces[0].back() < begin + 8 * kMiB) << seen;
+      seen += pieces[0].size();
+      rig.store->advance(cursor, std::min<uint64_t>(pieces[0].size(), cursor.remaining));
+    }
+    rig.turn();
+  }
+  EXPECT_GT(seen, 2'900'000u);
+  rig.stop();
+  rig.no_memory = true;
+  EXPECT_EQ(rig.open(), "no memory for the 8 MiB of penstock.read.cache.bytes; free some, or choose a smaller one");
 }
 
 }  // namespace

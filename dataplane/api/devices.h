@@ -60,6 +60,11 @@ class Devices {
   };
   Buffers close();
 
+  // Memory that records are sent from, of whole pages of 4 KiB. A card that reads only what is mapped for it has it
+  // mapped, so that they leave by reference; if that fails they are copied, which the log says once for a card. Before
+  // lcores run; the memory stays until this object is gone.
+  void add_log_memory(std::span<std::byte> memory);
+
   // The calling thread is an lcore from now on, or is none any more.
   void enter_lcore();
   void leave_lcore();

@@ -129,6 +129,7 @@ void Link::keep_house(Nanos now) {
   auto& counters = device_.counters(lcore_).nic;
   const net::NicStatistics all = nic.statistics();
   counters.set(NicMetric::nic_link_up, up_ ? 1 : 0);
+  counters.set(NicMetric::nic_reads_log, all.reads_log ? 1 : 0);
   counters.set(NicMetric::nic_rx_frames, all.rx_frames);
   counters.set(NicMetric::nic_rx_bytes, all.rx_bytes);
   counters.set(NicMetric::nic_rx_missed, all.rx_missed);
@@ -141,6 +142,7 @@ void Link::keep_house(Nanos now) {
   counters.set(NicMetric::nic_tx_no_buffer, all.tx_no_buffer);
   counters.set(NicMetric::nic_tx_copied_bytes, all.tx_copied_bytes);
   counters.set(NicMetric::nic_tx_referred_bytes, all.tx_referred_bytes);
+  counters.set(NicMetric::nic_tx_pushes, all.tx_pushes);
 }
 
 }  // namespace penstock::dataplane

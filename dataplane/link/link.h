@@ -41,6 +41,8 @@ class Link {
   size_t receive(Nanos now);
   std::optional<tcp::TcpEvent> next();  // its listener is the broker's number
   void finish(Nanos now);
+  // What was lent for frames that are with the device is needed: it comes back soon after these are sent.
+  void want_back() { parts_->nic.want_back(); }
 
   // When finish() has something to do without a frame.
   Nanos next_deadline() const;

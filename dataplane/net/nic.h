@@ -81,6 +81,8 @@ struct NicStatistics {
   uint64_t tx_no_buffer = 0;       // frames that were not taken for want of memory
   uint64_t tx_copied_bytes = 0;    // of pieces that were small, or that the device cannot refer to
   uint64_t tx_referred_bytes = 0;  // of pieces sent from where they are
+  uint64_t tx_pushes = 0;          // frames without content, so that the driver gives back (want_back)
+  bool reads_log = false;          // records are sent from where they are: all of the log's memory is within its reach
 };
 
 class Nic {
@@ -93,7 +95,11 @@ class Nic {
   // Once a turn, also in one without output: gives the device what waits, and gets back what it has sent, so that
   // owners and pools do not wait for traffic.
   virtual void flush() = 0;
-  // The device, or whoever sends for us, had no room: flush() is needed again soon.
+  // Who lent the memory of frames that were sent needs it. What the device has of it comes back as soon as it has been
+  // sent, by flush(), also from a driver that gives back only when it is given more.
+  virtual void want_back() {}
+  // The device, or whoever sends for us, had no room, or does not give back what is wanted: flush() is needed again
+  // soon.
   virtual bool frames_wait() const { return false; }
 
   // The senders go: owners are told of nothing any more. What they have lent stays where it is until the device is

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "dataplane/link/config.h"
 #include "dataplane/link/shared_device.h"
+#include "dataplane/nic/card_memory.h"
 #include "dataplane/nic/dpdk_port.h"
 #include "dataplane/nic/eal.h"
 #include "dataplane/nic/preflight.h"
@@ -46,6 +47,7 @@ class Devices::Impl {
 
   std::expected<void, std::string> open();
   Buffers close();
+  void add_log_memory(std::span<std::byte> memory) { log_memory_.add(memory, cards()); }
 
   struct One {
     std::unique_ptr<nic::DpdkPort> port;
@@ -58,9 +60,11 @@ class Devices::Impl {
  private:
   std::expected<std::vector<nic::Device>, std::string> parse() const;
   std::expected<void, std::string> open_one(const nic::Device& device, const DeviceSettings& settings);
+  std::vector<nic::DpdkPort*> cards() const;
 
   const DevicesRequest request_;
   nic::PortOptions port_options_;
+  nic::LogMemory log_memory_;
   bool started_ = false;
 };
 
@@ -131,6 +135,8 @@ std::expected<void, std::string> Devices::Impl::open_one(const nic::Device& devi
 Devices::Buffers Devices::Impl::close() {
   Buffers buffers;
   all_.clear();
+  for (One& one : devices_) one.port->stop();
+  log_memory_.remove_all();
   for (One& one : devices_) {
     one.port->close();
     one.shared.reset();  // what still waited to be handed over goes home
@@ -139,6 +145,13 @@ Devices::Buffers Devices::Impl::close() {
     buffers.out += use.used;
   }
   return buffers;
+}
+
+std::vector<nic::DpdkPort*> Devices::Impl::cards() const {
+  std::vector<nic::DpdkPort*> cards;
+  for (const One& one : devices_)
+    if (one.port->wants_maps()) cards.push_back(one.port.get());
+  return cards;
 }
 
 Devices::Impl::~Impl() {
@@ -159,6 +172,7 @@ std::expected<std::unique_ptr<Devices>, std::string> Devices::open(const Devices
 Devices::Devices(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Devices::~Devices() = default;
 Devices::Buffers Devices::close() { return impl_->close(); }
+void Devices::add_log_memory(std::span<std::byte> memory) { impl_->add_log_memory(memory); }
 std::span<SharedDevice* const> Devices::all() const { return impl_->all_; }
 const std::string& Devices::description(size_t device) const { return impl_->devices_[device].port->description(); }
 const std::string& Devices::name(size_t device) const { return impl_->all_[device]->name(); }

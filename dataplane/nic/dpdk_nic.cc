@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 
@@ -23,6 +24,9 @@ namespace {
 
 // Below this, a copy costs less than an mbuf (research: about 256 bytes).
 constexpr size_t kCopyBelow = 256;
+constexpr size_t kPushesAtOnce = 8;
+constexpr uint16_t kFrameMin = 60;  // of Ethernet, without its checksum
+constexpr uint16_t kEtherTypeLoopback = 0x9000;
 
 // Memory of a Buffer is its mbuf's from buf_addr on, which lies right behind the mbuf (no private area).
 class MbufHome final : public BufferPool {
@@ -42,18 +46,17 @@ Buffer buffer_of(rte_mbuf* mbuf) {
   return buffer;
 }
 
-bool in_device_heap(std::span<const std::byte> bytes) {
-  return rte_mem_virt2memseg(bytes.data(), nullptr) != nullptr &&
-         rte_mem_virt2memseg(&bytes.back(), nullptr) != nullptr;
-}
-
-// The address by which the device reads it; RTE_BAD_IOVA if the device cannot, or not in one piece.
-rte_iova_t device_address(std::span<const std::byte> bytes) {
-  if (rte_eal_iova_mode() == RTE_IOVA_VA) return reinterpret_cast<rte_iova_t>(bytes.data());
-  const rte_memseg* segment = rte_mem_virt2memseg(bytes.data(), nullptr);
-  if (segment == nullptr || segment->iova == RTE_BAD_IOVA) return RTE_BAD_IOVA;
-  const auto at = static_cast<size_t>(bytes.data() - static_cast<const std::byte*>(segment->addr));
-  return at + bytes.size() <= segment->len ? segment->iova + at : RTE_BAD_IOVA;
+// The address by which a device reads DPDK's own memory; nothing if this is not that, or not in one piece.
+std::optional<uint64_t> heap_address(std::span<const std::byte> bytes) {
+  const rte_memseg_list* list = rte_mem_virt2memseg_list(bytes.data());
+  if (list == nullptr || list->external != 0) return std::nullopt;
+  const rte_memseg* first = rte_mem_virt2memseg(bytes.data(), list);
+  if (first == nullptr || rte_mem_virt2memseg(&bytes.back(), list) == nullptr) return std::nullopt;
+  if (rte_eal_iova_mode() == RTE_IOVA_VA) return reinterpret_cast<uint64_t>(bytes.data());
+  if (first->iova == RTE_BAD_IOVA) return std::nullopt;
+  const auto at = static_cast<size_t>(bytes.data() - static_cast<const std::byte*>(first->addr));
+  if (at + bytes.size() > first->len) return std::nullopt;
+  return first->iova + at;
 }
 
 bool interface_is_up(const std::string& name) {
@@ -144,10 +147,22 @@ bool DpdkNic::may_refer(const net::TxFrame& frame, size_t pieces_bytes) const {
   return std::ranges::all_of(frame.piece_span(), [&](const net::TxPiece& piece) { return refers_to(piece.bytes); });
 }
 
+std::optional<uint64_t> DpdkNic::device_address(std::span<const std::byte> bytes) const {
+  if (bytes.empty()) return std::nullopt;
+  switch (setup_.traits.references) {
+    case References::kNone: return std::nullopt;
+    case References::kHeapOnly: return heap_address(bytes);
+    case References::kMapped: {
+      const auto mapped = address_in(card_memory_, bytes);
+      return mapped ? mapped : heap_address(bytes);
+    }
+    case References::kAny: return reinterpret_cast<uint64_t>(bytes.data());  // it is the driver that reads
+  }
+  return std::nullopt;
+}
+
 bool DpdkNic::refers_to(std::span<const std::byte> memory) const {
-  if (!setup_.capabilities.takes_references) return false;
-  return (setup_.traits.references == References::kAny || in_device_heap(memory)) &&
-         device_address(memory) != RTE_BAD_IOVA;
+  return setup_.capabilities.takes_references && device_address(memory).has_value();
 }
 
 // Puts one mbuf a piece behind first. False: there are not enough mbufs, and nothing was done.
@@ -156,6 +171,7 @@ bool DpdkNic::attach_pieces(const net::TxFrame& frame, rte_mbuf* first) {
   if (rte_pktmbuf_alloc_bulk(setup_.pools.references, mbufs.data(), frame.piece_count) != 0) return false;
   Lent& lent = lent_[free_lent_.back()];
   free_lent_.pop_back();
+  ++lent_total_;
   lent.nic = this;
   lent.owner = frame.owner;
   lent.token = frame.owner_token;
@@ -167,7 +183,7 @@ bool DpdkNic::attach_pieces(const net::TxFrame& frame, rte_mbuf* first) {
     const auto piece = frame.pieces[i].bytes;
     const auto bytes = static_cast<uint16_t>(piece.size());
     // The device only reads; DPDK's interface knows no const.
-    rte_pktmbuf_attach_extbuf(mbufs[i], const_cast<std::byte*>(piece.data()), device_address(piece), bytes,
+    rte_pktmbuf_attach_extbuf(mbufs[i], const_cast<std::byte*>(piece.data()), *device_address(piece), bytes,
                               &lent.shared);
     mbufs[i]->data_off = 0;
     mbufs[i]->data_len = bytes;
@@ -285,6 +301,37 @@ void DpdkNic::flush() {
   if (rte_eth_tx_done_cleanup(setup_.port, setup_.queue, 0) < 0) {
     rte_eth_tx_burst(setup_.port, setup_.queue, waiting_.data(), 0);
   }
+  if (must_push()) push();
+}
+
+// Frames go home in the order in which they were sent.
+bool DpdkNic::must_push() const {
+  const uint64_t home = lent_total_ - (lent_.size() - free_lent_.size());
+  return home < wanted_ && pushes_left_ > 0;
+}
+
+void DpdkNic::want_back() {
+  if (std::exchange(wanted_, lent_total_) != lent_total_) pushes_left_ = setup_.tx_descriptors + net::kBurstMax;
+}
+
+// Many drivers free what they have sent when its descriptor is needed, or when as many are done as they look at in one
+// go. So a device that is given nothing more keeps what was lent. It is given frames from us to us, of the loopback
+// protocol, which switches send to themselves in the same way: no switch forwards them, and no station takes them.
+void DpdkNic::push() {
+  std::array<rte_mbuf*, kPushesAtOnce> mbufs;
+  const auto count = static_cast<uint16_t>(std::min(pushes_left_, mbufs.size()));
+  if (rte_pktmbuf_alloc_bulk(setup_.pools.tx, mbufs.data(), count) != 0) return;
+  for (rte_mbuf* mbuf : std::span(mbufs).first(count)) {
+    auto* frame = reinterpret_cast<std::byte*>(rte_pktmbuf_append(mbuf, kFrameMin));
+    std::fill_n(frame, kFrameMin, std::byte{0});
+    std::ranges::copy(setup_.mac.bytes, frame);
+    std::ranges::copy(setup_.mac.bytes, frame + setup_.mac.bytes.size());
+    store_be(frame + 2 * setup_.mac.bytes.size(), kEtherTypeLoopback);
+  }
+  const uint16_t sent = rte_eth_tx_burst(setup_.port, setup_.queue, mbufs.data(), count);
+  rte_pktmbuf_free_bulk(mbufs.data() + sent, count - sent);
+  pushes_left_ -= sent;
+  counted_.tx_pushes += sent;
 }
 
 void DpdkNic::abandon() {
@@ -307,6 +354,8 @@ bool DpdkNic::receive_memory_low() { return rte_mempool_avail_count(setup_.pools
 
 net::NicStatistics DpdkNic::statistics() {
   net::NicStatistics all = counted_;
+  all.reads_log = setup_.capabilities.takes_references && !copies_log_ &&
+                  (setup_.traits.references == References::kAny || !card_memory_.empty());
   rte_eth_stats stats = {};
   if (setup_.queue == 0 && rte_eth_stats_get(setup_.port, &stats) == 0) {  // the port's own, once
     all.rx_missed += stats.imissed;

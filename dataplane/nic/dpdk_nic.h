@@ -5,10 +5,13 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "dataplane/net/nic.h"
+#include "dataplane/nic/card_memory.h"
 #include "dataplane/nic/drivers.h"
 
 struct rte_mbuf;
@@ -52,7 +55,8 @@ class DpdkNic final : public net::Nic {
   size_t rx_burst(std::span<net::RxSlot> slots, Nanos now) override;
   size_t tx_burst(std::span<const net::TxFrame> frames) override;
   void flush() override;
-  bool frames_wait() const override { return waiting_count_ > 0 || relayed_count_ > 0; }
+  void want_back() override;
+  bool frames_wait() const override { return waiting_count_ > 0 || relayed_count_ > 0 || must_push(); }
   void abandon() override;
   const net::NicCapabilities& capabilities() const override { return setup_.capabilities; }
   bool refers_to(std::span<const std::byte> memory) const override;
@@ -64,6 +68,9 @@ class DpdkNic final : public net::Nic {
 
   // Frees what waits to be given to the device. Before the port is closed.
   void drop_waiting();
+  // The device was told of more memory, or could not be: before an lcore uses this.
+  void reads(const CardMemory& memory) { card_memory_.push_back(memory); }
+  void copies_log() { copies_log_ = true; }
 
  private:
   struct Lent;  // a frame whose pieces are referred to
@@ -71,8 +78,11 @@ class DpdkNic final : public net::Nic {
 
   bool take(const net::TxFrame& frame);
   bool may_refer(const net::TxFrame& frame, size_t pieces_bytes) const;
+  std::optional<uint64_t> device_address(std::span<const std::byte> bytes) const;
   bool attach_pieces(const net::TxFrame& frame, rte_mbuf* first);
   void set_offloads(const net::TxFrame& frame, rte_mbuf* mbuf) const;
+  bool must_push() const;
+  void push();
   void give_to_device();
   void send_relayed();
   rte_mbuf* gathered(rte_mbuf* mbuf);
@@ -84,6 +94,11 @@ class DpdkNic final : public net::Nic {
   uint16_t relayed_count_ = 0;
   std::vector<Lent> lent_;
   std::vector<uint32_t> free_lent_;
+  uint64_t lent_total_ = 0;  // frames that have referred to pieces
+  uint64_t wanted_ = 0;      // of them, those that are to come back
+  size_t pushes_left_ = 0;   // by then all of them are back, or the device sends nothing
+  std::vector<CardMemory> card_memory_;
+  bool copies_log_ = false;     // some of the log's memory is not among that
   net::NicStatistics counted_;  // what only we see
 };
 

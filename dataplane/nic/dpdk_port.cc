@@ -1,4 +1,5 @@
 // Port set-up: what the device offers, cut down to what its driver can be trusted with and what we use.
+#define ALLOW_EXPERIMENTAL_API  // rte_dev_dma_map, which DPDK has since 19.05; what it replaces knows vfio alone
 #include "dataplane/nic/dpdk_port.h"
 
 #include <rte_dev.h>
@@ -125,11 +126,17 @@ DpdkPort::~DpdkPort() {
   for (rte_mempool* pool : {pools_.rx, pools_.tx, pools_.references}) rte_mempool_free(pool);
 }
 
-void DpdkPort::close() {
-  if (!open_) return;
-  open_ = false;
+void DpdkPort::stop() {
+  if (stopped_) return;
+  stopped_ = true;
   for (auto& nic : queues_) nic->drop_waiting();
   rte_eth_dev_stop(port_);
+}
+
+void DpdkPort::close() {
+  stop();
+  if (!open_) return;
+  open_ = false;
   rte_eth_dev_close(port_);
   for (const auto* rings : {&rx_rings_, &relays_}) {
     for (rte_ring* ring : *rings) {
@@ -167,9 +174,9 @@ Result<void> DpdkPort::make_pools(const PortOptions& options, size_t mtu, uint16
 }
 
 void DpdkPort::describe(const DriverTraits& traits, const QueueSetup& setup) {
-  const char* memory = !setup.capabilities.takes_references         ? "copies what it sends"
-                       : traits.references == References::kHeapOnly ? "sends DPDK's memory by reference"
-                                                                    : "sends by reference";
+  const char* memory = !setup.capabilities.takes_references    ? "copies what it sends"
+                       : traits.references != References::kAny ? "sends DPDK's memory by reference"
+                                                               : "sends by reference";
   description_ =
       name_ + " (" + std::string(traits.name) + "), " + net::to_text(setup.mac) + ", MTU " + std::to_string(setup.mtu) +
       ", " + std::to_string(device_queues_) + (device_queues_ == 1 ? " queue" : " queues") +
@@ -195,6 +202,27 @@ Result<void> DpdkPort::make_queues(QueueSetup setup, uint16_t wanted) {
   return {};
 }
 
+bool DpdkPort::map(const CardMemory& memory) {
+  return rte_dev_dma_map(device_, memory.memory.data(), memory.address, memory.memory.size()) == 0;
+}
+
+void DpdkPort::unmap(const CardMemory& memory) {
+  rte_dev_dma_unmap(device_, memory.memory.data(), memory.address, memory.memory.size());
+}
+
+void DpdkPort::reads(const CardMemory& memory) {
+  for (auto& nic : queues_) nic->reads(memory);
+  if (std::exchange(has_said_, true)) return;
+  LOG_INFO("device %s reads the log's memory: records leave it by reference", name_.c_str());
+}
+
+void DpdkPort::copies_log(std::string_view why) {
+  for (auto& nic : queues_) nic->copies_log();
+  if (std::exchange(has_copies_said_, true)) return;
+  LOG_WARN("device %s does not read all of the log's memory, so records are copied into its own: %.*s", name_.c_str(),
+           static_cast<int>(why.size()), why.data());
+}
+
 Result<void> DpdkPort::set_up(const Device& device, const PortOptions& wanted) {
   const auto failed = [&](const char* what, int code) { return std::unexpected(refuse(name_, what, -code)); };
   rte_eth_dev_info info = {};
@@ -204,6 +232,8 @@ Result<void> DpdkPort::set_up(const Device& device, const PortOptions& wanted) {
   if (options.queues == 0) return failed("it has no queues", -EINVAL);
   device_queues_ = options.queues;
   const DriverTraits traits = traits_of(info.driver_name, device.arguments);
+  traits_ = traits;
+  device_ = info.device;
   uint16_t device_mtu = 0;
   if (const int r = rte_eth_dev_get_mtu(port_, &device_mtu); r != 0) return failed("it has no MTU", r);
   const size_t mtu = options.mtu == 0 ? device_mtu : options.mtu;

@@ -15,6 +15,7 @@
 #include "dataplane/nic/device.h"
 #include "dataplane/nic/dpdk_nic.h"
 
+struct rte_device;
 struct rte_ring;
 
 namespace penstock::dataplane::nic {
@@ -59,6 +60,21 @@ class DpdkPort {
   // "net_af_packet0 (net_af_packet), 02:00:00:00:00:01, MTU 1500, 1 queue, checksums in software, sends by reference".
   const std::string& description() const { return description_; }
 
+  // Whether it reads only what is mapped for it, and where its maps are kept (LogMemory).
+  bool wants_maps() const { return traits_.references == References::kMapped; }
+  bool maps_itself() const { return traits_.maps_itself; }
+  bool may_pass_iommu() const { return traits_.may_pass_iommu; }
+  // Registered memory, until unmap(), between stop() and close(): some drivers leave vfio's container at that. False:
+  // DPDK has logged why not.
+  bool map(const CardMemory& memory);
+  void unmap(const CardMemory& memory);
+  // The queues may refer to it; or to some of it they may not, which is logged once.
+  void reads(const CardMemory& memory);
+  void copies_log(std::string_view why);
+
+  // It reads and writes no memory any more. Frames not yet sent are dropped and their owners told, on this thread. The
+  // queues may not be used any more.
+  void stop();
   // Stops and closes the device, whose own mbufs come home by that. Frames not yet sent are dropped and their owners
   // told, on this thread. The queues may not be used any more.
   void close();
@@ -74,7 +90,12 @@ class DpdkPort {
   void describe(const DriverTraits& traits, const QueueSetup& setup);
 
   uint16_t port_;
+  bool stopped_ = false;
   bool open_ = true;
+  DriverTraits traits_{.name = {}, .references = References::kNone};
+  rte_device* device_ = nullptr;
+  bool has_said_ = false;         // in the log, that it reads the log's memory
+  bool has_copies_said_ = false;  // and that it does not
   MbufPools pools_;
   uint16_t device_queues_ = 0;
   std::vector<rte_ring*> rx_rings_;  // a pair's

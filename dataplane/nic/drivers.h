@@ -12,8 +12,9 @@ namespace penstock::dataplane::nic {
 // Which memory of ours a frame may refer to, instead of being copied.
 enum class References : uint8_t {
   kNone,      // copy all into one mbuf
-  kHeapOnly,  // DPDK's own memory: the other side, or the IOMMU, maps nothing else
-  kAny,
+  kHeapOnly,  // DPDK's own memory: the other side maps nothing else
+  kMapped,    // DPDK's own, and what was mapped for the device (card_memory.h): the IOMMU lets it read nothing else
+  kAny,       // the driver copies it out itself
 };
 
 struct DriverTraits {
@@ -23,6 +24,8 @@ struct DriverTraits {
   bool tx_checksum = false;        // fills in checksums, if it offers to
   bool takes_segments = false;     // frames of several mbufs, although it does not say so
   bool shares_kernel_mac = false;  // the kernel's end of the device bears the same MAC
+  bool maps_itself = false;        // keeps maps of its own; others are in vfio's container, where one map is for all
+  bool may_pass_iommu = false;     // physical addresses may be just that to it, though an IOMMU stands before it
 };
 
 // Of a driver that the table does not know, nothing is believed.

@@ -187,6 +187,13 @@ def check_counters(guest, refused, say):
     say('device: ' + ', '.join(f'{name} {count[f"penstock_{name}_total"]:.0f}' for name in (
         'nic_rx_frames', 'nic_tx_frames', 'nic_tx_referred_bytes', 'nic_tx_copied_bytes', 'nic_rx_missed',
         'net_rx_bad_checksum')))
+    say('records: ' + ', '.join(f'{name} {count[f"penstock_{name}_total"]:.0f}' for name in (
+        'bytes_fetched', 'bytes_fetched_lent', 'tcp_bytes_copied_back', 'nic_tx_pushes')))
+    expect(count['penstock_nic_reads_log'] == 1, 'the device does not read all of the log')
+    fetched, lent, back = (count[f'penstock_{name}_total'] for name in (
+        'bytes_fetched', 'bytes_fetched_lent', 'tcp_bytes_copied_back'))
+    expect(lent > fetched / 2, f'{lent:.0f} of {fetched:.0f} bytes left by reference')
+    expect(back < lent / 10, f'{back:.0f} of {lent:.0f} lent bytes were copied back')
     expect(count['penstock_nic_tx_referred_bytes_total'] > 0, 'nothing was sent by reference')
     expect(count['penstock_nic_link_up'] == 1, 'the device says that it has no link')
     what = guest.run('dmesg | grep DMAR: | tail')[1]
@@ -230,4 +237,6 @@ def everything(guest, second, say):
     say(f'{", ".join(kept)}: the same bytes again')
     check_counters(guest, refused, say)
     appliance.stop(guest)
+    log = guest.must('cat /run/broker.log')
+    expect('DMA' not in log, f'DPDK complains of maps:\n{log}')
     say('the broker left cleanly')

@@ -74,7 +74,7 @@ class Network:
 
 class Guest:
     """made: scripts/appliance-vm build's folder; folder: this guest's own, with its drive and its console's log. card
-    and address_bits are of the next boot: with 48 bits DPDK gives the card its own addresses, with 39 physical ones.
+    and address_bits, the IOMMU's, are of the next boot: our virtual addresses go through one of 48, not of 39.
     for_test: a power cut empties its drive's cache, and it ends with this process."""
 
     def __init__(self, made, folder, network, card='e1000e', address_bits=48, for_test=False):

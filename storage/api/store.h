@@ -161,6 +161,9 @@ struct StoreRequest {
   std::optional<RingLife> known_life = {};
   // Called once, with the ring's size: memory aligned to the disk's block that outlives the Store.
   std::function<std::span<std::byte>(size_t bytes)> allocate;
+  // The same for the cache of cold reads: all record bytes that are lent lie in the ring's memory or in this. Null: the
+  // Store takes memory of its own.
+  std::function<std::span<std::byte>(size_t bytes)> allocate_cache = {};
   // To who cleans compacted logs (storage/api/compaction.h); it outlives the Store. Null: nothing is compacted.
   CompactionLink* compaction = nullptr;
   // The operator's override: cut the ring at this lsn although acked data behind it is damaged.

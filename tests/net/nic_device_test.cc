@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/units.h"
+#include "dataplane/nic/card_addresses.h"
 #include "dataplane/nic/device.h"
 #include "dataplane/nic/drivers.h"
 
@@ -91,8 +92,62 @@ TEST(NicDrivers, WhatIsNotKnownIsNotBelieved) {
   EXPECT_EQ(traits_of("net_memif", "role=client").references, References::kAny);
   EXPECT_EQ(traits_of("net_memif", "role=client,zero-copy=yes").references, References::kNone);
   EXPECT_EQ(traits_of("net_virtio_user", "").references, References::kHeapOnly);
+  EXPECT_FALSE(traits_of("net_ice", "").maps_itself);
+  EXPECT_TRUE(traits_of("mlx5_pci", "").maps_itself);
+  EXPECT_TRUE(traits_of("net_virtio", "").may_pass_iommu);
+  EXPECT_FALSE(traits_of("net_e1000_em", "").may_pass_iommu);
   for (const char* card : {"net_virtio", "net_e1000_em", "net_i40e", "net_ice", "net_ena", "mlx5_pci"})
-    EXPECT_EQ(traits_of(card, "").references, References::kHeapOnly) << card;  // the IOMMU refuses the rest
+    EXPECT_EQ(traits_of(card, "").references, References::kMapped) << card;  // the IOMMU refuses the rest
+}
+
+TEST(NicCardAddresses, RoomIsAboveMemoryAndBesideDevices) {
+  constexpr uint64_t kAlign = 2 * kMiB;
+  EXPECT_EQ(find_room({}, kMiB, kAlign), 4 * kGiB) << "below lie the APICs and what 32-bit devices have";
+  EXPECT_EQ(find_room({{0, kGiB - 1}}, kMiB, kAlign), 4 * kGiB);
+  const std::vector<AddressRange> taken = {{8 * kGiB + kMiB, 8 * kGiB + 2 * kMiB}, {0, 6 * kGiB - 1}, {1, 2}};
+  EXPECT_EQ(find_room(taken, kGiB, kAlign), 6 * kGiB);
+  EXPECT_EQ(find_room(taken, 2 * kGiB + kMiB, kAlign), 6 * kGiB) << "just as much";
+  EXPECT_EQ(find_room(taken, 2 * kGiB + kMiB + 1, kAlign), 8 * kGiB + 4 * kMiB);
+  // One within another.
+  EXPECT_EQ(find_room({{0, 9 * kGiB - 1}, {5 * kGiB, 6 * kGiB}}, kMiB, kAlign), 9 * kGiB);
+  EXPECT_EQ(find_room({{0, UINT64_MAX}}, 1, kAlign), std::nullopt);
+  EXPECT_EQ(find_room({{0, UINT64_MAX - kGiB}}, 2 * kGiB, kAlign), std::nullopt);
+}
+
+TEST(NicCardAddresses, WhatTheKernelSays) {
+  const auto memory = memory_in(
+      "Node 0, zone      DMA\n  pages free     3840\n        spanned  4095\n  start_pfn:           1\n"
+      "Node 0, zone   Normal\n        spanned  1000\n        present  900\n  start_pfn:           1048576\n"
+      "Node 0, zone  Movable\n        spanned  0\n");
+  EXPECT_EQ(memory, (AddressRange{0, (1048576 + 1000) * uint64_t{4096} - 1}));
+  EXPECT_EQ(memory_in(""), std::nullopt);
+  EXPECT_EQ(memory_in("Permission denied"), std::nullopt);
+  std::vector<AddressRange> resources;
+  add_resources(
+      "0x00000000febc0000 0x00000000febdffff 0x0000000000040200\n"
+      "0x0000000000000000 0x0000000000000000 0x0000000000000000\n"
+      "0x0000000800000000 0x00000008001fffff 0x000000000014220c\nnothing",
+      resources);
+  EXPECT_EQ(resources, (std::vector<AddressRange>{{0xfebc0000, 0xfebdffff}, {0x800000000, 0x8001fffff}}));
+  std::vector<AddressRange> mappings;
+  add_mappings(
+      "100000000-100200000 ---p 00000000 00:00 0 \n100200000-100201000 rw-p 00000000 00:00 0 [heap]\n\nnone\n"
+      "ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]",
+      mappings);
+  EXPECT_EQ(mappings,
+            (std::vector<AddressRange>{
+                {0x100000000, 0x1001fffff}, {0x100200000, 0x100200fff}, {0xffffffffff600000, 0xffffffffff600fff}}));
+}
+
+TEST(NicCardAddresses, WhatThisProcessHasIsTaken) {
+  const std::vector<AddressRange> taken = taken_addresses();
+  ASSERT_FALSE(taken.empty()) << "Linux says where its memory ends";
+  static const int kMine = 1;
+  const auto here = reinterpret_cast<uint64_t>(&kMine);
+  EXPECT_TRUE(std::ranges::any_of(taken, [&](const AddressRange& at) { return at.first <= here && here <= at.last; }));
+  const auto room = find_room(taken, kGiB, kGiB);
+  ASSERT_TRUE(room);
+  for (const AddressRange& at : taken) EXPECT_TRUE(at.last < *room || at.first >= *room + kGiB);
 }
 
 // The bits are those of DPDK's rte_mbuf_core.h: two a checksum, whose four values mean unknown, bad, good and none.

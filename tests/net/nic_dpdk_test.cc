@@ -3,12 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/log.h"
+#include "base/mapped_memory.h"
 #include "base/prng.h"
+#include "dataplane/nic/card_memory.h"
 #include "dataplane/nic/dpdk_port.h"
 #include "dataplane/nic/eal.h"
+#include "tests/net/slow_device.h"
 
 namespace penstock::dataplane::nic {
 namespace {
@@ -19,8 +24,8 @@ class Eal : public ::testing::Environment {
  public:
   static Device null(unsigned number) { return *parse_device("net_null", number); }
   void SetUp() override {
-    ASSERT_TRUE(start_eal({.devices = {null(0), null(1), null(2)},
-                           .memory_bytes = 5 * port_memory_bytes(kOptions),
+    ASSERT_TRUE(start_eal({.devices = {null(0), null(1), null(2), null(3), null(4), null(5)},
+                           .memory_bytes = 8 * port_memory_bytes(kOptions),
                            .huge_pages = HugePages::kOff}));
     ASSERT_TRUE(register_thread());
   }
@@ -159,6 +164,126 @@ TEST(NicDpdk, ReferencesComeBackOnceEach) {
   (*port)->close();
   EXPECT_EQ(owner.released.size(), token);
   EXPECT_EQ((*port)->pool_use().used, 0u);
+}
+
+// As a card's driver does that frees what it has sent when it needs the descriptor.
+TEST(NicDpdk, WhatIsWantedBackComesFromADeviceThatGivesBackOnlyForMore) {
+  constexpr size_t kDescriptors = 64;
+  auto port = DpdkPort::open(Eal::null(3), kOptions);
+  ASSERT_TRUE(port);
+  DpdkNic& nic = (*port)->queue(0);
+  std::optional<SlowDevice> slow(std::in_place, "net_null3", kDescriptors);
+  Owner owner;
+  const auto data = random_bytes(1000, 1);
+  const net::TxPiece piece{data};
+  const auto send = [&](uint64_t token) {
+    const net::TxFrame frame = frame_of(std::span(&piece, 1), &owner, token);
+    ASSERT_EQ(nic.tx_burst(std::span(&frame, 1)), 1u);
+    nic.flush();
+  };
+  const auto idle_turns = [&](size_t turns) {
+    for (size_t i = 0; i < turns; ++i) nic.flush();
+  };
+  for (uint64_t token = 1; token <= 10; ++token) send(token);
+  idle_turns(1000);
+  EXPECT_TRUE(owner.released.empty()) << "nobody has asked, so nothing is sent for it";
+  EXPECT_EQ(nic.statistics().tx_pushes, 0u);
+  EXPECT_FALSE(nic.frames_wait());
+
+  nic.want_back();
+  EXPECT_TRUE(nic.frames_wait()) << "who sleeps must look again";
+  send(11);
+  while (nic.frames_wait()) nic.flush();
+  ASSERT_GE(owner.released.size(), 10u);
+  for (uint64_t i = 0; i < 10; ++i) EXPECT_EQ(owner.released[i], i + 1);
+  const uint64_t pushes = nic.statistics().tx_pushes;
+  EXPECT_GE(pushes, kDescriptors - 11);
+  EXPECT_LE(pushes, kDescriptors + 8);
+  idle_turns(1000);
+  EXPECT_EQ(nic.statistics().tx_pushes, pushes) << "no more than that needs";
+  nic.want_back();
+  while (nic.frames_wait()) nic.flush();
+  EXPECT_EQ(owner.released.size(), 11u);
+  slow.reset();
+  (*port)->close();
+  EXPECT_EQ((*port)->pool_use().used, 0u);
+}
+
+// A link that is down: it takes frames until its ring is full.
+TEST(NicDpdk, ADeviceThatSendsNothingIsNotPushedForEver) {
+  auto port = DpdkPort::open(Eal::null(4), kOptions);
+  ASSERT_TRUE(port);
+  DpdkNic& nic = (*port)->queue(0);
+  std::optional<SlowDevice> slow(std::in_place, "net_null4", 2000);
+  Owner owner;
+  const auto data = random_bytes(1000, 1);
+  const net::TxPiece piece{data};
+  const net::TxFrame frame = frame_of(std::span(&piece, 1), &owner, 1);
+  ASSERT_EQ(nic.tx_burst(std::span(&frame, 1)), 1u);
+  for (int i = 0; i < 1000; ++i) {
+    nic.want_back();  // as at a stop, each turn
+    nic.flush();
+  }
+  EXPECT_TRUE(owner.released.empty());
+  EXPECT_FALSE(nic.frames_wait());
+  EXPECT_LE(nic.statistics().tx_pushes, kOptions.descriptors + net::kBurstMax);
+  nic.abandon();
+  slow.reset();
+  EXPECT_TRUE(owner.released.empty());
+  (*port)->close();
+  EXPECT_EQ((*port)->pool_use().used, 0u);
+}
+
+// What is no whole pages DPDK does not take, whatever the device.
+TEST(NicDpdk, ACardThatCannotReadTheLogsMemoryCopiesAndSaysSoOnce) {
+  auto port = DpdkPort::open(Eal::null(5), kOptions);
+  ASSERT_TRUE(port);
+  const std::array cards{port->get()};
+  static std::vector<std::string> lines;
+  set_log_sink([](LogLevel, std::string_view line) { lines.emplace_back(line); });
+  MappedMemory memory(2 * kMiB, 2 * kMiB);
+  LogMemory log_memory;
+  EXPECT_TRUE((*port)->queue(0).statistics().reads_log) << "its driver takes memory of any kind";
+  log_memory.add(memory.span().first(5000), cards);
+  log_memory.add(memory.span().subspan(100, 4096), cards);
+  set_log_sink([](LogLevel, std::string_view) {});
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_NE(lines[0].find("net_null5 does not read all of the log's memory"), std::string::npos) << lines[0];
+  EXPECT_FALSE((*port)->queue(0).statistics().reads_log);
+  log_memory.remove_all();
+}
+
+// Two memories and what lies between and across them.
+TEST(NicCardMemory, AddressesOfPieces) {
+  std::vector<std::byte> arena(40'000);
+  const std::span all(arena);
+  const std::array known{CardMemory{.memory = all.subspan(8'000, 8'000), .address = 1'000'000},
+                         CardMemory{.memory = all.subspan(16'000, 16'000), .address = 5'000'000}};
+  const auto at = [&](size_t from, size_t n) { return address_in(known, all.subspan(from, n)); };
+  EXPECT_EQ(at(8'000, 8'000), 1'000'000u);
+  EXPECT_EQ(at(8'001, 10), 1'000'001u);
+  EXPECT_EQ(at(15'999, 1), 1'007'999u);
+  EXPECT_EQ(at(16'000, 16'000), 5'000'000u);
+  EXPECT_EQ(at(31'999, 1), 5'015'999u);
+  EXPECT_EQ(at(15'999, 2), std::nullopt) << "side by side here, and far from each other for the card";
+  EXPECT_EQ(at(7'999, 2), std::nullopt);
+  EXPECT_EQ(at(31'999, 2), std::nullopt);
+  EXPECT_EQ(at(0, 10), std::nullopt);
+  EXPECT_EQ(at(32'000, 10), std::nullopt);
+  EXPECT_EQ(address_in({}, all), std::nullopt);
+}
+
+TEST(NicCardMemory, PagesThatMemoryIsMadeOf) {
+  const MappedMemory memory(8 * kMiB, 4 * kMiB);
+  const auto page = [&](size_t from, size_t n) { return page_of(memory.span().subspan(from, n)); };
+  EXPECT_EQ(page(0, 8 * kMiB), 2 * kMiB);
+  EXPECT_EQ(page(0, 3 * kMiB), kMiB);
+  EXPECT_EQ(page(kMiB, 4 * kMiB), kMiB);
+  EXPECT_EQ(page(0, 256 * kKiB), 256 * kKiB);
+  EXPECT_EQ(page(4096, 8 * kKiB), 4 * kKiB);
+  EXPECT_EQ(page(0, 5000), 0u);
+  EXPECT_EQ(page(100, 4096), 0u);
+  EXPECT_EQ(page(0, 0), 0u);
 }
 
 TEST(NicDpdk, HeldFramesStarveTheDeviceUntilTheyComeHome) {

@@ -167,6 +167,7 @@ void SimNic::finish_checksums(const net::TxFrame& frame, std::vector<std::byte>&
 void SimNic::reclaim_first() {
   const Sent sent = std::move(ring_.front());
   ring_.pop_front();
+  if (wanted_ > 0) --wanted_;
   size_t at = 0;
   for (const net::TxPiece& piece : sent.pieces) {
     CHECK(std::memcmp(piece.bytes.data(), sent.copy.data() + at, piece.bytes.size()) == 0);  // changed while lent
@@ -179,7 +180,7 @@ void SimNic::flush() {
   for (auto& frame : waiting_) wire_.transmit(this, std::move(frame));
   waiting_.clear();
   // A device is done with frames in order, some time later.
-  while (!ring_.empty() && !prng_.one_in(4)) reclaim_first();
+  while (ring_.size() > (wanted_ > 0 ? 0 : options_.keeps) && !prng_.one_in(4)) reclaim_first();
 }
 
 }  // namespace penstock::sim

@@ -100,6 +100,7 @@ struct SimNicOptions {
   bool verifies_checksums = false;  // marks received checksums as good if they are
   size_t buffers = 1024;            // received and not yet home; beyond, frames are missed
   size_t ring = 256;                // sent and not yet reclaimed; beyond, tx_burst refuses
+  size_t keeps = 0;                 // the last frames that refer to memory are reclaimed only if they are wanted back
 };
 
 class SimNic final : public net::Nic {
@@ -113,7 +114,9 @@ class SimNic final : public net::Nic {
   size_t rx_burst(std::span<net::RxSlot> slots, Nanos now) override;
   size_t tx_burst(std::span<const net::TxFrame> frames) override;
   void flush() override;
-  void abandon() override { ring_.clear(); }
+  void want_back() override { wanted_ = ring_.size(); }
+  bool frames_wait() const override { return wanted_ > 0; }
+  void abandon() override { ring_.clear(), wanted_ = 0; }
   const net::NicCapabilities& capabilities() const override { return options_.capabilities; }
   bool refers_to(std::span<const std::byte>) const override { return capabilities().takes_references; }
   net::MacAddress mac() const override { return options_.mac; }
@@ -155,6 +158,7 @@ class SimNic final : public net::Nic {
   std::deque<std::shared_ptr<const std::vector<std::byte>>> arrived_;
   std::deque<std::vector<std::byte>> waiting_;  // taken, until flush() or a burst of them
   std::deque<Sent> ring_;
+  size_t wanted_ = 0;  // of these, the first ones
   net::NicStatistics statistics_;
 };
 

@@ -50,6 +50,12 @@ std::string StoreRig::open(std::optional<uint64_t> accept_loss_at) {
     const auto at = reinterpret_cast<uintptr_t>(memory_.data());
     return std::span(memory_).subspan(align_up(at, 4096) - at, bytes);
   };
+  if (gives_cache) {
+    request.allocate_cache = [&](size_t bytes) {
+      cache = no_memory ? MappedMemory() : MappedMemory(bytes);
+      return cache.span();
+    };
+  }
   auto opened = storage::Store::open(request);
   if (!opened) return opened.error().what;
   store = std::move(*opened);

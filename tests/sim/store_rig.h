@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mapped_memory.h"
 #include "storage/compact/cleaner.h"
 #include "tests/sim/disk_port.h"
 #include "tests/sim/sim_clock.h"
@@ -57,6 +58,7 @@ class StoreRig {
   std::optional<storage::RingLife> known_life;  // what the metadata remembers
   bool compaction = false;                      // a cleaner works beside the store, a step a turn
   bool no_memory = false;                       // for the ring
+  bool gives_cache = false;                     // memory for cold reads is the rig's
   std::function<bool()> should_stop;
 
   SimClock clock;
@@ -72,6 +74,7 @@ class StoreRig {
   std::map<uint64_t, LogModel> logs;
   uint64_t next_log = 100;
   std::vector<size_t> asked_for;  // memory of rings, in bytes
+  MappedMemory cache;
 
  private:
   void drop_store();
