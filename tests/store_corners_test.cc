@@ -28,11 +28,7 @@ class StoreCorners : public testing::Test {
 
 // Appends a batch as soon as it is taken; false if it is not within a simulated minute.
 bool append_in_time(StoreRig& rig, uint64_t log, size_t bytes) {
-  for (int i = 0; i < 60'000; ++i) {
-    if (rig.append_to(log, bytes)) return true;
-    rig.turn();
-  }
-  return false;
+  return rig.turn_until([&] { return rig.append_to(log, bytes).has_value(); });
 }
 
 // Every log in segments of 100 kB, cleanly stopped.
