@@ -218,13 +218,13 @@ TimeFound Store::Impl::find_time(PartitionLog& log, int64_t t) {
   for (size_t i = 0; i < log.segments.size(); ++i) {
     Segment& segment = log.segments[i];
     const bool below = i + 1 < log.segments.size() && log.segments[i + 1].base <= log.log_start_offset;
-    if (below || segment.max_timestamp < t || segment.base >= log.memory_start()) continue;
+    if (below || segment.latest() < t || segment.base >= log.memory_start()) continue;
     const auto found = reader.find_by_time(log, segment, t);
     if (found) return {ReadStatus::kReady, *found};
     if (found.error().code != Errc::kNotFound) return {status_of(found.error().code), std::nullopt};
     // So its bound was too high. Said here, the next call passes it over: with more such segments than the caches have
-    // indexes of, none would come to an end. Below 0 the bound would say that no record has a time.
-    if (t > 0) segment.max_timestamp = t - 1;
+    // indexes of, none would come to an end.
+    if (t > INT64_MIN) segment.latest_to_find = t - 1;
   }
   for (size_t i = log.first_with_time(t); i < log.batches.size(); ++i) {
     const BatchRef& ref = log.batches[i];
@@ -247,10 +247,10 @@ Result<int64_t> Store::Impl::greatest_time_in_segments(PartitionLog& log, int64_
   if (log.log_start_offset >= log.written) return best;
   std::vector<const Segment*> greater;
   for (const Segment& segment : log.segments)
-    if (segment.base < log.memory_start() && segment.max_timestamp > best) greater.push_back(&segment);
-  std::ranges::sort(greater, std::greater<>(), &Segment::max_timestamp);  // most often the first one answers
+    if (segment.base < log.memory_start() && segment.latest() > best) greater.push_back(&segment);
+  std::ranges::sort(greater, std::greater<>(), &Segment::latest);  // most often the first one answers
   for (const Segment* segment : greater) {
-    if (segment->max_timestamp <= best) break;
+    if (segment->latest() <= best) break;
     const auto found = reader.max_timestamp(log, *segment);
     if (!found && found.error().code != Errc::kNotFound) return found;
     if (found) best = std::max(best, *found);

@@ -145,23 +145,59 @@ TEST_F(StoreColdReads, AReadThatWasHeldBackHasADeadline) {
   rig.settle();
 }
 
-// What the log's start has passed was late enough, and of the rest only the end is: all of it is looked at, in a cache
-// of four blocks.
-TEST_F(StoreColdReads, ATimeBehindMoreThanTheCacheHoldsIsFound) {
-  StoreRig rig(15, {1});
+// Twelve blocks on the drive and a cache of four. What the log's start has passed was late enough for each search, and
+// of the rest only the end is: all of it has to be looked at.
+void with_late_end(StoreRig& rig, int64_t last_timestamp) {
   rig.options.read_cache_bytes = kMiB;
   ASSERT_EQ(rig.open(), "");
   for (int i = 0; i < 150; ++i) {
-    ASSERT_NO_FATAL_FAILURE(append_of(rig, i == 0 ? 5000 : i < 149 ? 1000 : 9000, 20'000));
+    ASSERT_NO_FATAL_FAILURE(append_of(rig, i == 0 ? 5000 : i < 149 ? 1000 : last_timestamp, 20'000));
   }
   rig.settle();
   rig.stop();
   ASSERT_EQ(rig.open(), "");
   ASSERT_EQ(rig.store->trim(LogId{1}, Offset{1}).status, storage::TrimStatus::kTrimmed);
+}
+
+TEST_F(StoreColdReads, ATimeBehindMoreThanTheCacheHoldsIsFound) {
+  StoreRig rig(15, {1});
+  ASSERT_NO_FATAL_FAILURE(with_late_end(rig, 9000));
   const auto found = found_by_time(rig, 2000);
   ASSERT_EQ(found.status, ReadStatus::kReady);
   ASSERT_TRUE(found.found);
   EXPECT_EQ(found.found->offset, Offset{149});
+}
+
+TEST_F(StoreColdReads, TheGreatestTimeBehindMoreThanTheCacheHoldsIsFound) {
+  StoreRig rig(16, {1});
+  ASSERT_NO_FATAL_FAILURE(with_late_end(rig, 3000));
+  storage::TimeFound found{};
+  ASSERT_TRUE(rig.turn_until([&] {
+    found = rig.store->find_max_time(LogId{1});
+    return found.status != ReadStatus::kPending;
+  }));
+  ASSERT_TRUE(found.found);
+  EXPECT_EQ(found.found->offset, Offset{149});
+  EXPECT_EQ(found.found->timestamp, 3000);
+}
+
+// Each is woken by what was read for the other, and needs other blocks than it.
+TEST_F(StoreColdReads, SeveralSearchesForTimesOfOneLogEnd) {
+  StoreRig rig(17, {1});
+  ASSERT_NO_FATAL_FAILURE(with_late_end(rig, 4500));
+  std::array<storage::TimeFound, 3> found{};
+  ASSERT_TRUE(rig.turn_until([&] {
+    bool all = true;
+    for (size_t i = 0; i < found.size(); ++i) {
+      found[i] = rig.store->find_by_time(LogId{1}, 2000 + 1000 * static_cast<int64_t>(i));
+      all = all && found[i].status != ReadStatus::kPending;
+    }
+    return all;
+  }));
+  for (const storage::TimeFound& each : found) {
+    ASSERT_TRUE(each.found);
+    EXPECT_EQ(each.found->offset, Offset{149});
+  }
 }
 
 }  // namespace

@@ -376,5 +376,37 @@ TEST_F(StoreStuck, RecordsWithoutATimestampGrowOldFromWhenTheyWereWritten) {
   EXPECT_LT(start(), 382);
 }
 
+// The one record that had a time is below the log's start: a search finds none, and retention learns nothing from that.
+TEST_F(StoreStuck, ASearchByTimeMakesNothingOlder) {
+  StoreRig rig(10);
+  rig.config.retention_ms = 10'000;
+  rig.options.retention_check_ms = 100;
+  ASSERT_EQ(rig.open(), "");
+  const auto append = [&](int64_t timestamp) {
+    protocol::BatchBuilder builder;
+    builder.add(timestamp, std::nullopt, std::vector<std::byte>(9'000));
+    ASSERT_EQ(rig.append_batch(1, builder.finish()).status, storage::AppendStatus::kAppended);
+    rig.turn();
+  };
+  for (int i = 0; i < 20; ++i) append(i == 0 ? rig.clock.wall_ms() : protocol::kNoTimestamp);
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  const auto start = [&] { return rig.store->offsets(LogId{1})->log_start_offset.value(); };
+  ASSERT_EQ(rig.store->trim(LogId{1}, Offset{1}).status, storage::TrimStatus::kTrimmed);
+  storage::TimeFound found{};
+  ASSERT_TRUE(rig.turn_until([&] {
+    found = rig.store->find_by_time(LogId{1}, 1);
+    return found.status == storage::ReadStatus::kReady;
+  }));
+  EXPECT_FALSE(found.found);
+  rig.clock.advance(kSecond);
+  rig.settle();
+  EXPECT_EQ(start(), 1);
+  rig.clock.advance(11 * kSecond);
+  rig.settle();
+  EXPECT_EQ(start(), 20);
+}
+
 }  // namespace
 }  // namespace penstock::sim

@@ -95,15 +95,11 @@ Result<TimeAndOffset> ColdReader::find_by_time(PartitionLog& log, const Segment&
   if (segment.holes.may_have_had(log.log_start_offset, position.value_or(segment.bytes))) return fail(Errc::kCorrupt);
   if (!position) return fail(Errc::kNotFound);
   // The index has times of what the log's start has passed too.
-  uint64_t from = std::max(*position, index->floor(log.log_start_offset).position);
-  const bool goes_on = log.time_scan && log.time_scan->segment == segment.base && log.time_scan->t == t;
-  if (goes_on) from = std::max(from, log.time_scan->position);
+  const uint64_t first = std::max(*position, index->floor(log.log_start_offset).position);
+  uint64_t from = std::max(first, log.time_scans.come_to(segment.base, t));
   const auto found = walk_to_time(log, segment, from, t);
-  if (!found && found.error().code == Errc::kWouldBlock) {
-    log.time_scan = {.segment = segment.base, .t = t, .position = from};
-  } else if (goes_on) {
-    log.time_scan.reset();
-  }
+  // Also of what is found: who asked for the greatest time asks again for the first record of it.
+  if (from > first && (found || found.error().code == Errc::kWouldBlock)) log.time_scans.note(segment.base, t, from);
   return found;
 }
 
@@ -127,7 +123,7 @@ Result<TimeAndOffset> ColdReader::walk_to_time(PartitionLog& log, const Segment&
 Result<int64_t> ColdReader::max_timestamp(PartitionLog& log, const Segment& segment) {
   if (segment.bytes == 0) return fail(Errc::kNotFound);
   if (!log.max_scan || log.max_scan->segment != segment.base) {
-    const auto found = find_by_time(log, segment, segment.max_timestamp);
+    const auto found = find_by_time(log, segment, segment.latest());
     if (found) return found->timestamp;
     if (found.error().code != Errc::kNotFound) return std::unexpected(found.error());
     // Its greatest is of a record that was cut off, or lies below the log's start.
@@ -151,7 +147,7 @@ Result<int64_t> ColdReader::max_timestamp(PartitionLog& log, const Segment& segm
   const int64_t best = log.max_scan->best;
   log.max_scan.reset();
   if (best == INT64_MIN) return fail(Errc::kNotFound);
-  log.find_segment(segment.base)->max_timestamp = best;  // the log's start only rises: this stays a bound
+  log.find_segment(segment.base)->latest_to_find = best;  // the log's start only rises: this stays a bound
   return best;
 }
 

@@ -104,7 +104,7 @@ bool Compactor::swap(PartitionLog& log, CleaningNews& news) {
   // What memory has of them is as it was before.
   while (!log.batches.empty() && log.batches.front().next_offset() <= end) log.batches.pop_front();
   log.max_scan.reset();
-  log.time_scan.reset();
+  log.time_scans.forget();
   log.swap_slot = tell_.swapped(log);
   for (size_t i = log.retired.size() - replaced; i < log.retired.size(); ++i) log.retired[i].slot = log.swap_slot;
   shard_.counters.add(Metric::compaction_swaps);

@@ -555,7 +555,8 @@ void Destager::apply(PartitionLog& log, const DestageJob& job) {
   open.head = {};
   segment.bytes = job.segment_bytes;
   segment.max_timestamp = std::max(segment.max_timestamp, job.max_timestamp);
-  if (segment.max_timestamp < 0) segment.written_ms = shard_.clock.wall_ms();
+  segment.latest_to_find = std::max(segment.latest_to_find, job.max_timestamp);
+  segment.written_ms = shard_.clock.wall_ms();
   log.written = job.next;
   log.written_skip = job.skip;
   set_dirty(log);

@@ -22,6 +22,7 @@
 #include "storage/api/types.h"
 #include "storage/log/epoch_cache.h"
 #include "storage/log/producer_table.h"
+#include "storage/log/time_scans.h"
 #include "storage/segment/bad_places.h"
 #include "storage/segment/segment_index.h"
 #include "storage/segment/segment_path.h"
@@ -46,12 +47,15 @@ struct Segment {
   uint64_t bytes = 0;  // of whole batches, written
   int64_t first_timestamp = protocol::kNoTimestamp;
   int64_t max_timestamp = protocol::kNoTimestamp;
-  uint64_t revision = 0;   // of its file: what a compaction made, if not 0
-  bool damaged = false;    // some of it failed its checksums; told once
-  BadIntervals bad{};      // as of when they were read last
-  Holes holes{};           // as of when its index was made by a scan
-  int64_t written_ms = 0;  // wall time of this process' last write of records without a timestamp
+  uint64_t revision = 0;               // of its file: what a compaction made, if not 0
+  bool damaged = false;                // some of it failed its checksums; told once
+  BadIntervals bad{};                  // as of when they were read last
+  Holes holes{};                       // as of when its index was made by a scan
+  int64_t written_ms = 0;              // wall time of this process' last write
+  int64_t latest_to_find = INT64_MAX;  // searches by time found nothing later; not for retention, which goes by all
   SegmentId id() const { return {base, revision}; }
+  // No record from the log's start on is later: what max_timestamp is of may be cut off, or lie below the start.
+  int64_t latest() const { return std::min(max_timestamp, latest_to_find); }
 };
 
 // A segment that a compaction has replaced. Answers that were promised of it are read on from it, for a while.
@@ -89,13 +93,6 @@ struct MaxScan {
   Offset segment;
   uint64_t position = 0;
   int64_t best = INT64_MIN;
-};
-
-// How far the search for a time has come in a segment, so that it ends whatever the caches hold at once.
-struct TimeScan {
-  Offset segment;
-  int64_t t;
-  uint64_t position;
 };
 
 struct PartitionLog {
@@ -138,7 +135,7 @@ struct PartitionLog {
   std::optional<Offset> truncate_to;   // takes no appends until it is done
   Lsn truncated_at{0};  // behind the ring's entry of the newest truncation: not before that is durable its file is cut
   std::optional<MaxScan> max_scan{};
-  std::optional<TimeScan> time_scan{};
+  TimeScans time_scans{};
 
   // ---- compaction
   Offset cleaned_to{0};    // what lies below was cleaned: of each key, its last record below is there

@@ -115,7 +115,7 @@ void Truncator::finish(PartitionLog& log, Offset end) {
   shard_.count_producers(producers, log.producers.size());
   destager_.look_again(log);
   log.max_scan.reset();
-  log.time_scan.reset();
+  log.time_scans.forget();
   log.truncate_to.reset();
   shard_.counters.add(Metric::truncations);
 }
