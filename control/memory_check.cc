@@ -88,14 +88,30 @@ Failure too_large_rings(const MemoryPlan& plan, const OrdinaryRings& rings, uint
                                          : "give the broker more memory"));
 }
 
+// Rings and read caches together.
+std::expected<void, std::string> check_sum(const MemoryPlan& plan, const OrdinaryRings& rings, uint64_t caches,
+                                           uint64_t room, const std::string& room_text) {
+  if (rings.sum() > room) return too_large_rings(plan, rings, 0, room, room_text);
+  if (sum_of(rings.sum(), caches) <= room) return {};
+  if (rings.to_make >= caches) return too_large_rings(plan, rings, caches, room, room_text);
+  const uint64_t least = uint64_t{1} << 20;  // of the setting
+  const uint64_t left = (room - rings.sum()) / 2 / plan.rings.size();
+  const std::string what = "penstock.read.cache.bytes: " + std::to_string(plan.rings.size()) + " times " +
+                           mib(bytes_of(plan.settings->storage.read_cache_bytes)) + ", and " + mib(rings.sum()) +
+                           " of rings, is more than " + room_text + "; ";
+  return Failure(what + (left >= least ? set_to("penstock.read.cache.bytes", std::bit_floor(left))
+                                       : "give the broker more memory"));
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const Settings& settings, uint64_t lcores, const std::vector<std::string>& folders,
-                       bool devices) {
+                       const std::vector<dataplane::DeviceSettings>& devices) {
   return {.settings = &settings,
           .lcores = lcores,
           .folders = folders.size(),
-          .devices = devices,
+          .devices = !devices.empty(),
+          .cards = std::ranges::any_of(devices, [](const auto& d) { return !d.device.starts_with("net_"); }),
           .rings = plan_rings(folders, lcores, bytes_of(settings.storage.ring_bytes))};
 }
 
@@ -116,25 +132,12 @@ std::expected<void, std::string> check_memory(const MemoryPlan& plan, const cli:
   for (const auto& one : all)
     if (auto done = check_one(one.setting, one.bytes, one.count, there); !done) return done;
 
-  const OrdinaryRings rings = ordinary_rings(plan, there);
-  if (rings.sum() > there.most) return too_large_rings(plan, rings, 0, there.most, cli::memory_text(there));
-  const uint64_t caches = read_caches(plan);
-  if (sum_of(rings.sum(), caches) <= there.most) return {};
-  if (rings.to_make >= caches) return too_large_rings(plan, rings, caches, there.most, cli::memory_text(there));
-  const uint64_t least = uint64_t{1} << 20;  // of the setting
-  const uint64_t room = (there.most - rings.sum()) / 2 / plan.rings.size();
-  const std::string what = "penstock.read.cache.bytes: " + std::to_string(plan.rings.size()) + " times " +
-                           mib(bytes_of(storage.read_cache_bytes)) + ", and " + mib(rings.sum()) +
-                           " of rings, is more than " + cli::memory_text(there) + "; ";
-  return Failure(what + (room >= least ? set_to("penstock.read.cache.bytes", std::bit_floor(room))
-                                       : "give the broker more memory"));
+  return check_sum(plan, ordinary_rings(plan, there), read_caches(plan), there.most, cli::memory_text(there));
 }
 
 std::expected<void, std::string> check_memory_now(const MemoryPlan& plan, const cli::MachineMemory& there) {
-  const OrdinaryRings rings = ordinary_rings(plan, there);
-  if (rings.sum() <= there.available) return {};
-  return too_large_rings(plan, rings, 0, there.available,
-                         "the " + mib(there.available) + " of memory that this machine can give now");
+  return check_sum(plan, ordinary_rings(plan, there), plan.cards ? read_caches(plan) : 0, there.available,
+                   "the " + mib(there.available) + " of memory that this machine can give now");
 }
 
 std::string memory_warning(const MemoryPlan& plan, const cli::MachineMemory& there) {

@@ -212,7 +212,7 @@ Step Broker::check_machine() {
   for (const std::string& folder : *folders) {
     if (auto done = check_folder(folder); !done) return done;
   }
-  const auto memory = plan_memory(settings_, lcores_wanted_, *folders, !devices_of(listeners_).empty());
+  const auto memory = plan_memory(settings_, lcores_wanted_, *folders, devices_of(listeners_));
   if (auto done = look_for_memory(memory, stop_was_asked); !done) return done;
   const auto share =
       raise_limits({.lcores = lcores_wanted_,

@@ -148,6 +148,27 @@ TEST_F(Memory, WhatCanBeGivenNow) {
       "a smaller one: --set penstock.ring.bytes=8192MiB");
 }
 
+TEST_F(Memory, BesideACardReadCachesHaveTheirPagesAtOnce) {
+  set("penstock.ring.bytes=16GiB");
+  set("penstock.read.cache.bytes=4GiB");
+  new_rings(1);
+  there_.available = 18 * kGiB;
+  EXPECT_EQ(said_now(), "");
+  plan_.cards = true;
+  EXPECT_EQ(
+      said_now(),
+      "penstock.ring.bytes: 16384 MiB, and 4096 MiB of read caches is more than the 18432 MiB of memory that this "
+      "machine can give now; choose a smaller one: --set penstock.ring.bytes=4096MiB");
+  there_.available = 20 * kGiB;
+  EXPECT_EQ(said_now(), "");
+
+  const std::vector<std::string> folders{"/absent"};
+  EXPECT_TRUE(plan_memory(settings_, 1, folders, {{.device = "0000:03:00.0"}}).cards);
+  const MemoryPlan without = plan_memory(settings_, 1, folders, {{.device = "net_tap,iface=tap0"}});
+  EXPECT_TRUE(without.devices);
+  EXPECT_FALSE(without.cards);
+}
+
 TEST_F(Memory, TheSumOfAllBoundsIsAWarning) {
   new_rings(1);
   EXPECT_EQ(memory_warning(plan_, there_), "");
