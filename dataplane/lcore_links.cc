@@ -52,10 +52,11 @@ void Lcore::Impl::finish_links() {
 size_t Lcore::Impl::settle_loans() {
   Lender& lender = broker_.lender;
   if (lender.begin_recall()) {
-    for (LinkClients& of : links_) {
+    for (LinkClients& of : links_)
       of.link.stack().copy_out(lender, [&](uint64_t token) { return lender.is_recalled(token); });
-      of.link.want_back();
-    }
+  }
+  if (lender.awaits_recalled()) {
+    for (LinkClients& of : links_) of.link.want_back();
   }
   const size_t home = lender.settle(broker_);
   if (mail_) mail_->flush();

@@ -425,6 +425,23 @@ TEST(Lender, ALoanBelowAnEarlierRecallIsRecalledAtOnce) {
   EXPECT_FALSE(lender.is_recalled(above));
 }
 
+// It may leave for the device only later, which then is asked for it.
+TEST(Lender, WhatWasRecalledIsAwaitedUntilItIsBack) {
+  dataplane::Lender lender;
+  const auto loan = lender.open({.ring = 3, .loan = {.pieces = 1, .memory_from = storage::Lsn{500}}});
+  const auto later = lender.open({.ring = 3, .loan = {.pieces = 1, .memory_from = storage::Lsn{1500}}});
+  EXPECT_FALSE(lender.awaits_recalled());
+  lender.recall(3, storage::Lsn{1000});
+  ASSERT_TRUE(lender.begin_recall());
+  for (int turn = 0; turn < 3; ++turn) EXPECT_TRUE(lender.awaits_recalled());
+  lender.release(loan);
+  EXPECT_FALSE(lender.awaits_recalled()) << "the other may stay";
+  lender.recall_all();
+  EXPECT_TRUE(lender.awaits_recalled());
+  lender.release(later);
+  EXPECT_FALSE(lender.awaits_recalled());
+}
+
 // Readers that read, sleep, go and come back on a wire that loses, doubles and reorders, while a writer laps the rings.
 TEST(Lend, SeedsHold) {
   const char* text = std::getenv("PENSTOCK_SIM_SEEDS");

@@ -23,7 +23,7 @@ Lender::Token Lender::take_slot() {
 Lender::Token Lender::open(storage::StoreSet::Lent lent) {
   const Token token = take_slot();
   loans_[token].own = lent;
-  recall_due_ = recall_due_ || is_recalled(token);  // of a recall that went further than what is next now
+  expect_recall(token);
   return token;
 }
 
@@ -31,8 +31,13 @@ Lender::Token Lender::open(uint16_t lcore, ParcelPtr parcel) {
   const Token token = take_slot();
   loans_[token].lcore = lcore;
   loans_[token].parcel = std::move(parcel);
-  recall_due_ = recall_due_ || is_recalled(token);
+  expect_recall(token);
   return token;
+}
+
+// Of a recall that went further than what is next now.
+void Lender::expect_recall(Token token) {
+  if (is_recalled(token)) recall_due_ = awaits_ = true;
 }
 
 void Lender::release(Token token) {
@@ -75,7 +80,7 @@ void Lender::recall(uint16_t ring, storage::Lsn below) {
   Recalled& known = recalled(ring);
   if (below <= known.below) return;
   known.below = below;
-  recall_due_ = true;
+  recall_due_ = awaits_ = true;
 }
 
 bool Lender::is_recalled(const storage::StoreSet::Lent& lent) const {
@@ -88,6 +93,12 @@ bool Lender::is_recalled(Token token) const {
   if (all_recalled_) return true;
   if (loan.parcel == nullptr) return is_recalled(loan.own);
   return std::ranges::any_of(part_of(token).lent, [this](const auto& lent) { return is_recalled(lent); });
+}
+
+bool Lender::awaits_recalled() {
+  for (Token token = 0; awaits_ && token < loans_.size(); ++token)
+    if (loans_[token].out > 0 && is_recalled(token)) return true;
+  return awaits_ = false;
 }
 
 void Lender::give_up(Broker& broker) {

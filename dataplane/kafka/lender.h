@@ -38,10 +38,12 @@ class Lender final : public net::TxOwner {
   // An lcore wants back what was lent of its ring below this place.
   void recall(uint16_t ring, storage::Lsn below);
   // Everything, from now on.
-  void recall_all() { all_recalled_ = true; }
+  void recall_all() { all_recalled_ = awaits_ = true; }
   // Whether anything was recalled since the last call: then the transports copy what is_recalled().
   bool begin_recall() { return (std::exchange(recall_due_, false) || all_recalled_) && any_out(); }
   bool is_recalled(Token token) const;
+  // Whether some of that is still out, as a frame that waits for its neighbour's address: the devices are asked for it.
+  bool awaits_recalled();
 
   bool any_out() const { return out_ > 0; }
   // The transports have had their time: everything goes home, whoever still has it.
@@ -62,6 +64,7 @@ class Lender final : public net::TxOwner {
   Token take_slot();
   Recalled& recalled(uint16_t ring);
   bool is_recalled(const storage::StoreSet::Lent& lent) const;
+  void expect_recall(Token token);
   void give_home(Broker& broker, Loan loan);
 
   std::vector<Loan> loans_;
@@ -70,6 +73,7 @@ class Lender final : public net::TxOwner {
   std::vector<Recalled> recalled_;
   size_t out_ = 0;  // loans
   bool recall_due_ = false;
+  bool awaits_ = false;  // something was recalled, and not all of it has been seen home
   bool all_recalled_ = false;
   bool given_up_ = false;
 };

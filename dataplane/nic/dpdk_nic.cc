@@ -162,7 +162,7 @@ std::optional<uint64_t> DpdkNic::device_address(std::span<const std::byte> bytes
 }
 
 bool DpdkNic::refers_to(std::span<const std::byte> memory) const {
-  return setup_.capabilities.takes_references && device_address(memory).has_value();
+  return setup_.capabilities.takes_references && link_up_ && device_address(memory).has_value();
 }
 
 // Puts one mbuf a piece behind first. False: there are not enough mbufs, and nothing was done.
@@ -304,14 +304,15 @@ void DpdkNic::flush() {
   if (must_push()) push();
 }
 
+uint64_t DpdkNic::lent_home() const { return lent_total_ - (lent_.size() - free_lent_.size()); }
+
 // Frames go home in the order in which they were sent.
-bool DpdkNic::must_push() const {
-  const uint64_t home = lent_total_ - (lent_.size() - free_lent_.size());
-  return home < wanted_ && pushes_left_ > 0;
-}
+bool DpdkNic::must_push() const { return lent_home() < wanted_ && pushes_left_ > 0; }
 
 void DpdkNic::want_back() {
-  if (std::exchange(wanted_, lent_total_) != lent_total_) pushes_left_ = setup_.tx_descriptors + net::kBurstMax;
+  if (lent_home() < wanted_ || wanted_ == lent_total_) return;  // asked again when those are back, if still need be
+  wanted_ = lent_total_;
+  pushes_left_ = setup_.tx_descriptors + net::kBurstMax;
 }
 
 // Many drivers free what they have sent when its descriptor is needed, or when as many are done as they look at in one
@@ -330,6 +331,7 @@ void DpdkNic::push() {
   }
   const uint16_t sent = rte_eth_tx_burst(setup_.port, setup_.queue, mbufs.data(), count);
   rte_pktmbuf_free_bulk(mbufs.data() + sent, count - sent);
+  push_refused_ = sent == 0;
   pushes_left_ -= sent;
   counted_.tx_pushes += sent;
 }
@@ -344,10 +346,12 @@ void DpdkNic::drop_waiting() {
 }
 
 bool DpdkNic::link_up() {
-  // Such drivers say that they have a link whatever becomes of the interface.
-  if (!setup_.interface.empty()) return interface_is_up(setup_.interface);
   rte_eth_link link = {};
-  return rte_eth_link_get_nowait(setup_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  // Such drivers say that they have a link whatever becomes of the interface.
+  link_up_ = !setup_.interface.empty()
+                 ? interface_is_up(setup_.interface)
+                 : rte_eth_link_get_nowait(setup_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  return link_up_;
 }
 
 bool DpdkNic::receive_memory_low() { return rte_mempool_avail_count(setup_.pools.rx) < setup_.receive_memory_low; }

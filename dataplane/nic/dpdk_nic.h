@@ -56,7 +56,9 @@ class DpdkNic final : public net::Nic {
   size_t tx_burst(std::span<const net::TxFrame> frames) override;
   void flush() override;
   void want_back() override;
-  bool frames_wait() const override { return waiting_count_ > 0 || relayed_count_ > 0 || must_push(); }
+  bool frames_wait() const override {
+    return waiting_count_ > 0 || relayed_count_ > 0 || (must_push() && !push_refused_);
+  }
   void abandon() override;
   const net::NicCapabilities& capabilities() const override { return setup_.capabilities; }
   bool refers_to(std::span<const std::byte> memory) const override;
@@ -81,6 +83,7 @@ class DpdkNic final : public net::Nic {
   std::optional<uint64_t> device_address(std::span<const std::byte> bytes) const;
   bool attach_pieces(const net::TxFrame& frame, rte_mbuf* first);
   void set_offloads(const net::TxFrame& frame, rte_mbuf* mbuf) const;
+  uint64_t lent_home() const;
   bool must_push() const;
   void push();
   void give_to_device();
@@ -94,9 +97,11 @@ class DpdkNic final : public net::Nic {
   uint16_t relayed_count_ = 0;
   std::vector<Lent> lent_;
   std::vector<uint32_t> free_lent_;
-  uint64_t lent_total_ = 0;  // frames that have referred to pieces
-  uint64_t wanted_ = 0;      // of them, those that are to come back
-  size_t pushes_left_ = 0;   // by then all of them are back, or the device sends nothing
+  uint64_t lent_total_ = 0;    // frames that have referred to pieces
+  uint64_t wanted_ = 0;        // of them, those that are to come back
+  size_t pushes_left_ = 0;     // by then all of them are back, or the device sends nothing
+  bool push_refused_ = false;  // its ring is full: nobody is woken for it
+  bool link_up_ = true;        // as of the last look
   std::vector<CardMemory> card_memory_;
   bool copies_log_ = false;     // some of the log's memory is not among that
   net::NicStatistics counted_;  // what only we see

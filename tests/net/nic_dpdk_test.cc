@@ -1,6 +1,7 @@
 // DpdkNic over devices that need neither root nor a kernel's help: net_null, which swallows and makes up frames, and a
 // pair of net_ring ports, each the other's wire.
 #include <gtest/gtest.h>
+#include <rte_ethdev.h>
 
 #include <algorithm>
 #include <optional>
@@ -24,8 +25,8 @@ class Eal : public ::testing::Environment {
  public:
   static Device null(unsigned number) { return *parse_device("net_null", number); }
   void SetUp() override {
-    ASSERT_TRUE(start_eal({.devices = {null(0), null(1), null(2), null(3), null(4), null(5)},
-                           .memory_bytes = 8 * port_memory_bytes(kOptions),
+    ASSERT_TRUE(start_eal({.devices = {null(0), null(1), null(2), null(3), null(4), null(5), null(6), null(7)},
+                           .memory_bytes = 10 * port_memory_bytes(kOptions),
                            .huge_pages = HugePages::kOff}));
     ASSERT_TRUE(register_thread());
   }
@@ -207,6 +208,57 @@ TEST(NicDpdk, WhatIsWantedBackComesFromADeviceThatGivesBackOnlyForMore) {
   slow.reset();
   (*port)->close();
   EXPECT_EQ((*port)->pool_use().used, 0u);
+}
+
+// Its ring is full: it is asked again when the loop comes round, for which nobody is woken.
+TEST(NicDpdk, WhoSleepsIsNotWokenForADeviceThatTakesNothing) {
+  constexpr size_t kDescriptors = 64;
+  auto port = DpdkPort::open(Eal::null(7), kOptions);
+  ASSERT_TRUE(port);
+  DpdkNic& nic = (*port)->queue(0);
+  std::optional<SlowDevice> slow(std::in_place, "net_null7", kDescriptors);
+  Owner owner;
+  const auto data = random_bytes(1000, 1);
+  const net::TxPiece piece{data};
+  const net::TxFrame frame = frame_of(std::span(&piece, 1), &owner, 1);
+  ASSERT_EQ(nic.tx_burst(std::span(&frame, 1)), 1u);
+  nic.flush();
+  slow->refuse(true);
+  nic.want_back();
+  EXPECT_TRUE(nic.frames_wait());
+  for (int i = 0; i < 10'000; ++i) {
+    nic.flush();
+    nic.want_back();
+    ASSERT_FALSE(nic.frames_wait());
+  }
+  EXPECT_EQ(nic.statistics().tx_pushes, 0u);
+  EXPECT_TRUE(owner.released.empty());
+  slow->refuse(false);
+  nic.flush();
+  EXPECT_TRUE(nic.frames_wait()) << "it takes some again, and the rest follows";
+  while (nic.frames_wait()) nic.flush();
+  EXPECT_EQ(owner.released.size(), 1u);
+  slow.reset();
+  (*port)->close();
+  EXPECT_EQ((*port)->pool_use().used, 0u);
+}
+
+// net_null has a link as long as it is started.
+TEST(NicDpdk, ADeviceWithoutALinkIsLentNothing) {
+  auto port = DpdkPort::open(Eal::null(6), kOptions);
+  ASSERT_TRUE(port);
+  DpdkNic& nic = (*port)->queue(0);
+  const auto data = random_bytes(1000, 1);
+  uint16_t number = 0;
+  ASSERT_EQ(rte_eth_dev_get_port_by_name("net_null6", &number), 0);
+  ASSERT_TRUE(nic.link_up());
+  EXPECT_TRUE(nic.refers_to(data));
+  ASSERT_EQ(rte_eth_dev_stop(number), 0);
+  ASSERT_FALSE(nic.link_up());
+  EXPECT_FALSE(nic.refers_to(data));
+  ASSERT_EQ(rte_eth_dev_start(number), 0);
+  ASSERT_TRUE(nic.link_up());
+  EXPECT_TRUE(nic.refers_to(data));
 }
 
 // A link that is down: it takes frames until its ring is full.

@@ -10,6 +10,7 @@
 namespace penstock::dataplane::nic {
 
 uint16_t SlowDevice::on_send(uint16_t, uint16_t, rte_mbuf** mbufs, uint16_t count, void* self) {
+  if (static_cast<SlowDevice*>(self)->refuses_) return 0;
   auto& kept = static_cast<SlowDevice*>(self)->kept_;
   for (rte_mbuf*& mbuf : std::span(mbufs, count)) {
     kept.push_back(mbuf);

@@ -20,6 +20,8 @@ class SlowDevice {
   SlowDevice& operator=(const SlowDevice&) = delete;
   // Gives back what it keeps. The port is still open.
   ~SlowDevice();
+  // It takes nothing, as a card whose ring is full.
+  void refuse(bool on) { refuses_ = on; }
 
  private:
   static uint16_t on_send(uint16_t port, uint16_t queue, rte_mbuf** mbufs, uint16_t count, void* self);
@@ -28,6 +30,7 @@ class SlowDevice {
   rte_mempool* fillers_;  // what it is full of in the beginning
   const rte_eth_rxtx_callback* callback_;
   std::deque<rte_mbuf*> kept_;  // the oldest is the first
+  bool refuses_ = false;
 };
 
 }  // namespace penstock::dataplane::nic

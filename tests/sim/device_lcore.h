@@ -92,10 +92,9 @@ class DeviceLcore {
   }
   void settle_loans() {
     dataplane::Lender& lender = broker.lender;
-    if (lender.begin_recall() && link) {
+    if (lender.begin_recall() && link)
       link->stack().copy_out(lender, [&](uint64_t token) { return lender.is_recalled(token); });
-      link->want_back();
-    }
+    if (lender.awaits_recalled() && link) link->want_back();
     lender.settle(broker);
     if (mail) mail->flush();
   }
