@@ -270,11 +270,14 @@ TimeFound Store::find_max_time(LogId id) {
     greatest = std::max(
         greatest, whole ? batch.max_timestamp : storage::greatest_time(impl_->bytes_of(batch), log->log_start_offset));
   }
-  const auto in_segments = impl_->greatest_time_in_segments(*log, greatest);
-  if (!in_segments) return {status_of(in_segments.error().code), std::nullopt};
-  greatest = *in_segments;
-  if (greatest == INT64_MIN) return {ReadStatus::kReady, std::nullopt};
-  return impl_->find_time(*log, greatest);
+  for (;;) {
+    const auto in_segments = impl_->greatest_time_in_segments(*log, greatest);
+    if (!in_segments) return {status_of(in_segments.error().code), std::nullopt};
+    if (*in_segments == INT64_MIN) return {ReadStatus::kReady, std::nullopt};
+    const TimeFound found = impl_->find_time(*log, *in_segments);
+    // If the log's start passed that record while its segment was read, this has lowered the segment's bound.
+    if (found.status != ReadStatus::kReady || found.found || *in_segments == greatest) return found;
+  }
 }
 
 EpochEnd Store::end_offset_for(LogId id, LeaderEpoch epoch) const {

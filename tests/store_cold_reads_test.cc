@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "base/log.h"
 #include "storage/log/read_pace.h"
+#include "storage/log/time_scans.h"
 #include "tests/sim/store_rig.h"
 
 namespace penstock::sim {
@@ -147,11 +149,12 @@ TEST_F(StoreColdReads, AReadThatWasHeldBackHasADeadline) {
 
 // Twelve blocks on the drive and a cache of four. What the log's start has passed was late enough for each search, and
 // of the rest only the end is: all of it has to be looked at.
-void with_late_end(StoreRig& rig, int64_t last_timestamp) {
+void with_late_end(StoreRig& rig, int64_t last_timestamp, int64_t second_timestamp = 1000) {
   rig.options.read_cache_bytes = kMiB;
   ASSERT_EQ(rig.open(), "");
   for (int i = 0; i < 150; ++i) {
-    ASSERT_NO_FATAL_FAILURE(append_of(rig, i == 0 ? 5000 : i < 149 ? 1000 : last_timestamp, 20'000));
+    const int64_t timestamp = i == 0 ? 5000 : i == 1 ? second_timestamp : i < 149 ? 1000 : last_timestamp;
+    ASSERT_NO_FATAL_FAILURE(append_of(rig, timestamp, 20'000));
   }
   rig.settle();
   rig.stop();
@@ -181,23 +184,71 @@ TEST_F(StoreColdReads, TheGreatestTimeBehindMoreThanTheCacheHoldsIsFound) {
   EXPECT_EQ(found.found->timestamp, 3000);
 }
 
-// Each is woken by what was read for the other, and needs other blocks than it.
-TEST_F(StoreColdReads, SeveralSearchesForTimesOfOneLogEnd) {
-  StoreRig rig(17, {1});
-  ASSERT_NO_FATAL_FAILURE(with_late_end(rig, 4500));
-  std::array<storage::TimeFound, 3> found{};
-  ASSERT_TRUE(rig.turn_until([&] {
-    bool all = true;
-    for (size_t i = 0; i < found.size(); ++i) {
-      found[i] = rig.store->find_by_time(LogId{1}, 2000 + 1000 * static_cast<int64_t>(i));
-      all = all && found[i].status != ReadStatus::kPending;
+// Each is woken by what was read for the others, and needs other blocks than they.
+TEST_F(StoreColdReads, SearchesForManyTimesOfOneLogEnd) {
+  for (const size_t searches : {size_t{3}, storage::TimeScans::kMost + 8}) {
+    StoreRig rig(17, {1});
+    ASSERT_NO_FATAL_FAILURE(with_late_end(rig, 4500));
+    std::vector<storage::TimeFound> found(searches);
+    ASSERT_TRUE(rig.turn_until([&] {
+      bool all = true;
+      for (size_t i = 0; i < found.size(); ++i) {
+        if (found[i].found) continue;
+        found[i] = rig.store->find_by_time(LogId{1}, 4000 - static_cast<int64_t>(i));
+        all = all && found[i].status != ReadStatus::kPending;
+      }
+      return all;
+    }));
+    for (const storage::TimeFound& each : found) {
+      ASSERT_TRUE(each.found);
+      EXPECT_EQ(each.found->offset, Offset{149});
     }
-    return all;
-  }));
-  for (const storage::TimeFound& each : found) {
-    ASSERT_TRUE(each.found);
-    EXPECT_EQ(each.found->offset, Offset{149});
   }
+}
+
+TEST_F(StoreColdReads, TheGreatestTimeIsFoundThoughTheStartPassesWhatItWas) {
+  int passed = 0;
+  for (int turns = 2; turns <= 40; turns += 2) {
+    StoreRig rig(18, {1});
+    ASSERT_NO_FATAL_FAILURE(with_late_end(rig, 1000, 4000));
+    storage::TimeFound found = rig.store->find_max_time(LogId{1});
+    for (int i = 0; i < turns && found.status == ReadStatus::kPending; ++i) {
+      rig.turn();
+      found = rig.store->find_max_time(LogId{1});
+    }
+    if (found.status == ReadStatus::kPending) {
+      ++passed;
+      ASSERT_EQ(rig.store->trim(LogId{1}, Offset{2}).status, storage::TrimStatus::kTrimmed);
+      ASSERT_TRUE(rig.turn_until([&] {
+        found = rig.store->find_max_time(LogId{1});
+        return found.status != ReadStatus::kPending;
+      }));
+      ASSERT_TRUE(found.found) << turns;
+      EXPECT_EQ(found.found->offset, Offset{2});
+      EXPECT_EQ(found.found->timestamp, 1000);
+      continue;
+    }
+    ASSERT_TRUE(found.found);
+    EXPECT_EQ(found.found->timestamp, 4000);
+  }
+  EXPECT_GT(passed, 0);
+}
+
+// Its records cannot be looked at: the batch answers as one that is compressed.
+TEST_F(StoreColdReads, ATimeInABatchThatIsMoreThanTheCacheIsFound) {
+  StoreRig rig(19, {1});
+  rig.options.read_cache_bytes = kMiB;
+  ASSERT_EQ(rig.open(), "");
+  for (const size_t bytes : {100, 1'500'000, 100})
+    ASSERT_NO_FATAL_FAILURE(append_of(rig, bytes == 100 ? 10 : 20, bytes));
+  rig.settle();
+  rig.stop();
+  ASSERT_EQ(rig.open(), "");
+  const auto found = found_by_time(rig, 15);
+  ASSERT_EQ(found.status, ReadStatus::kReady);
+  ASSERT_TRUE(found.found);
+  EXPECT_EQ(found.found->offset, Offset{1});
+  EXPECT_EQ(found.found->timestamp, 20);
 }
 
 }  // namespace

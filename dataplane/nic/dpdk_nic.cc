@@ -313,6 +313,7 @@ void DpdkNic::want_back() {
   if (lent_home() < wanted_ || wanted_ == lent_total_) return;  // asked again when those are back, if still need be
   wanted_ = lent_total_;
   pushes_left_ = setup_.tx_descriptors + net::kBurstMax;
+  push_refused_ = false;
 }
 
 // Many drivers free what they have sent when its descriptor is needed, or when as many are done as they look at in one

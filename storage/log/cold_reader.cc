@@ -103,6 +103,20 @@ Result<TimeAndOffset> ColdReader::find_by_time(PartitionLog& log, const Segment&
   return found;
 }
 
+// A batch that is to be looked into has to be in the cache as a whole, where others need room too: of one that is too
+// large, and of one that hides its records, the header.
+Result<std::vector<std::byte>> ColdReader::batch_or_header(PartitionLog& log, const Segment& segment,
+                                                           const BatchPlace& place) {
+  std::vector<std::byte> bytes(protocol::kBatchHeaderBytes);
+  TRY_VOID(copy(log, segment, place.position, bytes));
+  const protocol::RecordBatchView batch = protocol::view_of(bytes);
+  const bool is_open = batch.compression() == protocol::Compression::kNone && !batch.log_append_time();
+  if (!is_open || place.bytes > cache_.looked_at_most()) return bytes;
+  bytes.resize(place.bytes);
+  TRY_VOID(copy(log, segment, place.position, bytes));
+  return bytes;
+}
+
 // from: where to begin, and where the batch begins that it could not look at, or that has the record.
 Result<TimeAndOffset> ColdReader::walk_to_time(PartitionLog& log, const Segment& segment, uint64_t& from, int64_t t) {
   for (;;) {
@@ -113,8 +127,7 @@ Result<TimeAndOffset> ColdReader::walk_to_time(PartitionLog& log, const Segment&
     };
     const BatchPlace place = TRY(walk_from(log, segment, from, log.log_start_offset, wanted));
     from = place.position;
-    std::vector<std::byte> batch(place.bytes);
-    TRY_VOID(copy(log, segment, place.position, batch));
+    const std::vector<std::byte> batch = TRY(batch_or_header(log, segment, place));
     if (const auto found = first_at_or_after(batch, t, log.log_start_offset)) return *found;
     from = place.position + place.bytes;  // all that is late enough in it lies below the log's start
   }
@@ -139,22 +152,22 @@ Result<int64_t> ColdReader::max_timestamp(PartitionLog& log, const Segment& segm
     const auto place = walk_from(log, segment, scan.position, log.log_start_offset, wanted);
     if (!place && place.error().code == Errc::kNotFound) break;
     if (!place) return std::unexpected(place.error());
-    std::vector<std::byte> batch(place->bytes);
-    TRY_VOID(copy(log, segment, place->position, batch));
+    const std::vector<std::byte> batch = TRY(batch_or_header(log, segment, *place));
     scan.best = std::max(scan.best, greatest_time(batch, log.log_start_offset));
     scan.position = place->position + place->bytes;
   }
   const int64_t best = log.max_scan->best;
   log.max_scan.reset();
-  if (best == INT64_MIN) return fail(Errc::kNotFound);
   log.find_segment(segment.base)->latest_to_find = best;  // the log's start only rises: this stays a bound
+  if (best == INT64_MIN) return fail(Errc::kNotFound);
   return best;
 }
 
 int64_t greatest_time(std::span<const std::byte> bytes, Offset from) {
   const protocol::RecordBatchView batch = protocol::view_of(bytes);
   if (batch.records_count() == 0) return INT64_MIN;
-  if (batch.base_offset() >= from || batch.compression() != protocol::Compression::kNone || batch.log_append_time())
+  if (batch.base_offset() >= from || batch.compression() != protocol::Compression::kNone || batch.log_append_time() ||
+      bytes.size() == protocol::kBatchHeaderBytes)
     return batch.max_timestamp();
   int64_t greatest = INT64_MIN;
   protocol::RecordReader reader(bytes.subspan(protocol::kBatchHeaderBytes));
@@ -170,7 +183,8 @@ int64_t greatest_time(std::span<const std::byte> bytes, Offset from) {
 std::optional<TimeAndOffset> first_at_or_after(std::span<const std::byte> bytes, int64_t t, Offset from) {
   const protocol::RecordBatchView batch = protocol::view_of(bytes);
   if (batch.records_count() == 0) return std::nullopt;  // a header that compaction left
-  if (batch.compression() == protocol::Compression::kNone && !batch.log_append_time()) {
+  if (batch.compression() == protocol::Compression::kNone && !batch.log_append_time() &&
+      bytes.size() > protocol::kBatchHeaderBytes) {
     protocol::RecordReader reader(bytes.subspan(protocol::kBatchHeaderBytes));
     while (!reader.at_end()) {
       const auto record = reader.next();
@@ -181,7 +195,7 @@ std::optional<TimeAndOffset> first_at_or_after(std::span<const std::byte> bytes,
     }
     return std::nullopt;
   }
-  // Compressed: the batch holds it; its first offset is the last place that is certainly not behind it.
+  // Not to be looked into: the batch holds it; its first offset is the last place that is certainly not behind it.
   return TimeAndOffset{std::max(batch.base_offset(), from), batch.max_timestamp()};
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <vector>
 
 #include "storage/api/store.h"
 #include "storage/log/cold_cache.h"
@@ -34,6 +35,7 @@ class ColdReader {
   Result<void> copy(PartitionLog& log, const Segment& segment, uint64_t position, std::span<std::byte> out);
 
  private:
+  Result<std::vector<std::byte>> batch_or_header(PartitionLog& log, const Segment& segment, const BatchPlace& place);
   Result<TimeAndOffset> walk_to_time(PartitionLog& log, const Segment& segment, uint64_t& from, int64_t t);
   Result<uint64_t> promised(PartitionLog& log, const Segment& segment, const BatchPlace& first);
   using Wanted = std::function<bool(const protocol::RecordBatchView&, uint64_t position)>;
@@ -44,10 +46,10 @@ class ColdReader {
   IndexLoader& indexes_;
 };
 
-// The first record of a whole batch, at or behind from, whose timestamp is at least t; nothing if there is none.
-// Compressed, or with the broker's time: its first.
+// The first record of a batch, at or behind from, whose timestamp is at least t; nothing if there is none. Compressed,
+// with the broker's time, or the header alone: its first.
 std::optional<TimeAndOffset> first_at_or_after(std::span<const std::byte> batch, int64_t t, Offset from);
-// The greatest timestamp of a whole batch's records at or behind from, of which there is one.
+// The greatest timestamp of a batch's records at or behind from, of which there is one; in those cases, of all of them.
 int64_t greatest_time(std::span<const std::byte> batch, Offset from);
 
 }  // namespace penstock::storage
