@@ -6,7 +6,6 @@
 // here blocks.
 #pragma once
 
-#include <algorithm>
 #include <bitset>
 #include <cstdint>
 #include <map>
@@ -44,9 +43,10 @@ class ColdCache {
     CHECK(block_at(bytes).pins > 0);
     if (--block_at(bytes).pins == 0) --pinned_;
   }
-  // So much can be looked at in one turn: half of the blocks may be pinned, and it may begin behind a block's
-  // beginning.
-  uint64_t looked_at_most() const { return (std::max<uint64_t>(blocks_.size() / 2, 1) - 1) * kBlockBytes; }
+  // Whether so much of a segment from position on can be looked at in one turn, if nothing is pinned.
+  bool holds(uint64_t position, uint64_t bytes) const {
+    return (position + bytes - 1) / kBlockBytes - position / kBlockBytes < blocks_.size();
+  }
   // What is pinned from here on must not stay so: half of the blocks are for those who read.
   bool much_is_pinned() const { return pinned_ > blocks_.size() / 2; }
   void forget(LogId log, SegmentId segment);

@@ -103,15 +103,15 @@ Result<TimeAndOffset> ColdReader::find_by_time(PartitionLog& log, const Segment&
   return found;
 }
 
-// A batch that is to be looked into has to be in the cache as a whole, where others need room too: of one that is too
-// large, and of one that hides its records, the header.
+// A batch that is to be looked into has to be in the cache as a whole. Of one that cannot be, and of one that hides its
+// records, the header.
 Result<std::vector<std::byte>> ColdReader::batch_or_header(PartitionLog& log, const Segment& segment,
                                                            const BatchPlace& place) {
   std::vector<std::byte> bytes(protocol::kBatchHeaderBytes);
   TRY_VOID(copy(log, segment, place.position, bytes));
   const protocol::RecordBatchView batch = protocol::view_of(bytes);
   const bool is_open = batch.compression() == protocol::Compression::kNone && !batch.log_append_time();
-  if (!is_open || place.bytes > cache_.looked_at_most()) return bytes;
+  if (!is_open || !cache_.holds(place.position, place.bytes)) return bytes;
   bytes.resize(place.bytes);
   TRY_VOID(copy(log, segment, place.position, bytes));
   return bytes;
