@@ -9,6 +9,12 @@
 
 namespace penstock::dataplane::nic {
 
+void set_started(const char* name, bool on) {
+  uint16_t port = 0;
+  CHECK(rte_eth_dev_get_port_by_name(name, &port) == 0);
+  CHECK((on ? rte_eth_dev_start(port) : rte_eth_dev_stop(port)) == 0);
+}
+
 uint16_t SlowDevice::on_send(uint16_t, uint16_t, rte_mbuf** mbufs, uint16_t count, void* self) {
   if (static_cast<SlowDevice*>(self)->refuses_) return 0;
   auto& kept = static_cast<SlowDevice*>(self)->kept_;

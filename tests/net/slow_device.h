@@ -12,6 +12,9 @@ struct rte_eth_rxtx_callback;
 
 namespace penstock::dataplane::nic {
 
+// Starts or stops the port by this name.
+void set_started(const char* name, bool on);
+
 class SlowDevice {
  public:
   // Queue 0 of the port by this name, whose own driver frees at once, keeps this many from now on.
