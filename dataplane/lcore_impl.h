@@ -61,6 +61,7 @@ class Lcore::Impl {
     std::vector<Link::Port> ports;
     size_t counted = 0;  // of clients: what the metrics say
     bool up_told = true;
+    std::optional<Nanos> down_since;
   };
 
   void begin_turn();

@@ -12,6 +12,8 @@ namespace {
 // time since something came.
 constexpr Nanos kNapMin = 20 * kMicrosecond;
 constexpr Nanos kNapPart = 8;
+// A device has lost its link if it is still down then: the kernel says so of one that has just been started, too.
+constexpr Nanos kLinkLost = kSecond;
 
 }  // namespace
 
@@ -92,8 +94,11 @@ void Lcore::Impl::watch_links() {
   for (size_t i = 0; i < links_.size(); ++i) {
     LinkClients& of = links_[i];
     of.link.keep_house(broker_.now);
-    if (request_.index != 0 || of.link.up() == of.up_told) continue;
-    of.up_told = of.link.up();
+    const bool up = of.link.up();
+    of.down_since = up ? std::nullopt : std::optional(of.down_since.value_or(broker_.now));
+    if (request_.index != 0 || up == of.up_told) continue;
+    if (!up && broker_.now - *of.down_since < kLinkLost) continue;
+    of.up_told = up;
     tell_control(DeviceLink{.device = static_cast<uint16_t>(i), .up = of.up_told});
   }
 }

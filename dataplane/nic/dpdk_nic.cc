@@ -125,6 +125,8 @@ size_t DpdkNic::rx_burst(std::span<net::RxSlot> slots, Nanos now) {
   std::array<rte_mbuf*, net::kBurstMax> mbufs;
   const auto wanted = static_cast<uint16_t>(std::min(slots.size(), mbufs.size()));
   const uint16_t n = rte_eth_rx_burst(setup_.port, setup_.queue, mbufs.data(), wanted);
+  // The kernel's word on an interface is late by up to a second (linkwatch): what comes from there knows better.
+  if (n > 0) link_up_ = true;
   size_t filled = 0;
   for (uint16_t i = 0; i < n; ++i) {
     rte_mbuf* mbuf = mbufs[i];

@@ -101,7 +101,7 @@ class DpdkNic final : public net::Nic {
   uint64_t wanted_ = 0;        // of them, those that are to come back
   size_t pushes_left_ = 0;     // by then all of them are back, or the device sends nothing
   bool push_refused_ = false;  // its ring is full: nobody is woken for it
-  bool link_up_ = true;        // as of the last look
+  bool link_up_ = true;        // as of the last look, or of what has come since
   std::vector<CardMemory> card_memory_;
   bool copies_log_ = false;     // some of the log's memory is not among that
   net::NicStatistics counted_;  // what only we see

@@ -81,7 +81,7 @@ class Run:
                 self.test(name, function, argument)
 
     def test(self, name, function, *arguments):
-        started = time.monotonic()
+        started, had = time.monotonic(), len(self.brokers)
         try:
             said = function(*arguments)
         except Skipped as why:
@@ -91,6 +91,8 @@ class Run:
         except Exception:  # pylint: disable=broad-except
             print(f'FAIL {name}\n{traceback.format_exc()}', flush=True)
             self.failed.append(name)
+            for broker in self.brokers[had:]:  # or it answers for the next one's, where an address is a device's
+                broker.kill()
             return
         self.passed += 1
         print(f'ok   {name} ({time.monotonic() - started:.1f} s){": " + said if said else ""}', flush=True)

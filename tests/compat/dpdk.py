@@ -96,6 +96,7 @@ def test_one_touch(run):
         wait_until(lambda: sum(map(moved, given)) >= sent, 'the device counts all that was sent')
         copied = moved('nic_tx_copied_bytes_total')
         check.expect(copied < sent / 100, f'{copied} of {sent} bytes were copied into frames')
+    check.expect('it has no link' not in broker.last_words(20_000), 'the link was there from the start')
     ends_with_everything_home(broker)
     return (f'{touches:.4f} on the way in; {lent / fetched:.4f} of record bytes lent on the way out; {copied:.0f} of '
             f'{sent:.0f} bytes copied into frames')
