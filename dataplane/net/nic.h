@@ -82,6 +82,7 @@ struct NicStatistics {
   uint64_t tx_copied_bytes = 0;    // of pieces that were small, or that the device cannot refer to
   uint64_t tx_referred_bytes = 0;  // of pieces sent from where they are
   uint64_t tx_pushes = 0;          // frames without content, so that the driver gives back (want_back)
+  uint64_t tx_restarts = 0;        // its ring was emptied, since it has no link and memory was wanted back
   bool reads_log = false;          // records are sent from where they are: all of the log's memory is within its reach
 };
 

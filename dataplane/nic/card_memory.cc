@@ -7,6 +7,7 @@
 #include <rte_vfio.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -20,16 +21,18 @@ namespace penstock::dataplane::nic {
 
 namespace {
 
-bool register_memory(const CardMemory& at) {
+// What DPDK finds wrong with it, or nothing.
+const char* register_memory(const CardMemory& at) {
   const size_t page = page_of(at.memory);
-  if (page == 0) return false;
+  if (page == 0) return "it has no whole pages";
   std::vector<rte_iova_t> addresses(at.memory.size() / page);
   for (size_t i = 0; i < addresses.size(); ++i) addresses[i] = at.address + i * page;
   if (rte_extmem_register(at.memory.data(), at.memory.size(), addresses.data(), static_cast<unsigned>(addresses.size()),
                           page) == 0)
-    return true;
-  LOG_WARN("DPDK does not take %zu MiB of the log's memory: %s", at.memory.size() / kMiB, std::strerror(rte_errno));
-  return false;
+    return nullptr;
+  // A list for each piece: RTE_MAX_MEMSEG_LISTS, of which some are EAL's own.
+  if (rte_errno == ENOSPC) return "DPDK keeps at most 128 pieces of memory, and each ring takes two: use fewer lcores";
+  return std::strerror(rte_errno);
 }
 
 }  // namespace
@@ -68,9 +71,10 @@ LogMemory::~LogMemory() { CHECK(all_.empty()); }
 void LogMemory::add(std::span<std::byte> memory, std::span<DpdkPort* const> cards) {
   if (cards.empty()) return;
   const auto address = address_for(memory);
-  if (!address || !register_memory({.memory = memory, .address = *address})) {
-    for (DpdkPort* card : cards)
-      card->copies_log(address ? "DPDK does not take it" : "there is no IOMMU, or no room among its addresses");
+  const char* wrong = address ? register_memory({.memory = memory, .address = *address})
+                              : "there is no IOMMU, or no room among its addresses";
+  if (wrong != nullptr) {
+    for (DpdkPort* card : cards) card->copies_log(wrong);
     return;
   }
   Known known{.at = {.memory = memory, .address = *address}};

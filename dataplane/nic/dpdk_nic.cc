@@ -25,6 +25,7 @@ namespace {
 // Below this, a copy costs less than an mbuf (research: about 256 bytes).
 constexpr size_t kCopyBelow = 256;
 constexpr size_t kPushesAtOnce = 8;
+constexpr unsigned kLooksDown = 2;  // by then a link is lost
 constexpr uint16_t kFrameMin = 60;  // of Ethernet, without its checksum
 constexpr uint16_t kEtherTypeLoopback = 0x9000;
 
@@ -121,7 +122,7 @@ rte_mbuf* DpdkNic::gathered(rte_mbuf* mbuf) {
 }
 
 size_t DpdkNic::rx_burst(std::span<net::RxSlot> slots, Nanos now) {
-  if (setup_.relay != nullptr) return 0;
+  if (setup_.relay != nullptr || halted_ != Halted::kNo) return 0;
   std::array<rte_mbuf*, net::kBurstMax> mbufs;
   const auto wanted = static_cast<uint16_t>(std::min(slots.size(), mbufs.size()));
   const uint16_t n = rte_eth_rx_burst(setup_.port, setup_.queue, mbufs.data(), wanted);
@@ -256,6 +257,7 @@ void DpdkNic::give_to_device() {
     waiting_count_ = static_cast<uint16_t>(waiting_count_ - taken);
     return;
   }
+  if (halted_ != Halted::kNo) return;
   uint16_t ready = waiting_count_;
   if (setup_.capabilities.tx_ip_checksum || setup_.capabilities.tx_tcp_checksum) {
     ready = rte_eth_tx_prepare(setup_.port, setup_.queue, waiting_.data(), waiting_count_);
@@ -295,6 +297,7 @@ void DpdkNic::send_relayed() {
 }
 
 void DpdkNic::flush() {
+  if (halted_ != Halted::kNo) return;
   send_relayed();
   if (waiting_count_ > 0) return give_to_device();
   if (free_lent_.size() == lent_.size() || setup_.relay != nullptr) return;
@@ -339,6 +342,29 @@ void DpdkNic::push() {
   counted_.tx_pushes += sent;
 }
 
+// A device without a link keeps what it was given. TCP sends that again; so the ring is emptied by stopping the queue,
+// where the driver can (Intel's from ixgbe on, mlx5), or else the port, if nobody else uses it: that takes
+// milliseconds. Only then the device no longer reads what it gave back.
+void DpdkNic::empty_ring() {
+  if (rte_eth_dev_tx_queue_stop(setup_.port, setup_.queue) == 0) {
+    halted_ = Halted::kQueue;
+  } else if (setup_.is_only && rte_eth_dev_stop(setup_.port) == 0) {
+    halted_ = Halted::kPort;
+  } else {
+    return;
+  }
+  drop_waiting();
+  ++counted_.tx_restarts;
+  start_again();
+}
+
+// A port may lack receive buffers: it is tried again at the next look.
+void DpdkNic::start_again() {
+  const int failed = halted_ == Halted::kQueue ? rte_eth_dev_tx_queue_start(setup_.port, setup_.queue)
+                                               : rte_eth_dev_start(setup_.port);
+  if (failed == 0) halted_ = Halted::kNo;
+}
+
 void DpdkNic::abandon() {
   for (Lent& lent : lent_) lent.owner = nullptr;
 }
@@ -354,6 +380,12 @@ bool DpdkNic::link_up() {
   link_up_ = !setup_.interface.empty()
                  ? interface_is_up(setup_.interface)
                  : rte_eth_link_get_nowait(setup_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  if (halted_ != Halted::kNo) {
+    start_again();
+    link_up_ = false;  // asked of a device that runs
+  }
+  looks_down_ = link_up_ ? 0 : looks_down_ + 1;
+  if (looks_down_ >= kLooksDown && lent_home() < wanted_) empty_ring();
   return link_up_;
 }
 

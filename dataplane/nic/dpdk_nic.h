@@ -31,6 +31,7 @@ struct QueueSetup {
   uint16_t port = 0;
   uint16_t queue = 0;
   uint16_t tx_descriptors = 0;
+  bool is_only = false;       // the port has no other queues
   uint16_t segments_max = 1;  // mbufs a frame may have
   MbufPools pools;
   DriverTraits traits;
@@ -76,6 +77,7 @@ class DpdkNic final : public net::Nic {
 
  private:
   struct Lent;  // a frame whose pieces are referred to
+  enum class Halted { kNo, kQueue, kPort };
   friend void on_pieces_free(void*, void*);
 
   bool take(const net::TxFrame& frame);
@@ -86,6 +88,8 @@ class DpdkNic final : public net::Nic {
   uint64_t lent_home() const;
   bool must_push() const;
   void push();
+  void empty_ring();
+  void start_again();
   void give_to_device();
   void send_relayed();
   rte_mbuf* gathered(rte_mbuf* mbuf);
@@ -102,6 +106,8 @@ class DpdkNic final : public net::Nic {
   size_t pushes_left_ = 0;     // by then all of them are back, or the device sends nothing
   bool push_refused_ = false;  // its ring is full: nobody is woken for it
   bool link_up_ = true;        // as of the last look, or of what has come since
+  unsigned looks_down_ = 0;    // at a device without a link, in a row
+  Halted halted_ = Halted::kNo;
   std::vector<CardMemory> card_memory_;
   bool copies_log_ = false;     // some of the log's memory is not among that
   net::NicStatistics counted_;  // what only we see

@@ -24,8 +24,9 @@ class Eal : public ::testing::Environment {
  public:
   static Device null(unsigned number) { return *parse_device("net_null", number); }
   void SetUp() override {
-    ASSERT_TRUE(start_eal({.devices = {null(0), null(1), null(2), null(3), null(4), null(5), null(6), null(7), null(8)},
-                           .memory_bytes = 11 * port_memory_bytes(kOptions),
+    ASSERT_TRUE(start_eal({.devices = {null(0), null(1), null(2), null(3), null(4), null(5), null(6), null(7), null(8),
+                                       null(9), null(10)},
+                           .memory_bytes = 13 * port_memory_bytes(kOptions),
                            .huge_pages = HugePages::kOff}));
     ASSERT_TRUE(register_thread());
   }
@@ -258,6 +259,77 @@ TEST(NicDpdk, ADeviceWithoutALinkIsLentNothing) {
   EXPECT_TRUE(nic.refers_to(data));
 }
 
+// Its link is lost for good, and the log needs the memory: TCP sends again what is lost so.
+class NicDpdkWithoutALink : public ::testing::TestWithParam<bool> {};
+
+TEST_P(NicDpdkWithoutALink, GivesBackWhatIsWanted) {
+  const bool stops_queues = GetParam();
+  const unsigned number = stops_queues ? 9 : 10;
+  const std::string name = "net_null" + std::to_string(number);
+  auto port = DpdkPort::open(Eal::null(number), kOptions);
+  ASSERT_TRUE(port);
+  DpdkNic& nic = (*port)->queue(0);
+  std::optional<SlowDevice> slow(std::in_place, name.c_str(), 64);
+  slow->stops_queues(stops_queues);
+  Owner owner;
+  const auto data = random_bytes(1000, 1);
+  const net::TxPiece piece{data};
+  uint64_t token = 0;
+  const auto send = [&] {
+    const net::TxFrame frame = frame_of(std::span(&piece, 1), &owner, ++token);
+    return nic.tx_burst(std::span(&frame, 1)) == 1;
+  };
+  const auto stops = [&] { return slow->queue_stops() + slow->port_stops(); };
+  ASSERT_TRUE(nic.link_up());
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(send());
+  nic.flush();
+  slow->refuse(true);
+  ASSERT_TRUE(send()) << "it waits in front of the ring";
+  slow->set_link(false);
+  for (int i = 0; i < 5; ++i) ASSERT_FALSE(nic.link_up());
+  EXPECT_EQ(stops(), 0u) << "nobody needs it";
+  nic.want_back();
+  slow->set_link(true);
+  ASSERT_TRUE(nic.link_up());
+  slow->set_link(false);
+  ASSERT_FALSE(nic.link_up());
+  EXPECT_EQ(stops(), 0u) << "links come and go";
+  EXPECT_TRUE(owner.released.empty());
+
+  slow->fail_starts(2);
+  ASSERT_FALSE(nic.link_up());
+  EXPECT_EQ(owner.released, (std::vector<uint64_t>{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(slow->queue_stops(), stops_queues ? 1u : 0u);
+  EXPECT_EQ(slow->port_stops(), stops_queues ? 0u : 1u);
+  EXPECT_EQ(nic.statistics().tx_restarts, 1u);
+  std::array<net::RxSlot, net::kBurstMax> slots;
+  EXPECT_EQ(nic.rx_burst(slots, 0), 0u) << "it has not started again";
+  ASSERT_TRUE(send());
+  nic.flush();
+  slow->set_link(true);
+  ASSERT_FALSE(nic.link_up());
+  ASSERT_FALSE(nic.link_up()) << "it has just been started";
+  ASSERT_TRUE(nic.link_up());
+  EXPECT_TRUE(nic.refers_to(data));
+  EXPECT_GT(nic.rx_burst(slots, 0), 0u);
+  for (net::RxSlot& slot : slots) slot.reset();
+  slow->refuse(false);
+  ASSERT_TRUE(send());
+  nic.want_back();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(nic.link_up());
+  nic.flush();
+  while (nic.frames_wait()) nic.flush();
+  EXPECT_EQ(owner.released.size(), 8u);
+  EXPECT_EQ(stops(), 1u);
+  slow.reset();
+  (*port)->close();
+  EXPECT_EQ((*port)->pool_use().used, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Driver, NicDpdkWithoutALink, ::testing::Bool(), [](const auto& param_info) {
+  return std::string(param_info.param ? "StopsItsQueues" : "StopsAsAWhole");
+});
+
 // The last look may be a second ago.
 TEST(NicDpdk, ADeviceThatFramesComeFromHasALink) {
   auto port = DpdkPort::open(Eal::null(8), kOptions);
@@ -267,7 +339,6 @@ TEST(NicDpdk, ADeviceThatFramesComeFromHasALink) {
   std::array<net::RxSlot, net::kBurstMax> slots;
   set_started("net_null8", false);
   ASSERT_FALSE(nic.link_up());
-  ASSERT_EQ(nic.rx_burst(slots, 0), 0u);
   EXPECT_FALSE(nic.refers_to(data));
   set_started("net_null8", true);
   ASSERT_GT(nic.rx_burst(slots, 0), 0u);

@@ -3,6 +3,8 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
+#include <array>
+#include <cerrno>
 #include <span>
 
 #include "base/assert.h"
@@ -13,6 +15,47 @@ void set_started(const char* name, bool on) {
   uint16_t port = 0;
   CHECK(rte_eth_dev_get_port_by_name(name, &port) == 0);
   CHECK((on ? rte_eth_dev_start(port) : rte_eth_dev_stop(port)) == 0);
+}
+
+namespace {
+
+std::array<SlowDevice*, RTE_MAX_ETHPORTS> slow_devices{};
+
+}  // namespace
+
+SlowDevice* SlowDevice::of(uint16_t port) { return slow_devices.at(port); }
+
+void SlowDevice::give_back() {
+  for (rte_mbuf* mbuf : kept_) rte_pktmbuf_free(mbuf);
+  kept_.clear();
+}
+
+void SlowDevice::fill() {
+  while (kept_.size() < descriptors_) {
+    kept_.push_back(rte_pktmbuf_alloc(fillers_));
+    CHECK(kept_.back() != nullptr);
+  }
+}
+
+bool SlowDevice::stop_queue() {
+  if (!stops_queues_) return false;
+  ++queue_stops_;
+  give_back();
+  return true;
+}
+
+void SlowDevice::stop_port() {
+  ++port_stops_;
+  give_back();
+}
+
+bool SlowDevice::start() {
+  if (failing_starts_ > 0) {
+    --failing_starts_;
+    return false;
+  }
+  fill();
+  return true;
 }
 
 uint16_t SlowDevice::on_send(uint16_t, uint16_t, rte_mbuf** mbufs, uint16_t count, void* self) {
@@ -27,21 +70,61 @@ uint16_t SlowDevice::on_send(uint16_t, uint16_t, rte_mbuf** mbufs, uint16_t coun
 }
 
 SlowDevice::SlowDevice(const char* name, size_t descriptors)
-    : fillers_(rte_pktmbuf_pool_create("fillers", static_cast<unsigned>(descriptors), 0, 0, RTE_PKTMBUF_HEADROOM,
+    : descriptors_(descriptors),
+      fillers_(rte_pktmbuf_pool_create("fillers", static_cast<unsigned>(descriptors), 0, 0, RTE_PKTMBUF_HEADROOM,
                                        SOCKET_ID_ANY)) {
   CHECK(fillers_ != nullptr && rte_eth_dev_get_port_by_name(name, &port_) == 0);
-  while (kept_.size() < descriptors) {
-    kept_.push_back(rte_pktmbuf_alloc(fillers_));
-    CHECK(kept_.back() != nullptr);
-  }
+  fill();
+  slow_devices.at(port_) = this;
   callback_ = rte_eth_add_tx_callback(port_, 0, on_send, this);
   CHECK(callback_ != nullptr);
 }
 
 SlowDevice::~SlowDevice() {
   CHECK(rte_eth_remove_tx_callback(port_, 0, callback_) == 0);
-  for (rte_mbuf* mbuf : kept_) rte_pktmbuf_free(mbuf);
+  slow_devices.at(port_) = nullptr;
+  give_back();
   rte_mempool_free(fillers_);
 }
 
 }  // namespace penstock::dataplane::nic
+
+// The linker gives these for DPDK's to whoever is linked into the test.
+extern "C" {
+
+int __real_rte_eth_link_get_nowait(uint16_t port, rte_eth_link* link);
+int __real_rte_eth_dev_stop(uint16_t port);
+int __real_rte_eth_dev_start(uint16_t port);
+int __real_rte_eth_dev_tx_queue_stop(uint16_t port, uint16_t queue);
+int __real_rte_eth_dev_tx_queue_start(uint16_t port, uint16_t queue);
+
+using penstock::dataplane::nic::SlowDevice;
+
+int __wrap_rte_eth_link_get_nowait(uint16_t port, rte_eth_link* link) {
+  const int code = __real_rte_eth_link_get_nowait(port, link);
+  const SlowDevice* device = SlowDevice::of(port);
+  if (device != nullptr && device->has_link()) link->link_status = *device->has_link() ? 1 : 0;
+  return code;
+}
+
+int __wrap_rte_eth_dev_stop(uint16_t port) {
+  if (SlowDevice* device = SlowDevice::of(port)) device->stop_port();
+  return __real_rte_eth_dev_stop(port);
+}
+
+int __wrap_rte_eth_dev_start(uint16_t port) {
+  SlowDevice* device = SlowDevice::of(port);
+  return device != nullptr && !device->start() ? -ENOMEM : __real_rte_eth_dev_start(port);
+}
+
+int __wrap_rte_eth_dev_tx_queue_stop(uint16_t port, uint16_t queue) {
+  SlowDevice* device = SlowDevice::of(port);
+  return device != nullptr && device->stop_queue() ? 0 : __real_rte_eth_dev_tx_queue_stop(port, queue);
+}
+
+int __wrap_rte_eth_dev_tx_queue_start(uint16_t port, uint16_t queue) {
+  SlowDevice* device = SlowDevice::of(port);
+  if (device == nullptr || device->queue_stops() == 0) return __real_rte_eth_dev_tx_queue_start(port, queue);
+  return device->start() ? 0 : -EIO;
+}
+}

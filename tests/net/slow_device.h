@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 
 struct rte_mbuf;
 struct rte_mempool;
@@ -25,15 +26,36 @@ class SlowDevice {
   ~SlowDevice();
   // It takes nothing, as a card whose ring is full.
   void refuse(bool on) { refuses_ = on; }
+  // What the driver is asked from now on: whether there is a link, and what it can stop and start. A stop gives back
+  // what it keeps. The build wraps these functions of rte_ethdev.h for this test (tests/CMakeLists.txt).
+  void set_link(bool up) { has_link_ = up; }
+  void stops_queues(bool on) { stops_queues_ = on; }
+  void fail_starts(size_t count) { failing_starts_ = count; }
+  size_t port_stops() const { return port_stops_; }
+  size_t queue_stops() const { return queue_stops_; }
+
+  static SlowDevice* of(uint16_t port);
+  std::optional<bool> has_link() const { return has_link_; }
+  bool stop_queue();
+  void stop_port();
+  bool start();
 
  private:
   static uint16_t on_send(uint16_t port, uint16_t queue, rte_mbuf** mbufs, uint16_t count, void* self);
+  void give_back();
+  void fill();
 
   uint16_t port_ = 0;
+  const size_t descriptors_;
   rte_mempool* fillers_;  // what it is full of in the beginning
   const rte_eth_rxtx_callback* callback_;
   std::deque<rte_mbuf*> kept_;  // the oldest is the first
   bool refuses_ = false;
+  std::optional<bool> has_link_;
+  bool stops_queues_ = false;
+  size_t failing_starts_ = 0;
+  size_t port_stops_ = 0;
+  size_t queue_stops_ = 0;
 };
 
 }  // namespace penstock::dataplane::nic
