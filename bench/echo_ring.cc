@@ -3,6 +3,7 @@
 //
 //   echo_ring ask [--connections 64] [--message 128] [--seconds 2]     requests that are answered alike
 //   echo_ring stream [--connections 1] [--seconds 2]                   bytes one way, as many as go
+//   ... [--mtu 1500]      of the wire: 9000 are jumbo frames, 64000 about what the kernel's loopback has
 //
 // The last line is JSON.
 #include <fmt/format.h>
@@ -31,6 +32,7 @@ using namespace penstock::dataplane;
 constexpr uint16_t kPort = 7;
 constexpr size_t kChunk = 64 * kKiB;
 constexpr size_t kFramesHeld = 4096;
+constexpr size_t kMtuMax = 64'000;  // an mbuf of DPDK ends at 64 KiB
 constexpr Nanos kHousekeeping = 100 * kMillisecond;
 constexpr Nanos kPatience = 5 * kSecond;
 constexpr int kLastTurns = 1000;  // what is still on the wire goes home
@@ -44,6 +46,7 @@ struct Options {
   bool asks = true;
   size_t connections = 1;
   size_t message = 128;
+  size_t mtu = 1500;
   Nanos duration = 2 * kSecond;
 };
 
@@ -224,6 +227,8 @@ Options parse(std::span<char*> words) {
       options.connections = value;
     } else if (name == "--message" && value <= 1024) {
       options.message = value;
+    } else if (name == "--mtu" && value >= 1280 && value <= kMtuMax) {
+      options.mtu = value;
     } else if (name == "--seconds") {
       options.duration = static_cast<Nanos>(value) * kSecond;
     } else {
@@ -237,7 +242,7 @@ Options parse(std::span<char*> words) {
 
 int main(int argc, char** argv) {
   const Options options = parse({argv, static_cast<size_t>(argc)});
-  const nic::PortOptions port_options{.frames_held = kFramesHeld};
+  const nic::PortOptions port_options{.mtu = options.mtu, .frames_held = kFramesHeld};
   const DataplaneOptions defaults;
   const auto memory =
       2 * (nic::port_memory_bytes(port_options) + static_cast<uint64_t>(defaults.tcp_send_memory_bytes)) + 16 * kMiB;

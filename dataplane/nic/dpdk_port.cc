@@ -257,7 +257,7 @@ Result<void> DpdkPort::set_up(const Device& device, const PortOptions& wanted) {
       return failed("it refuses a transmit queue", r);
     }
   }
-  if (options.mtu != 0 && options.mtu != device_mtu) {
+  if (options.mtu != 0 && options.mtu != device_mtu && rx_rings_.empty()) {  // rings pass mbufs of any size
     if (const int r = rte_eth_dev_set_mtu(port_, static_cast<uint16_t>(mtu)); r != 0) {
       return failed("it refuses the MTU", r);
     }

@@ -10,6 +10,7 @@ and of the rounds' ratios, and asserts nothing.
 
 Two cores are taken, one for each side; both sides of our TCP poll all of their time, and so do both of echo_load's
 kernel. CPU seconds are the processes' own, user and kernel together: what the kernel does for loopback is in them."""
+import collections
 import contextlib
 import json
 import os
@@ -35,6 +36,7 @@ FILL_RECORDS = 200_000  # of 1 KiB: the ring's memory holds them
 LATENCY_RATE = 200
 RING_MIB = 512
 GB = 1e9
+RING_MTUS = (1500, 9000, 64_000)
 
 
 def arguments():
@@ -158,37 +160,48 @@ def measure_bulk(machine):
         machine.figures.add(f'{name}: memif by kernel, for a CPU second', ratios(a_second, 'memif', 'kernel'), 'times')
 
 
-def ring(machine, role, connections):
+def ring(machine, role, connections, mtu):
     """Both sides on one core, over net_ring."""
-    return json.loads(processes.run(['taskset', '-c', sorted(os.sched_getaffinity(0))[-1],
+    said = json.loads(processes.run(['taskset', '-c', sorted(os.sched_getaffinity(0))[-1],
                                      machine.build / 'bench' / 'echo_ring', role, '--connections', connections,
-                                     '--seconds', machine.args.seconds]).splitlines()[-1])
+                                     '--mtu', mtu, '--seconds', machine.args.seconds]).splitlines()[-1])
+    return said | {'cpu': said['cpu_seconds'], 'gigabytes': said['bytes'] / GB}
 
 
 def measure_ring(machine):
-    """(a) and (b) once more: our TCP on one core with both of its sides, beside the kernel's on two."""
-    requests, gigabytes_a_second = ({kind: [] for kind in ('kernel', 'ring')} for _ in range(2))
+    """(a) and (b) once more: our TCP on one core with both of its sides, beside the kernel's on two. One way also with
+    the frames that a network of jumbo frames has, and with such as the kernel's loopback has."""
+    asked, sent = collections.defaultdict(list), collections.defaultdict(list)
+    names = {mtu: f'net_ring, MTU {mtu}' for mtu in RING_MTUS}
+
+    def kernel():
+        with Pair(machine, 'kernel', 'echo') as pair:
+            result = pair.run('ask', connections=machine.args.connections, message=MESSAGE,
+                              seconds=machine.args.seconds)
+            asked['kernel'].append(result['requests'] / result['cpu'])
+        with Pair(machine, 'kernel', 'sink') as pair:
+            result = pair.run('stream', connections=1, seconds=machine.args.seconds)
+            sent['kernel'].append(result['gigabytes'] / result['cpu'])
+
+    def ours():
+        result = ring(machine, 'ask', machine.args.connections, RING_MTUS[0])
+        asked[names[RING_MTUS[0]]].append(result['requests'] / result['cpu'])
+        for mtu, name in names.items():
+            result = ring(machine, 'stream', 1, mtu)
+            sent[name].append(result['gigabytes'] / result['cpu'])
+
     for number in range(machine.args.rounds):
-        for kind in ('kernel', 'ring') if number % 2 == 0 else ('ring', 'kernel'):
-            if kind == 'kernel':
-                with Pair(machine, kind, 'echo') as pair:
-                    asked = pair.run('ask', connections=machine.args.connections, message=MESSAGE,
-                                     seconds=machine.args.seconds)
-                with Pair(machine, kind, 'sink') as pair:
-                    sent = pair.run('stream', connections=1, seconds=machine.args.seconds)
-            else:
-                asked = ring(machine, 'ask', machine.args.connections)
-                asked['cpu'] = asked['cpu_seconds']
-                sent = ring(machine, 'stream', 1)
-                sent |= {'cpu': sent['cpu_seconds'], 'gigabytes': sent['bytes'] / GB}
-            requests[kind].append(asked['requests'] / asked['cpu'])
-            gigabytes_a_second[kind].append(sent['gigabytes'] / sent['cpu'])
-    for kind in ('kernel', 'ring'):
-        machine.figures.add(f'echo of {MESSAGE} B, {kind}: for a CPU second', requests[kind], 'requests', 0)
-        machine.figures.add(f'one way, {kind}: for a CPU second', gigabytes_a_second[kind], 'GB')
-    machine.figures.add('echo: net_ring by kernel, for a CPU second', ratios(requests, 'ring', 'kernel'), 'times')
-    machine.figures.add('one way: net_ring by kernel, for a CPU second', ratios(gigabytes_a_second, 'ring', 'kernel'),
-                        'times')
+        for measure in (kernel, ours) if number % 2 == 0 else (ours, kernel):
+            measure()
+    for kind, values in asked.items():
+        machine.figures.add(f'echo of {MESSAGE} B, {kind}: for a CPU second', values, 'requests', 0)
+    for kind, values in sent.items():
+        machine.figures.add(f'one way, {kind}: for a CPU second', values, 'GB')
+    for what, figures in (('echo', asked), ('one way', sent)):
+        for kind in names.values():
+            if kind in figures:
+                machine.figures.add(f'{what}: {kind} by kernel, for a CPU second', ratios(figures, kind, 'kernel'),
+                                    'times')
 
 
 class Brokers:
