@@ -36,6 +36,10 @@ if(PENSTOCK_SANITIZE)
     -fsanitize=${PENSTOCK_SANITIZE} -fno-sanitize=vptr -fno-sanitize-recover=all
     $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(penstock_flags INTERFACE -fsanitize=${PENSTOCK_SANITIZE} -fno-sanitize-recover=all)
+  if(PENSTOCK_SANITIZE MATCHES address AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_link_libraries(penstock_flags INTERFACE penstock_sanitized_memory)
+    target_link_options(penstock_flags INTERFACE LINKER:--wrap=memmove)
+  endif()
   # Only what is never shipped: the tests are some 80 large programs, and linking them is work too.
   find_program(MOLD mold)
   if(MOLD)
