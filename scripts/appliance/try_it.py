@@ -188,7 +188,7 @@ def check_counters(guest, refused, say):
         'nic_rx_frames', 'nic_tx_frames', 'nic_tx_referred_bytes', 'nic_tx_copied_bytes', 'nic_rx_missed',
         'net_rx_bad_checksum')))
     say('records: ' + ', '.join(f'{name} {count[f"penstock_{name}_total"]:.0f}' for name in (
-        'bytes_fetched', 'bytes_fetched_lent', 'tcp_bytes_copied_back', 'nic_tx_pushes')))
+        'bytes_fetched', 'bytes_fetched_lent', 'tcp_bytes_copied_back', 'nic_tx_pushes', 'nic_tx_restarts')))
     expect(count['penstock_nic_reads_log'] == 1, 'the device does not read all of the log')
     fetched, lent, back = (count[f'penstock_{name}_total'] for name in (
         'bytes_fetched', 'bytes_fetched_lent', 'tcp_bytes_copied_back'))
