@@ -3,7 +3,8 @@
 //
 //   echo_ring ask [--connections 64] [--message 128] [--seconds 2]     requests that are answered alike
 //   echo_ring stream [--connections 1] [--seconds 2]                   bytes one way, as many as go
-//   ... [--mtu 1500]      of the wire: 9000 are jumbo frames, 64000 about what the kernel's loopback has
+//   ... [--mtu 1500]         of the wire: 9000 are jumbo frames, 64000 about what the kernel's loopback has
+//   ... [--checksums 1]      0: none, as on the kernel's loopback
 //
 // The last line is JSON.
 #include <fmt/format.h>
@@ -47,6 +48,7 @@ struct Options {
   size_t connections = 1;
   size_t message = 128;
   size_t mtu = 1500;
+  bool checksums = true;
   Nanos duration = 2 * kSecond;
 };
 
@@ -212,7 +214,7 @@ class Run {
 uint64_t number(std::string_view text) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || value == 0) die("no number: " + std::string(text));
+  if (error != std::errc{} || end != text.data() + text.size()) die("no number: " + std::string(text));
   return value;
 }
 
@@ -223,12 +225,15 @@ Options parse(std::span<char*> words) {
   for (size_t i = 2; i + 1 < words.size(); i += 2) {
     const std::string_view name = words[i];
     const uint64_t value = number(words[i + 1]);
+    if (value == 0 && name != "--checksums") die(std::string(name) + ": none");
     if (name == "--connections") {
       options.connections = value;
     } else if (name == "--message" && value <= 1024) {
       options.message = value;
     } else if (name == "--mtu" && value >= 1280 && value <= kMtuMax) {
       options.mtu = value;
+    } else if (name == "--checksums" && value <= 1) {
+      options.checksums = value == 1;
     } else if (name == "--seconds") {
       options.duration = static_cast<Nanos>(value) * kSecond;
     } else {
@@ -242,7 +247,7 @@ Options parse(std::span<char*> words) {
 
 int main(int argc, char** argv) {
   const Options options = parse({argv, static_cast<size_t>(argc)});
-  const nic::PortOptions port_options{.mtu = options.mtu, .frames_held = kFramesHeld};
+  const nic::PortOptions port_options{.mtu = options.mtu, .frames_held = kFramesHeld, .checksums = options.checksums};
   const DataplaneOptions defaults;
   const auto memory =
       2 * (nic::port_memory_bytes(port_options) + static_cast<uint64_t>(defaults.tcp_send_memory_bytes)) + 16 * kMiB;

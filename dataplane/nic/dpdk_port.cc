@@ -231,7 +231,8 @@ Result<void> DpdkPort::set_up(const Device& device, const PortOptions& wanted) {
   options.queues = std::min({wanted.queues, info.max_rx_queues, info.max_tx_queues});
   if (options.queues == 0) return failed("it has no queues", -EINVAL);
   device_queues_ = options.queues;
-  const DriverTraits traits = traits_of(info.driver_name, device.arguments);
+  DriverTraits traits = traits_of(info.driver_name, device.arguments);
+  traits.is_memory = !rx_rings_.empty() && !options.checksums;
   traits_ = traits;
   device_ = info.device;
   uint16_t device_mtu = 0;
@@ -276,9 +277,10 @@ Result<void> DpdkPort::set_up(const Device& device, const PortOptions& wanted) {
                    .mtu = mtu,
                    .receive_memory_low = static_cast<unsigned>(options.frames_held / 4)};
   if (info.tx_desc_lim.nb_seg_max > 0) setup.segments_max = std::min(setup.segments_max, info.tx_desc_lim.nb_seg_max);
-  setup.capabilities = {.tx_ip_checksum = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0,
-                        .tx_tcp_checksum = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0,
-                        .takes_references = traits.references != References::kNone && setup.segments_max > 1};
+  setup.capabilities = {
+      .tx_ip_checksum = traits.is_memory || (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0,
+      .tx_tcp_checksum = traits.is_memory || (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0,
+      .takes_references = traits.references != References::kNone && setup.segments_max > 1};
   if (device.is_virtual) setup.interface = argument(device, "iface").value_or("");
   TRY_VOID(make_queues(setup, wanted.queues));
   describe(traits, setup);

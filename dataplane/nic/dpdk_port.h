@@ -30,6 +30,8 @@ struct PortOptions {
   size_t frames_held = 16 * 1024;
   // The device's own spreading of flows over queues; a hint, see dataplane/net/steering.h.
   std::span<const std::byte> rss_key;
+  // Of open_pair: false is a wire without checksums, as the kernel's loopback is one.
+  bool checksums = true;
 };
 
 // Memory that a port of these options takes: what EalOptions::memory_bytes is the sum of.

@@ -57,6 +57,7 @@ DriverTraits traits_of(std::string_view driver, std::string_view arguments) {
 }
 
 VerifiedChecksums verified_checksums(const DriverTraits& traits, uint64_t rx_flags) {
+  if (traits.is_memory) return {.ip = true, .l4 = true};
   if (!traits.rx_checksum) return {};
   const uint64_t ip = rx_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK;
   const uint64_t l4 = rx_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;

@@ -25,6 +25,7 @@ struct DriverTraits {
   bool takes_segments = false;     // frames of several mbufs, although it does not say so
   bool shares_kernel_mac = false;  // the kernel's end of the device bears the same MAC
   bool maps_itself = false;        // keeps maps of its own; others are in vfio's container, where one map is for all
+  bool is_memory = false;          // frames never are on a cable: checksums are neither filled in nor looked at
   bool may_pass_iommu = false;     // physical addresses may be just that to it, though an IOMMU stands before it
 };
 

@@ -36,7 +36,9 @@ FILL_RECORDS = 200_000  # of 1 KiB: the ring's memory holds them
 LATENCY_RATE = 200
 RING_MIB = 512
 GB = 1e9
-RING_MTUS = (1500, 9000, 64_000)
+# Of net_ring, MTU and whether there are checksums: an Ethernet's; jumbo frames; and as the kernel's loopback, without.
+WIRES = {'net_ring, MTU 1500': (1500, 1), 'net_ring, MTU 9000': (9000, 1),
+         'net_ring, MTU 9000, no checksums': (9000, 0), 'net_ring, MTU 64000, no checksums': (64_000, 0)}
 
 
 def arguments():
@@ -160,19 +162,19 @@ def measure_bulk(machine):
         machine.figures.add(f'{name}: memif by kernel, for a CPU second', ratios(a_second, 'memif', 'kernel'), 'times')
 
 
-def ring(machine, role, connections, mtu):
+def ring(machine, role, connections, mtu, checksums):
     """Both sides on one core, over net_ring."""
-    said = json.loads(processes.run(['taskset', '-c', sorted(os.sched_getaffinity(0))[-1],
-                                     machine.build / 'bench' / 'echo_ring', role, '--connections', connections,
-                                     '--mtu', mtu, '--seconds', machine.args.seconds]).splitlines()[-1])
+    words = ['--connections', connections, '--mtu', mtu, '--checksums', checksums, '--seconds', machine.args.seconds]
+    out = processes.run(['taskset', '-c', sorted(os.sched_getaffinity(0))[-1], machine.build / 'bench' / 'echo_ring', role,
+                         *words])
+    said = json.loads(out.splitlines()[-1])
     return said | {'cpu': said['cpu_seconds'], 'gigabytes': said['bytes'] / GB}
 
 
 def measure_ring(machine):
-    """(a) and (b) once more: our TCP on one core with both of its sides, beside the kernel's on two. One way also with
-    the frames that a network of jumbo frames has, and with such as the kernel's loopback has."""
+    """(a) and (b) once more: our TCP on one core with both of its sides, beside the kernel's on two. One way also by
+    the wires of WIRES."""
     asked, sent = collections.defaultdict(list), collections.defaultdict(list)
-    names = {mtu: f'net_ring, MTU {mtu}' for mtu in RING_MTUS}
 
     def kernel():
         with Pair(machine, 'kernel', 'echo') as pair:
@@ -184,10 +186,11 @@ def measure_ring(machine):
             sent['kernel'].append(result['gigabytes'] / result['cpu'])
 
     def ours():
-        result = ring(machine, 'ask', machine.args.connections, RING_MTUS[0])
-        asked[names[RING_MTUS[0]]].append(result['requests'] / result['cpu'])
-        for mtu, name in names.items():
-            result = ring(machine, 'stream', 1, mtu)
+        first, wire = next(iter(WIRES.items()))
+        result = ring(machine, 'ask', machine.args.connections, *wire)
+        asked[first].append(result['requests'] / result['cpu'])
+        for name, wire in WIRES.items():
+            result = ring(machine, 'stream', 1, *wire)
             sent[name].append(result['gigabytes'] / result['cpu'])
 
     for number in range(machine.args.rounds):
@@ -198,7 +201,7 @@ def measure_ring(machine):
     for kind, values in sent.items():
         machine.figures.add(f'one way, {kind}: for a CPU second', values, 'GB')
     for what, figures in (('echo', asked), ('one way', sent)):
-        for kind in names.values():
+        for kind in WIRES:
             if kind in figures:
                 machine.figures.add(f'{what}: {kind} by kernel, for a CPU second', ratios(figures, kind, 'kernel'),
                                     'times')
