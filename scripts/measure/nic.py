@@ -165,8 +165,8 @@ def measure_bulk(machine):
 def ring(machine, role, connections, mtu, checksums):
     """Both sides on one core, over net_ring."""
     words = ['--connections', connections, '--mtu', mtu, '--checksums', checksums, '--seconds', machine.args.seconds]
-    out = processes.run(['taskset', '-c', sorted(os.sched_getaffinity(0))[-1], machine.build / 'bench' / 'echo_ring', role,
-                         *words])
+    core = sorted(os.sched_getaffinity(0))[-1]
+    out = processes.run(['taskset', '-c', core, machine.build / 'bench' / 'echo_ring', role, *words])
     said = json.loads(out.splitlines()[-1])
     return said | {'cpu': said['cpu_seconds'], 'gigabytes': said['bytes'] / GB}
 
