@@ -385,7 +385,9 @@ bool DpdkNic::link_up() {
     link_up_ = false;  // asked of a device that runs
   }
   looks_down_ = link_up_ ? 0 : looks_down_ + 1;
-  if (looks_down_ >= kLooksDown && lent_home() < wanted_) empty_ring();
+  // Once for each time that it is wanted: a driver may give back nothing at a stop, or have none.
+  if (looks_down_ >= kLooksDown && lent_home() < wanted_ && std::exchange(emptied_for_, wanted_) < wanted_)
+    empty_ring();
   return link_up_;
 }
 

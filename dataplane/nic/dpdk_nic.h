@@ -103,6 +103,7 @@ class DpdkNic final : public net::Nic {
   std::vector<uint32_t> free_lent_;
   uint64_t lent_total_ = 0;    // frames that have referred to pieces
   uint64_t wanted_ = 0;        // of them, those that are to come back
+  uint64_t emptied_for_ = 0;   // of those, the ones for which the ring was emptied
   size_t pushes_left_ = 0;     // by then all of them are back, or the device sends nothing
   bool push_refused_ = false;  // its ring is full: nobody is woken for it
   bool link_up_ = true;        // as of the last look, or of what has come since

@@ -25,8 +25,8 @@ class Eal : public ::testing::Environment {
   static Device null(unsigned number) { return *parse_device("net_null", number); }
   void SetUp() override {
     ASSERT_TRUE(start_eal({.devices = {null(0), null(1), null(2), null(3), null(4), null(5), null(6), null(7), null(8),
-                                       null(9), null(10)},
-                           .memory_bytes = 13 * port_memory_bytes(kOptions),
+                                       null(9), null(10), null(11)},
+                           .memory_bytes = 14 * port_memory_bytes(kOptions),
                            .huge_pages = HugePages::kOff}));
     ASSERT_TRUE(register_thread());
   }
@@ -329,6 +329,36 @@ TEST_P(NicDpdkWithoutALink, GivesBackWhatIsWanted) {
 INSTANTIATE_TEST_SUITE_P(Driver, NicDpdkWithoutALink, ::testing::Bool(), [](const auto& param_info) {
   return std::string(param_info.param ? "StopsItsQueues" : "StopsAsAWhole");
 });
+
+// virtio's driver does, as its device may still read.
+TEST(NicDpdk, ADriverThatKeepsAllAtAStopIsStoppedOnce) {
+  auto port = DpdkPort::open(Eal::null(11), kOptions);
+  ASSERT_TRUE(port);
+  DpdkNic& nic = (*port)->queue(0);
+  std::optional<SlowDevice> slow(std::in_place, "net_null11", 64);
+  slow->keep_at_stop();
+  Owner owner;
+  const auto data = random_bytes(1000, 1);
+  const net::TxPiece piece{data};
+  const net::TxFrame frame = frame_of(std::span(&piece, 1), &owner, 1);
+  ASSERT_EQ(nic.tx_burst(std::span(&frame, 1)), 1u);
+  nic.flush();
+  slow->refuse(true);
+  slow->set_link(false);
+  nic.want_back();
+  for (int i = 0; i < 10; ++i) ASSERT_FALSE(nic.link_up());
+  EXPECT_EQ(slow->port_stops(), 1u);
+  EXPECT_TRUE(owner.released.empty());
+  slow->set_link(true);
+  slow->refuse(false);
+  ASSERT_TRUE(nic.link_up());
+  nic.flush();
+  while (nic.frames_wait()) nic.flush();
+  EXPECT_EQ(owner.released.size(), 1u);
+  slow.reset();
+  (*port)->close();
+  EXPECT_EQ((*port)->pool_use().used, 0u);
+}
 
 // The last look may be a second ago.
 TEST(NicDpdk, ADeviceThatFramesComeFromHasALink) {

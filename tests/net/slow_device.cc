@@ -40,13 +40,13 @@ void SlowDevice::fill() {
 bool SlowDevice::stop_queue() {
   if (!stops_queues_) return false;
   ++queue_stops_;
-  give_back();
+  if (!keeps_at_stop_) give_back();
   return true;
 }
 
 void SlowDevice::stop_port() {
   ++port_stops_;
-  give_back();
+  if (!keeps_at_stop_) give_back();
 }
 
 bool SlowDevice::start() {

@@ -30,6 +30,7 @@ class SlowDevice {
   // what it keeps. The build wraps these functions of rte_ethdev.h for this test (tests/CMakeLists.txt).
   void set_link(bool up) { has_link_ = up; }
   void stops_queues(bool on) { stops_queues_ = on; }
+  void keep_at_stop() { keeps_at_stop_ = true; }
   void fail_starts(size_t count) { failing_starts_ = count; }
   size_t port_stops() const { return port_stops_; }
   size_t queue_stops() const { return queue_stops_; }
@@ -53,6 +54,7 @@ class SlowDevice {
   bool refuses_ = false;
   std::optional<bool> has_link_;
   bool stops_queues_ = false;
+  bool keeps_at_stop_ = false;
   size_t failing_starts_ = 0;
   size_t port_stops_ = 0;
   size_t queue_stops_ = 0;
