@@ -24,6 +24,7 @@
 
 #include <array>
 #include <charconv>
+#include <csignal>
 #include <cstdlib>
 #include <deque>
 #include <memory>
@@ -496,6 +497,7 @@ void run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // vhost-user's other side may end first
   const Options options = parse({argv, static_cast<size_t>(argc)});
   if (options.role == "idle") {
     idle(options);

@@ -149,6 +149,9 @@ std::vector<std::string> eal_arguments(const EalOptions& options, const MachineF
   out.push_back("--lcores=0@(" + machine.cpus + ")");
   if (uses_huge_pages(options, machine)) {
     out.push_back("--in-memory");  // no files, no second process
+    // Its other side is given each file of our memory, eight at most (vhost-user).
+    if (std::ranges::any_of(options.devices, [](const Device& d) { return d.name.starts_with("net_virtio_user"); }))
+      out.push_back("--single-file-segments");
   } else {
     // No configuration shared with other processes; memory is fixed at the start, and its default of 64 MiB is none.
     out.insert(out.end(), {"--no-huge", "--no-shconf"});

@@ -5,7 +5,7 @@ with acks=all and consume through a broker. Ours goes over net_memif, shared mem
 memory, or over net_ring; the kernel's over its loopback, through io_uring. Reports medians of rounds with their spread
 and of the rounds' ratios, and asserts nothing.
 
-    scripts/measure/nic.py [--build build/release] [--only echo,half,bulk,ring,broker,latency,profile]
+    scripts/measure/nic.py [--build build/release] [--only echo,half,bulk,ring,vhost,broker,latency,profile]
                            [--rounds 5] [--seconds 2] [--connections 64] [--json FILE]
 
 Two cores are taken, one for each side; both sides of our TCP poll all of their time, and so do both of echo_load's
@@ -36,6 +36,7 @@ FILL_RECORDS = 200_000  # of 1 KiB: the ring's memory holds them
 LATENCY_RATE = 200
 RING_MIB = 512
 GB = 1e9
+VHOST_HUGE_PAGES = 700
 # Of net_ring, MTU and whether there are checksums: an Ethernet's; jumbo frames; and as the kernel's loopback, without.
 WIRES = {'net_ring, MTU 1500': (1500, 1), 'net_ring, MTU 9000': (9000, 1),
          'net_ring, MTU 9000, no checksums': (9000, 0), 'net_ring, MTU 64000, no checksums': (64_000, 0)}
@@ -69,6 +70,10 @@ class Pair:
         if kind == 'kernel':
             # The port before has connections in TIME-WAIT.
             server = self.client = f'kernel:{PORT + machine.count}'
+        elif kind == 'vhost':
+            socket = f'{machine.folder}/vhost-{machine.count}'
+            server = f'net_vhost,iface={socket},address=10.78.0.1/24'
+            self.client = f'net_virtio_user,path={socket},queues=1,address=10.78.0.2/24,connect=10.78.0.1'
         else:
             cable = f'net_memif,socket={machine.folder}/wire-{machine.count},socket-abstract=no'
             server = f'{cable},role=server,address=10.78.0.1/24'
@@ -160,6 +165,29 @@ def measure_bulk(machine):
             machine.figures.add(f'{name}, {kind}', rates[kind], 'GB/s')
             machine.figures.add(f'{name}, {kind}: for a CPU second', a_second[kind], 'GB')
         machine.figures.add(f'{name}: memif by kernel, for a CPU second', ratios(a_second, 'memif', 'kernel'), 'times')
+
+
+def measure_vhost(machine):
+    """(a) and (b) over vhost-user: net_vhost and net_virtio_user, which needs huge pages."""
+    free = int(next(line for line in open('/proc/meminfo', encoding='ascii') if 'HugePages_Free' in line).split()[1])
+    if free < VHOST_HUGE_PAGES:
+        print(f'vhost-user is left out: sysctl vm.nr_hugepages={VHOST_HUGE_PAGES}', flush=True)
+        return
+    requests, a_second = ({kind: [] for kind in ('kernel', 'vhost')} for _ in range(2))
+    for number in range(machine.args.rounds):
+        for kind in ('kernel', 'vhost') if number % 2 == 0 else ('vhost', 'kernel'):
+            with Pair(machine, kind, 'echo') as pair:
+                result = pair.run('ask', connections=machine.args.connections, message=MESSAGE,
+                                  seconds=machine.args.seconds)
+                requests[kind].append(result['rate'] / 2)
+            with Pair(machine, kind, 'sink') as pair:
+                result = pair.run('stream', connections=1, seconds=machine.args.seconds)
+                a_second[kind].append(result['gigabytes'] / result['cpu'])
+    for kind, values in requests.items():
+        machine.figures.add(f'echo of {MESSAGE} B, {kind}: requests a core', values, '/s', 0)
+        machine.figures.add(f'one way, {kind}: for a CPU second', a_second[kind], 'GB')
+    machine.figures.add('echo: vhost-user by kernel, requests a core', ratios(requests, 'vhost', 'kernel'), 'times')
+    machine.figures.add('one way: vhost-user by kernel, for a CPU second', ratios(a_second, 'vhost', 'kernel'), 'times')
 
 
 def ring(machine, role, connections, mtu, checksums):
@@ -335,7 +363,7 @@ def measure_profile(machine):
                     machine.profile(process.pid, brokers.words(kind, *words), machine.args.seconds)
 
 
-MEASURES = {'echo': measure_echo, 'half': measure_half, 'bulk': measure_bulk, 'ring': measure_ring,
+MEASURES = {'echo': measure_echo, 'half': measure_half, 'bulk': measure_bulk, 'ring': measure_ring, 'vhost': measure_vhost,
             'broker': measure_broker, 'latency': measure_latency, 'profile': measure_profile}
 
 

@@ -71,6 +71,9 @@ TEST(NicEal, OptionsForACardWithHugePages) {
   EXPECT_FALSE(has(options, "--no-pci"));
   EXPECT_FALSE(has(options, "--iova-mode=va"));  // EAL knows whether there is an IOMMU
   EXPECT_FALSE(has(options, "--no-huge"));
+  EXPECT_FALSE(has(options, "--single-file-segments"));
+  wanted.devices.push_back(*parse_device("net_virtio_user,path=/run/vhost", 2));
+  EXPECT_TRUE(has(eal_arguments(wanted, machine), "--single-file-segments"));
   wanted.memory_bytes = 2 * kGiB;
   EXPECT_FALSE(uses_huge_pages(wanted, machine));
   wanted.huge_pages = HugePages::kOn;
