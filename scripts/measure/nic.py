@@ -363,8 +363,8 @@ def measure_profile(machine):
                     machine.profile(process.pid, brokers.words(kind, *words), machine.args.seconds)
 
 
-MEASURES = {'echo': measure_echo, 'half': measure_half, 'bulk': measure_bulk, 'ring': measure_ring, 'vhost': measure_vhost,
-            'broker': measure_broker, 'latency': measure_latency, 'profile': measure_profile}
+MEASURES = {'echo': measure_echo, 'half': measure_half, 'bulk': measure_bulk, 'ring': measure_ring,
+            'vhost': measure_vhost, 'broker': measure_broker, 'latency': measure_latency, 'profile': measure_profile}
 
 
 if __name__ == '__main__':
