@@ -31,7 +31,7 @@ struct QueueSetup {
   uint16_t port = 0;
   uint16_t queue = 0;
   uint16_t tx_descriptors = 0;
-  bool is_only = false;       // the port has no other queues
+  bool is_only = false;       // no other lcore uses the port
   uint16_t segments_max = 1;  // mbufs a frame may have
   MbufPools pools;
   DriverTraits traits;

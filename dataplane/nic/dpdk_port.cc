@@ -269,7 +269,7 @@ Result<void> DpdkPort::set_up(const Device& device, const PortOptions& wanted) {
   const bool segments = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 || traits.takes_segments;
   QueueSetup setup{.port = port_,
                    .tx_descriptors = tx_descriptors,
-                   .is_only = options.queues == 1,
+                   .is_only = wanted.queues == 1,
                    .segments_max = segments ? uint16_t{net::kTxPiecesMax + 1} : uint16_t{1},
                    .pools = pools_,
                    .traits = traits,
