@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/log.h"
 
 namespace penstock::dataplane::nic {
 
@@ -342,17 +343,21 @@ void DpdkNic::push() {
   counted_.tx_pushes += sent;
 }
 
-// A device without a link keeps what it was given. TCP sends that again; so the ring is emptied by stopping the queue,
-// where the driver can (Intel's from ixgbe on, mlx5), or else the port, if nobody else uses it: that takes
-// milliseconds. Only then the device no longer reads what it gave back.
+// A device without a link keeps what it was given. TCP sends that again; so the ring is emptied by stopping the port,
+// which resets the card and takes milliseconds, if nobody else uses it, and else the queue, where the driver can. Only
+// then the device no longer reads what it gave back; ixgbe's gives a queue's memory back also if the card does not
+// stop.
 void DpdkNic::empty_ring() {
-  if (rte_eth_dev_tx_queue_stop(setup_.port, setup_.queue) == 0) {
-    halted_ = Halted::kQueue;
-  } else if (setup_.is_only && rte_eth_dev_stop(setup_.port) == 0) {
+  if (setup_.is_only) {
     halted_ = Halted::kPort;
+    if (const int failed = rte_eth_dev_stop(setup_.port); failed != 0)
+      LOG_ERROR("port %u has no link and does not stop: %s", setup_.port, std::strerror(-failed));
+  } else if (setup_.traits.name != "net_ixgbe" && rte_eth_dev_tx_queue_stop(setup_.port, setup_.queue) == 0) {
+    halted_ = Halted::kQueue;
   } else {
     return;
   }
+  LOG_WARN("port %u has no link: what it was to send is dropped, for the log needs the memory", setup_.port);
   drop_waiting();
   ++counted_.tx_restarts;
   start_again();
