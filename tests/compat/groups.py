@@ -273,6 +273,8 @@ def play_static(scene):
     stays, goes = scene.join('stays'), scene.join('goes')
     scene.wait(lambda: stays.assigned() and goes.assigned(), 'two static members', 60)
     scene.wait_members(2, 'both of them')
+    if hasattr(scene.kind, 'settle'):
+        scene.kind.settle(scene)
     before = stays.assigned()
     goes.kill()
     back = scene.join('goes')

@@ -92,9 +92,11 @@ async function member(brokers, topic, groupId, instance, groupProtocol) {
                                   ...(instance === '-' ? {} : { groupInstanceId: instance }) });
   const commits = new Commits(consumer);
   let stopping = false;
+  let settling = { partitions: '', fetches: 0 }; // how many have ended since those partitions and offsets were taken
+  const say = (what) => console.log([what, ...commits.partitions()].join(' '));
   consumer.on('consumer:group:join', () => {
     commits.joined();
-    console.log(['assigned', ...commits.partitions()].join(' '));
+    say('assigned');
   });
   process.on('SIGTERM', async () => {
     stopping = true;
@@ -109,6 +111,14 @@ async function member(brokers, topic, groupId, instance, groupProtocol) {
       if (stopping) return;
       console.log(`${message.partition} ${message.offset} ${message.value}`);
       commits.add(message);
+    });
+    // The fetch under way at an assignment may bring records of what another one has by then, or such as are fetched
+    // again from the group's offsets. Those behind it are as assigned.
+    stream.on('offsets', () => { settling.fetches = 0; });
+    stream.on('fetch', () => {
+      const partitions = commits.partitions().join(' ');
+      if (partitions !== settling.partitions) settling = { partitions, fetches: 0 };
+      if (++settling.fetches === 2) say('settled');
     });
     await once(stream, 'close').catch((problem) => console.log(`error ${problem.message}`));
   }
