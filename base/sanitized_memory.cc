@@ -1,6 +1,7 @@
 // Linked into what the address sanitizer of GCC checks, and nothing else (cmake/penstock.cmake). Its memmove() goes
 // byte by byte, and a third of a simulator's time went there; its memcpy() checks the same and is the C library's. What
-// it keeps of freed memory, to find uses of it, is 32 MiB: 256, its default, are page faults.
+// it keeps of freed memory is 32 MiB: 256, its default, are page faults. A use of what was freed longer ago is missed
+// by that, which ASAN_OPTIONS undoes.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

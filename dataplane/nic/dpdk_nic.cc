@@ -93,6 +93,7 @@ void on_pieces_free(void*, void* opaque) {
 DpdkNic::DpdkNic(const QueueSetup& setup) : setup_(setup), lent_(setup.tx_descriptors + net::kBurstMax) {
   free_lent_.reserve(lent_.size());
   for (size_t i = lent_.size(); i > 0; --i) free_lent_.push_back(static_cast<uint32_t>(i - 1));
+  if (setup_.is_first) setup_.gauges->set(PortGauge::kHasLink, port_has_link());
 }
 
 DpdkNic::~DpdkNic() {
@@ -123,12 +124,15 @@ rte_mbuf* DpdkNic::gathered(rte_mbuf* mbuf) {
 }
 
 size_t DpdkNic::rx_burst(std::span<net::RxSlot> slots, Nanos now) {
-  if (setup_.relay != nullptr || halted_ != Halted::kNo) return 0;
+  if (setup_.relay != nullptr || state_ != State::kRuns) return 0;
   std::array<rte_mbuf*, net::kBurstMax> mbufs;
   const auto wanted = static_cast<uint16_t>(std::min(slots.size(), mbufs.size()));
   const uint16_t n = rte_eth_rx_burst(setup_.port, setup_.queue, mbufs.data(), wanted);
   // The kernel's word on an interface is late by up to a second (linkwatch): what comes from there knows better.
-  if (n > 0) link_up_ = true;
+  if (n > 0) {
+    link_up_ = true;
+    looks_down_ = 0;
+  }
   size_t filled = 0;
   for (uint16_t i = 0; i < n; ++i) {
     rte_mbuf* mbuf = mbufs[i];
@@ -258,7 +262,7 @@ void DpdkNic::give_to_device() {
     waiting_count_ = static_cast<uint16_t>(waiting_count_ - taken);
     return;
   }
-  if (halted_ != Halted::kNo) return;
+  if (state_ != State::kRuns) return;
   uint16_t ready = waiting_count_;
   if (setup_.capabilities.tx_ip_checksum || setup_.capabilities.tx_tcp_checksum) {
     ready = rte_eth_tx_prepare(setup_.port, setup_.queue, waiting_.data(), waiting_count_);
@@ -298,7 +302,7 @@ void DpdkNic::send_relayed() {
 }
 
 void DpdkNic::flush() {
-  if (halted_ != Halted::kNo) return;
+  if (state_ != State::kRuns) return;
   send_relayed();
   if (waiting_count_ > 0) return give_to_device();
   if (free_lent_.size() == lent_.size() || setup_.relay != nullptr) return;
@@ -347,17 +351,28 @@ void DpdkNic::push() {
 // which resets the card and takes milliseconds, if nobody else uses it, and else the queue, where the driver can. Only
 // then the device no longer reads what it gave back; ixgbe's gives a queue's memory back also if the card does not
 // stop.
+int DpdkNic::stop() {
+  if (setup_.is_only) return rte_eth_dev_stop(setup_.port);
+  return setup_.traits.name == "net_ixgbe" ? -ENOTSUP : rte_eth_dev_tx_queue_stop(setup_.port, setup_.queue);
+}
+
+// A stop that fails is tried again at the next look.
 void DpdkNic::empty_ring() {
-  if (setup_.is_only) {
-    halted_ = Halted::kPort;
-    if (const int failed = rte_eth_dev_stop(setup_.port); failed != 0)
+  const int failed = stop();
+  if (failed == -ENOTSUP) {
+    emptied_for_ = wanted_;
+    return;
+  }
+  if (failed != 0) {
+    if (setup_.is_only) state_ = State::kPortStops;
+    if (!std::exchange(stop_failed_, true))
       LOG_ERROR("port %u has no link and does not stop: %s", setup_.port, std::strerror(-failed));
-  } else if (setup_.traits.name != "net_ixgbe" && rte_eth_dev_tx_queue_stop(setup_.port, setup_.queue) == 0) {
-    halted_ = Halted::kQueue;
-  } else {
     return;
   }
   LOG_WARN("port %u has no link: what it was to send is dropped, for the log needs the memory", setup_.port);
+  state_ = setup_.is_only ? State::kPortStopped : State::kQueueStopped;
+  stop_failed_ = false;
+  emptied_for_ = wanted_;  // once for each time that it is wanted: a driver may give back nothing at a stop
   drop_waiting();
   ++counted_.tx_restarts;
   start_again();
@@ -365,9 +380,22 @@ void DpdkNic::empty_ring() {
 
 // A port may lack receive buffers: it is tried again at the next look.
 void DpdkNic::start_again() {
-  const int failed = halted_ == Halted::kQueue ? rte_eth_dev_tx_queue_start(setup_.port, setup_.queue)
-                                               : rte_eth_dev_start(setup_.port);
-  if (failed == 0) halted_ = Halted::kNo;
+  const int failed = state_ == State::kQueueStopped ? rte_eth_dev_tx_queue_start(setup_.port, setup_.queue)
+                                                    : rte_eth_dev_start(setup_.port);
+  if (failed == 0) state_ = State::kRuns;
+}
+
+// At each look at the link.
+void DpdkNic::look_at_ring() {
+  looks_down_ = link_up_ ? 0 : looks_down_ + 1;
+  switch (state_) {
+    case State::kRuns:
+      if (looks_down_ >= kLooksDown && lent_home() < wanted_ && emptied_for_ < wanted_) empty_ring();
+      return;
+    case State::kPortStops: empty_ring(); return;
+    case State::kPortStopped:
+    case State::kQueueStopped: start_again(); return;
+  }
 }
 
 void DpdkNic::abandon() {
@@ -379,20 +407,18 @@ void DpdkNic::drop_waiting() {
   while (relayed_count_ > 0) rte_pktmbuf_free(relayed_[--relayed_count_]);
 }
 
-bool DpdkNic::link_up() {
-  rte_eth_link link = {};
+bool DpdkNic::port_has_link() const {
   // Such drivers say that they have a link whatever becomes of the interface.
-  link_up_ = !setup_.interface.empty()
-                 ? interface_is_up(setup_.interface)
-                 : rte_eth_link_get_nowait(setup_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
-  if (halted_ != Halted::kNo) {
-    start_again();
-    link_up_ = false;  // asked of a device that runs
-  }
-  looks_down_ = link_up_ ? 0 : looks_down_ + 1;
-  // Once for each time that it is wanted: a driver may give back nothing at a stop, or have none.
-  if (looks_down_ >= kLooksDown && lent_home() < wanted_ && std::exchange(emptied_for_, wanted_) < wanted_)
-    empty_ring();
+  if (!setup_.interface.empty()) return interface_is_up(setup_.interface);
+  rte_eth_link link = {};
+  return rte_eth_link_get_nowait(setup_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+bool DpdkNic::link_up() {
+  if (setup_.is_first) setup_.gauges->set(PortGauge::kHasLink, port_has_link());
+  // A device that does not run has none, whatever its driver says.
+  link_up_ = state_ == State::kRuns && setup_.gauges->get(PortGauge::kHasLink) != 0;
+  look_at_ring();
   return link_up_;
 }
 
@@ -403,7 +429,7 @@ net::NicStatistics DpdkNic::statistics() {
   all.reads_log = setup_.capabilities.takes_references && !copies_log_ &&
                   (setup_.traits.references == References::kAny || !card_memory_.empty());
   rte_eth_stats stats = {};
-  if (setup_.queue == 0 && rte_eth_stats_get(setup_.port, &stats) == 0) {  // the port's own, once
+  if (setup_.is_first && rte_eth_stats_get(setup_.port, &stats) == 0) {  // the port's own, once
     all.rx_missed += stats.imissed;
     all.rx_errors += stats.ierrors;
     all.rx_no_buffer += stats.rx_nombuf;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/counters.h"
 #include "dataplane/net/nic.h"
 #include "dataplane/nic/card_memory.h"
 #include "dataplane/nic/drivers.h"
@@ -27,12 +28,17 @@ struct MbufPools {
   rte_mempool* references = nullptr;  // mbufs without memory of their own
 };
 
+// What a port's first lcore has seen last, for all of them.
+enum class PortGauge : uint8_t { kHasLink, kCount };
+
 struct QueueSetup {
   uint16_t port = 0;
   uint16_t queue = 0;
   uint16_t tx_descriptors = 0;
-  bool is_only = false;       // no other lcore uses the port
-  uint16_t segments_max = 1;  // mbufs a frame may have
+  bool is_only = false;                   // no other lcore uses the port
+  bool is_first = false;                  // of the port's lcores: it asks for the port's own counters, and for its link
+  Counters<PortGauge>* gauges = nullptr;  // the port's
+  uint16_t segments_max = 1;              // mbufs a frame may have
   MbufPools pools;
   DriverTraits traits;
   net::NicCapabilities capabilities;
@@ -77,7 +83,9 @@ class DpdkNic final : public net::Nic {
 
  private:
   struct Lent;  // a frame whose pieces are referred to
-  enum class Halted { kNo, kQueue, kPort };
+  // Behind a failed stop DPDK has taken the driver's functions away and takes the port for a started one: it is to be
+  // stopped first (kPortStops).
+  enum class State { kRuns, kQueueStopped, kPortStops, kPortStopped };
   friend void on_pieces_free(void*, void*);
 
   bool take(const net::TxFrame& frame);
@@ -88,6 +96,9 @@ class DpdkNic final : public net::Nic {
   uint64_t lent_home() const;
   bool must_push() const;
   void push();
+  bool port_has_link() const;
+  void look_at_ring();
+  int stop();
   void empty_ring();
   void start_again();
   void give_to_device();
@@ -103,12 +114,13 @@ class DpdkNic final : public net::Nic {
   std::vector<uint32_t> free_lent_;
   uint64_t lent_total_ = 0;    // frames that have referred to pieces
   uint64_t wanted_ = 0;        // of them, those that are to come back
-  uint64_t emptied_for_ = 0;   // of those, the ones for which the ring was emptied
+  uint64_t emptied_for_ = 0;   // of those, the ones for which the ring was emptied, or cannot be
   size_t pushes_left_ = 0;     // by then all of them are back, or the device sends nothing
   bool push_refused_ = false;  // its ring is full: nobody is woken for it
   bool link_up_ = true;        // as of the last look, or of what has come since
   unsigned looks_down_ = 0;    // at a device without a link, in a row
-  Halted halted_ = Halted::kNo;
+  bool stop_failed_ = false;   // and the log has been told
+  State state_ = State::kRuns;
   std::vector<CardMemory> card_memory_;
   bool copies_log_ = false;     // some of the log's memory is not among that
   net::NicStatistics counted_;  // what only we see

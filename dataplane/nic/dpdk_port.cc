@@ -194,6 +194,7 @@ Result<void> DpdkPort::make_queues(QueueSetup setup, uint16_t wanted) {
   for (uint16_t q = 0; q < wanted; ++q) {
     setup.queue = q < device_queues_ ? q : uint16_t{0};
     setup.relay = q < device_queues_ ? nullptr : relays_[q - device_queues_];
+    setup.is_first = q == 0;
     setup.relayed = q == 0 ? relays_ : std::vector<rte_ring*>();
     // Another thread gives these to the device, so what they refer to would be told free there.
     if (setup.relay != nullptr) setup.capabilities.takes_references = false;
@@ -270,6 +271,7 @@ Result<void> DpdkPort::set_up(const Device& device, const PortOptions& wanted) {
   QueueSetup setup{.port = port_,
                    .tx_descriptors = tx_descriptors,
                    .is_only = wanted.queues == 1,
+                   .gauges = &gauges_,
                    .segments_max = segments ? uint16_t{net::kTxPiecesMax + 1} : uint16_t{1},
                    .pools = pools_,
                    .traits = traits,

@@ -92,6 +92,7 @@ class DpdkPort {
   void describe(const DriverTraits& traits, const QueueSetup& setup);
 
   uint16_t port_;
+  Counters<PortGauge> gauges_;
   bool stopped_ = false;
   bool open_ = true;
   DriverTraits traits_{.name = {}, .references = References::kNone};

@@ -2,8 +2,8 @@
 """Our own TCP past the kernel beside the kernel's, by turns in one run: (a) requests of 128 bytes and (b) bytes one way
 between two processes without a broker (bench/echo_load), and with both of our sides in one (echo_ring); (c) produce
 with acks=all and consume through a broker. Ours goes over net_memif, shared memory of two processes, with ordinary
-memory, or over net_ring; the kernel's over its loopback, through io_uring. Reports medians of rounds with their spread
-and of the rounds' ratios, and asserts nothing.
+memory, over vhost-user, which needs huge pages, or over net_ring; the kernel's over its loopback, through io_uring.
+Reports medians of rounds with their spread and of the rounds' ratios, and asserts nothing.
 
     scripts/measure/nic.py [--build build/release] [--only echo,half,bulk,ring,vhost,broker,latency,profile]
                            [--rounds 5] [--seconds 2] [--connections 64] [--json FILE]
@@ -14,6 +14,7 @@ import collections
 import contextlib
 import json
 import os
+import pathlib
 import signal
 import statistics
 import subprocess
@@ -36,7 +37,7 @@ FILL_RECORDS = 200_000  # of 1 KiB: the ring's memory holds them
 LATENCY_RATE = 200
 RING_MIB = 512
 GB = 1e9
-VHOST_HUGE_PAGES = 700
+VHOST_HUGE_MIB = 1400
 # Of net_ring, MTU and whether there are checksums: an Ethernet's; jumbo frames; and as the kernel's loopback, without.
 WIRES = {'net_ring, MTU 1500': (1500, 1), 'net_ring, MTU 9000': (9000, 1),
          'net_ring, MTU 9000, no checksums': (9000, 0), 'net_ring, MTU 64000, no checksums': (64_000, 0)}
@@ -167,11 +168,17 @@ def measure_bulk(machine):
         machine.figures.add(f'{name}: memif by kernel, for a CPU second', ratios(a_second, 'memif', 'kernel'), 'times')
 
 
+def free_huge_page_mib():
+    """Of all sizes: /sys/kernel/mm/hugepages/hugepages-2048kB and its neighbours."""
+    return sum(int(kind.name.split('-')[1].removesuffix('kB')) * int((kind / 'free_hugepages').read_text()) // 1024
+               for kind in pathlib.Path('/sys/kernel/mm/hugepages').iterdir())
+
+
 def measure_vhost(machine):
     """(a) and (b) over vhost-user: net_vhost and net_virtio_user, which needs huge pages."""
-    free = int(next(line for line in open('/proc/meminfo', encoding='ascii') if 'HugePages_Free' in line).split()[1])
-    if free < VHOST_HUGE_PAGES:
-        print(f'vhost-user is left out: sysctl vm.nr_hugepages={VHOST_HUGE_PAGES}', flush=True)
+    if free_huge_page_mib() < VHOST_HUGE_MIB:
+        print(f'vhost-user is left out: {VHOST_HUGE_MIB} MiB of huge pages are to be free (sysctl vm.nr_hugepages)',
+              flush=True)
         return
     requests, a_second = ({kind: [] for kind in ('kernel', 'vhost')} for _ in range(2))
     for number in range(machine.args.rounds):

@@ -37,25 +37,26 @@ void SlowDevice::fill() {
   }
 }
 
-bool SlowDevice::stop_queue() {
-  if (!stops_queues_) return false;
+int SlowDevice::stop_queue() {
+  if (!stops_queues_) return -ENOTSUP;
+  if (failing_stops_ > 0) return --failing_stops_, -EIO;
   ++queue_stops_;
   if (!keeps_at_stop_) give_back();
-  return true;
+  return 0;
 }
 
-void SlowDevice::stop_port() {
+int SlowDevice::stop_port() {
+  half_stopped_ = failing_stops_ > 0;
+  if (half_stopped_) return --failing_stops_, -EBUSY;
   ++port_stops_;
   if (!keeps_at_stop_) give_back();
+  return 0;
 }
 
-bool SlowDevice::start() {
-  if (failing_starts_ > 0) {
-    --failing_starts_;
-    return false;
-  }
+int SlowDevice::start() {
+  if (failing_starts_ > 0) return --failing_starts_, -ENOMEM;
   fill();
-  return true;
+  return 0;
 }
 
 uint16_t SlowDevice::on_send(uint16_t, uint16_t, rte_mbuf** mbufs, uint16_t count, void* self) {
@@ -108,23 +109,27 @@ int __wrap_rte_eth_link_get_nowait(uint16_t port, rte_eth_link* link) {
 }
 
 int __wrap_rte_eth_dev_stop(uint16_t port) {
-  if (SlowDevice* device = SlowDevice::of(port)) device->stop_port();
-  return __real_rte_eth_dev_stop(port);
+  SlowDevice* device = SlowDevice::of(port);
+  const int failed = device != nullptr ? device->stop_port() : 0;
+  const int code = __real_rte_eth_dev_stop(port);
+  return failed != 0 ? failed : code;
 }
 
 int __wrap_rte_eth_dev_start(uint16_t port) {
   SlowDevice* device = SlowDevice::of(port);
-  return device != nullptr && !device->start() ? -ENOMEM : __real_rte_eth_dev_start(port);
+  if (device == nullptr) return __real_rte_eth_dev_start(port);
+  if (device->is_half_stopped()) return 0;
+  const int failed = device->start();
+  return failed != 0 ? failed : __real_rte_eth_dev_start(port);
 }
 
 int __wrap_rte_eth_dev_tx_queue_stop(uint16_t port, uint16_t queue) {
   SlowDevice* device = SlowDevice::of(port);
-  return device != nullptr && device->stop_queue() ? 0 : __real_rte_eth_dev_tx_queue_stop(port, queue);
+  return device != nullptr ? device->stop_queue() : __real_rte_eth_dev_tx_queue_stop(port, queue);
 }
 
 int __wrap_rte_eth_dev_tx_queue_start(uint16_t port, uint16_t queue) {
   SlowDevice* device = SlowDevice::of(port);
-  if (device == nullptr || device->queue_stops() == 0) return __real_rte_eth_dev_tx_queue_start(port, queue);
-  return device->start() ? 0 : -EIO;
+  return device != nullptr ? device->start() : __real_rte_eth_dev_tx_queue_start(port, queue);
 }
 }

@@ -32,14 +32,18 @@ class SlowDevice {
   void stops_queues(bool on) { stops_queues_ = on; }
   void keep_at_stop() { keeps_at_stop_ = true; }
   void fail_starts(size_t count) { failing_starts_ = count; }
+  void fail_stops(size_t count) { failing_stops_ = count; }
+  // Those that did not fail.
   size_t port_stops() const { return port_stops_; }
   size_t queue_stops() const { return queue_stops_; }
 
   static SlowDevice* of(uint16_t port);
   std::optional<bool> has_link() const { return has_link_; }
-  bool stop_queue();
-  void stop_port();
-  bool start();
+  int stop_queue();
+  int stop_port();
+  int start();
+  // As DPDK after a stop that failed: the driver's functions are gone, and a start does nothing.
+  bool is_half_stopped() const { return half_stopped_; }
 
  private:
   static uint16_t on_send(uint16_t port, uint16_t queue, rte_mbuf** mbufs, uint16_t count, void* self);
@@ -56,6 +60,8 @@ class SlowDevice {
   bool stops_queues_ = false;
   bool keeps_at_stop_ = false;
   size_t failing_starts_ = 0;
+  size_t failing_stops_ = 0;
+  bool half_stopped_ = false;
   size_t port_stops_ = 0;
   size_t queue_stops_ = 0;
 };
