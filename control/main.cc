@@ -61,7 +61,10 @@ void add_serve(cli::Command& root, ServeFlags& flags) {
   serve.option("--data", flags.data, "Data folder (log.dirs); one a drive: may be given many times")
       .value("DIR")
       .complete(cli::Completes::kFolders);
-  serve.option("--listen", flags.listen, "Address for Kafka clients (listeners), or dpdk:DEVICE,address=...")
+  serve
+      .option("--listen", flags.listen,
+              "Address for Kafka clients (listeners), or dpdk:DEVICE,address=...; more than one, each as "
+              "NAME://..., are parted by commas, and the last --listen counts")
       .value("HOST:PORT")
       .last_counts();
   serve.option("--http", flags.http, "Address of /metrics, /healthz and /readyz").value("HOST:PORT").last_counts();

@@ -3,7 +3,6 @@ import time
 
 import vm
 
-BROKER = f'{vm.GUEST_ADDRESSES[0].split("/")[0]}:9092'
 READY_S = 240
 STOP_S = 60
 # QEMU's drive says that it knows FUA, and does not do it: only a flush empties its cache.
@@ -12,18 +11,25 @@ SETTINGS = {'penstock.ring.durability': 'flush',
             'penstock.ring.bytes': 64 << 20}
 
 
-def give_card_to_vfio(guest):
+def give_card_to_vfio(guest, card, model):
     """Section 1. The kernel's driver has the card first, as on a machine that has just been installed."""
-    guest.must(f'modprobe {"e1000e" if guest.card == "e1000e" else "virtio_net"}')
-    find = f'ls /sys/bus/pci/devices/{vm.CARD}/net /sys/bus/pci/devices/{vm.CARD}/virtio*/net 2>/dev/null'
+    guest.must(f'modprobe {"e1000e" if model == "e1000e" else "virtio_net"}')
+    find = f'ls /sys/bus/pci/devices/{card}/net /sys/bus/pci/devices/{card}/virtio*/net 2>/dev/null'
     interface = guest.run(find)[1].split()[-1]
     guest.must(f'ip link set {interface} down')
     guest.must('modprobe vfio-pci')
-    guest.must(f'dpdk-devbind.py --bind=vfio-pci {vm.CARD}')
+    guest.must(f'dpdk-devbind.py --bind=vfio-pci {card}')
+
+
+def listeners(cables):
+    """The flag for these cards."""
+    return '--listen ' + ','.join(f'CARD{cable.slot}://dpdk:{cable.pci},'
+                                  + ','.join(f'address={address}' for address in cable.guest) for cable in cables)
 
 
 def prepare(guest):
-    give_card_to_vfio(guest)
+    for cable, model in zip(guest.cables, guest.cards):
+        give_card_to_vfio(guest, cable.pci, model)
     guest.must('blkid /dev/nvme0n1 || mkfs.ext4 -q /dev/nvme0n1', timeout=120)
     guest.must('mount /dev/nvme0n1 /data')
 
@@ -31,10 +37,8 @@ def prepare(guest):
 def serve(guest):
     """Seconds until the broker is ready."""
     began = time.monotonic()
-    addresses = ','.join(f'address={address}' for address in vm.GUEST_ADDRESSES)
     settings = ' '.join(f'--set {name}={value}' for name, value in SETTINGS.items())
-    broker = (f'penstock serve --data /data/penstock --listen dpdk:{vm.CARD},{addresses} --http 127.0.0.1:9644 '
-              f'{settings}')
+    broker = f'penstock serve --data /data/penstock {listeners(guest.cables)} --http 127.0.0.1:9644 {settings}'
     guest.must(f': >/run/broker.exit; ({broker} >/run/broker.log 2>&1 & echo $! >/run/broker.pid; wait $!; '
                'echo $? >/run/broker.exit) >/dev/null 2>&1 & until [[ -s /run/broker.pid ]]; do sleep 0.1; done')
     while not guest.run('grep ^ready /run/broker.log')[1]:

@@ -13,6 +13,7 @@ import vm
 STARTED = time.monotonic()
 TEST_S = 1500
 SH_S = 300
+CARDS = {'e1000e': ('e1000e',), 'virtio': ('virtio',), 'both': ('virtio', 'e1000e')}
 
 
 def say(text):
@@ -28,11 +29,12 @@ def out_of_time(_number, _frame):
 
 
 def test(args):
-    """One machine that is booted twice, the second time with the other card and the other number of address bits."""
+    """One machine that is booted twice, the second time with more cards and the other number of address bits."""
     signal.signal(signal.SIGALRM, out_of_time)
     signal.alarm(TEST_S)
     say(f'accelerator {vm.accelerator()[0]}')
-    first, second = ((args.nic or card, args.address_bits or bits) for card, bits in (('e1000e', 39), ('virtio', 48)))
+    first, second = ((CARDS[args.nic] if args.nic else cards, args.address_bits or bits)
+                     for cards, bits in ((CARDS['e1000e'], 39), (CARDS['both'], 48)))
     folder = args.made / f'test-{os.getpid()}'
     folder.mkdir()
     guest = vm.Guest(args.made, folder, vm.Network(f'pv{os.getpid()}'), *first, for_test=True)
@@ -40,7 +42,7 @@ def test(args):
         guest.network.up()
         try_it.everything(guest, second, say)
     except Exception:
-        say(f'failed with {guest.card}; the console and the broker end:')
+        say(f'failed with {" and ".join(guest.cards)}; the console and the broker end:')
         print(vm.tail(folder / 'console.log'), appliance.broker_log(guest), sep='\n', flush=True)
         raise
     finally:
@@ -51,8 +53,8 @@ def test(args):
 
 def running(args):
     """The guest of `run`: there is one at a time."""
-    return vm.Guest(args.made, args.made / 'running', vm.Network('appliance'), args.nic or 'e1000e',
-                    args.address_bits or 48)
+    return vm.Guest(args.made, args.made / 'running', vm.Network('appliance'),
+                    CARDS[args.nic or 'e1000e'], args.address_bits or 48)
 
 
 def run(args):
@@ -70,7 +72,8 @@ def run(args):
         guest.network.down()
         raise
     inside = ' '.join(guest.network.inside())
-    print(f'  clients:         {inside} kcat -b {appliance.BROKER} -L\n'
+    brokers = ' or '.join(cable.broker for cable in guest.cables)
+    print(f'  clients:         {inside} kcat -b {brokers} -L\n'
           "  in the guest:    scripts/appliance-vm sh 'penstock check --appliance --data /data'\n"
           '  the broker log:  scripts/appliance-vm sh cat /run/broker.log\n'
           '  end:             scripts/appliance-vm down')
@@ -111,7 +114,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('verb', choices=('test', 'run', 'sh', 'down'))
     parser.add_argument('--made', type=pathlib.Path, required=True)
-    parser.add_argument('--nic', choices=sorted(vm.CARDS))
+    parser.add_argument('--nic', choices=sorted(CARDS))
     parser.add_argument('--address-bits', type=int, choices=(39, 48))
     parser.add_argument('--words', default='true', help='of sh: a bash line')
     args = parser.parse_args()

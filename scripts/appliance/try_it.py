@@ -1,5 +1,5 @@
-"""What is expected of a guest with a card: that the kernel has nothing of the card, that records go in and come out
-through it, and that those that were acknowledged survive kill -9 and a power cut that empties the drive's cache."""
+"""What is expected of a guest with cards: that the kernel has nothing of them, that records go in and come out
+through each, and that those that were acknowledged survive kill -9 and a power cut that empties the drive's cache."""
 import re
 import subprocess
 import threading
@@ -28,59 +28,61 @@ def expect(condition, what):
         raise Failed(what)
 
 
-def kcat(guest, *words):
-    return guest.network.inside('kcat', '-b', appliance.BROKER, *words)
+def kcat(guest, *words, card=0):
+    return guest.network.inside('kcat', '-b', guest.cables[card].broker, *words)
 
 
 def check_kernel(guest):
-    """The card is vfio's, and the kernel has no interface but loopback, hence no address."""
-    driver = guest.must(f'basename $(readlink /sys/bus/pci/devices/{vm.CARD}/driver)').strip()
-    expect(driver == 'vfio-pci', f'the card is driven by {driver}')
+    """The cards are vfio's, and the kernel has no interface but loopback, hence no address."""
+    for cable in guest.cables:
+        driver = guest.must(f'basename $(readlink /sys/bus/pci/devices/{cable.pci}/driver)').strip()
+        expect(driver == 'vfio-pci', f'the card is driven by {driver}')
     links = guest.must('ls /sys/class/net').split()
     expect(links == ['lo'], f'the guest has interfaces {links}')
     expect(int(guest.must('ls /sys/kernel/iommu_groups | wc -l')) > 0, 'there is no IOMMU')
     # /dev/vfio/noiommu-GROUP would be the way round the IOMMU.
     groups = guest.must('ls /dev/vfio').split()
-    expect(len(groups) == 2 and groups[0].isdigit(), f'/dev/vfio has {groups}')
+    expect(len(groups) == len(guest.cards) + 1 and all(group.isdigit() for group in groups[:-1]),
+           f'/dev/vfio has {groups}')
     expect(guest.must('cat /sys/devices/system/cpu/isolated').strip() == '1', 'CPU 1 is not isolated')
 
 
 def check_device(guest, say):
     log = guest.must('cat /run/broker.log')
-    device = re.search(rf'device ({vm.CARD}.*)', log)
-    expect(device, f'the log names no device:\n{log}')
-    say(f'device {device[1]}')
-    expect('checksums by the device' in device[1], 'checksums are not left to the device')
-    expect('sends' in device[1] and 'reference' in device[1], 'it does not send by reference')
+    for cable in guest.cables:
+        device = re.search(rf'device ({cable.pci}.*)', log)
+        expect(device, f'the log names no device:\n{log}')
+        say(f'device {device[1]}')
+        expect('checksums by the device' in device[1], 'checksums are not left to the device')
+        expect('sends' in device[1] and 'reference' in device[1], 'it does not send by reference')
     expect('runs without huge pages' not in log, 'DPDK found no huge pages')
 
 
 def check_refusal(guest):
     """Who has no right to the card is told which file it is."""
-    listen = f'dpdk:{vm.CARD},address={vm.GUEST_ADDRESSES[0]}'
-    serve = f'penstock serve --data /tmp/none --listen {listen} --http 127.0.0.1:0'
+    serve = f'penstock serve --data /tmp/none {appliance.listeners(guest.cables[:1])} --http 127.0.0.1:0'
     code, output = guest.run(f'su nobody -s /bin/bash -c "timeout 60 {serve}"', timeout=90)
     expect(code == 1 and 'no permission for /dev/vfio/' in output, f'as nobody: exit code {code}\n{output}')
 
 
-def produce(guest, topic, data):
+def produce(guest, topic, data, card=0):
     began = time.monotonic()
-    done = subprocess.run(kcat(guest, '-P', '-t', topic, *PRODUCER), input=data, capture_output=True, timeout=KCAT_S,
-                          check=False)
+    done = subprocess.run(kcat(guest, '-P', '-t', topic, *PRODUCER, card=card), input=data, capture_output=True,
+                          timeout=KCAT_S, check=False)
     expect(done.returncode == 0, f'kcat -P: {done.stderr.decode()}')
     return time.monotonic() - began
 
 
-def consume(guest, topic):
-    done = subprocess.run(kcat(guest, '-C', '-t', topic, '-o', 'beginning', '-e', '-q', '-u'), capture_output=True,
-                          timeout=KCAT_S, check=False)
+def consume(guest, topic, card=0):
+    done = subprocess.run(kcat(guest, '-C', '-t', topic, '-o', 'beginning', '-e', '-q', '-u', card=card),
+                          capture_output=True, timeout=KCAT_S, check=False)
     expect(done.returncode == 0, f'kcat -C: {done.stderr.decode()}')
     return done.stdout
 
 
-def compare(guest, topic, data):
+def compare(guest, topic, data, card=0):
     began = time.monotonic()
-    got = consume(guest, topic)
+    got = consume(guest, topic, card)
     expect(got == data, f'{topic}: {len(data)} bytes went in, {len(got)} came out; the first difference is at '
            f'{next((i for i, (a, b) in enumerate(zip(got, data)) if a != b), min(len(got), len(data)))}')
     return time.monotonic() - began
@@ -170,15 +172,17 @@ def boot_and_serve(guest, say):
     prepared = time.monotonic() - began
     check_kernel(guest)
     ready = appliance.serve(guest)
-    say(f'{guest.card}, {guest.address_bits} address bits: kernel and init {boot:.1f} s, card to vfio-pci and drive '
-        f'mounted {prepared:.1f} s, broker ready {ready:.1f} s')
+    say(f'{" and ".join(guest.cards)}, {guest.address_bits} address bits: kernel and init {boot:.1f} s, cards to '
+        f'vfio-pci and drive mounted {prepared:.1f} s, broker ready {ready:.1f} s')
     check_device(guest, say)
 
 
-def there_and_back(guest, topic, data, say):
-    there = produce(guest, topic, data)
-    back = compare(guest, topic, data)
-    say(f'{topic}: {len(data) / 1e6:.1f} MB in {there:.1f} s there, {back:.1f} s back, the same bytes')
+def there_and_back(guest, topic, data, say, card=0):
+    """In by the one card and out by each."""
+    there = produce(guest, topic, data, card)
+    back = [compare(guest, topic, data, other) for other in range(len(guest.cards))]
+    say(f'{topic}: {len(data) / 1e6:.1f} MB in {there:.1f} s there, {" and ".join(f"{s:.1f}" for s in back)} s back, '
+        'the same bytes')
 
 
 def check_counters(guest, refused, say):
@@ -189,19 +193,19 @@ def check_counters(guest, refused, say):
         'net_rx_bad_checksum')))
     say('records: ' + ', '.join(f'{name} {count[f"penstock_{name}_total"]:.0f}' for name in (
         'bytes_fetched', 'bytes_fetched_lent', 'tcp_bytes_copied_back', 'nic_tx_pushes', 'nic_tx_restarts')))
-    expect(count['penstock_nic_reads_log'] == 1, 'the device does not read all of the log')
+    expect(count['penstock_nic_reads_log'] == len(guest.cards), 'a device does not read all of the log')
     fetched, lent, back = (count[f'penstock_{name}_total'] for name in (
         'bytes_fetched', 'bytes_fetched_lent', 'tcp_bytes_copied_back'))
     expect(lent > fetched / 2, f'{lent:.0f} of {fetched:.0f} bytes left by reference')
     expect(back < lent / 10, f'{back:.0f} of {lent:.0f} lent bytes were copied back')
     expect(count['penstock_nic_tx_referred_bytes_total'] > 0, 'nothing was sent by reference')
-    expect(count['penstock_nic_link_up'] == 1, 'the device says that it has no link')
+    expect(count['penstock_nic_link_up'] == len(guest.cards), 'a device says that it has no link')
     what = guest.run('dmesg | grep DMAR: | tail')[1]
     expect(faults(guest) == refused, f'the IOMMU has refused DMA of the card:\n{what}')
 
 
 def everything(guest, second, say):
-    """second: card and address bits of the second boot."""
+    """second: cards and address bits of the second boot."""
     boot_and_serve(guest, say)
     check_refusal(guest)
     refused = faults(guest)
@@ -225,13 +229,14 @@ def everything(guest, second, say):
     def cut_power():
         written, lost = guest.cut_power()
         say(f'power cut: the drive had flushed {written} writes; the {lost} behind that are lost')
-        guest.card, guest.address_bits = second
+        guest.cards, guest.address_bits = second
         boot_and_serve(guest, say)
 
     kept['kill'] = over(guest, 'kill', kill_broker, say)
     kept['power'] = over(guest, 'power', cut_power, say)
     refused = faults(guest)
-    there_and_back(guest, 'large-again', large, say)
+    for card, model in enumerate(guest.cards):
+        there_and_back(guest, f'large-by-{model}', large, say, card)
     for topic, data in kept.items():
         compare(guest, topic, data)
     say(f'{", ".join(kept)}: the same bytes again')

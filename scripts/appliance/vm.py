@@ -11,21 +11,31 @@ import time
 
 import drive
 
-CARD = '0000:00:05.0'
-CARDS = {
-    'e1000e': 'e1000e,netdev=wire,addr=0x5,rombar=0',
+MODELS = {
+    'e1000e': 'e1000e,rombar=0',
     # As a card in hardware: no legacy ports, and its memory accesses through the IOMMU.
-    'virtio': 'virtio-net-pci,netdev=wire,addr=0x5,rombar=0,disable-legacy=on,iommu_platform=on',
+    'virtio': 'virtio-net-pci,rombar=0,disable-legacy=on,iommu_platform=on',
 }
-HOST_ADDRESSES = ('10.77.0.1/24', 'fd77::1/64')
-GUEST_ADDRESSES = ('10.77.0.2/24', 'fd77::2/64')
+CABLES = 2  # that the network has; a guest has a card at one or both
 MEMORY_MIB = 2560
-HUGE_PAGES = 320  # of 2 MiB: a ring of 64 MiB, and what one card with one queue takes
+HUGE_PAGES = 480  # of 2 MiB: a ring of 64 MiB, and what two cards with one queue take
 # The page's section 3: CPU 1 is the lcore's.
 KERNEL = ('root=/dev/vda ro init=/sbin/appliance-init console=ttyS0 quiet panic=-1 intel_iommu=on iommu=pt '
           f'hugepagesz=2M hugepages={HUGE_PAGES} isolcpus=managed_irq,domain,1 nohz_full=1 rcu_nocbs=1 irqaffinity=0')
 BOOT_S = 180
 END_S = 10
+
+
+class Cable:
+    """The place of a card, and both of its ends' addresses."""
+
+    def __init__(self, number):
+        self.slot = 5 + number
+        self.pci = f'0000:00:{self.slot:02x}.0'
+        self.tap = f'client{number}'
+        self.host = (f'10.{77 + number}.0.1/24', f'fd{77 + number}::1/64')
+        self.guest = (f'10.{77 + number}.0.2/24', f'fd{77 + number}::2/64')
+        self.broker = f'10.{77 + number}.0.2:9092'
 
 
 class GuestError(Exception):
@@ -47,22 +57,24 @@ def accelerator():
 
 
 class Network:
-    """A namespace with the host's end of the card's cable. Clients run in it, and QEMU."""
+    """A namespace with the host's ends of the cards' cables. Clients run in it, and QEMU."""
 
     def __init__(self, name):
         self.name = name
+        self.cables = [Cable(number) for number in range(CABLES)]
 
     def up(self):
         self.down()
         ip = ('ip', '-n', self.name)
         host('ip', 'netns', 'add', self.name)
         host(*ip, 'link', 'set', 'lo', 'up')
-        host(*ip, 'tuntap', 'add', 'dev', 'client0', 'mode', 'tap')
-        # A tap is down while no QEMU holds it, and the kernel forgets its IPv6 addresses with that.
-        host(*self.inside('sysctl', '-q', '-w', 'net.ipv6.conf.client0.keep_addr_on_down=1'))
-        for address in HOST_ADDRESSES:
-            host(*ip, 'addr', 'add', address, 'dev', 'client0', *(['nodad'] if ':' in address else []))
-        host(*ip, 'link', 'set', 'client0', 'up')
+        for cable in self.cables:
+            host(*ip, 'tuntap', 'add', 'dev', cable.tap, 'mode', 'tap')
+            # A tap is down while no QEMU holds it, and the kernel forgets its IPv6 addresses with that.
+            host(*self.inside('sysctl', '-q', '-w', f'net.ipv6.conf.{cable.tap}.keep_addr_on_down=1'))
+            for address in cable.host:
+                host(*ip, 'addr', 'add', address, 'dev', cable.tap, *(['nodad'] if ':' in address else []))
+            host(*ip, 'link', 'set', cable.tap, 'up')
 
     def down(self):
         if any(line.split()[0] == self.name for line in host('ip', 'netns', 'list').splitlines() if line):
@@ -73,15 +85,16 @@ class Network:
 
 
 class Guest:
-    """made: scripts/appliance-vm build's folder; folder: this guest's own, with its drive and its console's log. card
-    and address_bits, the IOMMU's, are of the next boot: our virtual addresses go through one of 48, not of 39.
-    for_test: a power cut empties its drive's cache, and it ends with this process."""
+    """made: scripts/appliance-vm build's folder; folder: this guest's own, with its drive and its console's log. cards,
+    a model a cable, and address_bits, the IOMMU's, are of the next boot: our virtual addresses go through one of 48,
+    not of 39, where DPDK takes physical ones. for_test: a power cut empties its drive's cache, and it ends with this
+    process."""
 
-    def __init__(self, made, folder, network, card='e1000e', address_bits=48, for_test=False):
+    def __init__(self, made, folder, network, cards=('e1000e',), address_bits=48, for_test=False):
         self.made = made
         self.folder = folder
         self.network = network
-        self.card = card
+        self.cards = cards
         self.address_bits = address_bits
         self.drive = drive.Drive(folder, for_test)
         self.prefix = ['setpriv', '--pdeathsig', 'KILL'] if for_test else []
@@ -89,8 +102,16 @@ class Guest:
         self.line = None
         self.seen = b''
 
+    @property
+    def cables(self):
+        """Those that have a card."""
+        return self.network.cables[:len(self.cards)]
+
     def command(self):
         accelerate, cpu = accelerator()
+        wires = [word for cable, model in zip(self.cables, self.cards) for word in (
+            '-netdev', f'tap,id={cable.tap},ifname={cable.tap},script=no,downscript=no',
+            '-device', f'{MODELS[model]},netdev={cable.tap},addr={cable.slot:#x}')]
 
         def image(name):
             return f'file={self.made / name},if=none,id={name.split(".")[0]},format=raw,snapshot=on'
@@ -102,8 +123,7 @@ class Guest:
                 '-drive', image('root.ext4'), '-device', 'virtio-blk-pci,drive=root',
                 '-drive', image('program.ext4'), '-device', 'virtio-blk-pci,drive=program',
                 *self.drive.arguments(), '-device', 'nvme,drive=drive,serial=penstock',
-                '-netdev', 'tap,id=wire,ifname=client0,script=no,downscript=no',
-                '-device', CARDS[self.card],
+                *wires,
                 '-serial', f'file:{self.folder / "console.log"}',
                 '-serial', f'unix:{self.folder / "line"},server=on,wait=off']
 
