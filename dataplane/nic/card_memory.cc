@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "base/assert.h"
@@ -86,7 +87,8 @@ void LogMemory::add(std::span<std::byte> memory, std::span<DpdkPort* const> card
     // A map that is there already DPDK takes for done; a card that is not in the container, on a uio driver, it
     // refuses.
     if (!card->map(known.at)) {
-      card->copies_log("it cannot be mapped, for the reason that DPDK gives before this");
+      card->copies_log(std::string("it cannot be mapped: ") + std::strerror(rte_errno) +
+                       (rte_errno == ENOTSUP ? " (the card is not bound to vfio-pci)" : ""));
       continue;
     }
     card->reads(known.at);
