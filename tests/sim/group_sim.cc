@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <set>
-#include <tuple>
 
 #include "base/assert.h"
 
@@ -86,7 +85,7 @@ void GroupSim::turn() {
   make_durable();
   if (changed_) check_owners();
   changed_ = false;
-  if (prng_.one_in(100)) check_replay();
+  if (prng_.one_in(400)) check_replay();
 }
 
 void GroupSim::mishaps() {
@@ -286,29 +285,28 @@ void GroupSim::check_owners() {
       fail("the place " + instance + " is held by " + id + ", which has it not");
     }
   }
-  std::set<std::pair<Uuid, int32_t>> given;
+  given_.clear();
   for (const auto& [id, member] : group_->members()) {
     for (const auto* holding : {&member.progress.assigned, &member.progress.revoking}) {
       for (const auto& [topic, partitions] : *holding) {
-        for (const auto& [partition, epoch] : partitions) {
-          if (!given.emplace(topic, partition).second) fail("the coordinator gave a partition twice, to " + id);
-        }
+        for (const auto& [partition, epoch] : partitions) given_.add({topic, partition}, id);
       }
     }
   }
-  std::set<std::tuple<Uuid, int32_t, int32_t>> in_epoch;
-  std::set<std::pair<Uuid, int32_t>> may_commit;
+  owned_.clear();
+  may_commit_.clear();
   for (const auto& [id, member] : members_) {
     for (const auto& [topic, partitions] : member.owned()) {
       for (const int32_t partition : partitions) {
-        if (!in_epoch.emplace(topic, partition, member.epoch()).second) {
-          fail("two own a partition in epoch " + std::to_string(member.epoch()) + ": " + id);
-        }
-        if (group_->check_commit(id, member.instance(), member.epoch(), 9, topic, partition)) continue;
-        if (!may_commit.emplace(topic, partition).second) fail("two may commit a partition: " + id);
+        owned_.add({topic, partition, member.epoch()}, id);
+        if (!group_->check_commit(id, member.instance(), member.epoch(), 9, topic, partition))
+          may_commit_.add({topic, partition}, id);
       }
     }
   }
+  if (const auto two = given_.sharing(); !two.empty()) fail("the coordinator gave a partition twice, to " + two);
+  if (const auto two = owned_.sharing(); !two.empty()) fail("two own a partition in an epoch: " + two);
+  if (const auto two = may_commit_.sharing(); !two.empty()) fail("two may commit a partition: " + two);
 }
 
 void GroupSim::check_rest() {

@@ -15,11 +15,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "base/prng.h"
 #include "control/groups/consumer_group.h"
 #include "tests/sim/group_member.h"
+#include "tests/sim/holders.h"
 
 namespace penstock::sim {
 
@@ -101,6 +104,9 @@ class GroupSim {
   std::vector<Message> requests_;
   std::vector<Answer> answers_;
   std::map<std::string, SimConsumer> members_;
+  Holders<std::pair<Uuid, int32_t>> given_;            // by the coordinator
+  Holders<std::tuple<Uuid, int32_t, int32_t>> owned_;  // in an epoch, as members say
+  Holders<std::pair<Uuid, int32_t>> may_commit_;
   uint64_t names_ = 0;
   std::string problem_;
   Counts counts_;

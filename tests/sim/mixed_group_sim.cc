@@ -83,7 +83,7 @@ void MixedGroupSim::turn() {
     take(effects);
   }
   check_owners();
-  if (prng_.one_in(100)) check_replay();
+  if (prng_.one_in(400)) check_replay();
 }
 
 void MixedGroupSim::mishap() {
@@ -282,7 +282,7 @@ void MixedGroupSim::check_owners() {
   if (group() == nullptr) return;
   const ConsumerGroup* consumer = consumer_of(group());
   const auto* classic = std::get_if<ClassicGroup>(&group()->body);
-  std::map<std::pair<Uuid, int32_t>, std::string> may_commit;
+  may_commit_.clear();
   for (const auto& [name, member] : members_) {
     const auto& owned = std::visit([](const auto& is) -> const auto& { return is.owned(); }, member);
     const auto& id = std::visit([](const auto& is) -> const auto& { return is.id(); }, member);
@@ -292,12 +292,11 @@ void MixedGroupSim::check_owners() {
         const bool may = consumer != nullptr
                              ? !consumer->check_commit(id, std::nullopt, epoch, kCommitVersion, topic, partition)
                              : classic->check_commit(id, std::nullopt, epoch) == ErrorCode::kNone;
-        if (!may) continue;
-        const auto [other, first] = may_commit.emplace(std::pair(topic, partition), name);
-        if (!first) fail("two may commit a partition: " + name + " and " + other->second);
+        if (may) may_commit_.add({topic, partition}, name);
       }
     }
   }
+  if (const auto two = may_commit_.sharing(); !two.empty()) fail("two may commit a partition: " + two);
 }
 
 // Of a classic group its last generation alone is written down.

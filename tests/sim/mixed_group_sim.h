@@ -20,6 +20,7 @@
 #include "control/groups/coordinator.h"
 #include "tests/sim/classic_member.h"
 #include "tests/sim/group_member.h"
+#include "tests/sim/holders.h"
 
 namespace penstock::sim {
 
@@ -100,6 +101,7 @@ class MixedGroupSim {
   std::map<control::groups::Ticket, std::pair<std::string, uint64_t>> tickets_;
   control::groups::Ticket last_ticket_ = 0;
   std::map<std::string, Member> members_;
+  Holders<std::pair<Uuid, int32_t>> may_commit_;
   uint64_t names_ = 0;
   std::string kind_;  // of the group, when it was last looked at
   std::string problem_;
