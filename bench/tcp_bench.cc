@@ -50,7 +50,7 @@ class Frames final : public BufferPool {
 class Wire final : public net::IpOutput {
  public:
   bool send(const net::IpAddress& source, const net::IpAddress& destination, std::span<const std::byte> header,
-            std::span<const net::TxPiece> pieces, net::TxOwner* owner, uint64_t token) override {
+            std::span<const net::TxPiece> pieces, net::TxOwner* owner, uint64_t token, uint32_t) override {
     const auto memory = frames_.take();
     size_t n = header.size();
     std::memcpy(memory.data(), header.data(), n);

@@ -84,12 +84,23 @@ std::expected<void, std::string> parse_device(std::string_view text, Listener& l
       if (!parse_number(pair->second, number) || number == 0) {
         return Failure(part + " is no number from 1 to 65535");
       }
+    } else if (key == "tso") {
+      if (pair->second != "on" && pair->second != "off") return Failure(part + ": tso is on or off");
+      settings.tso = pair->second == "on";
     } else {
       settings.device += (settings.device.empty() ? "" : ",") + part;
     }
   }
   if (settings.device.empty()) return Failure("the device is missing: dpdk:net_af_packet,iface=NAME,address=...");
   return {};
+}
+
+// The kernel's interface that a device stands on; empty if it is another kind.
+std::string_view interface_of(std::string_view device) {
+  const size_t at = device.find(",iface=");
+  if (at == std::string_view::npos || !device.starts_with("net_af_")) return {};
+  const std::string_view rest = device.substr(at + std::string_view(",iface=").size());
+  return rest.substr(0, rest.find(','));
 }
 
 // Who names a device that stands before has its settings, and says none of its own that differ.
@@ -106,6 +117,14 @@ std::expected<void, std::string> join_devices(std::string_view setting, std::vec
         firsts, [&](const Listener* first) { return first->device_settings.device == settings.device; });
     listener.device = static_cast<uint16_t>(found - firsts.begin());
     if (found == firsts.end()) {
+      const std::string_view interface = interface_of(settings.device);
+      const auto other = std::ranges::find_if(firsts, [&](const Listener* first) {
+        return !interface.empty() && interface_of(first->device_settings.device) == interface;
+      });
+      if (other != firsts.end()) {
+        return refuse(listener, ": interface " + std::string(interface) + " is " + (*other)->name +
+                                    "'s already, and frames come to one of both; name that device again, with port=");
+      }
       firsts.push_back(&listener);
     } else {
       const dataplane::DeviceSettings bare{.device = settings.device, .addresses = {}, .gateways = {}};

@@ -21,6 +21,9 @@ std::string set_to(std::string_view setting, uint64_t bytes) {
   return "choose a smaller one: --set " + std::string(setting) + "=" + std::to_string(bytes / kMiB) + "MiB";
 }
 
+// Of a device's buffer, of an MTU of up to 2,000.
+constexpr uint64_t kFrameBytes = 2'432;
+
 // More than fits in 64 bits is more than anybody has.
 uint64_t sum_of(uint64_t a, uint64_t b) { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
 uint64_t times(uint64_t a, uint64_t b) {
@@ -58,10 +61,13 @@ uint64_t read_caches(const MemoryPlan& plan) {
   return times(bytes_of(plan.settings->storage.read_cache_bytes), plan.rings.size());
 }
 
+// Each lcore has send memory of each device.
+uint64_t senders(const MemoryPlan& plan) { return times(plan.lcores, plan.devices); }
+
 // One setting by itself.
 std::expected<void, std::string> check_one(std::string_view setting, uint64_t bytes, uint64_t count,
                                            const cli::MachineMemory& there) {
-  if (bytes <= there.machine / std::max<uint64_t>(count, 1)) return {};
+  if (count == 0 || bytes <= there.machine / count) return {};
   return Failure(std::string(setting) + ": " + (count > 1 ? std::to_string(count) + " times " : "") + mib(bytes) +
                  " is more than " + cli::memory_text({.machine = there.machine, .most = there.machine}) +
                  "; choose a smaller one");
@@ -110,7 +116,7 @@ MemoryPlan plan_memory(const Settings& settings, uint64_t lcores, const std::vec
   return {.settings = &settings,
           .lcores = lcores,
           .folders = folders.size(),
-          .devices = !devices.empty(),
+          .devices = devices.size(),
           .cards = std::ranges::any_of(devices, [](const auto& d) { return !d.device.starts_with("net_"); }),
           .rings = plan_rings(folders, lcores, bytes_of(settings.storage.ring_bytes))};
 }
@@ -127,7 +133,8 @@ std::expected<void, std::string> check_memory(const MemoryPlan& plan, const cli:
       {"log.cleaner.dedupe.buffer.size", storage.cleaner_enable ? bytes_of(storage.cleaner_map_bytes) : 0, 1},
       // Of these as much is touched as is in use at once.
       {"penstock.receive.pool.bytes", bytes_of(dataplane.receive_pool_bytes), 1},
-      {"penstock.tcp.send.memory.bytes", bytes_of(dataplane.tcp_send_memory_bytes), 1},
+      {"penstock.tcp.send.memory.bytes", bytes_of(dataplane.tcp_send_memory_bytes), senders(plan)},
+      {"penstock.dpdk.frames", times(bytes_of(dataplane.device_frames), kFrameBytes), plan.devices},
   };
   for (const auto& one : all)
     if (auto done = check_one(one.setting, one.bytes, one.count, there); !done) return done;
@@ -143,7 +150,7 @@ std::expected<void, std::string> check_memory_now(const MemoryPlan& plan, const 
 std::string memory_warning(const MemoryPlan& plan, const cli::MachineMemory& there) {
   const auto& storage = plan.settings->storage;
   const auto& dataplane = plan.settings->dataplane;
-  const uint64_t send = plan.devices ? times(bytes_of(dataplane.tcp_send_memory_bytes), plan.lcores) : 0;
+  const uint64_t send = times(bytes_of(dataplane.tcp_send_memory_bytes), senders(plan));
   const uint64_t maps = storage.cleaner_enable ? times(bytes_of(storage.cleaner_map_bytes), plan.folders) : 0;
   const struct {
     std::string_view what;
@@ -155,6 +162,7 @@ std::string memory_warning(const MemoryPlan& plan, const cli::MachineMemory& the
       {"buffers of rings", times(storage::Store::buffer_bytes(), plan.rings.size())},
       {"receive pools", times(bytes_of(dataplane.receive_pool_bytes), plan.lcores)},
       {"send memory", send},
+      {"devices' buffers", times(times(bytes_of(dataplane.device_frames), kFrameBytes), plan.devices)},
       {"cleaners' maps", maps},
       {"groups", bytes_of(plan.settings->broker.groups_memory_max_bytes)},
   };

@@ -20,7 +20,7 @@ struct MemoryPlan {
   const Settings* settings = nullptr;
   uint64_t lcores = 1;
   uint64_t folders = 1;
-  bool devices = false;            // a listener is one
+  uint64_t devices = 0;            // that listeners drive
   bool cards = false;              // and one of them is a card: with it read caches get all their pages at the start
   std::vector<PlannedRing> rings;  // by number: in this order they get huge pages, as far as there are some
 };

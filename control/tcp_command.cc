@@ -101,7 +101,9 @@ void run(TcpFlags& flags) {
 cli::Command& add(cli::Command& tcp, TcpFlags& flags, const char* name, StationRequest::Role role,
                   const char* summary) {
   cli::Command& command = tcp.command(name, summary);
-  command.option("--device", flags.device, "DPDK's name of it, and what a listener takes: address=, port=, vlan=, mtu=")
+  command
+      .option("--device", flags.device,
+              "DPDK's name of it, and what a listener takes: address=, port=, vlan=, mtu=, tso=")
       .value("DEVICE")
       .required();
   command.flag("--no-huge-pages", flags.no_huge_pages, "Ordinary memory, whatever there is");

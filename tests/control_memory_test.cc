@@ -37,6 +37,7 @@ class Memory : public testing::Test {
 
 TEST_F(Memory, ASettingThatIsMoreThanThereIs) {
   new_rings(3);
+  plan_.devices = 1;
   EXPECT_EQ(said(), "");
   for (const std::string name : {"penstock.read.cache.bytes", "log.cleaner.dedupe.buffer.size",
                                  "penstock.receive.pool.bytes", "penstock.tcp.send.memory.bytes"}) {
@@ -165,8 +166,21 @@ TEST_F(Memory, BesideACardReadCachesHaveTheirPagesAtOnce) {
   const std::vector<std::string> folders{"/absent"};
   EXPECT_TRUE(plan_memory(settings_, 1, folders, {{.device = "0000:03:00.0"}}).cards);
   const MemoryPlan without = plan_memory(settings_, 1, folders, {{.device = "net_tap,iface=tap0"}});
-  EXPECT_TRUE(without.devices);
+  EXPECT_EQ(without.devices, 1u);
   EXPECT_FALSE(without.cards);
+}
+
+TEST_F(Memory, BuffersOfDevicesAreBoundedByTheMachine) {
+  new_rings(1);
+  set("penstock.dpdk.frames=16777216");
+  EXPECT_EQ(said(), "") << "nobody drives a device";
+  plan_.devices = 1;
+  EXPECT_NE(said().find("penstock.dpdk.frames: 38912 MiB is more than"), std::string::npos) << said();
+  set("penstock.dpdk.frames=65536");
+  EXPECT_EQ(said(), "");
+  set("penstock.tcp.send.memory.bytes=6GiB");
+  plan_.lcores = 8;
+  EXPECT_NE(said().find("penstock.tcp.send.memory.bytes: 8 times 6144 MiB is more than"), std::string::npos) << said();
 }
 
 TEST_F(Memory, TheSumOfAllBoundsIsAWarning) {
@@ -183,7 +197,7 @@ TEST_F(Memory, TheSumOfAllBoundsIsAWarning) {
   EXPECT_NE(memory_warning(plan_, there_).find("more than the 911 MiB that this machine can give now"),
             std::string::npos);
   plan_.lcores = 64;
-  plan_.devices = true;
+  plan_.devices = 1;
   new_rings(64);
   there_.available = UINT64_MAX;
   EXPECT_NE(memory_warning(plan_, there_).find("receive pools 10240 MiB, send memory 2048 MiB"), std::string::npos);

@@ -310,6 +310,8 @@ TEST(Listeners, what_is_wrong_with_a_device_is_said) {
   EXPECT_TRUE(says(said("dpdk:net_tap,vlan=x"), "vlan=x"));
   EXPECT_TRUE(says(said("A://dpdk:net_tap,B://dpdk:net_tap"), "9092 is A's already"));
   EXPECT_TRUE(says(said("A://dpdk:net_tap,mtu=1400,B://dpdk:net_tap,mtu=1500,port=1"), "say them once"));
+  EXPECT_TRUE(says(said("A://dpdk:net_af_packet,iface=w0,B://dpdk:net_af_packet1,iface=w0"), "w0 is A's already"));
+  EXPECT_TRUE(says(said("A://dpdk:net_tap,tso=no"), "tso is on or off"));
   BrokerOptions options;
   options.listeners = "A://dpdk:net_tap,address=10.0.0.1/8";
   options.advertised_listeners = options.listeners;

@@ -378,7 +378,7 @@ TEST(Rtt, FollowsRfc6298) {
 class NoNetwork final : public net::IpOutput {
  public:
   bool send(const net::IpAddress&, const net::IpAddress&, std::span<const std::byte>, std::span<const net::TxPiece>,
-            net::TxOwner*, uint64_t) override {
+            net::TxOwner*, uint64_t, uint32_t) override {
     return true;
   }
   size_t mtu(const net::IpAddress&) const override { return 1500; }

@@ -23,7 +23,7 @@ class Wire final : public net::IpOutput {
  public:
   explicit Wire(size_t mtu_bytes) : mtu_(mtu_bytes) {}
   bool send(const net::IpAddress&, const net::IpAddress&, std::span<const std::byte> header,
-            std::span<const net::TxPiece>, net::TxOwner* owner, uint64_t token) override {
+            std::span<const net::TxPiece>, net::TxOwner* owner, uint64_t token, uint32_t) override {
     if (owner != nullptr) owner->release(token);
     sent.push_back(*parse(header));
     return true;

@@ -50,7 +50,7 @@ struct Sent {
 class Wire final : public net::IpOutput {
  public:
   bool send(const net::IpAddress&, const net::IpAddress&, std::span<const std::byte> header,
-            std::span<const net::TxPiece> pieces, net::TxOwner* owner, uint64_t token) override {
+            std::span<const net::TxPiece> pieces, net::TxOwner* owner, uint64_t token, uint32_t) override {
     if (owner != nullptr) owner->release(token);
     if (refuse > 0) return --refuse, false;
     Bytes bytes(header.begin(), header.end());

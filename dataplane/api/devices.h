@@ -24,6 +24,7 @@ struct DeviceSettings {
   std::vector<std::string> gateways;   // one of each family at most
   uint16_t vlan = 0;                   // 0: frames have no tag
   uint16_t mtu = 0;                    // 0: the device's own
+  bool tso = true;                     // segments are cut by the device, if it can
   friend bool operator==(const DeviceSettings&, const DeviceSettings&) = default;
 };
 

@@ -143,6 +143,7 @@ void Link::keep_house(Nanos now) {
   counters.set(NicMetric::nic_tx_copied_bytes, all.tx_copied_bytes);
   counters.set(NicMetric::nic_tx_referred_bytes, all.tx_referred_bytes);
   counters.set(NicMetric::nic_tx_pushes, all.tx_pushes);
+  counters.set(NicMetric::nic_tx_tso_frames, all.tx_tso_frames);
   counters.set(NicMetric::nic_tx_restarts, all.tx_restarts);
 }
 

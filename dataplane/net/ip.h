@@ -82,13 +82,16 @@ class IpOutput {
  public:
   // Sends one TCP segment: tcp_header (20 to 60 bytes, copied; its checksum field is 0 and is filled in by net, by the
   // device or in software) and then the pieces. Header and pieces fit in mtu(destination) with the IP header before
-  // them; pieces.size() <= kTxPiecesMax.
+  // them; pieces.size() <= kTxPiecesMax. With segment_bytes > 0 they are several segments, of so many bytes each and a
+  // rest, at most tso_bytes() in all, with an owner; header and segment_bytes fit then. FIN and PSH are the last one's.
   //
   // owner == nullptr: pieces may be forgotten when this returns, so they are copied. Otherwise they stay valid until
   // owner->release(token), which is called exactly once, also when this returns false.
   // False: the segment was not queued (ring full, no mbuf, no room at an unresolved neighbour); counted there.
   virtual bool send(const IpAddress& source, const IpAddress& destination, std::span<const std::byte> tcp_header,
-                    std::span<const TxPiece> pieces, TxOwner* owner, uint64_t token) = 0;
+                    std::span<const TxPiece> pieces, TxOwner* owner, uint64_t token, uint32_t segment_bytes = 0) = 0;
+  // Of several segments in one send; 0: one at a time. What cannot be taken so now may be taken one at a time.
+  virtual size_t tso_bytes() const { return 0; }
   // Bytes of the largest IP packet towards destination, its IP header included: the device's MTU. What routers on the
   // way allow is tcp's to remember (IcmpError).
   virtual size_t mtu(const IpAddress& destination) const = 0;

@@ -67,6 +67,7 @@ std::byte* Network::begin_frame(const MacAddress& destination, EtherType type) {
   scratch_.header_bytes = scratch_.l2_bytes = static_cast<uint16_t>(l2);
   scratch_.l3_bytes = scratch_.l4_bytes = 0;
   scratch_.is_v4 = scratch_.ip_checksum_by_device = scratch_.tcp_checksum_by_device = false;
+  scratch_.segment_bytes = 0;
   scratch_.piece_count = 0;
   scratch_.owner = nullptr;
   return scratch_.header.data() + l2;
@@ -84,8 +85,8 @@ bool Network::give_to_device(const TxFrame& frame) {
 }
 
 // scratch_ ends with the TCP header, whose checksum field is 0.
-void Network::fill_tcp_checksum(const IpAddress& source, const IpAddress& destination, size_t segment_bytes) {
-  ChecksumSum sum = pseudo_header_sum(source, destination, segment_bytes);
+void Network::fill_tcp_checksum(const IpAddress& source, const IpAddress& destination, size_t tcp_bytes) {
+  ChecksumSum sum = pseudo_header_sum(source, destination, scratch_.segment_bytes > 0 ? 0 : tcp_bytes);
   constexpr size_t kChecksumAt = 16;
   std::byte* tcp = scratch_.header.data() + scratch_.l2_bytes + scratch_.l3_bytes;
   if (nic_.capabilities().tx_tcp_checksum) {
@@ -99,7 +100,7 @@ void Network::fill_tcp_checksum(const IpAddress& source, const IpAddress& destin
 }
 
 bool Network::send(const IpAddress& source, const IpAddress& destination, std::span<const std::byte> tcp_header,
-                   std::span<const TxPiece> pieces, TxOwner* owner, uint64_t token) {
+                   std::span<const TxPiece> pieces, TxOwner* owner, uint64_t token, uint32_t segment_bytes) {
   owner_.check();
   CHECK(tcp_header.size() >= 20 && tcp_header.size() <= 60 && pieces.size() <= kTxPiecesMax);
   const auto refuse = [&](NetMetric why) {
@@ -109,20 +110,23 @@ bool Network::send(const IpAddress& source, const IpAddress& destination, std::s
   };
   const auto hop = next_hop(destination);
   if (!hop || source.is_v4() != destination.is_v4()) return refuse(NetMetric::net_tx_no_route);
-  size_t segment_bytes = tcp_header.size();
-  for (const TxPiece& piece : pieces) segment_bytes += piece.bytes.size();
+  size_t payload = 0;
+  for (const TxPiece& piece : pieces) payload += piece.bytes.size();
+  const size_t tcp_bytes = tcp_header.size() + payload;
   const bool v4 = destination.is_v4();
   const size_t l3_bytes = v4 ? kIpv4Bytes : kIpv6Bytes;
-  if (l3_bytes + segment_bytes > mtu_) return refuse(NetMetric::net_tx_too_large);
+  CHECK(segment_bytes == 0 || (owner != nullptr && payload <= nic_.capabilities().tso_bytes));
+  if (l3_bytes + (segment_bytes > 0 ? tcp_header.size() + segment_bytes : tcp_bytes) > mtu_)
+    return refuse(NetMetric::net_tx_too_large);
 
   const auto mac = neighbours_.resolve(*hop, now_);
   std::byte* at = begin_frame(mac.value_or(MacAddress{}), v4 ? EtherType::kIpv4 : EtherType::kIpv6);
   scratch_.is_v4 = v4;
   scratch_.ip_checksum_by_device = v4 && nic_.capabilities().tx_ip_checksum;
   if (v4) {
-    write_ipv4(at, source, destination, IpProtocol::kTcp, segment_bytes, scratch_.ip_checksum_by_device);
+    write_ipv4(at, source, destination, IpProtocol::kTcp, tcp_bytes, scratch_.ip_checksum_by_device);
   } else {
-    write_ipv6(at, source, destination, IpProtocol::kTcp, segment_bytes);
+    write_ipv6(at, source, destination, IpProtocol::kTcp, tcp_bytes);
   }
   std::memcpy(at + l3_bytes, tcp_header.data(), tcp_header.size());
   scratch_.l3_bytes = static_cast<uint16_t>(l3_bytes);
@@ -132,7 +136,8 @@ bool Network::send(const IpAddress& source, const IpAddress& destination, std::s
   scratch_.piece_count = static_cast<uint8_t>(pieces.size());
   scratch_.owner = owner;
   scratch_.owner_token = token;
-  fill_tcp_checksum(source, destination, segment_bytes);
+  scratch_.segment_bytes = static_cast<uint16_t>(segment_bytes);
+  fill_tcp_checksum(source, destination, tcp_bytes);
 
   if (mac) return give_to_device(scratch_);
   if (neighbours_.hold(*hop, scratch_)) return true;

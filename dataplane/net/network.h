@@ -78,7 +78,8 @@ class Network final : public IpOutput {
 
   // ---- IpOutput
   bool send(const IpAddress& source, const IpAddress& destination, std::span<const std::byte> tcp_header,
-            std::span<const TxPiece> pieces, TxOwner* owner, uint64_t token) override;
+            std::span<const TxPiece> pieces, TxOwner* owner, uint64_t token, uint32_t segment_bytes = 0) override;
+  size_t tso_bytes() const override { return nic_.capabilities().tso_bytes; }
   size_t mtu(const IpAddress& destination) const override;
   bool takes_references() const override { return nic_.capabilities().takes_references; }
   bool refers_to(std::span<const std::byte> memory) const override { return nic_.refers_to(memory); }
@@ -116,7 +117,7 @@ class Network final : public IpOutput {
   // Starts scratch_: an Ethernet header, no pieces. Returns where the next header goes.
   std::byte* begin_frame(const MacAddress& destination, EtherType type);
   bool give_to_device(const TxFrame& frame);
-  void fill_tcp_checksum(const IpAddress& source, const IpAddress& destination, size_t segment_bytes);
+  void fill_tcp_checksum(const IpAddress& source, const IpAddress& destination, size_t tcp_bytes);
   void send_probe(const Neighbours::Probe& probe);
   void send_arp(const MacAddress& ethernet_destination, const ArpMessage& message);
   void send_nd(const MacAddress& ethernet_destination, const IpAddress& source, const IpAddress& destination,

@@ -45,6 +45,11 @@ struct TxFrame {
   bool is_v4 = false;
   bool ip_checksum_by_device = false;   // only if the device offers it: the field is 0
   bool tcp_checksum_by_device = false;  // the same: the field holds the pseudo header's sum, not complemented
+  // The device cuts the payload into TCP segments of so many bytes each, and a rest (TSO): with these headers, lengths,
+  // sequence numbers, IPv4 identification and checksums being each one's own, FIN and PSH on the last alone. Only up to
+  // its tso_bytes, with an owner, and with TCP's checksum by the device; the pseudo header's sum is without a length
+  // then. IPv4's is each one's own also where a whole frame's is left to us (virtio). 0: this is one frame.
+  uint16_t segment_bytes = 0;
   uint8_t piece_count = 0;
   std::array<TxPiece, kTxPiecesMax> pieces;
   // Told once the device needs the pieces no more (or has copied them), on the thread that sent; may be told inside
@@ -66,6 +71,7 @@ struct NicCapabilities {
   bool tx_ip_checksum = false;    // the device fills in IPv4's header checksum
   bool tx_tcp_checksum = false;   // and TCP's, over IPv4 and IPv6
   bool takes_references = false;  // sends from memory that stays where it is; otherwise all is copied
+  size_t tso_bytes = 0;           // payload at most of a frame that it cuts into segments; 0: it cuts none
 };
 
 struct NicStatistics {
@@ -82,6 +88,7 @@ struct NicStatistics {
   uint64_t tx_copied_bytes = 0;    // of pieces that were small, or that the device cannot refer to
   uint64_t tx_referred_bytes = 0;  // of pieces sent from where they are
   uint64_t tx_pushes = 0;          // frames without content, so that the driver gives back (want_back)
+  uint64_t tx_tso_frames = 0;      // of tx_frames, those that the device cuts into segments
   uint64_t tx_restarts = 0;        // its ring was emptied, since it has no link and memory was wanted back
   bool reads_log = false;          // records are sent from where they are: all of the log's memory is within its reach
 };

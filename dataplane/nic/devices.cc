@@ -97,6 +97,7 @@ std::expected<void, std::string> Devices::Impl::open() {
   for (const DeviceSettings& settings : request_.devices) {
     nic::PortOptions options = port_options_;
     options.mtu = settings.mtu;
+    options.tso = settings.tso;
     eal.memory_bytes += nic::port_memory_bytes(options) + request_.lcores * (send_memory + kMiB);
   }
   if (auto started = nic::start_eal(eal); !started) return wrong(request_.devices.front(), in_words(started.error()));
@@ -115,6 +116,7 @@ std::expected<void, std::string> Devices::Impl::open_one(const nic::Device& devi
   config->hash_seed = secrets.neighbours;
   nic::PortOptions options = port_options_;
   options.mtu = settings.mtu;
+  options.tso = settings.tso;
   options.rss_key = secrets.steering_key;
   auto port = nic::DpdkPort::open(device, options);
   if (!port) return wrong(settings, in_words(port.error()));

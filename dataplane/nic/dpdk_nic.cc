@@ -211,17 +211,23 @@ void DpdkNic::set_offloads(const net::TxFrame& frame, rte_mbuf* mbuf) const {
   mbuf->ol_flags |= frame.is_v4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
   if (frame.ip_checksum_by_device) mbuf->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
   if (frame.tcp_checksum_by_device) mbuf->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
+  if (frame.segment_bytes > 0) {
+    mbuf->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+    mbuf->tso_segsz = frame.segment_bytes;
+  }
 }
 
 bool DpdkNic::take(const net::TxFrame& frame) {
+  const size_t pieces_bytes = frame.pieces_bytes();
+  const bool refer = may_refer(frame, pieces_bytes);
+  if (frame.segment_bytes > 0 && !refer) return false;  // a copy of it has no room; one by one they have
   rte_mbuf* mbuf = rte_pktmbuf_alloc(setup_.pools.tx);
   if (mbuf == nullptr) {
     ++counted_.tx_no_buffer;
     return false;
   }
   std::memcpy(rte_pktmbuf_append(mbuf, frame.header_bytes), frame.header.data(), frame.header_bytes);
-  const size_t pieces_bytes = frame.pieces_bytes();
-  if (may_refer(frame, pieces_bytes)) {
+  if (refer) {
     if (!attach_pieces(frame, mbuf)) {
       rte_pktmbuf_free(mbuf);
       ++counted_.tx_no_buffer;
@@ -239,6 +245,7 @@ bool DpdkNic::take(const net::TxFrame& frame) {
   set_offloads(frame, mbuf);
   waiting_[waiting_count_++] = mbuf;
   ++counted_.tx_frames;
+  counted_.tx_tso_frames += frame.segment_bytes > 0 ? 1 : 0;
   counted_.tx_bytes += mbuf->pkt_len;
   return true;
 }
@@ -274,6 +281,7 @@ void DpdkNic::give_to_device() {
     }
   }
   const uint16_t sent = rte_eth_tx_burst(setup_.port, setup_.queue, waiting_.data(), ready);
+  if (sent == 0 && is_down()) return drop_waiting();
   std::copy(waiting_.begin() + sent, waiting_.begin() + waiting_count_, waiting_.begin());
   waiting_count_ = static_cast<uint16_t>(waiting_count_ - sent);
 }
@@ -291,6 +299,7 @@ void DpdkNic::send_relayed() {
       ready = rte_eth_tx_prepare(setup_.port, setup_.queue, relayed_.data(), relayed_count_);
     }
     const uint16_t sent = rte_eth_tx_burst(setup_.port, setup_.queue, relayed_.data(), ready);
+    if (sent == 0 && is_down()) return drop_waiting();
     if (ready == 0) {  // the first one breaks a rule of the driver
       rte_pktmbuf_free(relayed_[0]);
       ++counted_.tx_errors;
@@ -313,6 +322,9 @@ void DpdkNic::flush() {
   }
   if (must_push()) push();
 }
+
+// What its ring has no room for is lost then, as on a cable: who waits for room would look for it for ever.
+bool DpdkNic::is_down() const { return looks_down_ >= kLooksDown; }
 
 uint64_t DpdkNic::lent_home() const { return lent_total_ - (lent_.size() - free_lent_.size()); }
 
@@ -356,8 +368,11 @@ int DpdkNic::stop() {
   return setup_.traits.name == "net_ixgbe" ? -ENOTSUP : rte_eth_dev_tx_queue_stop(setup_.port, setup_.queue);
 }
 
-// A stop that fails is tried again at the next look.
+// Drivers that copy what they send have nothing of the log, and what still waits before the ring is dropped in any
+// case. A stop that fails is tried again at the next look.
 void DpdkNic::empty_ring() {
+  drop_waiting();
+  if (state_ == State::kRuns && lent_home() >= wanted_) return;
   const int failed = stop();
   if (failed == -ENOTSUP) {
     emptied_for_ = wanted_;
@@ -366,14 +381,13 @@ void DpdkNic::empty_ring() {
   if (failed != 0) {
     if (setup_.is_only) state_ = State::kPortStops;
     if (!std::exchange(stop_failed_, true))
-      LOG_ERROR("port %u has no link and does not stop: %s", setup_.port, std::strerror(-failed));
+      LOG_ERROR("device %s has no link and does not stop: %s", setup_.name.c_str(), std::strerror(-failed));
     return;
   }
-  LOG_WARN("port %u has no link: what it was to send is dropped, for the log needs the memory", setup_.port);
+  LOG_WARN("device %s has no link: what it was to send is dropped, for the log needs the memory", setup_.name.c_str());
   state_ = setup_.is_only ? State::kPortStopped : State::kQueueStopped;
   stop_failed_ = false;
   emptied_for_ = wanted_;  // once for each time that it is wanted: a driver may give back nothing at a stop
-  drop_waiting();
   ++counted_.tx_restarts;
   start_again();
 }
@@ -390,7 +404,7 @@ void DpdkNic::look_at_ring() {
   looks_down_ = link_up_ ? 0 : looks_down_ + 1;
   switch (state_) {
     case State::kRuns:
-      if (looks_down_ >= kLooksDown && lent_home() < wanted_ && emptied_for_ < wanted_) empty_ring();
+      if (is_down() && lent_home() < wanted_ && emptied_for_ < wanted_) empty_ring();
       return;
     case State::kPortStops: empty_ring(); return;
     case State::kPortStopped:
@@ -403,6 +417,7 @@ void DpdkNic::abandon() {
 }
 
 void DpdkNic::drop_waiting() {
+  counted_.tx_errors += waiting_count_ + relayed_count_;
   while (waiting_count_ > 0) rte_pktmbuf_free(waiting_[--waiting_count_]);
   while (relayed_count_ > 0) rte_pktmbuf_free(relayed_[--relayed_count_]);
 }

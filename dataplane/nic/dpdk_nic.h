@@ -32,6 +32,7 @@ struct MbufPools {
 enum class PortGauge : uint8_t { kHasLink, kCount };
 
 struct QueueSetup {
+  std::string name;  // of the device
   uint16_t port = 0;
   uint16_t queue = 0;
   uint16_t tx_descriptors = 0;
@@ -93,6 +94,7 @@ class DpdkNic final : public net::Nic {
   std::optional<uint64_t> device_address(std::span<const std::byte> bytes) const;
   bool attach_pieces(const net::TxFrame& frame, rte_mbuf* first);
   void set_offloads(const net::TxFrame& frame, rte_mbuf* mbuf) const;
+  bool is_down() const;
   uint64_t lent_home() const;
   bool must_push() const;
   void push();

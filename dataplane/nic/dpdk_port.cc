@@ -11,7 +11,9 @@
 #include <rte_ring.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <utility>
 
@@ -23,6 +25,8 @@ namespace penstock::dataplane::nic {
 
 namespace {
 
+// Payload of a frame that a device cuts: an IP packet has a length of 16 bits, headers of up to 60 bytes each in it.
+constexpr size_t kTsoBytes = 64'000;
 constexpr unsigned kPoolCache = 256;
 constexpr size_t kFrameOverhead = 18 + 4;       // Ethernet with a tag, and the checksum that some devices leave on
 constexpr size_t kOrdinaryRoom = 2048;          // what drivers expect a frame of ordinary size to find
@@ -71,6 +75,7 @@ rte_eth_conf device_conf(const rte_eth_dev_info& info, const DriverTraits& trait
   constexpr uint64_t kTxChecksums = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
   if (traits.rx_checksum) conf.rxmode.offloads |= info.rx_offload_capa & kRxChecksums;
   if (traits.tx_checksum) conf.txmode.offloads |= info.tx_offload_capa & kTxChecksums;
+  if (traits.tso && options.tso) conf.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_TSO;
   conf.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
   if (options.queues > 1) {
     constexpr uint64_t kTcp = RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
@@ -82,6 +87,42 @@ rte_eth_conf device_conf(const rte_eth_dev_info& info, const DriverTraits& trait
     }
   }
   return conf;
+}
+
+// Mbufs that a frame may have. nb_mtu_seg_max is of one on the wire; one that the device cuts keeps to it as well, so
+// each of its parts does.
+uint16_t segments_max_of(const rte_eth_dev_info& info, const DriverTraits& traits, const rte_eth_conf& conf) {
+  const bool several = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 || traits.takes_segments;
+  uint16_t segments = several ? net::kTxPiecesMax + 1 : 1;
+  for (const uint16_t most : {info.tx_desc_lim.nb_seg_max, info.tx_desc_lim.nb_mtu_seg_max}) {
+    if (most > 0) segments = std::min(segments, most);
+  }
+  return segments;
+}
+
+net::NicCapabilities capabilities_of(const DriverTraits& traits, const rte_eth_conf& conf, uint16_t segments_max) {
+  const auto has = [&](uint64_t offload) { return (conf.txmode.offloads & offload) != 0; };
+  net::NicCapabilities out{.tx_ip_checksum = traits.is_memory || has(RTE_ETH_TX_OFFLOAD_IPV4_CKSUM),
+                           .tx_tcp_checksum = traits.is_memory || has(RTE_ETH_TX_OFFLOAD_TCP_CKSUM),
+                           .takes_references = traits.references != References::kNone && segments_max > 1};
+  // What is cut is sent by reference: pools are made for frames.
+  if (has(RTE_ETH_TX_OFFLOAD_TCP_TSO) && out.tx_tcp_checksum && out.takes_references) out.tso_bytes = kTsoBytes;
+  return out;
+}
+
+// net_af_packet sends nothing of a frame that its ring has no room for, and the kernel cuts one that comes.
+std::string packet_frame_fault(const Device& device, size_t mtu) {
+  if (!device.is_virtual || device.driver() != "net_af_packet") return {};
+  constexpr size_t kDefault = 2048;
+  constexpr size_t kBefore = 96;  // TPACKET_V2's header, the address and their alignment
+  size_t room = kDefault;
+  if (const auto text = argument(device, "framesz")) std::from_chars(text->data(), text->data() + text->size(), room);
+  const size_t needed = mtu + kFrameOverhead + kBefore;
+  if (room >= needed) return {};
+  const std::string fits = std::to_string(std::bit_ceil(std::max<size_t>(needed, kDefault)));
+  return "an MTU of " + std::to_string(mtu) + " does not fit into its frames of " + std::to_string(room) +
+         " bytes; add framesz=" + fits + ",blocksz=" + std::to_string(std::max<size_t>(std::stoul(fits), 4096)) +
+         " to the device, or a smaller mtu=";
 }
 
 net::MacAddress mac_of(uint16_t port, const DriverTraits& traits) {
@@ -177,10 +218,11 @@ void DpdkPort::describe(const DriverTraits& traits, const QueueSetup& setup) {
   const char* memory = !setup.capabilities.takes_references    ? "copies what it sends"
                        : traits.references != References::kAny ? "sends DPDK's memory by reference"
                                                                : "sends by reference";
-  description_ =
-      name_ + " (" + std::string(traits.name) + "), " + net::to_text(setup.mac) + ", MTU " + std::to_string(setup.mtu) +
-      ", " + std::to_string(device_queues_) + (device_queues_ == 1 ? " queue" : " queues") +
-      (setup.capabilities.tx_tcp_checksum ? ", checksums by the device, " : ", checksums in software, ") + memory;
+  description_ = name_ + " (" + std::string(traits.name) + "), " + net::to_text(setup.mac) + ", MTU " +
+                 std::to_string(setup.mtu) + ", " + std::to_string(device_queues_) +
+                 (device_queues_ == 1 ? " queue" : " queues") +
+                 (setup.capabilities.tx_tcp_checksum ? ", checksums by the device, " : ", checksums in software, ") +
+                 (setup.capabilities.tso_bytes > 0 ? "TSO, " : "") + memory;
 }
 
 Result<void> DpdkPort::make_queues(QueueSetup setup, uint16_t wanted) {
@@ -198,6 +240,7 @@ Result<void> DpdkPort::make_queues(QueueSetup setup, uint16_t wanted) {
     setup.relayed = q == 0 ? relays_ : std::vector<rte_ring*>();
     // Another thread gives these to the device, so what they refer to would be told free there.
     if (setup.relay != nullptr) setup.capabilities.takes_references = false;
+    if (setup.relay != nullptr) setup.capabilities.tso_bytes = 0;
     queues_.push_back(std::make_unique<DpdkNic>(setup));
   }
   return {};
@@ -239,6 +282,8 @@ Result<void> DpdkPort::set_up(const Device& device, const PortOptions& wanted) {
   uint16_t device_mtu = 0;
   if (const int r = rte_eth_dev_get_mtu(port_, &device_mtu); r != 0) return failed("it has no MTU", r);
   const size_t mtu = options.mtu == 0 ? device_mtu : options.mtu;
+  if (const std::string small = packet_frame_fault(device, mtu); !small.empty())
+    return std::unexpected(refuse(name_, small.c_str(), EINVAL));
   const rte_eth_conf conf = device_conf(info, traits, options, mtu);
   if (const int r = rte_eth_dev_configure(port_, options.queues, options.queues, &conf); r != 0) {
     return failed("it refuses its configuration", r);
@@ -267,22 +312,18 @@ Result<void> DpdkPort::set_up(const Device& device, const PortOptions& wanted) {
   if (const int r = rte_eth_dev_start(port_); r != 0) return failed("it does not start", r);
   rte_eth_allmulticast_enable(port_);  // for neighbour discovery; who cannot, has no filter either
 
-  const bool segments = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 || traits.takes_segments;
-  QueueSetup setup{.port = port_,
+  QueueSetup setup{.name = name_,
+                   .port = port_,
                    .tx_descriptors = tx_descriptors,
                    .is_only = wanted.queues == 1,
                    .gauges = &gauges_,
-                   .segments_max = segments ? uint16_t{net::kTxPiecesMax + 1} : uint16_t{1},
+                   .segments_max = segments_max_of(info, traits, conf),
                    .pools = pools_,
                    .traits = traits,
                    .mac = mac_of(port_, traits),
                    .mtu = mtu,
                    .receive_memory_low = static_cast<unsigned>(options.frames_held / 4)};
-  if (info.tx_desc_lim.nb_seg_max > 0) setup.segments_max = std::min(setup.segments_max, info.tx_desc_lim.nb_seg_max);
-  setup.capabilities = {
-      .tx_ip_checksum = traits.is_memory || (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0,
-      .tx_tcp_checksum = traits.is_memory || (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_CKSUM) != 0,
-      .takes_references = traits.references != References::kNone && setup.segments_max > 1};
+  setup.capabilities = capabilities_of(traits, conf, setup.segments_max);
   if (device.is_virtual) setup.interface = argument(device, "iface").value_or("");
   TRY_VOID(make_queues(setup, wanted.queues));
   describe(traits, setup);

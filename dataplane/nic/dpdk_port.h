@@ -28,6 +28,7 @@ struct PortOptions {
   size_t mtu = 0;               // 0: what the device has
   // Received frames that the stacks above may hold at once, over all queues; beyond it the device finds no buffer.
   size_t frames_held = 16 * 1024;
+  bool tso = true;  // segments are cut by the device, if it can
   // The device's own spreading of flows over queues; a hint, see dataplane/net/steering.h.
   std::span<const std::byte> rss_key;
   // Of open_pair: false is a wire without checksums, as the kernel's loopback is one.

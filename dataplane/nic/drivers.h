@@ -22,6 +22,7 @@ struct DriverTraits {
   References references;
   bool rx_checksum = false;        // a good mark on a received frame is a verified checksum
   bool tx_checksum = false;        // fills in checksums, if it offers to
+  bool tso = false;                // cuts segments, if it offers to
   bool takes_segments = false;     // frames of several mbufs, although it does not say so
   bool shares_kernel_mac = false;  // the kernel's end of the device bears the same MAC
   bool maps_itself = false;        // keeps maps of its own; others are in vfio's container, where one map is for all

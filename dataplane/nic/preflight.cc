@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
 
 namespace penstock::dataplane::nic {
@@ -23,7 +25,17 @@ std::string packet_socket_fault() {
   return std::string("no packet sockets: ") + std::strerror(errno);
 }
 
+// Bit 12 of the effective capabilities, CAP_NET_ADMIN.
+bool may_make_interfaces() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("CapEff:")) return (std::strtoull(line.c_str() + 7, nullptr, 16) >> 12 & 1) != 0;
+  }
+  return true;  // not known: DPDK tries
+}
+
 std::string tap_fault() {
+  if (!may_make_interfaces()) return "no permission to make a network interface: run as root, or grant CAP_NET_ADMIN";
   const int fd = ::open("/dev/net/tun", O_RDWR | O_CLOEXEC);
   if (fd >= 0) {
     ::close(fd);

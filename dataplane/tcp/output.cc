@@ -68,13 +68,28 @@ bool worth_sending(const Core& core, const Tcb& t, uint32_t bytes, uint32_t mss)
   return bytes >= t.max_snd_wnd / 2;
 }
 
+// How many bytes of whole segments may go in one frame, of at most `bytes`; 0: it is not worth one.
+uint32_t several_segments(const Core& core, const Tcb& t, uint32_t bytes, uint32_t mss) {
+  const auto most = static_cast<uint32_t>(core.ip.tso_bytes());
+  const uint32_t flight = t.flight();
+  const uint32_t allowed = t.cubic.cwnd() > flight ? t.cubic.cwnd() - flight : 0;
+  const auto segments =
+      std::min<size_t>(std::min({bytes, allowed, most}) / mss, Scoreboard::kSegmentsMax - t.board.size());
+  return segments > 1 ? static_cast<uint32_t>(segments) * mss : 0;
+}
+
 Progress send_new(Core& core, Tcb& t) {
   const uint32_t unsent = t.unsent();
   const bool fin = t.snd_fin && !t.fin_sent();
   if (unsent == 0 && !fin) return Progress::kNothing;
   const uint32_t mss = t.snd_mss - std::min<uint32_t>(sack_option_bytes(t), t.snd_mss - 1);
   const uint32_t usable = seq_bytes(t.snd_nxt, t.window_end());
-  uint32_t bytes = std::min({unsent, mss, usable});
+  // What the device does not take so goes one by one.
+  if (const uint32_t several = several_segments(core, t, std::min(unsent, usable), mss);
+      several > 0 && transmit_new(core, t, several, mss) > 0) {
+    return Progress::kSent;
+  }
+  const uint32_t bytes = std::min({unsent, mss, usable});
   const bool with_fin = fin && bytes == unsent && usable > bytes;
   if ((bytes == 0 && !with_fin) || t.board.full()) return Progress::kHeld;
   if (bytes > 0 && !worth_sending(core, t, bytes, mss)) return Progress::kHeld;

@@ -102,6 +102,14 @@ SendQueue::Gathered SendQueue::gather(size_t at, size_t bytes) {
   return out;
 }
 
+void SendQueue::Gathered::shorten(size_t n) {
+  DCHECK(n > 0 && n <= bytes);
+  for (; bytes - pieces[count - 1].bytes.size() >= n; --count) bytes -= pieces[count - 1].bytes.size();
+  std::span<const std::byte>& last = pieces[count - 1].bytes;
+  last = last.first(last.size() - (bytes - n));
+  bytes = n;
+}
+
 void SendQueue::drop_front(SendMemory& memory, size_t n) {
   DCHECK(n <= bytes_);
   bytes_ -= n;

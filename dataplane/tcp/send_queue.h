@@ -22,6 +22,8 @@ class SendQueue {
     std::array<SendMemory::RegionId, net::kTxPiecesMax> regions;
     size_t count = 0;
     size_t bytes = 0;
+    // The first n bytes of it, 0 < n <= bytes.
+    void shorten(size_t n);
   };
 
   size_t bytes() const { return bytes_; }

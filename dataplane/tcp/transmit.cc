@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <span>
+#include <utility>
 
 #include "base/assert.h"
 #include "dataplane/tcp/output.h"
@@ -50,7 +51,9 @@ void note_acknowledged(Tcb& t) {
   t.disarm(Timer::kDelayedAck);
 }
 
-bool hand_over(Core& core, const Tcb& t, const TcpSegment& h, const SendQueue::Gathered* payload) {
+// segment: of several in one, how long each is; 0: this is one.
+bool hand_over(Core& core, const Tcb& t, const TcpSegment& h, const SendQueue::Gathered* payload,
+               uint32_t segment = 0) {
   HeaderBytes bytes;
   const size_t n = write_header(h, bytes);
   std::span<const net::TxPiece> pieces;
@@ -68,11 +71,11 @@ bool hand_over(Core& core, const Tcb& t, const TcpSegment& h, const SendQueue::G
       token = *lent;
     }
   }
-  if (!core.ip.send(t.flow.local, t.flow.remote, std::span(bytes).first(n), pieces, owner, token)) {
+  if (!core.ip.send(t.flow.local, t.flow.remote, std::span(bytes).first(n), pieces, owner, token, segment)) {
     core.counters.add(Metric::tcp_output_refused);
     return false;
   }
-  core.counters.add(Metric::tcp_segments_sent);
+  core.counters.add(Metric::tcp_segments_sent, segment > 0 ? (payload->bytes + segment - 1) / segment : 1);
   return true;
 }
 
@@ -127,7 +130,7 @@ void put_off(Core& core, Tcb& t) {
   arm(core, t, Timer::kRetry, core.now + kRetryDelay);
 }
 
-uint32_t transmit(Core& core, Tcb& t, SeqNumber seq, uint32_t bytes) {
+uint32_t transmit(Core& core, Tcb& t, SeqNumber seq, uint32_t bytes, uint32_t segment) {
   const SeqNumber data_end = t.queue_end();
   const uint32_t payload = std::min(bytes, seq_bytes(seq, data_end));
   bool fin = payload < bytes;
@@ -136,24 +139,30 @@ uint32_t transmit(Core& core, Tcb& t, SeqNumber seq, uint32_t bytes) {
   if (payload > 0) {
     gathered = t.queue.gather(seq_bytes(t.queue_begin(), seq), payload);
     if (gathered.bytes < payload) fin = false;
+    // What lies in too many pieces is sent as far as they go.
+    if (segment > 0 && gathered.bytes > segment) gathered.shorten(gathered.bytes - gathered.bytes % segment);
   }
+  if (gathered.bytes <= segment) segment = 0;
   TcpSegment h = header_for(core, t, seq, kAck | (fin ? kFin : 0));
   if (gathered.bytes > 0 && seq + static_cast<uint32_t>(gathered.bytes) == data_end && !t.more) h.flags |= kPsh;
   h.window = advertise(t);
-  if (gathered.bytes + sack_option_bytes(t) <= t.snd_mss) add_sack_blocks(t, h);
-  if (!hand_over(core, t, h, gathered.bytes > 0 ? &gathered : nullptr)) return 0;
+  if ((segment > 0 ? segment : gathered.bytes) + sack_option_bytes(t) <= t.snd_mss) add_sack_blocks(t, h);
+  if (!hand_over(core, t, h, gathered.bytes > 0 ? &gathered : nullptr, segment)) return 0;
   t.refused_since = kNever;
   note_acknowledged(t);
   return static_cast<uint32_t>(gathered.bytes) + fin;
 }
 
-uint32_t transmit_new(Core& core, Tcb& t, uint32_t bytes) {
-  const uint32_t sent = transmit(core, t, t.snd_nxt, bytes);
+uint32_t transmit_new(Core& core, Tcb& t, uint32_t bytes, uint32_t segment) {
+  const uint32_t sent = transmit(core, t, t.snd_nxt, bytes, segment);
   if (sent == 0) return 0;
-  // If the byte went out before, as a probe, its round trip cannot be told.
-  t.board.sent(t.snd_nxt, sent, core.now, !t.probe_out);
-  t.probe_out = false;
-  t.snd_nxt += sent;
+  for (uint32_t left = sent; left > 0;) {
+    const uint32_t n = segment > 0 ? std::min(left, segment) : left;
+    // If the byte went out before, as a probe, its round trip cannot be told.
+    t.board.sent(t.snd_nxt, n, core.now, !std::exchange(t.probe_out, false));
+    t.snd_nxt += n;
+    left -= n;
+  }
   t.last_sent_at = core.now;
   t.persist_backoff = 0;
   if (t.recovery.state == CongestionState::kRecovery) t.recovery.prr_out += sent;

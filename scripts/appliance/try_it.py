@@ -189,8 +189,8 @@ def check_counters(guest, refused, say):
     """The card did its part itself, and touched nothing but what it was given."""
     count = appliance.metrics(guest)
     say('device: ' + ', '.join(f'{name} {count[f"penstock_{name}_total"]:.0f}' for name in (
-        'nic_rx_frames', 'nic_tx_frames', 'nic_tx_referred_bytes', 'nic_tx_copied_bytes', 'nic_rx_missed',
-        'net_rx_bad_checksum')))
+        'nic_rx_frames', 'nic_tx_frames', 'nic_tx_tso_frames', 'nic_tx_referred_bytes', 'nic_tx_copied_bytes',
+        'nic_rx_missed', 'net_rx_bad_checksum')))
     say('records: ' + ', '.join(f'{name} {count[f"penstock_{name}_total"]:.0f}' for name in (
         'bytes_fetched', 'bytes_fetched_lent', 'tcp_bytes_copied_back', 'nic_tx_pushes', 'nic_tx_restarts')))
     expect(count['penstock_nic_reads_log'] == len(guest.cards), 'a device does not read all of the log')
@@ -199,6 +199,7 @@ def check_counters(guest, refused, say):
     expect(lent > fetched / 2, f'{lent:.0f} of {fetched:.0f} bytes left by reference')
     expect(back < lent / 10, f'{back:.0f} of {lent:.0f} lent bytes were copied back')
     expect(count['penstock_nic_tx_referred_bytes_total'] > 0, 'nothing was sent by reference')
+    expect('virtio' not in guest.cards or count['penstock_nic_tx_tso_frames_total'] > 0, 'the card has cut no segments')
     expect(count['penstock_nic_link_up'] == len(guest.cards), 'a device says that it has no link')
     what = guest.run('dmesg | grep DMAR: | tail')[1]
     expect(faults(guest) == refused, f'the IOMMU has refused DMA of the card:\n{what}')

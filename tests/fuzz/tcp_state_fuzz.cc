@@ -44,7 +44,7 @@ class Exact final : public BufferPool {
 class Nowhere final : public net::IpOutput {
  public:
   bool send(const net::IpAddress&, const net::IpAddress&, std::span<const std::byte> header,
-            std::span<const net::TxPiece> pieces, net::TxOwner* owner, uint64_t token) override {
+            std::span<const net::TxPiece> pieces, net::TxOwner* owner, uint64_t token, uint32_t) override {
     size_t bytes = header.size();
     for (const auto& piece : pieces) {
       bytes += piece.bytes.size();

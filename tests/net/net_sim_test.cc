@@ -123,9 +123,10 @@ class NetSim {
   sim::SimNicOptions options(uint8_t last) {
     const bool device_sums = prng_.one_in(2);
     return {.mac = {{std::byte{2}, {}, {}, {}, {}, std::byte{last}}},
-            .capabilities = {.tx_ip_checksum = device_sums,
+            .capabilities = {.tx_ip_checksum = device_sums && prng_.one_in(2),
                              .tx_tcp_checksum = device_sums,
-                             .takes_references = prng_.one_in(2)},
+                             .takes_references = prng_.one_in(2),
+                             .tso_bytes = device_sums && prng_.one_in(2) ? prng_.between(1, 64'000) : 0},
             .buffers = prng_.between(8, 200),
             .ring = prng_.between(4, 100)};
   }

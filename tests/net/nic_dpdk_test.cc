@@ -320,6 +320,7 @@ TEST_P(NicDpdkWithoutALink, GivesBackWhatIsWanted) {
 
   port.slow->fail_starts(2);
   ASSERT_FALSE(nic.link_up());
+  std::ranges::sort(port.owner.released);
   EXPECT_EQ(port.owner.released, (std::vector<uint64_t>{1, 2, 3, 4, 5, 6}));
   EXPECT_EQ(port.slow->queue_stops(), stops_queues() ? 1u : 0u);
   EXPECT_EQ(port.slow->port_stops(), stops_queues() ? 0u : 1u);
@@ -371,6 +372,31 @@ TEST_P(NicDpdkWithoutALink, IsStoppedAgainIfThatFails) {
   ASSERT_TRUE(nic.link_up());
   std::array<net::RxSlot, net::kBurstMax> slots;
   EXPECT_GT(nic.rx_burst(slots, 0), 0u);
+}
+
+// So it is with drivers that copy what they send: all that is lent waits before a ring that is full.
+TEST_P(NicDpdkWithoutALink, WhatItHasNoRoomForIsLost) {
+  port.slow->stops_queues(false);
+  port.slow->refuse(true);
+  ASSERT_TRUE(nic.link_up());
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(port.send());
+  nic.flush();
+  EXPECT_TRUE(nic.frames_wait());
+  port.slow->set_link(false);
+  for (int i = 0; i < 5; ++i) ASSERT_FALSE(nic.link_up());
+  EXPECT_TRUE(port.owner.released.empty());
+  nic.want_back();
+  ASSERT_FALSE(nic.link_up());
+  EXPECT_EQ(port.owner.released.size(), 5u);
+  EXPECT_EQ(port.stops(), 0u);
+  // Nobody looks for room again and again.
+  for (int i = 0; i < 500; ++i) {
+    ASSERT_TRUE(port.send());
+    nic.flush();
+    ASSERT_FALSE(nic.frames_wait());
+  }
+  EXPECT_EQ(nic.statistics().tx_errors, 505u);
+  EXPECT_EQ(port.owner.released.size(), 505u);
 }
 
 // The kernel's word is late: a device that frames come from is alive.

@@ -5,8 +5,10 @@
 #include <cstring>
 
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "dataplane/net/checksum.h"
 #include "dataplane/net/ip_header.h"
+#include "tests/sim/tso.h"
 
 namespace penstock::sim {
 
@@ -126,15 +128,16 @@ size_t SimNic::tx_burst(std::span<const net::TxFrame> frames) {
   size_t taken = 0;
   for (const net::TxFrame& frame : frames) {
     if (ring_.size() >= options_.ring || waiting_.size() >= options_.ring) break;
-    CHECK(frame.total_bytes() <= options_.mtu + net::kEthernetBytes + net::kVlanTagBytes);
+    const size_t on_wire =
+        frame.segment_bytes > 0 ? size_t{frame.header_bytes} + frame.segment_bytes : frame.total_bytes();
+    CHECK(on_wire <= options_.mtu + net::kEthernetBytes + net::kVlanTagBytes);
     CHECK(frame.header_bytes >= net::kEthernetBytes);
-    std::vector<std::byte> bytes(frame.header_span().begin(), frame.header_span().end());
     std::vector<std::byte> payload;
     for (const net::TxPiece& piece : frame.piece_span()) {
       CHECK(!piece.bytes.empty());
       payload.insert(payload.end(), piece.bytes.begin(), piece.bytes.end());
     }
-    bytes.insert(bytes.end(), payload.begin(), payload.end());
+    put_on_wire(frame, payload);
     if (frame.owner != nullptr && options_.capabilities.takes_references) {
       statistics_.tx_referred_bytes += payload.size();
       ring_.push_back(
@@ -143,13 +146,50 @@ size_t SimNic::tx_burst(std::span<const net::TxFrame> frames) {
       statistics_.tx_copied_bytes += payload.size();
       if (frame.owner != nullptr) frame.owner->release(frame.owner_token);
     }
-    if (frame.tcp_checksum_by_device || frame.ip_checksum_by_device) finish_checksums(frame, bytes);
-    waiting_.push_back(std::move(bytes));
     ++statistics_.tx_frames;
+    if (frame.segment_bytes > 0) ++statistics_.tx_tso_frames;
     ++taken;
   }
   if (waiting_.size() >= net::kBurstMax) flush();
   return taken;
+}
+
+void SimNic::put_on_wire(const net::TxFrame& frame, std::span<const std::byte> payload) {
+  const auto send = [&](std::vector<std::byte> bytes) {
+    if (frame.tcp_checksum_by_device || frame.ip_checksum_by_device) finish_checksums(frame, bytes);
+    waiting_.push_back(std::move(bytes));
+  };
+  if (frame.segment_bytes == 0) {
+    std::vector<std::byte> bytes(frame.header_span().begin(), frame.header_span().end());
+    bytes.insert(bytes.end(), payload.begin(), payload.end());
+    return send(std::move(bytes));
+  }
+  CHECK(frame.owner != nullptr && frame.tcp_checksum_by_device);
+  CHECK(payload.size() <= options_.capabilities.tso_bytes && payload.size() > frame.segment_bytes);
+  const size_t l4 = size_t{frame.l2_bytes} + frame.l3_bytes;
+  const auto ip = frame.header_span().first(l4);
+  uint16_t number = 0;
+  for (const auto& segment : cut_segments(frame.header_span().subspan(l4), payload, frame.segment_bytes)) {
+    std::vector<std::byte> bytes(ip.begin(), ip.end());
+    bytes.insert(bytes.end(), segment.begin(), segment.end());
+    std::byte* const at = bytes.data() + frame.l2_bytes;
+    if (frame.is_v4) {
+      store_be(at + 2, static_cast<uint16_t>(frame.l3_bytes + segment.size()));
+      store_be(at + 4, static_cast<uint16_t>(load_be<uint16_t>(at + 4) + number++));
+      store_be(at + 10, uint16_t{0});
+      if (!frame.ip_checksum_by_device) {
+        net::ChecksumSum sum;
+        sum.add(std::span(at, frame.l3_bytes));
+        store_be(at + 10, sum.finish());
+      }
+    } else {
+      store_be(at + 4, static_cast<uint16_t>(segment.size()));
+    }
+    // The pseudo header's sum lacks the length.
+    const uint32_t sum = load_be<uint16_t>(bytes.data() + l4 + 16) + static_cast<uint32_t>(segment.size());
+    store_be(bytes.data() + l4 + 16, static_cast<uint16_t>((sum & 0xffff) + (sum >> 16)));
+    send(std::move(bytes));
+  }
 }
 
 // As a device does that offers it: sums what is there, the field included.

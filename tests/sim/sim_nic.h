@@ -149,6 +149,7 @@ class SimNic final : public net::Nic {
 
   void arrived(std::shared_ptr<const std::vector<std::byte>> frame) { arrived_.push_back(std::move(frame)); }
   void reclaim_first();
+  void put_on_wire(const net::TxFrame& frame, std::span<const std::byte> payload);
   static void finish_checksums(const net::TxFrame& frame, std::vector<std::byte>& bytes);
 
   SimWire& wire_;

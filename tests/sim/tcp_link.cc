@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "dataplane/net/checksum.h"
 #include "dataplane/tcp/header.h"
+#include "tests/sim/tso.h"
 
 namespace penstock::sim {
 
@@ -33,12 +34,16 @@ void TcpLink::drop_all() {
 
 bool TcpLink::send(const net::IpAddress& source, const net::IpAddress& destination,
                    std::span<const std::byte> tcp_header, std::span<const net::TxPiece> pieces, net::TxOwner* owner,
-                   uint64_t token) {
+                   uint64_t token, uint32_t segment_bytes) {
   CHECK(tcp_header.size() >= 20 && tcp_header.size() <= 60 && pieces.size() <= net::kTxPiecesMax);
   size_t total = tcp_header.size();
   for (const net::TxPiece& piece : pieces) {
     CHECK(!piece.bytes.empty());
     total += piece.bytes.size();
+  }
+  if (segment_bytes > 0) {
+    CHECK(owner != nullptr && total - tcp_header.size() <= tso_bytes() && total > tcp_header.size() + segment_bytes);
+    total = tcp_header.size() + segment_bytes;
   }
   CHECK(total + (destination.is_v4() ? 20 : 40) <= options_.mtu || options_.mtu < 100);
   if (prng_.below(1000) < options_.refuse_permille) {
@@ -49,7 +54,8 @@ bool TcpLink::send(const net::IpAddress& source, const net::IpAddress& destinati
                  .packet = {source, destination, Bytes(tcp_header.begin(), tcp_header.end())},
                  .pieces = {},
                  .owner = owner,
-                 .token = token};
+                 .token = token,
+                 .segment_bytes = segment_bytes};
   if (owner == nullptr) {
     for (const net::TxPiece& piece : pieces) {
       frame.packet.bytes.insert(frame.packet.bytes.end(), piece.bytes.begin(), piece.bytes.end());
@@ -59,12 +65,25 @@ bool TcpLink::send(const net::IpAddress& source, const net::IpAddress& destinati
     for (const net::TxPiece& piece : pieces) frame.pieces.push_back(piece.bytes);
   }
   if (watch_) {
-    Packet whole = frame.packet;
-    for (const auto piece : frame.pieces) whole.bytes.insert(whole.bytes.end(), piece.begin(), piece.end());
-    watch_(now_, whole);
+    for (const Packet& packet : frame.packets()) watch_(now_, packet);
   }
   device_.push_back(std::move(frame));
+  cut_ += segment_bytes > 0 ? 1 : 0;
   return true;
+}
+
+std::vector<TcpLink::Packet> TcpLink::InDevice::packets() const {
+  Bytes payload;
+  for (const auto piece : pieces) payload.insert(payload.end(), piece.begin(), piece.end());
+  if (segment_bytes == 0) {
+    Packet whole = packet;
+    whole.bytes.insert(whole.bytes.end(), payload.begin(), payload.end());
+    return {std::move(whole)};
+  }
+  std::vector<Packet> all;
+  for (Bytes& segment : cut_segments(packet.bytes, payload, segment_bytes))
+    all.push_back({packet.source, packet.destination, std::move(segment)});
+  return all;
 }
 
 void TcpLink::turn() {
@@ -72,11 +91,9 @@ void TcpLink::turn() {
   // In order: a frame without lent memory does not overtake one that waits for the device.
   while (done < device_.size() && device_[done].at <= now_) {
     InDevice frame = std::move(device_[done++]);
-    for (const auto piece : frame.pieces) {
-      frame.packet.bytes.insert(frame.packet.bytes.end(), piece.begin(), piece.end());
-    }
+    std::vector<Packet> packets = frame.packets();
     if (frame.owner != nullptr) frame.owner->release(frame.token);
-    launch(std::move(frame.packet));
+    for (Packet& packet : packets) launch(std::move(packet));
   }
   device_.erase(device_.begin(), device_.begin() + static_cast<std::ptrdiff_t>(done));
 }

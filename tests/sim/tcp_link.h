@@ -36,6 +36,7 @@ struct LinkOptions {
   size_t queue_bytes = 64 * kKiB;  // before the bottleneck
   size_t mtu = 1500;
   bool references = true;                  // takes_references()
+  size_t tso_bytes = 0;                    // with references
   Nanos device_delay = 20 * kMicrosecond;  // until the device reads what was lent
 };
 
@@ -73,7 +74,9 @@ class TcpLink final : public net::IpOutput {
   LinkOptions& options() { return options_; }
 
   bool send(const net::IpAddress& source, const net::IpAddress& destination, std::span<const std::byte> tcp_header,
-            std::span<const net::TxPiece> pieces, net::TxOwner* owner, uint64_t token) override;
+            std::span<const net::TxPiece> pieces, net::TxOwner* owner, uint64_t token,
+            uint32_t segment_bytes = 0) override;
+  size_t tso_bytes() const override { return options_.references ? options_.tso_bytes : 0; }
   size_t mtu(const net::IpAddress&) const override { return options_.mtu; }
   bool takes_references() const override { return options_.references; }
   bool refers_to(std::span<const std::byte>) const override { return takes_references(); }
@@ -87,6 +90,7 @@ class TcpLink final : public net::IpOutput {
   // Something happens then; kNever if nothing is on its way.
   Nanos next() const;
   size_t lost() const { return lost_; }
+  size_t cut() const { return cut_; }  // frames of several segments
 
  private:
   struct InDevice {
@@ -95,6 +99,9 @@ class TcpLink final : public net::IpOutput {
     std::vector<std::span<const std::byte>> pieces;
     net::TxOwner* owner;
     uint64_t token;
+    size_t segment_bytes;  // of what the device cuts; 0: it does not
+    // The device has read the pieces: what it puts on the wire.
+    std::vector<Packet> packets() const;
   };
   struct InFlight {
     Nanos at;
@@ -107,6 +114,7 @@ class TcpLink final : public net::IpOutput {
   void put_in_flight(Packet packet, Nanos extra);
 
   LinkOptions options_;
+  size_t cut_ = 0;
   Prng prng_;
   Watch watch_;
   Nanos now_ = 0;

@@ -101,6 +101,7 @@ void TcpSim::draw_link() {
   }
   if (prng_.one_in(3)) link_.mtu = prng_.one_in(2) ? prng_.between(300, 1500) : 9000;
   link_.references = prng_.one_in(2);
+  link_.tso_bytes = prng_.one_in(2) ? 0 : prng_.between(1, 64'000);
   link_.device_delay = static_cast<Nanos>(prng_.below(200)) * kMicrosecond;
 }
 
@@ -409,6 +410,8 @@ std::string TcpSim::account() {
 }
 
 void TcpSim::note(uint64_t what) { trace_ = (trace_ ^ what) * 0x100000001b3; }
+
+uint64_t TcpSim::frames_cut() const { return hosts_[0]->out.cut() + hosts_[1]->out.cut(); }
 
 uint64_t TcpSim::count(Metric metric) const {
   return hosts_[0]->counters.get(metric) + hosts_[1]->counters.get(metric);

@@ -40,6 +40,7 @@ class TcpSim {
   uint64_t trace_hash() const { return trace_; }
   uint64_t bytes_delivered() const { return delivered_; }
   uint64_t count(dataplane::tcp::Metric metric) const;  // of both stacks
+  uint64_t frames_cut() const;                          // of several segments each
   size_t resets_seen() const { return broken_; }
   std::string describe() const;
 
