@@ -44,17 +44,20 @@ class Exact final : public BufferPool {
 class Nowhere final : public net::IpOutput {
  public:
   bool send(const net::IpAddress&, const net::IpAddress&, std::span<const std::byte> header,
-            std::span<const net::TxPiece> pieces, net::TxOwner* owner, uint64_t token, uint32_t) override {
+            std::span<const net::TxPiece> pieces, net::TxOwner* owner, uint64_t token,
+            uint32_t segment_bytes) override {
     size_t bytes = header.size();
     for (const auto& piece : pieces) {
       bytes += piece.bytes.size();
       sum += std::to_integer<unsigned>(piece.bytes.front()) + std::to_integer<unsigned>(piece.bytes.back());
     }
-    CHECK(bytes + 20 <= mtu(kPeer));
+    CHECK(bytes - header.size() <= tso_bytes() || segment_bytes == 0);
+    CHECK((segment_bytes > 0 ? header.size() + segment_bytes : bytes) + 20 <= mtu(kPeer));
     if (owner != nullptr) owner->release(token);
     return !refuses;
   }
   size_t mtu(const net::IpAddress&) const override { return 1500; }
+  size_t tso_bytes() const override { return 6000; }
   bool takes_references() const override { return true; }
   bool refers_to(std::span<const std::byte>) const override { return takes_references(); }
   void confirm(const net::IpAddress&) override {}
