@@ -51,14 +51,18 @@ class Tso : public ::testing::Test {
   Tso() {
     stack_.poll(now_);
     CHECK(stack_.listen({}, 9092));
-    peer_says({.seq = SeqNumber{0}, .flags = kSyn, .mss = kMss, .window_scale = 7, .sack_permitted = true});
+    open(kMss);
+  }
+  void open(uint16_t mss) {
+    ++port_;
+    peer_says({.seq = SeqNumber{0}, .flags = kSyn, .mss = mss, .window_scale = 7, .sack_permitted = true});
     next_ = device_.frames.back().header.end();
     ack(next_);
     stream_ = stack_.next()->stream;
     device_.frames.clear();
   }
   void peer_says(TcpSegment s) {
-    s.source_port = 40000;
+    s.source_port = port_;
     s.destination_port = 9092;
     s.window = 60'000;
     std::array<std::byte, kHeaderBytesMax> header;
@@ -84,6 +88,7 @@ class Tso : public ::testing::Test {
   Stack stack_{StackOptions{.nagle = false}, device_, counters_};
   TcpStream* stream_ = nullptr;
   Nanos now_ = kSecond;
+  uint16_t port_ = 40000;
   SeqNumber next_;
 };
 
@@ -146,6 +151,16 @@ TEST_F(Tso, WhatTheDeviceDoesNotTakeGoesOneByOne) {
   send(5 * kMss);
   ASSERT_EQ(device_.frames.size(), 5u);
   for (const Frame& frame : device_.frames) EXPECT_EQ(frame.segment_bytes, 0u);
+}
+
+// 128 and less twice are below what is sent by reference.
+TEST_F(Tso, SmallSegmentsGoOneByOne) {
+  for (const uint16_t mss : {64, 100, 128, 300, 511}) {
+    open(mss);
+    for (size_t bytes = mss; bytes < 1100; bytes += 97) send(bytes);
+    EXPECT_GT(device_.frames.size(), 1u);
+    for (const Frame& frame : device_.frames) ASSERT_EQ(frame.segment_bytes, 0u) << mss;
+  }
 }
 
 TEST_F(Tso, NoMoreThanTheDeviceTakes) {

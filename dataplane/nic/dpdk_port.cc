@@ -119,9 +119,9 @@ std::string packet_frame_fault(const Device& device, size_t mtu) {
   if (const auto text = argument(device, "framesz")) std::from_chars(text->data(), text->data() + text->size(), room);
   const size_t needed = mtu + kFrameOverhead + kBefore;
   if (room >= needed) return {};
-  const std::string fits = std::to_string(std::bit_ceil(std::max<size_t>(needed, kDefault)));
+  const size_t fits = std::bit_ceil(std::max<size_t>(needed, kDefault));
   return "an MTU of " + std::to_string(mtu) + " does not fit into its frames of " + std::to_string(room) +
-         " bytes; add framesz=" + fits + ",blocksz=" + std::to_string(std::max<size_t>(std::stoul(fits), 4096)) +
+         " bytes; add framesz=" + std::to_string(fits) + ",blocksz=" + std::to_string(std::max<size_t>(fits, 4096)) +
          " to the device, or a smaller mtu=";
 }
 
@@ -239,8 +239,7 @@ Result<void> DpdkPort::make_queues(QueueSetup setup, uint16_t wanted) {
     setup.is_first = q == 0;
     setup.relayed = q == 0 ? relays_ : std::vector<rte_ring*>();
     // Another thread gives these to the device, so what they refer to would be told free there.
-    if (setup.relay != nullptr) setup.capabilities.takes_references = false;
-    if (setup.relay != nullptr) setup.capabilities.tso_bytes = 0;
+    if (setup.relay != nullptr) setup.capabilities.takes_references = false, setup.capabilities.tso_bytes = 0;
     queues_.push_back(std::make_unique<DpdkNic>(setup));
   }
   return {};

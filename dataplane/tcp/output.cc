@@ -68,8 +68,13 @@ bool worth_sending(const Core& core, const Tcb& t, uint32_t bytes, uint32_t mss)
   return bytes >= t.max_snd_wnd / 2;
 }
 
+// A peer may announce an MSS of 64. Such segments are copied, which what is cut is not, and cards refuse to cut them
+// (i40e and iavf below 256).
+constexpr uint32_t kCutFrom = 512;
+
 // How many bytes of whole segments may go in one frame, of at most `bytes`; 0: it is not worth one.
 uint32_t several_segments(const Core& core, const Tcb& t, uint32_t bytes, uint32_t mss) {
+  if (mss < kCutFrom) return 0;
   const auto most = static_cast<uint32_t>(core.ip.tso_bytes());
   const uint32_t flight = t.flight();
   const uint32_t allowed = t.cubic.cwnd() > flight ? t.cubic.cwnd() - flight : 0;
